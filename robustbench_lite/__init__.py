@@ -1,0 +1,5 @@
+"""Benchmark and robustness evaluation of image classifiers: run, compare, gate."""
+
+from __future__ import annotations
+
+__version__ = "0.1.0"

@@ -1,0 +1,79 @@
+"""What a classifier is: logits from images in [0, 1], with its own normalisation inside, described by its card.
+
+`ModelSource` is the record that a suite's `models:` entry becomes; one source per file in `models/`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import PositiveInt
+
+from robustbench_lite.registry import Config, Number, Registry
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["Card", "Classifier", "ModelSource", "models"]
+
+
+class Card(Config):
+    """What is known of a classifier before it runs; nothing here is a default that somebody guessed."""
+
+    name: str
+    arch: str
+    classes: PositiveInt
+    size: tuple[int, int, int]  # channels, height, width
+    mean: tuple[Number, ...]
+    std: tuple[Number, ...]
+    interpolation: str | None = None
+    labels: tuple[str, ...] = ()
+    licence: str = ""
+    source: str = ""  # where the weights come from, or the recipe that made them
+    sha256: str = ""  # of the weights file
+    accuracy: dict[str, tuple[int, int]] = {}  # dataset -> (correct, n), measured
+    test_error: Number | None = None  # in percent, on the official test set of `dataset`
+    dataset: str = ""
+    published: dict[str, str] = {}  # what the papers call it: {classifier: LeNet, dataset: MNIST}
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A loaded classifier: eval mode, frozen parameters, normalisation inside `module`."""
+
+    name: str
+    card: Card
+    module: nn.Module
+    weights: str  # content hash of parameters and buffers
+    warnings: tuple[str, ...] = field(default=())
+
+
+class ModelSource(Config, ABC):
+    """Where a classifier comes from, as declared in a suite."""
+
+    name: str = ""  # what rows and tables call it; empty: the source's own name
+    mean: tuple[Number, ...] | None = None
+    std: tuple[Number, ...] | None = None
+    size: tuple[int, int, int] | None = None
+    classes: PositiveInt | None = None
+    trust: bool = False  # this source may run code
+
+    @property
+    @abstractmethod
+    def title(self) -> str:
+        """`name`, or the source's own name."""
+
+    @property
+    def runs_code(self) -> bool:
+        """Whether loading executes code that the suite names (then `trust: true` is required)."""
+        return False
+
+    @abstractmethod
+    def load(self, root: Path) -> Classifier:
+        """The classifier, ready to be attacked, on the CPU. Raises ModelError."""
+
+
+models: Registry[ModelSource] = Registry("model source", "robustbench_lite.models")

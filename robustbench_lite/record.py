@@ -1,0 +1,112 @@
+"""What is stored: one row per sample and scored classifier, one row per cell. The only schema; columns are only added.
+
+Units: images in [0, 1]; `l0` counts pixels (all channels of a pixel together); `rmsd` on the 0-255 scale; `seconds` of
+wall time. `rho` is ||r||_2 / ||x||_2 and `rho_linf` is ||r||_inf / ||x||_inf, x the clean image.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+
+__all__ = ["CELLS", "IMAGES", "SAMPLES", "SCHEMA_VERSION", "Row"]
+
+SCHEMA_VERSION = 1
+Row = dict[str, Any]
+
+_META = {b"robustbench_lite.schema": str(SCHEMA_VERSION).encode()}
+_text, _real, _int, _bool = pa.string(), pa.float64(), pa.int64(), pa.bool_()
+
+SAMPLES = pa.schema(
+    [
+        ("cell", _text),
+        ("suite", _text),
+        ("dataset", _text),
+        ("sample", _text),  # content hash of the image: the same in every source and order
+        ("label", _int),  # the true label
+        ("target", _int),  # null when untargeted
+        ("source", _text),  # the classifier(s) that the attack saw, joined by "+"
+        ("model", _text),  # the classifier that this row scores
+        ("weights", _text),  # content hash of the scored classifier's weights
+        ("attack", _text),  # the registered name
+        ("variant", _text),  # what tables call it: the name, plus the parameters that tell two of them apart
+        ("params", _text),  # every parameter, canonical JSON
+        ("norm", _text),  # the norm that the attack bounds or minimises: l1, l2, linf; null: none
+        ("eps", _real),  # the budget; null: a minimal perturbation
+        ("goal", _text),  # what success is measured against: label, prediction, target
+        ("clean_pred", _int),
+        ("clean_correct", _bool),
+        ("clean_confidence", _real),
+        ("adv_pred", _int),
+        ("adv_confidence", _real),
+        ("success", _bool),  # the judge's verdict, in a fresh forward pass
+        ("success_8bit", _bool),  # the same after rounding to 8 bits
+        ("margin", _real),  # > 0 exactly when the goal is reached: logit gap in the goal's direction
+        ("near_tie", _bool),  # |margin| so small that another batch size may decide otherwise
+        ("l0", _int),
+        ("l1", _real),
+        ("l2", _real),
+        ("linf", _real),
+        ("rho", _real),
+        ("rho_linf", _real),
+        ("rmsd", _real),
+        ("forwards", _int),
+        ("backwards", _int),
+        ("zero_gradient", _int),  # steps in which this sample's gradient was exactly zero
+        ("seconds", _real),  # this sample's share of the steps in which it was active
+        ("status", _text),  # "ok", or why the attack on this sample failed
+    ],
+    metadata=_META,
+)
+
+CELLS = pa.schema(
+    [
+        ("cell", _text),
+        ("suite", _text),
+        ("dataset", _text),
+        ("data", _text),  # canonical JSON of the selection, with the hash of the sample ids
+        ("n", _int),
+        ("source", _text),
+        ("models", pa.list_(_text)),  # the classifiers that were scored
+        ("weights", _text),  # canonical JSON: classifier -> content hash
+        ("attack", _text),
+        ("variant", _text),
+        ("params", _text),
+        ("version", _int),  # of the attack's code
+        ("norm", _text),
+        ("eps", _real),
+        ("goal", _text),
+        ("seed", _int),
+        ("status", _text),  # "ok" or "failed"
+        ("error", _text),  # the reason, one sentence
+        ("warnings", pa.list_(_text)),  # what a reader must know before believing a number
+        ("notes", pa.list_(_text)),  # what the attack has to say (the epsilon that it found, ...)
+        ("clean_accuracy", _real),
+        ("card_accuracy", _real),  # what the card promises on this dataset; null: nothing
+        ("card_test_error", _real),  # on the official test set, from the card
+        ("forwards", _int),  # summed over samples
+        ("backwards", _int),
+        ("near_ties", _int),
+        ("seconds", _real),  # wall time of the attack, without the judge
+        ("seconds_forward", _real),  # of it inside forward passes
+        ("seconds_backward", _real),  # of it inside backward passes
+        ("seconds_judge", _real),
+        ("seconds_alone", _real),  # per sample at batch size 1, median over a few samples
+        ("batch_size", _int),
+        ("device", _text),
+        ("provenance", _text),  # canonical JSON: versions, machine, times
+    ],
+    metadata=_META,
+)
+
+IMAGES = pa.schema(
+    [
+        ("cell", _text),
+        ("sample", _text),
+        ("shape", pa.list_(pa.int32())),  # C, H, W
+        ("clean", pa.binary()),  # uint8, C x H x W
+        ("adversarial", pa.binary()),  # float32 little-endian, C x H x W: the exact candidate that was judged
+    ],
+    metadata=_META,
+)

@@ -1,0 +1,138 @@
+"""Records that are built by name from YAML: `Config` declares parameters once, `Registry` finds the record.
+
+From a declaration come the YAML keys, the validation, the JSON schema, `describe`, the docs, the `params` column and
+the cell id. Adding something is one class with one decorator.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from fractions import Fraction
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import Annotated, Any, ClassVar, Generic, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, WithJsonSchema
+
+from robustbench_lite.errors import Problem, SuiteError, did_you_mean
+
+__all__ = ["Config", "Number", "Registry", "canonical", "fingerprint", "problems_of"]
+
+Path = tuple[str | int, ...]
+
+
+def _number(value: object) -> object:
+    """`8/255` is a number; anything else is left to pydantic."""
+    if isinstance(value, str) and "/" in value:
+        try:
+            return float(Fraction(value.replace(" ", "")))
+        except (ValueError, ZeroDivisionError):
+            raise ValueError(f"expected a number or a fraction such as 8/255, got {value!r}") from None
+    if isinstance(value, bool | str):
+        raise ValueError(f"expected a number or a fraction such as 8/255, got {value!r}")
+    return value
+
+
+Number = Annotated[
+    float,
+    BeforeValidator(_number),
+    WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string", "pattern": r"^\s*-?\d+\s*/\s*\d+\s*$"}]}),
+]
+
+
+class Config(BaseModel):
+    """A frozen record of parameters; an unknown key is an error, never ignored."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, validate_default=True)
+
+    registered: ClassVar[str] = ""  # the name in its registry; `name` is free for a field
+
+    def params(self) -> dict[str, Any]:
+        """Every parameter with its value, defaults included, as plain data."""
+        return self.model_dump(mode="json")
+
+
+C = TypeVar("C", bound=Config)
+
+
+class Registry(Generic[C]):
+    """Named records of one kind. Members live one per file in `package`, imported at the first look-up."""
+
+    def __init__(self, kind: str, package: str) -> None:
+        self.kind, self.package = kind, package
+        self._members: dict[str, type[C]] = {}
+        self._loaded = False
+
+    def register(self, name: str) -> Callable[[type[C]], type[C]]:
+        """Decorate the record `name` with this; two records of one name are a mistake."""
+
+        def add(record: type[C]) -> type[C]:
+            if name in self._members:
+                raise ValueError(f"two {self.kind}s are called {name!r}")
+            record.registered = name
+            self._members[name] = record
+            return record
+
+        return add
+
+    def _load(self) -> dict[str, type[C]]:
+        if not self._loaded:
+            self._loaded = True
+            for module in iter_modules(import_module(self.package).__path__):
+                import_module(f"{self.package}.{module.name}")
+        return self._members
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(self._load()))
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._load()
+
+    def __getitem__(self, name: str) -> type[C]:
+        """The record called `name`. Raises KeyError with a did-you-mean."""
+        members = self._load()
+        if name not in members:
+            raise KeyError(f"unknown {self.kind} '{name}'{did_you_mean(name, members)}")
+        return members[name]
+
+    def build(self, name: str, params: Mapping[str, Any] | None = None, where: str = "") -> C:
+        """The record `name` with `params`. Raises SuiteError with every problem, placed at `where`."""
+        try:
+            return self[name](**(params or {}))
+        except KeyError as error:
+            raise SuiteError([Problem(where or self.kind, str(error.args[0]))]) from None
+        except ValidationError as error:
+            record = self[name]
+            place = where or f"{self.kind} {name}"
+            raise SuiteError(Problem(place, message) for _, message in problems_of(error, record)) from None
+
+
+def problems_of(error: ValidationError, record: type[BaseModel]) -> list[tuple[Path, str]]:
+    """Pydantic's complaints as (path within the record, sentence), one each, in our words."""
+    problems: list[tuple[Path, str]] = []
+    for detail in error.errors(include_url=False):
+        path: Path = tuple(detail["loc"])
+        key = ".".join(str(part) for part in path)
+        if detail["type"] == "extra_forbidden":
+            message = f"unknown key '{path[-1]}'{did_you_mean(str(path[-1]), record.model_fields)}"
+        elif detail["type"] == "missing":
+            message = f"'{key}' is missing"
+        elif detail["type"] == "value_error":
+            message = f"{key + ': ' if key else ''}{detail['ctx']['error']}"
+        else:
+            text = detail["msg"].replace("Input should be", "expected", 1)
+            message = f"{key}: {text}, got {detail['input']!r}"
+        problems.append((path, message))
+    return problems
+
+
+def canonical(value: object) -> str:
+    """JSON with sorted keys and no spaces: equal data, equal text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def fingerprint(value: object, length: int = 16) -> str:
+    """The first `length` hex digits of the sha256 of `canonical(value)`."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()[:length]
