@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 __all__ = ["torch"]
 
 if TYPE_CHECKING:
-    import torch as torch
+    import torch as torch  # noqa: PLC0414  (an explicit re-export)
 else:
 
     class _Lazy:
