@@ -1,0 +1,163 @@
+"""DeepFool (Moosavi-Dezfooli et al., https://arxiv.org/abs/1511.04599), in l2 and linf."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
+
+from pydantic import Field, PositiveInt
+
+from robustbench_lite.attack import Card, GoalName, State, StepAttack, attacks
+from robustbench_lite.batch import per_row
+from robustbench_lite.lazy import torch
+from robustbench_lite.oracle import Oracle, Pass
+from robustbench_lite.registry import Number
+from robustbench_lite.rng import Draw
+from robustbench_lite.threat import Goal, Norm, dual_size, steepest, tie
+
+__all__ = ["DeepFool"]
+
+_GAVE_UP = 1e30  # score of a candidate that fools nobody: kept only where there is nothing better
+
+
+@dataclass
+class DeepFoolState(State):
+    adv: torch.Tensor  # the iterate, overshoot included
+    taken: torch.Tensor  # (n,)
+    classes: torch.Tensor  # (n, candidates - 1) the competitors, by the logits of the clean image
+
+
+@attacks.register("deepfool")
+class DeepFool(StepAttack):
+    """Repeatedly steps to the nearest class boundary of the classifier's linearisation."""
+
+    card: ClassVar[Card] = Card(
+        title="DeepFool",
+        paper="Moosavi-Dezfooli et al., DeepFool: a simple and accurate method to fool deep neural networks, CVPR 2016",
+        arxiv="1511.04599",
+        protocol=(
+            "Untargeted, away from the prediction on the clean image; logits, not probabilities; the class with the "
+            "smallest |f_k| / ||w_k||_q; steps scaled by 1 + overshoot. Competitors: the clean image's top classes."
+        ),
+        deviations=(
+            "No absolute 1e-4 is added to a step: it is a length, and wrong for other scales. A gap below the "
+            "rounding of the logits is raised to it instead, so that a tie cannot stall the iteration.",
+            "clip: true, the default, projects every iterate to [0, 1]; the paper does not clip.",
+            "slack: a competitor's gradient is not computed where it would have to be `slack` times longer than the "
+            "longest one seen in this step to win. null computes all, as in the paper.",
+            "Line 11 of the algorithm divides by the squared norm, as the paper has it (some lecture notes do not).",
+        ),
+        factor=1.03,
+    )
+    minimal: ClassVar[bool] = True
+
+    norm: Literal["l2", "linf"] = Field("l2", description="Norm that is minimised.")
+    goal: GoalName = Field("prediction", description="Leave the prediction on the clean image, or the true label.")
+    steps: PositiveInt = Field(50, description="Steps at most.")
+    overshoot: Number = Field(0.02, ge=0, description="Every step goes this share beyond the boundary.")
+    candidates: PositiveInt = Field(10, ge=2, description="Classes considered, the own one included.")
+    clip: bool = Field(default=True, description="Project iterates to [0, 1]; false: as in the paper.")
+    slack: Number | None = Field(
+        2.0, ge=1, description="How many times longer an unseen gradient may be than those seen; null: compute all."
+    )
+
+    target: None = None  # untargeted by its nature
+
+    @property
+    def boxed(self) -> bool:
+        return self.clip
+
+    def start(self, x: torch.Tensor, goal: Goal, draw: Draw) -> DeepFoolState:
+        count = torch.zeros(len(x), dtype=torch.int64, device=x.device)
+        none = count[:, None].expand(-1, min(self.candidates, goal.classes) - 1) - 1
+        return DeepFoolState(x, goal, draw, x, count.float(), count.bool(), x, count, none)
+
+    def step(self, oracle: Oracle, state: State) -> State:
+        assert isinstance(state, DeepFoolState)
+        view = oracle.differentiate(state.adv)
+        reached = state.goal.secured(view.logits)
+        done = reached | (state.taken >= self.steps)
+        score = torch.where(reached, 0.0, torch.where(done, _GAVE_UP, float("inf")))
+        classes = self._competitors(state, view.logits)
+        adv = state.adv
+        moving = (~done).nonzero()[:, 0]
+        if len(moving):
+            step = self._nearest(view, state.goal.label, classes, moving)
+            moved = state.adv.index_select(0, moving) + (1 + self.overshoot) * step
+            moved = moved.clamp_(0, 1) if self.clip else moved
+            adv = moved if len(moving) == len(done) else state.adv.index_copy(0, moving, moved)
+        taken = state.taken + 1
+        return replace(state, candidate=state.adv, score=score, done=done, adv=adv, taken=taken, classes=classes)
+
+    def _competitors(self, state: DeepFoolState, logits: torch.Tensor) -> torch.Tensor:
+        """The classes to consider, fixed when a row takes its first step."""
+        fresh = state.taken == 0
+        if not bool(fresh.any()):
+            return state.classes
+        others = logits.scatter(1, state.goal.label[:, None], float("-inf"))
+        chosen = others.topk(state.classes.shape[1], dim=1).indices
+        return torch.where(fresh[:, None], chosen, state.classes)
+
+    def _nearest(self, view: Pass, label: torch.Tensor, classes: torch.Tensor, moving: torch.Tensor) -> torch.Tensor:
+        """The step (m, C, H, W) to the nearest boundary of the linearisation, for the rows `moving` (m,)."""
+        logits, label = view.logits[moving], label[moving]
+        gaps, order = self._gaps(logits, label, classes[moving])
+        view = view.narrow(moving, backwards=2)
+        n, most = gaps.shape
+        best = Nearest(gaps.new_full((n,), float("inf")), torch.zeros_like(view.leaf[:n]))
+        longest = gaps.new_zeros(n)
+        active = torch.arange(n, device=gaps.device)
+        for k in range(most):
+            gradient, length = self._gradient(view, order[active, k], label[active], logits.shape[1])
+            longest[active] = torch.maximum(longest[active], length)
+            best.offer(active, gaps[active, k], gradient, length, self.norm)
+            if k + 1 == most:
+                break
+            if self.slack is not None:
+                # ascending gaps: the next competitor wins only with a gradient longer than gap / distance
+                still = (gaps[active, k + 1] < best.distance[active] * self.slack * longest[active]).nonzero()[:, 0]
+                if len(still) == 0:
+                    break
+                view, active = view.narrow(still), active[still]
+        return best.step
+
+    def _gaps(
+        self, logits: torch.Tensor, label: torch.Tensor, classes: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """|f_k - f_label| (m, k) ascending, no smaller than the logits' own rounding, and the classes in that order."""
+        own = logits.gather(1, label[:, None])
+        gaps, order = (own - logits.gather(1, classes)).abs().maximum(2 * tie(logits)[:, None]).sort(1)
+        return gaps, classes.gather(1, order)
+
+    def _gradient(
+        self, view: Pass, competitor: torch.Tensor, label: torch.Tensor, count: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """w_k, the gradient of f_k - f_label, and its dual norm."""
+        seed = torch.zeros((len(label), count), dtype=view.logits.dtype, device=label.device)
+        seed.scatter_(1, competitor[:, None], 1.0).scatter_(1, label[:, None], -1.0)
+        gradient, length = view.gradient(seed)
+        return gradient, length if self.norm == "l2" else dual_size(gradient, self.norm)
+
+
+@dataclass
+class Nearest:
+    """Per row, the smallest distance to a boundary seen so far, and the step that covers it."""
+
+    distance: torch.Tensor
+    step: torch.Tensor
+
+    def offer(
+        self, active: torch.Tensor, gap: torch.Tensor, gradient: torch.Tensor, length: torch.Tensor, norm: Norm
+    ) -> None:
+        """Take the boundary at gap / length where it is nearer; a zero gradient leads nowhere."""
+        distance = torch.where(length > 0, gap / length, float("inf"))
+        nearer = (distance < self.distance[active]).nonzero()[:, 0]
+        if len(nearer) == 0:
+            return
+        at, gradient = active[nearer], gradient[nearer]
+        self.distance[at] = distance[nearer]
+        if norm == "l2":
+            step = gradient * per_row(distance[nearer] / length[nearer], gradient)
+        else:
+            step = steepest(gradient, norm) * per_row(distance[nearer], gradient)
+        self.step.index_copy_(0, at, step)

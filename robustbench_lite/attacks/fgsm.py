@@ -1,0 +1,114 @@
+"""The fast gradient sign method (Goodfellow et al., https://arxiv.org/abs/1412.6572), in any norm."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from robustbench_lite.attack import Card, Crafted, SetAttack, attacks
+from robustbench_lite.batch import rows
+from robustbench_lite.lazy import torch
+from robustbench_lite.oracle import Oracle
+from robustbench_lite.registry import Number
+from robustbench_lite.rng import Draw
+from robustbench_lite.threat import Goal, steepest
+
+__all__ = ["FGSM"]
+
+
+@attacks.register("fgsm")
+class FGSM(SetAttack):
+    """One steepest-ascent step, of a given size or of the smallest size that fools a fraction of the data."""
+
+    card: ClassVar[Card] = Card(
+        title="Fast gradient sign method",
+        paper="Goodfellow et al., Explaining and Harnessing Adversarial Examples, ICLR 2015",
+        arxiv="1412.6572",
+        protocol=(
+            "x + epsilon sign(grad J(x, y)) with the true label y and no clipping (clip: false). DeepFool's tables use "
+            "one epsilon per classifier and data set, the smallest that misclassifies 90 % of the data: fraction: 0.9."
+        ),
+        deviations=(
+            "clip: true, the default, keeps the image valid; the paper does not clip.",
+            "The direction is taken from the log-odds, which does not underflow where cross-entropy does.",
+            "fraction climbs a ladder of sizes and bisects its first rung that suffices: the error need not grow "
+            "with epsilon, so a smaller epsilon between two rungs can be missed.",
+        ),
+    )
+
+    norm: Literal["linf", "l2", "l1"] = Field("linf", description="Norm in which epsilon is measured.")
+    epsilon: Number | None = Field(8 / 255, gt=0, description="Size of the step, for images in [0, 1].")
+    fraction: Number | None = Field(
+        None, gt=0, le=1, description="Instead of epsilon: the smallest size that misclassifies this share of the data."
+    )
+    largest: Number = Field(4.0, gt=0, description="Where the search of `fraction` gives up, in units of a full pixel.")
+    tolerance: Number = Field(0.002, gt=0, description="Relative precision of the epsilon found by `fraction`.")
+    clip: bool = Field(default=True, description="Clip to [0, 1]; false: as in the paper, the image may leave the box.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_of_two(cls, data: Any) -> Any:
+        if isinstance(data, dict) and data.get("fraction") is not None:
+            if data.get("epsilon") is not None:
+                raise ValueError("expected either epsilon or fraction, got both")
+            return {**data, "epsilon": None}
+        return data
+
+    @property
+    def boxed(self) -> bool:
+        return self.clip
+
+    def craft(self, oracle: Oracle, x: torch.Tensor, goal: Goal, draw: Draw) -> Crafted:  # noqa: ARG002
+        direction = oracle.chunked(lambda part: self._direction(oracle, x, goal, part), len(x))
+        if self.epsilon is not None:
+            return Crafted(self._move(x, direction, self.epsilon))
+        epsilon, fooled = self._search(oracle, x, goal, direction)
+        assert self.fraction is not None
+        note = f"epsilon {epsilon:.5g} misclassifies {fooled:.1%} of the data"
+        if fooled < self.fraction:
+            note = (
+                f"no epsilon up to {epsilon:.3g} misclassifies {self.fraction:.0%} of the data ({fooled:.1%} at most)"
+            )
+        return Crafted(self._move(x, direction, epsilon), (note,))
+
+    def _direction(self, oracle: Oracle, x: torch.Tensor, goal: Goal, part: slice) -> torch.Tensor:
+        index = torch.arange(len(x), device=x.device)[part]
+        view = oracle.differentiate(x[part], index)
+        gradient, _ = view.gradient(rows(goal, index).seed(view.logits))
+        return steepest(gradient, self.norm)
+
+    def _move(self, x: torch.Tensor, direction: torch.Tensor, epsilon: float) -> torch.Tensor:
+        moved = x + epsilon * direction
+        return moved.clamp_(0, 1) if self.clip else moved
+
+    def _search(self, oracle: Oracle, x: torch.Tensor, goal: Goal, direction: torch.Tensor) -> tuple[float, float]:
+        """The smallest epsilon that fools `fraction`, and the share that it fools; the largest if none does."""
+        assert self.fraction is not None
+        wanted = math.ceil(self.fraction * len(x))
+        unit = {"linf": 1.0, "l2": x[0].numel() ** 0.5, "l1": float(x[0].numel())}[self.norm]
+
+        def fooled(height: float) -> int:
+            return int(self._fooled(oracle, x, goal, direction, height * unit).sum())
+
+        low, high = 0.0, 1 / 512
+        while (count := fooled(high)) < wanted:
+            if high >= self.largest:
+                return high * unit, count / len(x)
+            low, high = high, min(high * 1.25, self.largest)
+        while high - low > self.tolerance * high:
+            middle = (low + high) / 2
+            low, high = (low, middle) if fooled(middle) >= wanted else (middle, high)
+        return high * unit, fooled(high) / len(x)
+
+    def _fooled(
+        self, oracle: Oracle, x: torch.Tensor, goal: Goal, direction: torch.Tensor, epsilon: float
+    ) -> torch.Tensor:
+        index = torch.arange(len(x), device=x.device)
+
+        def part_fooled(part: slice) -> torch.Tensor:
+            logits = oracle.logits(self._move(x[part], direction[part], epsilon), index[part])
+            return rows(goal, index[part]).secured(logits)
+
+        return oracle.chunked(part_fooled, len(x))

@@ -1,0 +1,94 @@
+"""Projected gradient descent (Madry et al., https://arxiv.org/abs/1706.06083)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
+
+from pydantic import Field, PositiveInt
+
+from robustbench_lite.attack import Card, State, StepAttack, attacks
+from robustbench_lite.batch import per_row
+from robustbench_lite.lazy import torch
+from robustbench_lite.oracle import Oracle
+from robustbench_lite.registry import Number
+from robustbench_lite.rng import Draw
+from robustbench_lite.threat import Goal, project, sample, steepest
+
+__all__ = ["PGD"]
+
+
+@dataclass
+class PGDState(State):
+    adv: torch.Tensor  # the iterate that the next step evaluates
+    taken: torch.Tensor  # (n,) gradient steps since the last restart
+    restart: torch.Tensor  # (n,)
+
+
+@attacks.register("pgd")
+class PGD(StepAttack):
+    """Steepest ascent on cross-entropy inside a ball around the image, from a random start."""
+
+    card: ClassVar[Card] = Card(
+        title="Projected gradient descent",
+        paper="Madry et al., Towards Deep Learning Models Resistant to Adversarial Attacks, ICLR 2018",
+        arxiv="1706.06083",
+        protocol="Random start in the ball, `steps` steepest-ascent steps on cross-entropy, projection after each.",
+        deviations=(
+            "The ascent direction is that of the log-odds: cross-entropy's own, which does not vanish when the softmax "
+            "saturates in float32.",
+            "With stop: success, a sample leaves at its first misclassified iterate: the verdict of the full run at "
+            "a fraction of its cost.",
+        ),
+    )
+
+    norm: Literal["linf", "l2", "l1"] = Field("linf", description="Norm of the ball.")
+    epsilon: Number = Field(8 / 255, gt=0, description="Radius of the ball, for images in [0, 1].")
+    steps: PositiveInt = Field(40, description="Gradient steps of each restart.")
+    step_size: Number | None = Field(None, gt=0, description="Size of a step in the norm; null: 2.5 epsilon / steps.")
+    random_start: bool = Field(default=True, description="Start at a uniform point of the ball, else at the image.")
+    restarts: PositiveInt = Field(1, description="Independent runs; the best candidate of all counts.")
+    stop: Literal["success", "never"] = Field(
+        "success", description="Stop a sample at its first success, or run on for the largest loss."
+    )
+
+    def start(self, x: torch.Tensor, goal: Goal, draw: Draw) -> PGDState:
+        count = torch.zeros(len(x), dtype=torch.int64, device=x.device)
+        adv = self._begin(x, draw, count)
+        return PGDState(x, goal, draw, adv, count.float(), count.bool(), adv, count, count)
+
+    def step(self, oracle: Oracle, state: State) -> State:
+        assert isinstance(state, PGDState)
+        view = oracle.differentiate(state.adv)
+        reached = state.goal.secured(view.logits)
+        loss = state.goal.loss(view.logits)
+        score = torch.where(reached, -loss - 1e6, -loss)  # any success before any failure
+        exhausted = state.taken >= self.steps
+        ended = exhausted & (state.restart + 1 >= self.restarts)
+        done = ended | reached if self.stop == "success" else ended
+        moving = ~done & ~exhausted
+        adv = state.adv
+        if bool(moving.any()):
+            index = moving.nonzero()[:, 0]
+            gradient, _ = view.narrow(index).gradient(state.goal.seed(view.logits)[index])
+            adv = self._ascend(state, index, gradient)
+        taken, restart = state.taken + 1, state.restart
+        again = exhausted & ~done
+        if bool(again.any()):
+            restart = restart + again
+            taken = torch.where(again, 0, taken)
+            adv = torch.where(per_row(again, adv), self._begin(state.x, state.draw, restart), adv)
+        return replace(state, candidate=state.adv, score=score, done=done, adv=adv, taken=taken, restart=restart)
+
+    def _begin(self, x: torch.Tensor, draw: Draw, restart: torch.Tensor) -> torch.Tensor:
+        if not self.random_start:
+            return x
+        return (x + sample(draw, x, self.norm, self.epsilon, restart)).clamp(0, 1)
+
+    def _ascend(self, state: PGDState, index: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
+        size = self.step_size or 2.5 * self.epsilon / self.steps
+        every = len(index) == len(state.x)
+        x, adv = (state.x, state.adv) if every else (state.x[index], state.adv[index])
+        moved = adv + size * steepest(gradient, self.norm)
+        moved = (x + project(moved - x, self.norm, self.epsilon)).clamp_(0, 1)
+        return moved if every else state.adv.index_copy(0, index, moved)

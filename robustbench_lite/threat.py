@@ -1,0 +1,125 @@
+"""What an attacker may do and wants: balls in l1, l2 and linf, and the goal, the only place that knows "targeted".
+
+All functions take perturbations (n, ...) and work per row; sizes are in the units of the image, [0, 1].
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from robustbench_lite.batch import per_row
+from robustbench_lite.lazy import torch
+
+if TYPE_CHECKING:
+    from robustbench_lite.rng import Draw
+
+__all__ = ["Goal", "Norm", "dual_size", "project", "sample", "size", "steepest", "tie"]
+
+Norm = Literal["linf", "l2", "l1"]
+
+_ORDER: dict[str, float] = {"l1": 1.0, "l2": 2.0, "linf": float("inf")}
+_DUAL: dict[str, float] = {"l1": float("inf"), "l2": 2.0, "linf": 1.0}
+
+
+def size(r: torch.Tensor, norm: Norm) -> torch.Tensor:
+    """||r|| of every row (n,)."""
+    length: torch.Tensor = torch.linalg.vector_norm(r.flatten(1), ord=_ORDER[norm], dim=1)
+    return length
+
+
+def dual_size(g: torch.Tensor, norm: Norm) -> torch.Tensor:
+    """The dual norm of every row (n,): how fast a linear function with gradient g grows per unit of `norm`."""
+    length: torch.Tensor = torch.linalg.vector_norm(g.flatten(1), ord=_DUAL[norm], dim=1)
+    return length
+
+
+def project(r: torch.Tensor, norm: Norm, epsilon: float) -> torch.Tensor:
+    """The nearest point (Euclidean) of the ball of radius epsilon to every row of r."""
+    if norm == "linf":
+        return r.clamp(-epsilon, epsilon)
+    if norm == "l2":
+        length = size(r, "l2")
+        return r * per_row((epsilon / length.clamp_min(1e-30)).clamp_max(1.0), r)
+    return _project_l1(r, epsilon)
+
+
+def _project_l1(r: torch.Tensor, epsilon: float) -> torch.Tensor:
+    """Soft thresholding at the level that makes the l1 norm epsilon (Duchi et al. 2008, sort-based)."""
+    flat = r.flatten(1).abs()
+    ordered = flat.sort(dim=1, descending=True).values
+    excess = ordered.cumsum(1) - epsilon
+    count = torch.arange(1, flat.shape[1] + 1, device=r.device)
+    active = (ordered * count > excess).sum(1, keepdim=True).clamp_min(1)
+    level = (excess.gather(1, active - 1) / active).clamp_min(0)
+    return (r.flatten(1).sign() * (flat - level).clamp_min(0)).view_as(r)
+
+
+def steepest(g: torch.Tensor, norm: Norm) -> torch.Tensor:
+    """The direction of unit size in `norm` along which a function with gradient g grows fastest; 0 where g is 0."""
+    if norm == "linf":
+        return g.sign()
+    if norm == "l2":
+        largest = size(g, "linf").clamp_min(torch.finfo(g.dtype).tiny)  # squares of tiny gradients would underflow
+        scaled = g / per_row(largest, g)
+        return scaled / per_row(size(scaled, "l2").clamp_min(torch.finfo(g.dtype).tiny), g)
+    flat = g.flatten(1)
+    index = flat.abs().argmax(1, keepdim=True)
+    return torch.zeros_like(flat).scatter(1, index, flat.gather(1, index).sign()).view_as(g)
+
+
+def sample(draw: Draw, like: torch.Tensor, norm: Norm, epsilon: float, step: torch.Tensor | int = 0) -> torch.Tensor:
+    """A point uniform in the ball of radius epsilon, for every row of `like`."""
+    shape = tuple(like.shape[1:])
+    if norm == "linf":
+        return (2 * draw.uniform("ball", shape, step) - 1) * epsilon
+    dimension = like[0].numel()
+    radius = draw.uniform("radius", (1,), step).flatten() ** (1 / dimension) * epsilon
+    direction = draw.normal("ball", shape, step) if norm == "l2" else draw.laplace("ball", shape, step)
+    return direction * per_row(radius / size(direction, norm), like)
+
+
+def tie(logits: torch.Tensor) -> torch.Tensor:
+    """The logit gap (n,) below which another batch size or device may order two classes of (n, K) differently."""
+    return 64 * torch.finfo(logits.dtype).eps * logits.abs().amax(1)
+
+
+@dataclass
+class Goal:
+    """What the attacker wants of `classes` classes: away from `label` (n,), or towards it when `targeted`."""
+
+    label: torch.Tensor
+    classes: int
+    targeted: bool = False
+
+    def reached(self, logits: torch.Tensor) -> torch.Tensor:
+        """Whether the prediction (n, K) is what the attacker wants (n,); logits that are not finite never are."""
+        hit = logits.argmax(1) == self.label
+        return (hit if self.targeted else ~hit) & logits.isfinite().all(1)
+
+    def secured(self, logits: torch.Tensor) -> torch.Tensor:
+        """Reached by more than rounding, so that the judge, with another batch around the sample, will agree (n,)."""
+        return (self.margin(logits) > tie(logits)) & logits.isfinite().all(1)
+
+    def margin(self, logits: torch.Tensor) -> torch.Tensor:
+        """Logit gap (n,) in the goal's direction: positive when reached, negative when not."""
+        own, others = self._split(logits)
+        gap = others.amax(1) - own
+        return -gap if self.targeted else gap
+
+    def loss(self, logits: torch.Tensor) -> torch.Tensor:
+        """Log-odds (n,) of the goal, log (1 - p) / p: a monotone function of cross-entropy that never saturates."""
+        own, others = self._split(logits)
+        odds = others.logsumexp(1) - own
+        return -odds if self.targeted else odds
+
+    def seed(self, logits: torch.Tensor) -> torch.Tensor:
+        """Gradient of `loss` in the logits (n, K): cross-entropy's direction, not scaled by 1 - p, so never 0."""
+        _, others = self._split(logits)
+        q = others.softmax(1)
+        q = q.scatter(1, self.label[:, None], -torch.ones_like(q[:, :1]))
+        return -q if self.targeted else q
+
+    def _split(self, logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        index = self.label[:, None]
+        return logits.gather(1, index)[:, 0], logits.scatter(1, index, float("-inf"))
