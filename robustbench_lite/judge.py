@@ -7,29 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from robustbench_lite.attack import Attack
-from robustbench_lite.batch import rows
 from robustbench_lite.lazy import torch
 from robustbench_lite.threat import Goal, size, tie
 
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["Clean", "Verdicts", "judge", "look"]
-
-
-@dataclass
-class Clean:
-    """What a classifier says of the clean images: logits (N, K) on the CPU."""
-
-    logits: torch.Tensor
-
-    @property
-    def predictions(self) -> torch.Tensor:
-        return self.logits.argmax(1)
-
-    @property
-    def confidences(self) -> torch.Tensor:
-        return self.logits.double().softmax(1).amax(1)
+__all__ = ["Verdicts", "judge", "look"]
 
 
 @dataclass

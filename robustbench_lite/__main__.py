@@ -1,0 +1,3 @@
+from robustbench_lite.cli import main
+
+main()

@@ -1,0 +1,210 @@
+"""What a suite needs on the table before it can run: every classifier and dataset loaded once, and inspected.
+
+Inspection happens before any attack: outputs are logits, finite, the same for every batch size and every call; clean
+accuracy agrees with the card. What fails here fails the cells of that classifier, and nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
+
+from robustbench_lite.dataset import Samples
+from robustbench_lite.errors import DataError, ModelError, RobustbenchError
+from robustbench_lite.judge import look
+from robustbench_lite.lazy import torch
+from robustbench_lite.measure import clopper_pearson
+from robustbench_lite.model import Classifier
+from robustbench_lite.threat import tie
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from robustbench_lite.suite import Suite
+
+__all__ = ["Bench", "Inspection", "auto_batch_size", "images"]
+
+T = TypeVar("T")
+_PROBE = 16  # images of which the predictions are compared across batch sizes
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """A classifier on a dataset's clean images: logits (N, K) on the CPU, and what a reader must know."""
+
+    logits: torch.Tensor
+    accuracy: float
+    card_accuracy: float | None
+    warnings: tuple[str, ...]
+
+
+@dataclass
+class Bench:
+    """Loads on demand, remembers results and failures alike."""
+
+    suite: Suite
+    device: torch.device
+    batch_size: int | None = None  # null: chosen by image size and device
+    limit: int | None = None
+    _classifiers: dict[str, Classifier | RobustbenchError] = field(default_factory=dict)
+    _samples: dict[str, Samples] = field(default_factory=dict)
+    _inspections: dict[tuple[str, str], Inspection | RobustbenchError] = field(default_factory=dict)
+
+    def classifier(self, name: str) -> Classifier:
+        """The classifier called `name`, on the bench's device. Raises ModelError, the same one every time."""
+        if name not in self._classifiers:
+            self._classifiers[name] = self._load(name)
+        return _unwrap(self._classifiers[name])
+
+    def samples(self, name: str) -> Samples:
+        """The selected samples of dataset `name`, at most `limit`. Raises DataError."""
+        if name not in self._samples:
+            source = next(entry.source for entry in self.suite.data if entry.name == name)
+            samples = source.load(self.suite.root)
+            if self.limit is not None:
+                samples = _head(samples, self.limit)
+            self._samples[name] = samples
+        return self._samples[name]
+
+    def inspect(self, data: str, model: str) -> Inspection:
+        """Clean logits and warnings. Raises ModelError or DataError where the contract is broken."""
+        key = (data, model)
+        if key not in self._inspections:
+            try:
+                self._inspections[key] = _inspect(self.classifier(model), self.samples(data), self)
+            except RobustbenchError as error:
+                self._inspections[key] = error
+        return _unwrap(self._inspections[key])
+
+    def kept(self, data: str, models: tuple[str, ...]) -> torch.Tensor:
+        """Indices of the samples that take part: all, or those that all of `models` classify correctly."""
+        source = next(entry.source for entry in self.suite.data if entry.name == data)
+        labels = torch.from_numpy(self.samples(data).labels)
+        keep = torch.ones(len(labels), dtype=torch.bool)
+        if source.keep == "correct_by_all":
+            for model in models:
+                keep &= self.inspect(data, model).logits.argmax(1) == labels
+        return keep.nonzero()[:, 0]
+
+    def published(self) -> dict[str, dict[str, str]]:
+        """What the papers call the classifiers that could be loaded."""
+        loaded = {name: entry for name, entry in self._classifiers.items() if isinstance(entry, Classifier)}
+        return {name: dict(entry.card.published) for name, entry in loaded.items() if entry.card.published}
+
+    def batch_for(self, x: torch.Tensor) -> int:
+        return self.batch_size or auto_batch_size(x, self.device)
+
+    def _load(self, name: str) -> Classifier | RobustbenchError:
+        source = next(model for model in self.suite.models if model.title == name)
+        try:
+            classifier = source.load(self.suite.root)
+            classifier.module.to(self.device)
+        except RobustbenchError as error:
+            return error
+        return classifier
+
+
+def auto_batch_size(x: torch.Tensor, device: torch.device) -> int:
+    """A window that fills the device without thrashing its caches; the engine halves it when memory runs out."""
+    elements = x[0].numel()
+    if device.type == "cpu":
+        return max(8, min(128, 2**19 // elements))
+    return max(16, min(1024, 2**23 // elements))
+
+
+def images(samples: Samples) -> torch.Tensor:
+    """The samples as float32 (N, C, H, W) in [0, 1], on the CPU."""
+    return torch.from_numpy(samples.images).float() / 255
+
+
+def state_hash(module: nn.Module) -> str:
+    """Hash of parameters and buffers, to show afterwards that nothing moved."""
+    digest = hashlib.sha256()
+    for name, value in sorted(module.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _unwrap(value: T | RobustbenchError) -> T:
+    if isinstance(value, RobustbenchError):
+        raise value
+    return value
+
+
+def _head(samples: Samples, n: int) -> Samples:
+    """The first n by hash rank (the order in which sources deliver)."""
+    return Samples(samples.dataset, samples.ids[:n], samples.images[:n], samples.labels[:n], samples.classes)
+
+
+def _inspect(classifier: Classifier, samples: Samples, bench: Bench) -> Inspection:
+    x, name = images(samples), classifier.name
+    expected = tuple(classifier.card.size)
+    if tuple(x.shape[1:]) != expected:
+        raise DataError(
+            f"{name} takes images of {_shape(expected)}, dataset '{samples.dataset}' has {_shape(tuple(x.shape[1:]))}; "
+            "set size (and channels) on the dataset"
+        )
+    training = [path or "the model" for path, part in classifier.module.named_modules() if part.training]
+    if training:
+        raise ModelError(f"{name}: {training[0]} is in training mode although eval() was called; it overrides train()")
+    size = bench.batch_for(x)
+    logits = look(classifier.module, x, bench.device, size)
+    _check_outputs(name, logits, classifier.card.classes)
+    warnings = (*classifier.warnings, *_check_batches(classifier, x, logits, bench))
+    correct = int((logits.argmax(1) == torch.from_numpy(samples.labels)).sum())
+    card, doubt = _against_card(classifier, samples, correct)
+    return Inspection(logits, correct / len(x), card, (*warnings, *doubt))
+
+
+def _check_outputs(name: str, logits: torch.Tensor, classes: int) -> None:
+    if logits.ndim != 2 or logits.shape[1] != classes:
+        raise ModelError(f"{name}: expected logits (N, {classes}), got {tuple(logits.shape)}")
+    broken = int((~logits.isfinite().all(1)).sum())
+    if broken:
+        raise ModelError(f"{name}: logits are not finite on {broken} of {len(logits)} clean images")
+    sums = logits.double().sum(1)
+    if bool((logits >= 0).all() & ((sums - 1).abs() < 1e-4).all()):
+        raise ModelError(f"{name}: outputs are probabilities (rows sum to 1), expected logits; remove the softmax")
+
+
+def _check_batches(classifier: Classifier, x: torch.Tensor, logits: torch.Tensor, bench: Bench) -> tuple[str, ...]:
+    """Predictions must agree between calls, and across batch sizes 1, 7 and B, except at near ties."""
+    probe, reference = x[:_PROBE], logits[:_PROBE]
+    ordered = reference.topk(2, dim=1).values
+    clear = (ordered[:, 0] - ordered[:, 1]) > tie(reference)
+    again = look(classifier.module, x[: bench.batch_for(x)], bench.device, bench.batch_for(x))[:_PROBE]
+    if not torch.allclose(again, reference, rtol=1e-3, atol=1e-4):
+        raise ModelError(
+            f"{classifier.name}: two calls on the same images give different logits; a random layer (dropout, noise) "
+            "is active, and such a classifier needs expectation over its randomness"
+        )
+    for size in (1, 7):
+        other = look(classifier.module, probe, bench.device, size)
+        differ = (other.argmax(1) != reference.argmax(1)) & clear
+        if bool(differ.any()):
+            raise ModelError(
+                f"{classifier.name}: {int(differ.sum())} of {len(probe)} predictions change with the batch size "
+                f"({size} instead of {bench.batch_for(x)}); a layer mixes the samples of a batch"
+            )
+    return ()
+
+
+def _against_card(classifier: Classifier, samples: Samples, correct: int) -> tuple[float | None, tuple[str, ...]]:
+    """The card's accuracy on this dataset, and a warning where the two are further apart than chance explains."""
+    promised = classifier.card.accuracy.get(samples.dataset)
+    if promised is None:
+        return None, ()
+    accuracy, n = promised[0] / promised[1], len(samples)
+    low, high = clopper_pearson(correct, n, confidence=0.999)
+    if low <= accuracy <= high:
+        return accuracy, ()
+    return accuracy, (
+        f"clean accuracy {correct / n:.1%} (n={n}) is far from the card's {accuracy:.1%}: "
+        "wrong normalisation, weights or data?",
+    )
+
+
+def _shape(size: tuple[int, ...]) -> str:
+    return "x".join(str(part) for part in size)

@@ -1,0 +1,270 @@
+"""The command line: the only place that prints results, decides exit codes and wires the rooms together."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+import click
+
+from robustbench_lite import __version__
+from robustbench_lite.errors import RobustbenchError, SuiteError, UsageError
+
+__all__ = ["main"]
+
+FORMATS = ("text", "markdown", "latex", "csv", "json")
+KINDS = ("models", "attacks", "datasets", "tables", "suites")
+FAILED_CELLS = 3
+
+
+class Stopped(BaseException):
+    """SIGTERM, as an exception, so that what is written is whole."""
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="robustbench-lite")
+def cli() -> None:
+    """Benchmark the robustness of image classifiers: run suites, print the papers' tables, verify what is stored."""
+
+
+def _suite_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    command = click.argument("suite", type=click.Path(path_type=Path))(command)
+    return click.option("--set", "overrides", multiple=True, metavar="PATH=VALUE", help="Override a value of the suite.")(
+        command
+    )
+
+
+def _device_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")(command)
+
+
+def _batch_size(_: click.Context, __: click.Parameter, value: str) -> int | None:
+    if value == "auto":
+        return None
+    if not value.isdigit() or int(value) < 1:
+        raise click.BadParameter(f"expected auto or a positive number, got {value!r}")
+    return int(value)
+
+
+@cli.command()
+@_suite_options
+@_device_option
+@click.option("--results", type=click.Path(path_type=Path), default=Path("results"), show_default=True)
+@click.option("--batch-size", default="auto", show_default=True, callback=_batch_size, help="Window of active samples.")
+@click.option("--limit", type=click.IntRange(min=1), help="At most this many samples of each dataset.")
+@click.option("--fresh", is_flag=True, help="Run cells again that are in the store already.")
+def run(suite: Path, overrides: tuple[str, ...], **options: Any) -> None:
+    """Run SUITE; what is in the store already is not run again. Prints the suite's tables."""
+    from robustbench_lite.progress import observer
+    from robustbench_lite.runner import Options, run_suite
+    from robustbench_lite.suite import load
+
+    loaded = load(suite, overrides)
+    command = shlex.join(["robustbench-lite", *sys.argv[1:]])
+    told = observer()
+    with told if isinstance(told, AbstractContextManager) else nullcontext():
+        results = run_suite(loaded, Options(command=command, **options), told)
+    for name in loaded.tables:
+        _print_table(results, name, "text")
+    failed = [row for row in results.cell_table.to_pylist() if row["status"] != "ok"]
+    for row in failed:
+        click.echo(f"failed: {row['dataset']} · {row['source']} · {row['variant']}: {row['error']}", err=True)
+    click.echo(f"rows are in {options['results'] / loaded.name}", err=True)
+    if failed:
+        raise SystemExit(FAILED_CELLS)
+
+
+@cli.command()
+@_suite_options
+def validate(suite: Path, overrides: tuple[str, ...]) -> None:
+    """Check SUITE and name every problem with its line and column; nothing runs."""
+    from robustbench_lite.suite import load
+
+    loaded = load(suite, overrides)
+    parts = [(loaded.data, "dataset"), (loaded.models, "classifier"), (loaded.attacks, "attack")]
+    counts = ", ".join(f"{len(part)} {word}{'' if len(part) == 1 else 's'}" for part, word in parts)
+    click.echo(f"{suite}: valid ({counts})")
+
+
+@cli.command()
+@_suite_options
+@_device_option
+@click.option("--results", type=click.Path(path_type=Path), default=Path("results"), show_default=True)
+@click.option("--limit", type=click.IntRange(min=1))
+def plan(suite: Path, overrides: tuple[str, ...], **options: Any) -> None:
+    """Show the cells of SUITE: which are in the store, and about how long the others take."""
+    from robustbench_lite.preview import preview
+    from robustbench_lite.render import render
+    from robustbench_lite.runner import Options
+    from robustbench_lite.suite import load
+
+    click.echo(render(preview(load(suite, overrides), Options(**options)), "text", width=_width()))
+
+
+@cli.command()
+@click.argument("results", type=click.Path(path_type=Path))
+@click.argument("name")
+@click.option("--format", "style", type=click.Choice(FORMATS), default="text", show_default=True)
+def table(results: Path, name: str, style: str) -> None:
+    """Print table NAME of RESULTS (a folder that `run` has written)."""
+    from robustbench_lite.store import read
+
+    _print_table(read(results), name, style)
+
+
+@cli.command()
+@click.argument("results", type=click.Path(path_type=Path))
+@_device_option
+def verify(results: Path, device: str) -> None:
+    """Score the stored adversarials of RESULTS again, without attacking, and print what disagrees."""
+    from robustbench_lite.verify import verify as check
+
+    report = check(results, device)
+    for line in (*report.skipped, *(str(entry) for entry in report.disagreements)):
+        click.echo(line)
+    click.echo(
+        f"{report.rows} rows re-scored, {len(report.disagreements)} values disagree, "
+        f"{report.near_ties} near ties fell the other way"
+    )
+    if report.disagreements:
+        raise SystemExit(1)
+
+
+@cli.command("list")
+@click.argument("kind", type=click.Choice(KINDS))
+def list_(kind: str) -> None:
+    """List what can be named in a suite."""
+    from robustbench_lite.catalogue import listing
+
+    rows = listing(kind)
+    width = max((len(name) for name, _ in rows), default=0)
+    for name, text in rows:
+        click.echo(f"{name:{width}}  {text}".rstrip())
+
+
+@cli.command()
+@click.argument("name")
+def describe(name: str) -> None:
+    """Explain an attack, classifier, dataset, source, table or suite called NAME."""
+    from robustbench_lite.catalogue import description
+
+    click.echo(description(name))
+
+
+@cli.command()
+def schema() -> None:
+    """Print the JSON schema of suite files, for editors."""
+    from robustbench_lite.suite import schema_text
+
+    click.echo(schema_text(), nl=False)
+
+
+@cli.command()
+@_suite_options
+def fetch(suite: Path, overrides: tuple[str, ...]) -> None:
+    """Download what SUITE needs, on a connected machine."""
+    from robustbench_lite.suite import load
+
+    loaded = load(suite, overrides)
+    for title, source in (
+        *((entry.name, entry.source) for entry in loaded.data),
+        *((model.title, model) for model in loaded.models),
+    ):
+        source.fetch(loaded.root)
+        click.echo(f"{title}: ready")
+
+
+@cli.command()
+@click.argument("recipe")
+@click.option("-o", "--out", type=click.Path(path_type=Path), default=Path(), help="Folder for weights and card.")
+@click.option("--data", type=click.Path(path_type=Path), help="Folder with the training data.")
+@_device_option
+def train(recipe: str, out: Path, data: Path | None, device: str) -> None:
+    """Train a classifier of the zoo from its committed RECIPE; an interrupted training goes on where it stopped."""
+    from robustbench_lite.runner import device_named
+    from robustbench_lite.train import train as run_recipe
+
+    progress = lambda line: click.echo(line, err=True)
+    card = run_recipe(recipe, out, data_root=data, device=str(device_named(device)), progress=progress)
+    click.echo(f"{card.name}: test error {card.test_error:.2f} %; weights and card are in {out}")
+
+
+@cli.command()
+@click.option("--calibrate", is_flag=True, help="Run every attack on classifiers whose answer is known exactly.")
+def doctor(calibrate: bool) -> None:
+    """Say what this machine has; with --calibrate, whether every attack finds what it must."""
+    from robustbench_lite.doctor import bracket, environment
+
+    for name, text in environment():
+        click.echo(f"{name:18} {text}")
+    if calibrate:
+        findings = bracket()
+        for finding in findings:
+            click.echo(str(finding))
+        wrong = sum(not finding.passed for finding in findings)
+        click.echo(f"{len(findings)} checks, {wrong} failed")
+        if wrong:
+            raise SystemExit(1)
+
+
+def _print_table(results: Any, name: str, style: str) -> None:
+    from robustbench_lite.render import render
+    from robustbench_lite.table import tables
+
+    click.echo(render(tables.make(name, results), style, width=_width()).rstrip("\n"))
+    if style == "text":
+        click.echo()
+
+
+def _width() -> int | None:
+    """The terminal's width; null where nobody looks, so that nothing is cut."""
+    if not sys.stdout.isatty():
+        return None
+    return os.get_terminal_size(sys.stdout.fileno()).columns
+
+
+def _terminated(_: int, __: FrameType | None) -> NoReturn:
+    raise Stopped
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run the command line and exit: 0 ok, 1 disagreement, 2 usage, 3 failed cells, 5 internal, 130/143 stopped."""
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        cli.main(arguments, standalone_mode=False)
+        code = 0
+    except click.exceptions.Exit as error:
+        code = error.exit_code
+    except (click.ClickException, click.Abort) as error:
+        code = _refuse(error)
+    except SuiteError as error:
+        click.echo(str(error), err=True)
+        click.echo(f"{len(error.problems)} problem{'' if len(error.problems) == 1 else 's'}; nothing was run", err=True)
+        code = error.exit_code
+    except RobustbenchError as error:
+        click.echo(f"error: {error}", err=True)
+        code = error.exit_code
+    except KeyboardInterrupt:
+        click.echo("interrupted; finished cells are in the store, the same command goes on from there", err=True)
+        code = 130
+    except Stopped:
+        click.echo("terminated; finished cells are in the store, the same command goes on from there", err=True)
+        code = 143
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    raise SystemExit(code)
+
+
+def _refuse(error: click.ClickException | click.Abort) -> int:
+    if isinstance(error, click.Abort):
+        return 130
+    error.show()
+    return UsageError.exit_code if isinstance(error, click.UsageError) else error.exit_code

@@ -1,0 +1,285 @@
+"""One cell becomes rows: inspect, attack, judge. The one broad except: a failed cell is a row with a reason."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from robustbench_lite import provenance
+from robustbench_lite.attack import Attack
+from robustbench_lite.batch import rows
+from robustbench_lite.bench import Bench, Inspection, images, state_hash
+from robustbench_lite.engine import Job, Outcome, run
+from robustbench_lite.errors import AttackError, RobustbenchError
+from robustbench_lite.judge import Verdicts, judge, look
+from robustbench_lite.lazy import torch
+from robustbench_lite.model import Classifier
+from robustbench_lite.oracle import Oracle
+from robustbench_lite.plan import Cell
+from robustbench_lite.record import Row
+from robustbench_lite.registry import canonical
+from robustbench_lite.rng import Draw, keys
+from robustbench_lite.threat import Goal
+
+if TYPE_CHECKING:
+    from robustbench_lite.dataset import Samples
+
+__all__ = ["Done", "deterministic", "execute"]
+
+_ALONE = 5  # samples that are also timed at batch size 1
+_ALONE_SECONDS = 5.0  # but no longer than this
+
+
+@dataclass
+class Done:
+    """What a cell left behind: a row per sample, the adversarial images, and the cell's own row."""
+
+    samples: list[Row] = field(default_factory=list)
+    images: list[Row] = field(default_factory=list)
+    cell: Row = field(default_factory=dict)
+
+
+def deterministic() -> None:
+    """Same machine, versions and batch size: same bits. Verdicts must not depend on TensorFloat-32 either."""
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
+
+
+def execute(cell: Cell, bench: Bench, progress: Callable[[int], None] = lambda _: None) -> Done:
+    """Run one cell. Never raises for what a classifier or an attack does wrong; only for interrupts."""
+    started = datetime.now(UTC)
+    row = _describe(cell, bench)
+    try:
+        done = _run(cell, bench, progress)
+        row |= done.cell
+    except RobustbenchError as error:
+        done, row = Done(), row | {"status": "failed", "error": str(error)}
+    except Exception as error:  # noqa: BLE001  (the one broad except: one cell's failure must not stop the others)
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        text = f"{type(error).__name__}: {error} ({last.name}, line {last.lineno})"
+        done, row = Done(), row | {"status": "failed", "error": " ".join(text.split())}
+    done.cell = row | {"provenance": canonical(provenance.of_cell(bench.device, started))}
+    return done
+
+
+def _describe(cell: Cell, bench: Bench) -> Row:
+    """The columns of a cell that are known before it runs."""
+    attack = cell.attack
+    return {
+        "cell": cell.id,
+        "suite": cell.suite,
+        "dataset": cell.dataset,
+        "data": cell.data,
+        "n": cell.n,
+        "source": cell.source,
+        "models": list(cell.targets),
+        "weights": canonical(cell.weights),
+        "attack": attack.registered,
+        "variant": cell.variant,
+        "params": canonical(attack.params()),
+        "version": attack.version,
+        "norm": attack.threat,
+        "eps": attack.budget,
+        "goal": _goal_name(attack),
+        "seed": cell.seed,
+        "status": "ok",
+        "error": None,
+        "warnings": [],
+        "notes": [],
+        "device": str(bench.device),
+    }
+
+
+def _goal_name(attack: Attack) -> str:
+    return "target" if attack.target is not None else attack.goal
+
+
+def _run(cell: Cell, bench: Bench, progress: Callable[[int], None]) -> Done:
+    if cell.error:
+        raise AttackError(cell.error)
+    classifier, samples = bench.classifier(cell.source), bench.samples(cell.dataset)
+    inspection = bench.inspect(cell.dataset, cell.source)
+    keep = bench.kept(cell.dataset, cell.targets)
+    if len(keep) == 0:
+        raise AttackError("no sample is left to attack: keep: correct_by_all left none")
+    x, labels = images(samples)[keep], torch.from_numpy(samples.labels)[keep]
+    clean, ids = inspection.logits[keep], [samples.ids[i] for i in keep.tolist()]
+    draw = Draw(keys(cell.seed, cell.attack.fingerprint(), ids))
+    goal = _goal(cell.attack, labels, clean, draw)
+    before = state_hash(classifier.module)
+    outcome, oracle = _attack(cell, bench, classifier, Job(x, goal, draw), progress)
+    alone = _time_alone(cell, bench, classifier, Job(x, goal, draw))
+    start = time.perf_counter()
+    size = bench.batch_for(x)
+    verdicts = judge(
+        cell.attack, lambda part: look(classifier.module, part, bench.device, size), x, outcome.candidates, goal
+    )
+    judging = time.perf_counter() - start
+    if state_hash(classifier.module) != before:
+        raise AttackError(f"{classifier.name}: parameters or buffers changed during the attack")
+    done = Done()
+    table = _Table(cell, classifier, samples, keep.tolist(), labels, clean, goal, outcome, verdicts)
+    done.samples = table.rows()
+    done.images = _image_rows(cell, samples, keep.tolist(), outcome) if bench.suite.images == "all" else []
+    done.cell = _summary(done.samples, inspection, outcome, verdicts, classifier) | {
+        "seconds_forward": oracle.clock.forward,
+        "seconds_backward": oracle.clock.backward,
+        "seconds_judge": judging,
+        "seconds_alone": alone,
+        "batch_size": oracle.batch_size,
+    }
+    return done
+
+
+def _goal(attack: Attack, labels: torch.Tensor, clean: torch.Tensor, draw: Draw) -> Goal:
+    """What success is measured against, per sample; the target where there is one is never the true label."""
+    classes = clean.shape[1]
+    reference = labels if attack.goal == "label" else clean.argmax(1)
+    if attack.target is None:
+        return Goal(reference, classes)
+    if attack.target == "random":
+        target = (labels + 1 + draw.integer("target", classes - 1)) % classes
+    elif attack.target == "next":
+        target = (labels + 1) % classes
+    elif attack.target == "least_likely":
+        target = clean.scatter(1, labels[:, None], float("inf")).argmin(1)
+    else:
+        target = torch.full_like(labels, int(attack.target))
+    return Goal(target, classes, targeted=True)
+
+
+def _to(job: Job, device: torch.device) -> Job:
+    goal = Goal(job.goal.label.to(device), job.goal.classes, job.goal.targeted)
+    return Job(job.x.to(device), goal, Draw(job.draw.key.to(device)))
+
+
+def _attack(
+    cell: Cell, bench: Bench, classifier: Classifier, job: Job, progress: Callable[[int], None]
+) -> tuple[Outcome, Oracle]:
+    """Run the attack on the device; everything comes back to the CPU."""
+    oracle = Oracle(classifier.module, bench.device, bench.batch_for(job.x))
+    outcome = run(cell.attack, oracle, _to(job, bench.device), progress)
+    for name in ("candidates", "forwards", "backwards", "zero_gradient", "seconds", "status"):
+        setattr(outcome, name, getattr(outcome, name).cpu())
+    return outcome, oracle
+
+
+def _time_alone(cell: Cell, bench: Bench, classifier: Classifier, job: Job) -> float:
+    """Seconds per sample at batch size 1, as the papers report it: the median over the first few samples."""
+    times: list[float] = []
+    for i in range(min(_ALONE, len(job.x))):
+        index = torch.tensor([i])
+        one = _to(Job(job.x[index], rows(job.goal, index), rows(job.draw, index)), bench.device)
+        times.append(run(cell.attack, Oracle(classifier.module, bench.device, 1), one).wall)
+        if sum(times) > _ALONE_SECONDS:
+            break
+    return median(times)
+
+
+def _summary(
+    table: list[Row], inspection: Inspection, outcome: Outcome, verdicts: Verdicts, classifier: Classifier
+) -> Row:
+    failed = [row["status"] for row in table if row["status"] != "ok"]
+    error = f"{len(failed)} of {len(table)} samples: {failed[0]}" if failed else None
+    return {
+        "n": len(table),
+        "status": "failed" if failed else "ok",
+        "error": error,
+        "warnings": list(inspection.warnings),
+        "notes": list(outcome.notes),
+        "clean_accuracy": inspection.accuracy,
+        "card_accuracy": inspection.card_accuracy,
+        "card_test_error": classifier.card.test_error,
+        "forwards": int(outcome.forwards.sum()),
+        "backwards": int(outcome.backwards.sum()),
+        "near_ties": int(verdicts.near_tie.sum()),
+        "seconds": outcome.wall,
+    }
+
+
+@dataclass
+class _Table:
+    """Everything that a sample's row is put together from."""
+
+    cell: Cell
+    classifier: Classifier
+    samples: Samples
+    keep: list[int]
+    labels: torch.Tensor
+    clean: torch.Tensor
+    goal: Goal
+    outcome: Outcome
+    verdicts: Verdicts
+
+    def rows(self) -> list[Row]:
+        cell, attack = self.cell, self.cell.attack
+        common = {
+            "cell": cell.id,
+            "suite": cell.suite,
+            "dataset": cell.dataset,
+            "source": cell.source,
+            "model": self.classifier.name,
+            "weights": self.classifier.weights,
+            "attack": attack.registered,
+            "variant": cell.variant,
+            "params": canonical(attack.params()),
+            "norm": attack.threat,
+            "eps": attack.budget,
+            "goal": _goal_name(attack),
+        }
+        columns = self._columns()
+        names = list(columns)
+        return [common | dict(zip(names, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+
+    def _columns(self) -> dict[str, list[Any]]:
+        outcome, verdicts, n = self.outcome, self.verdicts, len(self.keep)
+        predictions = self.clean.argmax(1)
+        return {
+            "sample": [self.samples.ids[i] for i in self.keep],
+            "label": self.labels.tolist(),
+            "target": self.goal.label.tolist() if self.goal.targeted else [None] * n,
+            "clean_pred": predictions.tolist(),
+            "clean_correct": (predictions == self.labels).tolist(),
+            "clean_confidence": self.clean.double().softmax(1).amax(1).tolist(),
+            "adv_pred": verdicts.predictions.tolist(),
+            "adv_confidence": verdicts.confidences.tolist(),
+            "success": verdicts.success.tolist(),
+            "success_8bit": verdicts.success_8bit.tolist(),
+            "margin": verdicts.margin.tolist(),
+            "near_tie": verdicts.near_tie.tolist(),
+            **{name: value.tolist() for name, value in verdicts.sizes.items()},
+            "forwards": outcome.forwards.tolist(),
+            "backwards": outcome.backwards.tolist(),
+            "zero_gradient": outcome.zero_gradient.tolist(),
+            "seconds": outcome.seconds.tolist(),
+            "status": self._status(),
+        }
+
+    def _status(self) -> list[str]:
+        """A broken contract fails the sample; a broken gradient does unless the judge saw a success all the same."""
+        reasons = self.outcome.reasons()
+        success = self.verdicts.success.tolist()
+        return [
+            fault or (reason if reason != "ok" and not won else "ok")
+            for fault, reason, won in zip(self.verdicts.fault, reasons, success, strict=True)
+        ]
+
+
+def _image_rows(cell: Cell, samples: Samples, keep: list[int], outcome: Outcome) -> list[Row]:
+    return [
+        {
+            "cell": cell.id,
+            "sample": samples.ids[i],
+            "shape": list(samples.images[i].shape),
+            "clean": samples.images[i].tobytes(),
+            "adversarial": candidate.numpy().astype("<f4").tobytes(),
+        }
+        for i, candidate in zip(keep, outcome.candidates, strict=True)
+    ]

@@ -1,0 +1,93 @@
+"""What a person sees while a suite runs, on stderr: a live bar on a terminal, one plain line per cell elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from robustbench_lite.execute import Done
+from robustbench_lite.plan import Cell
+from robustbench_lite.runner import Observer, Silent
+
+__all__ = ["Bars", "Lines", "observer"]
+
+
+def _outcome(done: Done) -> str:
+    """One cell's result in a few words."""
+    row = done.cell
+    if row["status"] != "ok":
+        return f"FAILED: {row['error']}"
+    broken = sum(sample["success"] for sample in done.samples) / len(done.samples)
+    text = f"{broken:6.1%} succeed, {row['seconds']:.2f} s"
+    return "; ".join([text, *(f"WARNING: {warning}" for warning in row["warnings"])])
+
+
+def _title(cell: Cell) -> str:
+    return f"{cell.dataset} · {cell.source} · {cell.variant}"
+
+
+class Lines(Silent):
+    """One plain line per cell, for logs and pipes."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream, self.total, self.number = stream, 0, 0
+
+    def planned(self, cells: tuple[Cell, ...], cached: int) -> None:
+        self.total, self.number = len(cells), cached
+        print(f"{len(cells)} cells, {cached} already in the store", file=self.stream, flush=True)
+
+    def finished(self, cell: Cell, done: Done) -> None:
+        self.number += 1
+        print(f"[{self.number}/{self.total}] {_title(cell)}: {_outcome(done)}", file=self.stream, flush=True)
+
+
+class Bars(Silent):
+    """A bar for the whole run and one for the cell at work, with what is left."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(compact=True),
+            console=console,
+            transient=True,
+        )
+        self.whole = self.progress.add_task("cells", total=None)
+        self.cell = self.progress.add_task("", total=None, visible=False)
+
+    def __enter__(self) -> Bars:
+        self.progress.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+        self.progress.stop()
+
+    def planned(self, cells: tuple[Cell, ...], cached: int) -> None:
+        self.progress.update(self.whole, total=len(cells), completed=cached)
+        if cached:
+            self.console.print(f"{cached} of {len(cells)} cells are in the store already", markup=False)
+
+    def started(self, cell: Cell) -> None:
+        self.progress.reset(self.cell, total=cell.n, description=_title(cell), visible=True)
+        self.since = time.monotonic()
+
+    def progressed(self, samples: int) -> None:
+        self.progress.update(self.cell, completed=samples)
+
+    def finished(self, cell: Cell, done: Done) -> None:
+        self.console.print(f"{_title(cell)}: {_outcome(done)}", markup=False, highlight=False)
+        self.progress.advance(self.whole)
+        self.progress.update(self.cell, visible=False)
+
+
+def observer(stream: TextIO = sys.stderr) -> Observer:
+    """The observer that fits the stream."""
+    console = Console(file=stream)
+    return Bars(console) if console.is_terminal else Lines(stream)

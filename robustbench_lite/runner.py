@@ -1,0 +1,128 @@
+"""A suite from beginning to end: plan, skip what is in the store, execute the rest, write each cell as it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from robustbench_lite import provenance
+from robustbench_lite.bench import Bench
+from robustbench_lite.errors import DeviceError
+from robustbench_lite.execute import Done, deterministic, execute
+from robustbench_lite.lazy import torch
+from robustbench_lite.plan import Cell, plan
+from robustbench_lite.store import Results, Store, read
+from robustbench_lite.suite import Suite, load
+
+__all__ = ["Observer", "Options", "Silent", "device_named", "run", "run_suite"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What changes how a suite runs, but no result (`limit` selects fewer samples, and says so in the cells)."""
+
+    results: Path = Path("results")
+    device: str = "auto"
+    batch_size: int | None = None
+    limit: int | None = None
+    fresh: bool = False
+    command: str = ""
+
+
+class Observer(Protocol):
+    """Told what happens, in order; prints it or not."""
+
+    def planned(self, cells: tuple[Cell, ...], cached: int) -> None: ...
+    def started(self, cell: Cell) -> None: ...
+    def progressed(self, samples: int) -> None: ...
+    def finished(self, cell: Cell, done: Done) -> None: ...
+
+
+class Silent:
+    """An observer for programs."""
+
+    def planned(self, cells: tuple[Cell, ...], cached: int) -> None: ...
+    def started(self, cell: Cell) -> None: ...
+    def progressed(self, samples: int) -> None: ...
+    def finished(self, cell: Cell, done: Done) -> None: ...
+
+
+def device_named(name: str) -> torch.device:
+    """The device `auto`, `cpu`, `cuda` or `cuda:1`. Raises DeviceError for one that this machine lacks."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise DeviceError(f"--device {name}: expected auto, cpu, cuda or cuda:N") from None
+    if device.type not in {"cpu", "cuda"}:
+        raise DeviceError(f"--device {name}: expected auto, cpu, cuda or cuda:N")
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if device.type == "cuda" and (device.index or 0) >= count:
+        raise DeviceError(f"--device {name}: this machine has {count} CUDA devices; use --device cpu or auto")
+    return device
+
+
+def run(suite: str | Path | Mapping[str, Any], results: str | Path = "results", **options: Any) -> Results:
+    """Run a suite (a file or its content as a mapping) and return its Results; the options are those of `Options`.
+
+    Raises SuiteError for an invalid suite. Failed cells do not raise: they are rows of `cells()` with a reason.
+    """
+    loaded = load(suite if isinstance(suite, Mapping) else Path(suite))
+    return run_suite(loaded, Options(results=Path(results), **options))
+
+
+def run_suite(suite: Suite, options: Options, observer: Observer | None = None) -> Results:
+    """Run what is not in the store yet, and read the whole back."""
+    told = observer or Silent()
+    bench = Bench(suite, device_named(options.device), options.batch_size, options.limit)
+    deterministic()
+    folder = options.results / suite.name
+    store = Store(folder)
+    with store.lock():
+        cells = plan(suite, bench)
+        cached = set() if options.fresh else store.finished() & {cell.id for cell in cells}
+        told.planned(cells, len(cached))
+        record = _record(suite, options, bench, cells)
+        store.write_run(record)
+        for cell in cells:
+            if cell.id in cached:
+                continue
+            told.started(cell)
+            done = execute(cell, bench, told.progressed)
+            store.write(cell.id, done.samples, done.cell, done.images)
+            told.finished(cell, done)
+        store.write_run(record | {"finished": _now()})
+    return read(folder)
+
+
+def _record(suite: Suite, options: Options, bench: Bench, cells: Iterable[Cell]) -> dict[str, Any]:
+    """run.json: what tables need beyond the rows, and where the numbers come from."""
+    return {
+        "name": suite.name,
+        "title": suite.title,
+        "reference": suite.reference,
+        "seed": suite.seed,
+        "tables": list(suite.tables),
+        "data": [entry.name for entry in suite.data],
+        "models": [model.title for model in suite.models],
+        "attacks": [entry.variant for entry in suite.attacks],
+        "published": bench.published(),
+        "cells": [cell.id for cell in cells],
+        "suite": suite.resolved(),
+        "root": str(suite.root.resolve()),
+        "text": suite.text,
+        "limit": options.limit,
+        "command": options.command,
+        "versions": provenance.versions(),
+        "machine": provenance.machine(bench.device),
+        "started": _now(),
+        "finished": None,
+    }
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

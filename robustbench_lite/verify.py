@@ -1,0 +1,118 @@
+"""Re-scores stored adversarials without attacking: do the rows say what the images do?"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from robustbench_lite.attack import Attack, attacks
+from robustbench_lite.bench import Bench
+from robustbench_lite.errors import StoreError
+from robustbench_lite.judge import Verdicts, judge, look
+from robustbench_lite.lazy import torch
+from robustbench_lite.record import Row
+from robustbench_lite.runner import device_named
+from robustbench_lite.store import read
+from robustbench_lite.suite import load
+from robustbench_lite.threat import Goal
+
+__all__ = ["Disagreement", "Report", "verify"]
+
+_MEASURED = ("l1", "l2", "linf", "rho", "rho_linf", "rmsd")
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """One stored value that the images contradict."""
+
+    cell: str
+    sample: str
+    column: str
+    stored: Any
+    found: Any
+
+    def __str__(self) -> str:
+        return f"{self.cell} {self.sample}: {self.column} is stored as {self.stored}, the image gives {self.found}"
+
+
+@dataclass(frozen=True)
+class Report:
+    """How many rows were re-scored, how many near ties fell the other way, and what disagrees."""
+
+    rows: int
+    near_ties: int
+    skipped: tuple[str, ...]
+    disagreements: tuple[Disagreement, ...]
+
+
+def verify(folder: Path, device: str = "auto") -> Report:
+    """Re-score every stored adversarial of a results folder. Raises StoreError where there are none."""
+    results = read(folder)
+    suite = load({**results.run["suite"]}, root=Path(results.run["root"]))
+    bench = Bench(suite, device_named(device))
+    found: list[Disagreement] = []
+    skipped: list[str] = []
+    rows = ties = 0
+    for cell in results.cell_table.to_pylist():
+        samples = [row for row in results.sample_table.to_pylist() if row["cell"] == cell["cell"]]
+        images = {row["sample"]: row for row in results.images(cell["cell"]).to_pylist()}
+        if not samples or not images:
+            skipped.append(f"{cell['cell']} ({cell['source']}, {cell['variant']}): no stored images")
+            continue
+        stored_weights = samples[0]["weights"]
+        classifier = bench.classifier(samples[0]["model"])
+        if classifier.weights != stored_weights:
+            found.append(Disagreement(cell["cell"], "*", "weights", stored_weights, classifier.weights))
+            continue
+        verdicts = _rescore(cell, samples, images, bench)
+        rows += len(samples)
+        for i, row in enumerate(samples):
+            if row["near_tie"] and bool(verdicts.predictions[i] != row["adv_pred"]):
+                ties += 1
+                continue
+            found.extend(_compare(row, verdicts, i))
+    if rows == 0 and not found:
+        raise StoreError(f"{folder}: no stored adversarials to verify (the suite says `images: none`?)")
+    return Report(rows, ties, tuple(skipped), tuple(found))
+
+
+def _rescore(cell: Row, samples: list[Row], images: dict[str, Row], bench: Bench) -> Verdicts:
+    ordered = [images[row["sample"]] for row in samples]
+    shape = (len(ordered), *ordered[0]["shape"])
+    clean = np.frombuffer(b"".join(row["clean"] for row in ordered), np.uint8).reshape(shape)
+    adversarial = np.frombuffer(b"".join(row["adversarial"] for row in ordered), "<f4").reshape(shape)
+    x, candidates = torch.from_numpy(clean.copy()).float() / 255, torch.from_numpy(adversarial.copy())
+    module = bench.classifier(samples[0]["model"]).module
+    size = bench.batch_for(x)
+    return judge(_attack(cell), lambda part: look(module, part, bench.device, size), x, candidates, _goal(samples, bench))
+
+
+def _attack(cell: Row) -> Attack:
+    return attacks.build(cell["attack"], json.loads(cell["params"]))
+
+
+def _goal(samples: list[Row], bench: Bench) -> Goal:
+    """The goal as the rows tell it, without the attack."""
+    kind = samples[0]["goal"]
+    column = {"label": "label", "prediction": "clean_pred", "target": "target"}[kind]
+    label = torch.tensor([row[column] for row in samples])
+    return Goal(label, bench.classifier(samples[0]["model"]).card.classes, targeted=kind == "target")
+
+
+def _compare(row: Row, verdicts: Verdicts, i: int) -> list[Disagreement]:
+    seen = {
+        "adv_pred": int(verdicts.predictions[i]),
+        "success": bool(verdicts.success[i]),
+        "success_8bit": bool(verdicts.success_8bit[i]),
+    }
+    wrong = [(name, row[name], value) for name, value in seen.items() if row[name] != value]
+    for name in _MEASURED:
+        value = float(verdicts.sizes[name][i])
+        if not np.isclose(row[name], value, rtol=1e-5, atol=1e-9):
+            wrong.append((name, row[name], value))
+    return [Disagreement(row["cell"], row["sample"], *entry) for entry in wrong]
+
