@@ -50,5 +50,8 @@ class DataSource(Config, ABC):
     def load(self, root: Path) -> Samples:
         """The selected samples in hash-rank order; relative paths are tried under `root`. Raises DataError."""
 
+    def fetch(self, root: Path) -> None:
+        """Download what is missing, on a connected machine; most sources have nothing to download."""
+
 
 datasets: Registry[DataSource] = Registry("data source", "robustbench_lite.datasets")

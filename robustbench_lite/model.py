@@ -75,5 +75,8 @@ class ModelSource(Config, ABC):
     def load(self, root: Path) -> Classifier:
         """The classifier, ready to be attacked, on the CPU. Raises ModelError."""
 
+    def fetch(self, root: Path) -> None:
+        """Download what is missing, on a connected machine; most sources have nothing to download."""
+
 
 models: Registry[ModelSource] = Registry("model source", "robustbench_lite.models")

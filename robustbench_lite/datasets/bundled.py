@@ -1,0 +1,68 @@
+"""Samples that come with the package, so that the first run needs no download: `mnist`, `fashion_mnist`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+from pydantic import Field, field_validator
+
+from robustbench_lite.dataset import DataSource, Samples, datasets
+from robustbench_lite.datasets.common import select
+from robustbench_lite.errors import did_you_mean
+
+__all__ = ["FOLDER", "Bundled", "Facts", "available"]
+
+FOLDER = Path(__file__).parent / "bundled_samples"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a bundled dataset says of itself."""
+
+    name: str
+    description: str
+    source: str
+    licence: str
+    n: int
+
+
+def _names() -> list[str]:
+    return sorted(path.stem for path in FOLDER.glob("*.parquet"))
+
+
+def available() -> list[Facts]:
+    """The bundled datasets with source and licence."""
+    out = []
+    for name in _names():
+        file = pq.ParquetFile(FOLDER / f"{name}.parquet")
+        meta = file.schema_arrow.metadata
+        text = {key: meta[key.encode()].decode() for key in ("description", "source", "licence")}
+        out.append(Facts(name, text["description"], text["source"], text["licence"], file.metadata.num_rows))
+    return out
+
+
+@datasets.register("bundled")
+class Bundled(DataSource):
+    """Images that ship with the package."""
+
+    bundled: str = Field(description="Name of the bundled dataset.")
+
+    @field_validator("bundled")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in _names():
+            raise ValueError(f"unknown dataset '{name}'{did_you_mean(name, _names())}")
+        return name
+
+    def load(self, root: Path) -> Samples:  # noqa: ARG002
+        table = pq.read_table(FOLDER / f"{self.bundled}.parquet")
+        meta = table.schema.metadata
+        shape = tuple(int(part) for part in meta[b"shape"].decode().split("x"))
+        pixels = np.frombuffer(b"".join(table["image"].to_pylist()), np.uint8).reshape(-1, *shape)
+        labels = table["label"].to_numpy().astype(np.int64)
+        ids = tuple(table["sample"].to_pylist())
+        classes = tuple(meta[b"classes"].decode().split("\t"))
+        return select(self, Samples(self.bundled, ids, pixels, labels, classes))

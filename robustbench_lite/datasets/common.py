@@ -1,0 +1,84 @@
+"""What all sources share: content hashes as ids, selection by hash rank, where files may lie."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from robustbench_lite.dataset import DataSource, Samples, rank
+from robustbench_lite.errors import DataError
+
+__all__ = ["chosen", "find", "pixel_ids", "select", "unique_ids"]
+
+_HEX = 16
+
+
+def content_id(data: bytes) -> str:
+    """The first 16 hex digits of the sha256: what a sample is called everywhere."""
+    return hashlib.sha256(data).hexdigest()[:_HEX]
+
+
+def pixel_ids(images: npt.NDArray[np.uint8]) -> tuple[str, ...]:
+    """Ids of images (N, C, H, W) from their shape and pixels."""
+    shape = str(images.shape[1:]).encode()
+    return unique_ids(content_id(shape + image.tobytes()) for image in images)
+
+
+def unique_ids(ids: Iterable[str]) -> tuple[str, ...]:
+    """Equal images get -1, -2, ... so that every sample has an id of its own."""
+    seen: Counter[str] = Counter()
+    out = []
+    for name in ids:
+        out.append(f"{name}-{seen[name]}" if seen[name] else name)
+        seen[name] += 1
+    return tuple(out)
+
+
+def chosen(source: DataSource, what: str, ids: Sequence[str], labels: npt.NDArray[np.int64]) -> list[int]:
+    """Indices of the selected samples in hash-rank order. Raises DataError when more are wanted than there are."""
+    order = sorted(range(len(ids)), key=lambda i: rank(ids[i]))
+    wanted = len(ids) if source.samples is None else source.samples
+    if wanted > len(ids):
+        raise DataError(f"{what}: {wanted} samples are wanted, but there are only {len(ids)}")
+    if not source.stratified:
+        return order[:wanted]
+    classes = sorted(set(labels.tolist()))
+    quota, extra = divmod(wanted, len(classes))
+    room = {label: quota + (place < extra) for place, label in enumerate(classes)}
+    picked = []
+    for i in order:
+        label = int(labels[i])
+        if room[label] > 0:
+            room[label] -= 1
+            picked.append(i)
+    if len(picked) < wanted:
+        short = sum(1 for left in room.values() if left)
+        raise DataError(f"{what}: {short} classes have fewer samples than a stratified selection of {wanted} needs")
+    return picked
+
+
+def select(source: DataSource, samples: Samples) -> Samples:
+    """The selection that the source declares, from samples in memory."""
+    index = chosen(source, samples.dataset, samples.ids, samples.labels)
+    ids = tuple(samples.ids[i] for i in index)
+    return Samples(samples.dataset, ids, samples.images[index], samples.labels[index], samples.classes)
+
+
+def find(path: str, root: Path, what: str) -> Path:
+    """`path` as it is, under the suite's folder, or under ROBUSTBENCH_LITE_DATA. Raises DataError that says so."""
+    places = [root / path, Path.cwd() / path]
+    if data := os.environ.get("ROBUSTBENCH_LITE_DATA"):
+        places.append(Path(data) / path)
+    for place in places:
+        if place.exists():
+            return place
+    raise DataError(
+        f"{what}: no file or folder '{path}' under the suite's folder, the current folder or ROBUSTBENCH_LITE_DATA; "
+        "put the data there, or set ROBUSTBENCH_LITE_DATA"
+    )

@@ -1,0 +1,62 @@
+"""Datasets that torchvision knows how to download: CIFAR10, CIFAR100, MNIST, FashionMNIST, KMNIST, SVHN, GTSRB, ..."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from robustbench_lite.dataset import DataSource, Samples, datasets
+from robustbench_lite.datasets.common import pixel_ids, select
+from robustbench_lite.errors import DataError, did_you_mean
+
+__all__ = ["Torchvision"]
+
+_KNOWN = {"CIFAR10", "CIFAR100", "MNIST", "FashionMNIST", "KMNIST", "QMNIST", "SVHN", "GTSRB", "STL10"}
+_BY_SPLIT = {"SVHN", "GTSRB", "STL10"}  # these take split=, the others train=
+
+
+@datasets.register("torchvision")
+class Torchvision(DataSource):
+    """A dataset of torchvision, already downloaded; `fetch SUITE` downloads it."""
+
+    torchvision: str = Field(description="Name of the class in torchvision.datasets.")
+    root: str = Field("", description="Folder of the download; empty: ROBUSTBENCH_LITE_DATA, else ./data.")
+    split: Literal["train", "test"] = Field("test", description="Which half.")
+
+    def fetch(self, root: Path) -> None:
+        """Download; needs a connection."""
+        self._open(root, download=True)
+
+    def load(self, root: Path) -> Samples:
+        try:
+            dataset = self._open(root, download=False)
+        except (RuntimeError, FileNotFoundError, OSError):
+            raise DataError(
+                f"torchvision:{self.torchvision}: not found in {self._folder(root)}; run `fetch` on this suite where "
+                "there is a connection, or point ROBUSTBENCH_LITE_DATA at a folder that has it"
+            ) from None
+        pairs = [(np.asarray(image), int(label)) for image, label in dataset]
+        images = np.stack([_channels_first(image) for image, _ in pairs])
+        labels = np.array([label for _, label in pairs], np.int64)
+        names = getattr(dataset, "classes", None) or [str(k) for k in range(int(labels.max()) + 1)]
+        samples = Samples(self.torchvision, pixel_ids(images), images, labels, tuple(map(str, names)))
+        return select(self, samples)
+
+    def _folder(self, root: Path) -> Path:
+        return root / self.root if self.root else Path(os.environ.get("ROBUSTBENCH_LITE_DATA", "data"))
+
+    def _open(self, root: Path, *, download: bool) -> Any:
+        from torchvision import datasets as known  # seconds of import, paid only by those who use it
+
+        if self.torchvision not in _KNOWN:
+            raise DataError(f"unknown torchvision dataset '{self.torchvision}'{did_you_mean(self.torchvision, _KNOWN)}")
+        half = {"split": self.split} if self.torchvision in _BY_SPLIT else {"train": self.split == "train"}
+        return getattr(known, self.torchvision)(root=str(self._folder(root)), download=download, **half)
+
+
+def _channels_first(image: np.ndarray) -> np.ndarray:
+    return image[None] if image.ndim == 2 else image.transpose(2, 0, 1)
