@@ -36,9 +36,9 @@ def cli() -> None:
 
 def _suite_options(command: Callable[..., Any]) -> Callable[..., Any]:
     command = click.argument("suite", type=click.Path(path_type=Path))(command)
-    return click.option("--set", "overrides", multiple=True, metavar="PATH=VALUE", help="Override a value of the suite.")(
-        command
-    )
+    return click.option(
+        "--set", "overrides", multiple=True, metavar="PATH=VALUE", help="Override a value of the suite."
+    )(command)
 
 
 def _device_option(command: Callable[..., Any]) -> Callable[..., Any]:

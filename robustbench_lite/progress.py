@@ -66,7 +66,9 @@ class Bars(Silent):
         self.progress.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.progress.stop()
 
     def planned(self, cells: tuple[Cell, ...], cached: int) -> None:

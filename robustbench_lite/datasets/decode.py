@@ -53,7 +53,14 @@ class EncodedSource(DataSource):
                 image.load()
         except DataError:
             raise
-        except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Warning, Image.DecompressionBombError) as error:
+        except (
+            UnidentifiedImageError,
+            OSError,
+            SyntaxError,
+            ValueError,
+            Warning,
+            Image.DecompressionBombError,
+        ) as error:
             raise DataError(f"{name}: not a readable image ({error})") from None
         grey = self.channels == 1 or (self.channels is None and image.mode in {"1", "L"})
         array = np.asarray(self._crop(image.convert("L" if grey else "RGB")))

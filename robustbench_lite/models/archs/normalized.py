@@ -1,0 +1,28 @@
+"""A network with its normalisation in front, so that every attack works in [0, 1]."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["Normalized"]
+
+
+class Normalized(nn.Module):
+    """net((x - mean) / std) for images x (N, C, H, W) in [0, 1]; the identity when mean is 0 and std is 1."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, net: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.net = net
+        self.identity = all(value == 0 for value in mean) and all(value == 1 for value in std)
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(1, -1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(1, -1, 1, 1), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.net(x if self.identity else (x - self.mean) / self.std)
+        return logits

@@ -1,0 +1,65 @@
+"""Weights in a file of the user's, for one of our architectures. Files cannot run code here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, field_validator, model_validator
+
+from robustbench_lite.errors import ModelError, did_you_mean
+from robustbench_lite.model import Card, Classifier, ModelSource, models
+from robustbench_lite.models import archs
+from robustbench_lite.models.common import finish, load_state, read_weights, sha256_of
+
+__all__ = ["File"]
+
+
+@models.register("file")
+class File(ModelSource):
+    """A state dict (.safetensors, .pt, .pth) for a known architecture; mean and std must be stated."""
+
+    file: str = Field(description="The weights file.")
+    arch: str = Field(description="Name of the architecture; `list models` shows them.")
+    sha256: str | None = Field(None, description="Refuse the file when its sha256 differs.")
+
+    @field_validator("arch")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in archs.ARCHITECTURES:
+            raise ValueError(f"unknown architecture '{name}'{did_you_mean(name, archs.ARCHITECTURES)}")
+        return name
+
+    @model_validator(mode="after")
+    def _stated(self) -> File:
+        missing = [key for key in ("mean", "std", "size", "classes") if getattr(self, key) is None]
+        if missing:
+            raise ValueError(
+                f"'{', '.join(missing)}' must be stated for a file; no normalisation is `mean: [0], std: [1]`"
+            )
+        return self
+
+    @property
+    def title(self) -> str:
+        return self.name or Path(self.file).stem
+
+    def load(self, root: Path) -> Classifier:
+        path = next((place for place in (root / self.file, Path.cwd() / self.file) if place.is_file()), None)
+        if path is None:
+            raise ModelError(f"{self.title}: no file '{self.file}' under the suite's folder or the current one")
+        digest = sha256_of(path)
+        if self.sha256 and digest != self.sha256.lower():
+            raise ModelError(f"{self.title}: sha256 of '{path.name}' is {digest}, expected {self.sha256}")
+        assert self.mean and self.std and self.size and self.classes
+        net = archs.build(self.arch, self.size[0], self.classes)
+        load_state(net, read_weights(path, self.title), self.title)
+        card = Card(
+            name=self.title,
+            arch=self.arch,
+            classes=self.classes,
+            size=self.size,
+            mean=self.mean,
+            std=self.std,
+            source=f"file {path.name}",
+            sha256=digest,
+        )
+        return finish(card, net)

