@@ -82,6 +82,11 @@ class Attack(Config):
         return getattr(self, "epsilon", None)
 
     @property
+    def typical_passes(self) -> float:
+        """Forwards and backwards per sample that `plan` should expect; a guess, not a bound."""
+        return 2.0
+
+    @property
     def boxed(self) -> bool:
         """Whether candidates promise to stay in [0, 1]."""
         return True

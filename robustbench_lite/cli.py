@@ -6,6 +6,7 @@ import os
 import shlex
 import signal
 import sys
+import traceback
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -161,7 +162,7 @@ def describe(name: str) -> None:
 @cli.command()
 def schema() -> None:
     """Print the JSON schema of suite files, for editors."""
-    from robustbench_lite.suite import schema_text
+    from robustbench_lite.suite_schema import schema_text
 
     click.echo(schema_text(), nl=False)
 
@@ -173,12 +174,12 @@ def fetch(suite: Path, overrides: tuple[str, ...]) -> None:
     from robustbench_lite.suite import load
 
     loaded = load(suite, overrides)
-    for title, source in (
-        *((entry.name, entry.source) for entry in loaded.data),
-        *((model.title, model) for model in loaded.models),
-    ):
-        source.fetch(loaded.root)
-        click.echo(f"{title}: ready")
+    for entry in loaded.data:
+        entry.source.fetch(loaded.root)
+        click.echo(f"{entry.name}: ready")
+    for model in loaded.models:
+        model.fetch(loaded.root)
+        click.echo(f"{model.title}: ready")
 
 
 @cli.command()
@@ -238,10 +239,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0 ok, 1 disagreement, 2 usage, 3 failed cells, 5 internal, 130/143 stopped."""
     signal.signal(signal.SIGTERM, _terminated)
     try:
-        cli.main(arguments, standalone_mode=False)
-        code = 0
-    except click.exceptions.Exit as error:
-        code = error.exit_code
+        code = cli.main(arguments, standalone_mode=False) or 0
     except (click.ClickException, click.Abort) as error:
         code = _refuse(error)
     except SuiteError as error:
@@ -260,6 +258,10 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
+    except Exception:  # noqa: BLE001  (a bug prints its traceback and says that it is one)
+        traceback.print_exc()
+        click.echo("internal error: this is a bug of robustbench_lite; please report the lines above", err=True)
+        code = RobustbenchError.exit_code
     raise SystemExit(code)
 
 

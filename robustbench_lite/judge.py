@@ -33,7 +33,7 @@ class Verdicts:
 def look(module: nn.Module, x: torch.Tensor, device: torch.device, batch_size: int) -> torch.Tensor:
     """Logits (N, K) of images (N, C, H, W) on the CPU, in batches, without gradients."""
     with torch.no_grad():
-        return torch.cat([module(part.to(device)).float().cpu() for part in x.split(batch_size)])
+        return torch.cat([module(x[i : i + batch_size].to(device)).float().cpu() for i in range(0, len(x), batch_size)])
 
 
 def judge(

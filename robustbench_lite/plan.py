@@ -49,7 +49,9 @@ def _cells(suite: Suite, bench: Bench) -> Iterator[Cell]:
 
 
 def _cell(suite: Suite, bench: Bench, data: DataEntry, model: str, entry: AttackEntry) -> Cell:
-    error, ids, weights = "", (), {}
+    error = ""
+    ids: tuple[str, ...] = ()
+    weights: dict[str, str] = {}
     card: dict[str, Any] = {}
     try:
         ids = bench.samples(data.name).ids

@@ -75,14 +75,18 @@ def _text(table: Table, width: int) -> str:
 
 
 def _markdown(table: Table) -> str:
-    escape = lambda text: re.sub(r"([\\`*_{}\[\]<>|#~])", r"\\\1", _visible(text)).replace("\n", " ")
-    row = lambda cells: f"| {' | '.join(cells)} |"
+    def escape(text: str) -> str:
+        return re.sub(r"([\\`*_{}\[\]<>|#~])", r"\\\1", _visible(text))
+
+    def row(cells: list[str]) -> str:
+        return f"| {' | '.join(cells)} |"
+
     lines = [f"**{escape(table.title)}**", "", row([escape(title) for title in _titles(table)])]
     lines.append(row(["---:" if column.numeric else ":---" for column in table.columns]))
-    for values in table.rows:
-        lines.append(
-            row([f"*{escape(value.text)}*" if _shown_apart(value) else escape(value.text) for value in values])
-        )
+    lines += [
+        row([f"*{escape(value.text)}*" if _shown_apart(value) else escape(value.text) for value in values])
+        for values in table.rows
+    ]
     return "\n".join([*lines, "", *(f"{escape(note)}\n" for note in table.footnotes)]) + "\n"
 
 
@@ -91,8 +95,12 @@ def _shown_apart(value: Value) -> bool:
 
 
 def _latex(table: Table) -> str:
-    escape = lambda text: "".join(_LATEX.get(char, char) for char in _visible(text))
-    row = lambda cells: f"{' & '.join(cells)} \\\\"
+    def escape(text: str) -> str:
+        return "".join(_LATEX.get(char, char) for char in _visible(text))
+
+    def row(cells: list[str]) -> str:
+        return f"{' & '.join(cells)} \\\\"
+
     spec = "".join("r" if column.numeric else "l" for column in table.columns)
     body = [
         row([f"\\textit{{{escape(value.text)}}}" if _shown_apart(value) else escape(value.text) for value in values])

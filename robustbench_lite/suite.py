@@ -187,7 +187,8 @@ class _Builder:
     # data
 
     def _data(self) -> tuple[DataEntry, ...]:
-        value, found = self.marked.data.get("data"), []
+        value = self.marked.data.get("data")
+        found: list[tuple[Key, Any, Any]] = []
         if isinstance(value, str):
             found.append((("data",), value, {}))
         elif isinstance(value, dict):

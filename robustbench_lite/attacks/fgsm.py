@@ -57,6 +57,10 @@ class FGSM(SetAttack):
         return data
 
     @property
+    def typical_passes(self) -> float:
+        return 2.0 if self.fraction is None else 35.0
+
+    @property
     def boxed(self) -> bool:
         return self.clip
 

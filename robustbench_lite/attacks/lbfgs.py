@@ -94,6 +94,10 @@ class LBFGS(StepAttack):
     history: PositiveInt = Field(5, description="Pairs of steps and gradient changes that L-BFGS remembers.")
     decrease: Number = Field(1e-4, gt=0, description="A minimisation ends below this relative decrease.")
 
+    @property
+    def typical_passes(self) -> float:
+        return 10.0 * (self.search_steps + (self.targets or 9))
+
     def start(self, x: torch.Tensor, goal: Goal, draw: Draw) -> LBFGSState:
         count = torch.zeros(len(x), dtype=torch.int64, device=x.device)
         zero, no = count.float(), count.bool()

@@ -52,6 +52,10 @@ class PGD(StepAttack):
         "success", description="Stop a sample at its first success, or run on for the largest loss."
     )
 
+    @property
+    def typical_passes(self) -> float:
+        return 2.0 * self.steps * self.restarts
+
     def start(self, x: torch.Tensor, goal: Goal, draw: Draw) -> PGDState:
         count = torch.zeros(len(x), dtype=torch.int64, device=x.device)
         adv = self._begin(x, draw, count)

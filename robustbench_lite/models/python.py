@@ -6,7 +6,7 @@ import importlib
 import importlib.util
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from pydantic import Field, model_validator
 
@@ -17,8 +17,6 @@ from robustbench_lite.models.common import finish
 
 if TYPE_CHECKING:
     from types import ModuleType
-
-    from torch import nn
 
 __all__ = ["Python"]
 
@@ -70,7 +68,7 @@ class Python(ModelSource):
             std=self.std or (1.0,),
             source=f"python {self.python}",
         )
-        return finish(card, cast("nn.Module", net))
+        return finish(card, net)
 
 
 def _module(where: str, root: Path) -> ModuleType:

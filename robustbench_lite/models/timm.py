@@ -34,13 +34,13 @@ class Timm(ModelSource):
         if not timm.is_model(self.timm):
             raise ModelError(f"timm has no model '{self.timm}'; timm.list_models() shows them")
         try:
-            net = timm.create_model(self.timm, pretrained=True)
+            net: Any = timm.create_model(self.timm, pretrained=True)
         except Exception as error:  # noqa: BLE001  (hub, network and file errors have no common base)
             raise ModelError(
                 f"{self.title}: the weights are not in the hub's cache and cannot be downloaded "
                 f"({type(error).__name__}); run `fetch` on this suite where there is a connection"
             ) from None
-        return finish(self._card(net.pretrained_cfg), net)
+        return finish(self._card(dict(net.pretrained_cfg)), net)
 
     def _card(self, config: dict[str, Any]) -> Card:
         return Card(

@@ -32,7 +32,7 @@ def accuracy(results: Results) -> Table:
     rows = tuple(_row(group, notes) for group in groups(results))
     title = "Accuracy on clean and on attacked images, % [95 % interval]"
     remark = (
-        "robust: classified correctly and still so after the attack, over all samples; broken: of the initially correct; "
+        "robust: correct, and still so after the attack, over all samples; broken: of the initially correct; "
         "success: the attack's own goal, over all samples; in 8 bits: successes that survive rounding, over all samples"
     )
     return Table("accuracy", title, COLUMNS, rows, (remark, *notes.lines()))

@@ -92,8 +92,7 @@ def share(estimate: Estimate, *, interval: bool = True) -> Value:
     """A share in percent, with its interval unless that is asked to be left out of the text."""
     parts = [f"{100 * value:.1f}" for value in (estimate.value, estimate.low, estimate.high)]
     text = f"{parts[0]} [{parts[1]}, {parts[2]}]" if interval else parts[0]
-    values = (100 * value for value in (estimate.value, estimate.low, estimate.high))
-    return Value(text, *values, estimate.n)
+    return Value(text, 100 * estimate.value, 100 * estimate.low, 100 * estimate.high, estimate.n)
 
 
 def missing(count: int) -> Sequence[Value]:

@@ -151,7 +151,10 @@ def _as_published(block: Block, attack: str, reference: Reference, row: dict[str
     """The paper's numbers for one attack, in the same columns."""
     key = f"rho_adv_{attack}" if block.norm == "l2" else attack
     base = "rho_adv_deepfool" if block.norm == "l2" else "deepfool"
-    say = lambda value, digits=3: number(value, digits, "published", reference.source)
+
+    def say(value: float | None, digits: int = 3) -> Value:
+        return number(value, digits, "published", reference.source)
+
     rho = row.get(key)
     milliseconds, bound = row.get(f"time_{attack}_ms"), row.get(f"time_{attack}_ms_lower_bound")
     alone = say(milliseconds) if bound is None else Value(f">{bound}", bound, kind="published", note=reference.source)

@@ -1,0 +1,79 @@
+"""`plan`: the cells of a suite as a table, what is in the store, and about how long the rest takes."""
+
+from __future__ import annotations
+
+import time
+
+from robustbench_lite.bench import Bench, images
+from robustbench_lite.errors import RobustbenchError
+from robustbench_lite.oracle import Oracle
+from robustbench_lite.plan import Cell, plan
+from robustbench_lite.runner import Options, device_named
+from robustbench_lite.store import Store
+from robustbench_lite.suite import Suite
+from robustbench_lite.table import Column, Table, Value
+from robustbench_lite.threat import Goal
+
+__all__ = ["preview"]
+
+COLUMNS = (
+    Column("cell", "cell", numeric=False),
+    Column("dataset", "dataset", numeric=False),
+    Column("n", "n"),
+    Column("source", "classifier", numeric=False),
+    Column("attack", "attack", numeric=False),
+    Column("passes", "passes"),
+    Column("seconds", "estimate", "s"),
+    Column("state", "state", numeric=False),
+)
+
+
+def preview(suite: Suite, options: Options) -> Table:
+    """The plan with an estimate: the attack's usual number of passes, timed on one small batch of this classifier."""
+    bench = Bench(suite, device_named(options.device), options.batch_size, options.limit)
+    folder = options.results / suite.name
+    stored = Store(folder).finished() if folder.is_dir() else set()
+    pace: dict[tuple[str, str], float] = {}
+    rows = tuple(_row(cell, bench, pace, stored=cell.id in stored) for cell in plan(suite, bench))
+    code = [model.title for model in suite.models if model.runs_code]
+    notes = ["passes: forwards and backwards per sample, a typical number; estimate: at this device's measured pace"]
+    notes += [f"runs code of yours: {', '.join(code)}"] if code else []
+    left = sum(row[6].value or 0 for row in rows if row[7].text == "to run")
+    return Table("plan", f"{suite.name}: {len(rows)} cells, about {left:.0f} s to run", COLUMNS, rows, tuple(notes))
+
+
+def _row(cell: Cell, bench: Bench, pace: dict[tuple[str, str], float], *, stored: bool) -> tuple[Value, ...]:
+    key = (cell.dataset, cell.source)
+    error = cell.error
+    if not error and not stored and key not in pace:
+        try:
+            pace[key] = _seconds_per_pass(cell, bench)
+        except RobustbenchError as problem:
+            error = str(problem)
+    state = f"fails: {error}" if error else "in the store" if stored else "to run"
+    passes = cell.attack.typical_passes
+    estimate = None if state != "to run" else cell.n * passes * pace[key]
+    return (
+        Value(cell.id, kind="label"),
+        Value(cell.dataset, kind="label"),
+        Value(str(cell.n), cell.n),
+        Value(cell.source, kind="label"),
+        Value(cell.variant, kind="label"),
+        Value(f"{passes:g}", passes),
+        Value("—", kind="missing") if estimate is None else Value(f"{estimate:.1f}", estimate),
+        Value(state, kind="label"),
+    )
+
+
+def _seconds_per_pass(cell: Cell, bench: Bench) -> float:
+    """Half the time of one forward and backward pass per sample, warmed up once."""
+    classifier = bench.classifier(cell.source)
+    x = images(bench.samples(cell.dataset))[:32].to(bench.device)
+    oracle = Oracle(classifier.module, bench.device)
+    for _ in range(2):
+        oracle.open(len(x))
+        start = time.perf_counter()
+        view = oracle.differentiate(x)
+        view.gradient(Goal(view.logits.argmax(1), view.logits.shape[1]).seed(view.logits))
+        seconds = time.perf_counter() - start
+    return seconds / len(x) / 2
