@@ -95,7 +95,7 @@ def _set(marked: Marked, setting: str, place: str) -> None:
     path: Key = ()
     *steps, last = dotted.split(".")
     for step in steps:
-        child = _step(parent, step, path, place)
+        child: Any = _step(parent, step, path, place)
         if parent[child] is None:
             parent[child] = {}
         elif isinstance(parent[child], str) and isinstance(parent, list):  # `- pgd` is short for `- pgd: {}`
@@ -103,7 +103,7 @@ def _set(marked: Marked, setting: str, place: str) -> None:
         parent, path = parent[child], (*path, child)
     if not isinstance(parent, dict | list):
         raise SuiteError([Problem(place, f"'{'.'.join(map(str, path))}' is a value, nothing is inside it")])
-    key = last if isinstance(parent, dict) else _step(parent, last, path, place)
+    key: Any = last if isinstance(parent, dict) else _step(parent, last, path, place)
     parent[key] = value
     marked.places[(*path, key)] = marked.keys[(*path, key)] = place
 

@@ -1,128 +1,167 @@
-"""YAML 1.2 to plain data in which every value knows its place; `include` and `--set` work on the same data.
+"""YAML 1.2 to plain data with a mark for every value, safely: bounded in size, depth and aliases, before parsing.
 
-Nothing is executed and nothing grows: no tags, aliases or templates, and size, depth and count are bounded while
-ruamel's scanner runs, before anything recurses. What is wrong is collected in `Problems` and said all at once.
+Nothing is executed: no tags beyond the core schema, no templates. Every refusal is one sentence with its place.
 """
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import count
-from pathlib import Path, PurePath
-from typing import Any, NamedTuple, NoReturn
+from pathlib import Path
+from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.events import AliasEvent, DocumentStartEvent, MappingStartEvent, ScalarEvent, SequenceStartEvent
-from ruamel.yaml.events import Event, MappingEndEvent, NodeEvent, SequenceEndEvent
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from ruamel.yaml.tokens import (
+    AliasToken,
+    BlockEndToken,
+    BlockMappingStartToken,
+    BlockSequenceStartToken,
+    FlowMappingEndToken,
+    FlowMappingStartToken,
+    FlowSequenceEndToken,
+    FlowSequenceStartToken,
+    TagToken,
+)
 
 from robustbench_lite.errors import Problem, SuiteError
 
-__all__ = ["Mark", "Marked", "Problems", "Reader", "from_plain", "kind", "parse"]
+__all__ = ["Key", "Marked", "parse", "read"]
 
-LARGEST, DEEPEST, MOST, FILES, INCLUDES = 1 << 20, 40, 20_000, 100, 20
-_CONTROL = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
-_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
-_NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
-_WORDS: dict[str, bool | None] = {
-    **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
-    **dict.fromkeys(("true", "True", "TRUE"), True),
-    **dict.fromkeys(("false", "False", "FALSE"), False),
-}
-
-
-class Mark(NamedTuple):
-    """A place, ordered as a reader meets it: file by file, then the overrides."""
-
-    rank: int
-    line: int
-    column: int
-    text: str
-
-    def __str__(self) -> str:
-        return self.text
+Key = tuple[str | int, ...]
+_LARGEST, _DEEPEST, _MOST = 1 << 20, 40, 100_000  # bytes, nesting, tokens
+_OPEN = (FlowMappingStartToken, FlowSequenceStartToken, BlockMappingStartToken, BlockSequenceStartToken)
+_CLOSE = (FlowMappingEndToken, FlowSequenceEndToken, BlockEndToken)
+_CORE = "tag:yaml.org,2002:"
 
 
 @dataclass
 class Marked:
-    """A scalar, a list of these or a mapping to these; `keys` has the places of a mapping's keys."""
+    """Plain data, and `file:line:column` of every value and (as path + '?') of every key."""
 
-    value: Any
-    mark: Mark
-    keys: dict[str, Mark] = field(default_factory=dict)
+    data: Any
+    places: dict[Key, str] = field(default_factory=dict)
+    keys: dict[Key, str] = field(default_factory=dict)
 
-    def plain(self) -> Any:
-        """The same without places."""
-        if isinstance(self.value, dict):
-            return {key: child.plain() for key, child in self.value.items()}
-        if isinstance(self.value, list):
-            return [child.plain() for child in self.value]
-        return self.value
-
-    def at(self, path: tuple[str | int, ...], *, key: bool = False) -> Mark:
-        """The place of `path`, or of what is nearest around it; with `key` that of the key."""
-        node, mark = self, self.mark
-        for part in path:
-            inside = isinstance(node.value, dict) and part in node.value
-            inside = inside or (isinstance(node.value, list) and isinstance(part, int) and part < len(node.value))
-            if not inside:
-                break
-            mark = node.keys.get(str(part), mark)
-            node = node.value[part]
-            mark = mark if key else node.mark
-        return mark
+    def place(self, path: Key, *, key: bool = False) -> str:
+        """Where `path` is, or the nearest thing around it that is written down."""
+        for end in range(len(path), -1, -1):
+            marks = self.keys if key and path[:end] in self.keys else self.places
+            if path[:end] in marks:
+                return marks[path[:end]]
+        return ".".join(map(str, path)) or "suite"  # built in Python, not read from a file
 
 
-class Problems:
-    """Collects what is wrong, once each, and raises it in the order of the file."""
-
-    def __init__(self) -> None:
-        self._found: set[tuple[Mark, str]] = set()
-
-    def __bool__(self) -> bool:
-        return bool(self._found)
-
-    def add(self, mark: Mark, message: str) -> None:
-        self._found.add((mark, message))
-
-    def stop(self) -> None:
-        """Raise SuiteError if there is anything to say."""
-        if self._found:
-            raise SuiteError(Problem(_shown(str(mark)), _shown(message)) for mark, message in sorted(self._found))
-
-
-class Refusal(Exception):  # noqa: N818  (caught here, never seen outside)
-    """This text cannot be read any further."""
-
-    def __init__(self, mark: Mark, message: str) -> None:
-        super().__init__(message)
-        self.mark, self.message = mark, message
+def read(path: Path, shown: str | None = None) -> tuple[Marked, str]:
+    """The content of one file, and its text. Raises SuiteError."""
+    name = shown or str(path)
+    try:
+        raw = path.read_bytes()[: _LARGEST + 1]
+    except FileNotFoundError:
+        raise _refuse(name, "no such file") from None
+    except IsADirectoryError:
+        raise _refuse(name, "expected a YAML file, got a folder") from None
+    except OSError as error:
+        raise _refuse(name, f"cannot be read ({error.strerror})") from None
+    if len(raw) > _LARGEST:
+        raise _refuse(name, "larger than 1 MiB, which no suite is")
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise _refuse(name, f"expected UTF-8 text, byte {error.start} is not") from None
+    return parse(text, name), text
 
 
-def kind(value: object) -> str:
-    """What somebody wrote, in words: `a list`, `a mapping`, `nothing`, or the value itself."""
-    if isinstance(value, Marked):
-        return kind(value.value)
-    words = {dict: "a mapping", list: "a list", type(None): "nothing"}
-    return words.get(type(value)) or repr(value)
+def parse(text: str, name: str) -> Marked:
+    """Plain data with marks from YAML text. Raises SuiteError with one sentence."""
+    try:
+        _bounded(text, name)
+        node = _yaml().compose(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
+        raise _refuse(place, f"not valid YAML: {error.problem or error.context}") from None
+    except (YAMLError, ValueError) as error:
+        lines = str(error).strip().split("\n")
+        raise _refuse(name, f"not valid YAML: {lines[0]}") from None
+    except (RecursionError, AttributeError, TypeError, IndexError, KeyError) as error:
+        # ruamel's scanner trips over some malformed input with these; it is still the file that is wrong
+        raise _refuse(name, f"not valid YAML ({type(error).__name__})") from None
+    if node is None:
+        raise _refuse(name, "the file is empty")
+    marked = Marked(None)
+    marked.data = _plain(node, (), name, marked)
+    return marked
 
 
-def _shown(text: str) -> str:
-    """One line that a terminal can print: nothing that moves the cursor, nothing longer than a few lines."""
-    short = text if len(text) <= 600 else f"{text[:400]} ... {text[-150:]}"
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in short)
+def _yaml() -> YAML:
+    yaml = YAML(typ="safe", pure=True)
+    yaml.version = (1, 2)
+    return yaml
 
 
-# --- text to Marked
+def _bounded(text: str, name: str) -> None:
+    """Walk the tokens once: no deep nesting, no aliases (a few lines of them expand to gigabytes), no foreign tags."""
+    depth = 0
+    for count, token in enumerate(_yaml().scan(text)):
+        place = f"{name}:{token.start_mark.line + 1}:{token.start_mark.column + 1}"
+        if isinstance(token, _OPEN):
+            depth += 1
+        elif isinstance(token, _CLOSE):
+            depth -= 1
+        if depth > _DEEPEST:
+            raise _refuse(place, f"nested more than {_DEEPEST} deep")
+        if count > _MOST:
+            raise _refuse(place, f"more than {_MOST} tokens")
+        if isinstance(token, AliasToken):
+            raise _refuse(place, "aliases (*name) are not supported in suites; use `defaults` or `include`")
+        if isinstance(token, TagToken):
+            raise _refuse(place, "tags (!name) are not supported in suites")
 
 
-Place = Callable[[int, int], Mark]
+def _plain(node: Node, path: Key, name: str, marked: Marked) -> Any:
+    marked.places[path] = _place(node, name)
+    if isinstance(node, MappingNode):
+        return _mapping(node, path, name, marked)
+    if isinstance(node, SequenceNode):
+        return [_plain(child, (*path, i), name, marked) for i, child in enumerate(node.value)]
+    assert isinstance(node, ScalarNode)
+    return _scalar(node)
 
 
-def parse(text: str, place: Place, problems: Problems) -> Iterator[tuple[Event | None, Marked | None]]:
-    """Placeholder."""
-    raise NotImplementedError
+def _mapping(node: MappingNode, path: Key, name: str, marked: Marked) -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for key_node, value_node in node.value:
+        place = _place(key_node, name)
+        if not isinstance(key_node, ScalarNode):
+            raise _refuse(place, "expected a plain key, got a list or mapping")
+        key = str(key_node.value)
+        if key in out:
+            raise _refuse(place, f"'{key}' is there twice; the first is at {marked.keys[(*path, key)]}")
+        marked.keys[(*path, key)] = place
+        out[key] = _plain(value_node, (*path, key), name, marked)
+    return out
+
+
+def _scalar(node: ScalarNode) -> Any:
+    """The value of a scalar by YAML 1.2's core schema."""
+    tag, value = str(node.tag or node.ctag), str(node.value)
+    kind = tag.removeprefix(_CORE)
+    if kind == "null":
+        return None
+    if kind == "bool":
+        return value.lower() == "true"
+    if kind == "int":
+        text = value.replace("_", "")
+        return int(text, 0) if text.lower().lstrip("+-").startswith(("0x", "0o")) else int(text)
+    if kind == "float":
+        return float(value.replace("_", "").lower().replace(".inf", "inf").replace(".nan", "nan"))
+    return value
+
+
+def _place(node: Node, name: str) -> str:
+    return f"{name}:{node.start_mark.line + 1}:{node.start_mark.column + 1}"
+
+
+def _refuse(place: str, message: str) -> SuiteError:
+    return SuiteError([Problem(place, message)])
