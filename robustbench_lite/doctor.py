@@ -90,7 +90,7 @@ def problems() -> list[Linear]:
     ):
         weight = torch.randn((classes, shape[0] * shape[1] * shape[2]), generator=generator) * scale
         x = 0.5 + 0.05 * (torch.rand((_N, *shape), generator=generator) - 0.5)
-        bias = torch.full((classes,), -60.0 * scale)
+        bias = torch.full((classes,), -3.0 * scale)
         bias[[0, classes - 1]] = 0.0  # two classes matter, the last one among them
         out.append(Linear(name, _linear(weight, bias), x, classes, weight))
     return out

@@ -125,7 +125,7 @@ class _Drive:
                 window = self._halve(window)
                 continue
             window = self._keep_best(replace(window, state=state))
-            index, leaving = window.index, state.done | ledger.broken
+            index, leaving = window.index.clone(), state.done | ledger.broken  # a refill writes the index in place
             following = self._retire(window, leaving, ledger) if bool(leaving.any()) else window
             self._charge(index, ledger, start)
             window = following

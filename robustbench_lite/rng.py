@@ -47,7 +47,8 @@ class Draw:
 
     def bits(self, purpose: str, shape: Sequence[int], step: torch.Tensor | int = 0) -> torch.Tensor:
         """Random int64 (n, *shape); `step` (n,) or a number tells repeated draws for one purpose apart."""
-        stream = _mix(_mix(self.key ^ _hash(purpose)) + step * _GOLDEN)
+        steps = torch.as_tensor(step, device=self.key.device)
+        stream = _mix(_mix(self.key ^ _hash(purpose)) + steps * _GOLDEN)
         counter = torch.arange(1, math.prod(shape) + 1, device=self.key.device, dtype=torch.int64)
         return _mix(stream[:, None] + counter * _GOLDEN).view(-1, *shape)
 

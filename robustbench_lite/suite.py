@@ -17,7 +17,7 @@ from robustbench_lite.dataset import DataSource, datasets
 from robustbench_lite.errors import Problem, SuiteError, did_you_mean
 from robustbench_lite.model import ModelSource, models
 from robustbench_lite.registry import Config, Registry, canonical, problems_of
-from robustbench_lite.suite_compose import compose, expand, override
+from robustbench_lite.suite_compose import compose, expand, labels, override
 from robustbench_lite.suite_yaml import Key, Marked
 from robustbench_lite.table import tables
 
@@ -265,7 +265,7 @@ class _Builder:
                 where = self.marked.place(seen[attack.fingerprint()])
                 self._wrong(path, f"the same attack with the same parameters is at {where}")
             seen[attack.fingerprint()] = path
-        names = _variants([(label, attack) for _, label, attack in built])
+        names = labels([(label, attack.registered, attack.params()) for _, label, attack in built])
         self._unique("attack label", [(path, name) for (path, _, _), name in zip(built, names, strict=True)])
         return tuple(AttackEntry(name, attack) for (_, _, attack), name in zip(built, names, strict=True))
 
@@ -317,19 +317,3 @@ def _split(name: str, registry: Registry[Any]) -> tuple[str, str] | None:
     """`source:rest` where the prefix is a registered source."""
     prefix, colon, rest = name.partition(":")
     return (prefix, rest) if colon and prefix in registry else None
-
-
-def _variants(entries: list[tuple[str | None, Attack]]) -> list[str]:
-    """Labels: as given, else the name, with the parameters that tell it from its namesakes where there are any."""
-    names = []
-    for label, attack in entries:
-        same = [other.params() for _, other in entries if other.registered == attack.registered]
-        own = attack.params()
-        telling = [key for key in own if any(other[key] != own[key] for other in same)]
-        text = ", ".join(f"{key}={_short(own[key])}" for key in telling)
-        names.append(label or (f"{attack.registered}({text})" if text else attack.registered))
-    return names
-
-
-def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else "null" if value is None else str(value).lower()

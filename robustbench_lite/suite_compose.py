@@ -12,7 +12,7 @@ from robustbench_lite.errors import Problem, SuiteError, did_you_mean
 from robustbench_lite.registry import canonical
 from robustbench_lite.suite_yaml import Key, Marked, parse, read
 
-__all__ = ["compose", "expand", "override"]
+__all__ = ["compose", "expand", "labels", "override"]
 
 _DEEPEST, _MOST = 20, 10_000  # includes within includes; attacks that one matrix may make
 
@@ -175,3 +175,18 @@ def _matches(rule: dict[str, Any], chosen: dict[str, Any]) -> bool:
 
 def _text(combined: dict[str, Any], params: dict[str, Any]) -> str:
     return " ".join(f"{key}={combined[key]}" for key in params["matrix"])
+
+
+def labels(entries: Sequence[tuple[str | None, str, dict[str, Any]]]) -> list[str]:
+    """What tables call each (label, attack, params): the label, else the name and what tells it from its namesakes."""
+    names = []
+    for given, name, params in entries:
+        same = [other for _, other_name, other in entries if other_name == name]
+        telling = [key for key in params if any(other[key] != params[key] for other in same)]
+        text = ", ".join(f"{key}={_short(params[key])}" for key in telling)
+        names.append(given or (f"{name}({text})" if text else name))
+    return names
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else "null" if value is None else str(value).lower()

@@ -1,0 +1,53 @@
+"""Small classifiers and jobs for tests; doubles enter by the real doors."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from robustbench_lite.attack import Attack
+from robustbench_lite.engine import Job, Outcome, run
+from robustbench_lite.oracle import Oracle
+from robustbench_lite.rng import Draw, keys
+from robustbench_lite.threat import Goal
+
+ROOT = Path(__file__).resolve().parent.parent
+CPU = torch.device("cpu")
+
+
+def mlp(classes: int = 5, shape: tuple[int, int, int] = (1, 6, 6), seed: int = 0) -> nn.Module:
+    generator = torch.Generator().manual_seed(seed)
+    inputs = shape[0] * shape[1] * shape[2]
+    net = nn.Sequential(nn.Flatten(), nn.Linear(inputs, 32), nn.ReLU(), nn.Linear(32, classes))
+    for parameter in net.parameters():
+        parameter.data = torch.randn(parameter.shape, generator=generator) * 0.5
+    return net.eval().requires_grad_(requires_grad=False)
+
+
+def images(n: int = 40, shape: tuple[int, int, int] = (1, 6, 6), seed: int = 1) -> torch.Tensor:
+    return torch.rand((n, *shape), generator=torch.Generator().manual_seed(seed))
+
+
+def attack(record: Attack, net: nn.Module, x: torch.Tensor, batch_size: int = 16, goal: Goal | None = None) -> Outcome:
+    logits = net(x).detach()
+    goal = goal or Goal(logits.argmax(1), logits.shape[1])
+    draw = Draw(keys(0, record.fingerprint(), [str(i) for i in range(len(x))]))
+    return run(record, Oracle(net, CPU, batch_size), Job(x, goal, draw))
+
+
+def cli(*arguments: str, cwd: Path | None = None, env: dict[str, str] | None = None, timeout: float = 120):
+    """The command line in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "robustbench_lite", *arguments],
+        cwd=cwd or ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **(env or {})},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
