@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,8 +18,8 @@ from robustbench_lite.dataset import DataSource, datasets
 from robustbench_lite.errors import Problem, SuiteError, did_you_mean
 from robustbench_lite.model import ModelSource, models
 from robustbench_lite.registry import Config, Registry, canonical, problems_of
-from robustbench_lite.suite_compose import compose, expand, labels, override
-from robustbench_lite.suite_yaml import Key, Marked
+from robustbench_lite.suite_compose import compose, expand, override
+from robustbench_lite.suite_yaml import Key, Marked, checked, tidy
 from robustbench_lite.table import tables
 
 __all__ = ["SETTINGS", "AttackEntry", "DataEntry", "Suite", "load"]
@@ -38,6 +39,8 @@ SETTINGS = {
     "defaults": "Parameters by attack that hold unless an entry says otherwise.",
     "include": "File, or list of files, whose keys this file extends; relative to it, within its folder.",
 }
+MOST_ATTACKS = 10_000
+LARGEST_SEED = 2**63 - 1  # a column of the store holds it
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 C = TypeVar("C", bound=Config)
 
@@ -79,9 +82,17 @@ class Suite:
 
 
 def load(source: Path | str | Mapping[str, Any], overrides: Sequence[str] = (), root: Path | None = None) -> Suite:
-    """The suite in a file, or given as a mapping. Raises SuiteError with every problem and its place."""
+    """The suite in a file, or given as a mapping. Raises SuiteError with every problem and its place, in order."""
+    try:
+        return _load(source, overrides, root)
+    except SuiteError as error:
+        raise SuiteError(tidy(error.problems, "" if isinstance(source, Mapping) else str(source))) from None
+
+
+def _load(source: Path | str | Mapping[str, Any], overrides: Sequence[str], root: Path | None) -> Suite:
     if isinstance(source, Mapping):
-        marked, text, home = Marked(copy.deepcopy(dict(source))), canonical(dict(source)), root or Path.cwd()
+        plain = checked(source)
+        marked, text, home = Marked(plain), canonical(plain), root or Path.cwd()
     else:
         marked, text = compose(Path(source))
         home = root or Path(source).parent
@@ -89,14 +100,8 @@ def load(source: Path | str | Mapping[str, Any], overrides: Sequence[str] = (), 
     builder = _Builder(marked, problems)
     suite = builder.build(home, text)
     if suite is None or builder.problems:
-        raise SuiteError(sorted(builder.problems, key=_position))
+        raise SuiteError(builder.problems)
     return suite
-
-
-def _position(problem: Problem) -> tuple[str, int, int, str]:
-    file, _, rest = problem.place.partition(":")
-    line, _, column = rest.partition(":")
-    return file, int(line) if line.isdigit() else 0, int(column) if column.isdigit() else 0, problem.message
 
 
 @dataclass
@@ -114,6 +119,8 @@ class _Builder:
         for key in data:
             if key not in SETTINGS:
                 self._wrong((key,), f"unknown key '{key}'{did_you_mean(key, SETTINGS)}", key=True)
+        if "include" in data:  # `compose` takes it out where it reads it
+            self._wrong(("include",), "include: only a file can include others", key=True)
         for key in REQUIRED:
             if data.get(key) is None:
                 self._wrong((), f"'{key}' is missing")
@@ -121,14 +128,15 @@ class _Builder:
             "name": self._name(),
             "title": self._scalar("title", str, ""),
             "reference": self._reference(),
-            "seed": self._scalar("seed", int, 0),
+            "seed": self._seed(),
             "data": self._data(),
             "models": self._models(),
             "attacks": self._attacks(),
             "tables": self._tables(),
             "images": self._choice("images", ("all", "none"), "all"),
         }
-        if data.get("version") is not None and data["version"] != 1:
+        version = data.get("version")
+        if version is not None and (type(version) is not int or version != 1):
             self._wrong(("version",), f"expected version 1, got {data['version']!r}")
         return None if self.problems else Suite(**parts, root=root, text=text, plain=data)
 
@@ -158,6 +166,12 @@ class _Builder:
             )
         return value
 
+    def _seed(self) -> int:
+        value = int(self._scalar("seed", int, 0))
+        if not 0 <= value <= LARGEST_SEED:
+            self._wrong(("seed",), f"seed: expected a number from 0 to 2^63 - 1, got {value}")
+        return value
+
     def _reference(self) -> str | None:
         value = self._scalar("reference", str, None)
         if value is not None and value not in references.known():
@@ -165,13 +179,14 @@ class _Builder:
         return value if value is None else str(value)
 
     def _tables(self) -> tuple[str, ...]:
-        names = []
+        named: list[tuple[Key, str]] = []
         for i, name in enumerate(self._list("tables")):
             if not isinstance(name, str) or name not in tables:
                 self._wrong(("tables", i), f"unknown table '{name}'{did_you_mean(str(name), tables)}")
             else:
-                names.append(name)
-        return tuple(names)
+                named.append((("tables", i), name))
+        self._unique("table", named)
+        return tuple(name for _, name in named)
 
     def _list(self, name: str) -> list[Any]:
         value = self.marked.data.get(name)
@@ -191,8 +206,10 @@ class _Builder:
         found: list[tuple[Key, Any, Any]] = []
         if isinstance(value, str):
             found.append((("data",), value, {}))
-        elif isinstance(value, dict):
+        elif isinstance(value, dict) and value:
             found += [(("data", name), name, options) for name, options in value.items()]
+        elif isinstance(value, dict):
+            self._wrong(("data",), "data: expected at least one dataset, got an empty mapping")
         else:
             for i, entry in enumerate(self._list("data")):
                 if isinstance(entry, dict):
@@ -206,13 +223,18 @@ class _Builder:
     def _dataset(self, path: Key, name: Any, options: Any) -> DataEntry | None:
         options = {} if options is None else options
         if not isinstance(name, str) or not isinstance(options, dict):
-            self._wrong(path, f"expected the name of a dataset or a mapping with its options, got {_kind(name)}")
+            wrong = name if not isinstance(name, str) else options
+            self._wrong(path, f"expected the name of a dataset or a mapping with its options, got {_kind(wrong)}")
             return None
-        kind, value = _split(name, datasets) or ("bundled", name)
         given = [key for key in options if key in datasets]
-        if given and kind == "bundled":
-            kind, value = given[0], options[given[0]]
-        source = self._record(datasets, kind, {**options, kind: value}, path)
+        if len(given) > 1:
+            self._wrong(path, f"expected one source of data, got {', '.join(given)}")
+            return None
+        if given:  # the name is free
+            source = self._record(datasets, given[0], options, path)
+        else:
+            kind, value = _source(name, "bundled")
+            source = self._record(datasets, kind, {**options, kind: value}, path)
         return None if source is None else DataEntry(name, source)
 
     # models
@@ -231,7 +253,7 @@ class _Builder:
 
     def _model(self, path: Key, entry: Any) -> ModelSource | None:
         if isinstance(entry, str):
-            kind, value = _split(entry, models) or ("zoo", entry)
+            kind, value = _source(entry, "zoo")
             params: dict[str, Any] = {kind: value}
         elif isinstance(entry, dict):
             kinds = [key for key in entry if key in models]
@@ -252,22 +274,42 @@ class _Builder:
     def _attacks(self) -> tuple[AttackEntry, ...]:
         defaults = self._defaults()
         built: list[tuple[Key, str | None, Attack]] = []
-        for path, name, params, label in expand(self._list("attacks"), self._wrong):
+        for i, (path, name, params, label) in enumerate(expand(self._list("attacks"), self._wrong)):
+            if i >= MOST_ATTACKS:
+                self._wrong(path, f"attacks: more than {MOST_ATTACKS}, matrices expanded")
+                break
             if name not in attacks:
                 self._wrong(path, f"unknown attack '{name}'{did_you_mean(name, attacks)}", key=True)
                 continue
-            attack = self._record(attacks, name, {**defaults.get(name, {}), **params}, path)
+            own = defaults.get(name, {})
+            attack = self._record(attacks, name, {**own, **params}, path, self._origins(path, name, own, params))
             if attack is not None:
                 built.append((path, label, attack))
+        different = self._different(built)
+        names = _variants([(label, attack) for _, label, attack in different])
+        self._unique("attack", [(path, name) for (path, _, _), name in zip(different, names, strict=True)])
+        return tuple(AttackEntry(name, attack) for (_, _, attack), name in zip(different, names, strict=True))
+
+    def _origins(self, path: Key, name: str, defaults: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Key]:
+        """Where the parameters are written that the entry itself does not give: in `defaults` or in its matrix."""
+        written = self.marked.data["attacks"][path[1]]
+        matrix = (written[name] or {}).get("matrix", {}) if isinstance(written, dict) else {}
+        origins: dict[str, Key] = {key: ("defaults", name) for key in defaults if key not in params}
+        return origins | dict.fromkeys(matrix, (*path, "matrix"))
+
+    def _different(self, built: list[tuple[Key, str | None, Attack]]) -> list[tuple[Key, str | None, Attack]]:
+        """Those that nobody before them equals; the others are problems."""
         seen: dict[str, Key] = {}
-        for path, _, attack in built:
-            if attack.fingerprint() in seen:
-                where = self.marked.place(seen[attack.fingerprint()])
+        different = []
+        for path, label, attack in built:
+            key = attack.fingerprint()
+            if key in seen:
+                where = self.marked.place(seen[key])
                 self._wrong(path, f"the same attack with the same parameters is at {where}")
-            seen[attack.fingerprint()] = path
-        names = labels([(label, attack.registered, attack.params()) for _, label, attack in built])
-        self._unique("attack label", [(path, name) for (path, _, _), name in zip(built, names, strict=True)])
-        return tuple(AttackEntry(name, attack) for (_, _, attack), name in zip(built, names, strict=True))
+            else:
+                seen[key] = path
+                different.append((path, label, attack))
+        return different
 
     def _defaults(self) -> dict[str, dict[str, Any]]:
         value = self.marked.data.get("defaults") or {}
@@ -288,14 +330,26 @@ class _Builder:
                 out[name] = {key: params[key] for key in params if key in attacks[name].model_fields}
         return out
 
-    def _record(self, registry: Registry[C], name: str, params: dict[str, Any], path: Key) -> C | None:
-        """The record, or None and a problem for each thing that is wrong with it."""
+    def _record(
+        self,
+        registry: Registry[C],
+        name: str,
+        params: Mapping[str, Any],
+        path: Key,
+        origins: Mapping[str, Key] | None = None,
+    ) -> C | None:
+        """The record, or None and a problem for each thing that is wrong with it; `origins`: keys from elsewhere."""
+        if name not in registry:
+            self._wrong(path, f"unknown {registry.kind} '{name}'{did_you_mean(name, registry)}")
+            return None
         try:
             return registry[name](**params)
         except ValidationError as error:
             for inner, message in problems_of(error, registry[name]):
-                unknown = message.startswith("unknown key")
-                self._wrong((*path, *inner), message, key=unknown)
+                start = (origins or {}).get(str(inner[0]), path) if inner else path
+                self._wrong((*start, *inner), message, key=message.startswith("unknown key"))
+        except OverflowError:
+            self._wrong(path, f"{name}: expected numbers that a float can hold")
         return None
 
     def _unique(self, what: str, named: Iterable[tuple[Key, str]]) -> None:
@@ -313,7 +367,31 @@ def _kind(value: Any) -> str:
     return {dict: "a mapping", list: "a list", type(None): "nothing"}.get(type(value), repr(value))
 
 
-def _split(name: str, registry: Registry[Any]) -> tuple[str, str] | None:
-    """`source:rest` where the prefix is a registered source."""
-    prefix, colon, rest = name.partition(":")
-    return (prefix, rest) if colon and prefix in registry else None
+def _source(text: str, plain: str) -> tuple[str, str]:
+    """`source:value`, or a bare name, which belongs to the source `plain`."""
+    prefix, colon, rest = text.partition(":")
+    return (prefix, rest) if colon else (plain, text)
+
+
+def _variants(entries: list[tuple[str | None, Attack]]) -> list[str]:
+    """Labels: as given, else the name, with the parameters that tell it from its namesakes where there are any."""
+    values: dict[tuple[str, str], set[str]] = defaultdict(set)
+    params = [attack.params() for _, attack in entries]
+    for (_, attack), own in zip(entries, params, strict=True):
+        for key, value in own.items():
+            values[attack.registered, key].add(canonical(value))
+    names = []
+    for (label, attack), own in zip(entries, params, strict=True):
+        telling = [key for key in own if len(values[attack.registered, key]) > 1]
+        text = ", ".join(f"{key}={_short(own[key])}" for key in telling)
+        names.append(label or (f"{attack.registered}({text})" if text else attack.registered))
+    return names
+
+
+def _short(value: Any) -> str:
+    """As a person would write it, and never the same for two different values."""
+    if isinstance(value, float):
+        short, levels = f"{value:.4g}", value * 255
+        exact = float(short) == value
+        return short if exact else f"{levels:.0f}/255" if round(levels) / 255 == value else repr(value)
+    return "null" if value is None else str(value).lower()

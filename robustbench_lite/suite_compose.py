@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,9 +13,9 @@ from robustbench_lite.errors import Problem, SuiteError, did_you_mean
 from robustbench_lite.registry import canonical
 from robustbench_lite.suite_yaml import Key, Marked, parse, read
 
-__all__ = ["compose", "expand", "labels", "override"]
+__all__ = ["compose", "expand", "override"]
 
-_DEEPEST, _MOST = 20, 10_000  # includes within includes; attacks that one matrix may make
+_DEEPEST, _FILES, _MOST = 20, 50, 10_000  # includes within includes; files read; attacks that one matrix may make
 
 
 class Wrong(Protocol):
@@ -25,10 +26,12 @@ class Wrong(Protocol):
 
 def compose(path: Path) -> tuple[Marked, str]:
     """One file with everything it includes; later keys win, lists are replaced. Raises SuiteError."""
-    return _compose(path, str(path), path.parent.resolve(), ())
+    return _compose(path, str(path), path.parent.resolve(), (), itertools.count(1))
 
 
-def _compose(path: Path, shown: str, root: Path, chain: tuple[Path, ...]) -> tuple[Marked, str]:
+def _compose(path: Path, shown: str, root: Path, chain: tuple[Path, ...], files: Iterator[int]) -> tuple[Marked, str]:
+    if next(files) > _FILES:  # two includes each, twenty deep, would be a million files
+        raise SuiteError([Problem(shown, f"include: more than {_FILES} files")])
     marked, text = read(path, shown)
     if not isinstance(marked.data, dict) or "include" not in marked.data:
         return marked, text
@@ -38,7 +41,7 @@ def _compose(path: Path, shown: str, root: Path, chain: tuple[Path, ...]) -> tup
     for i, name in enumerate(entries if isinstance(entries, list) else [entries]):
         place = marked.place(("include", i))
         target = _within(path, name, root, chain, place)
-        other, _ = _compose(target, str(Path(shown).parent / name), root, chain)
+        other, _ = _compose(target, str(Path(shown).parent / name), root, chain, files)
         if not isinstance(other.data, dict):
             raise SuiteError([Problem(place, f"'{name}' holds no mapping")])
         _lay_over(base, other)
@@ -52,7 +55,10 @@ def _within(path: Path, name: Any, root: Path, chain: tuple[Path, ...], place: s
     """The included file; it must exist, lie under the suite's folder, and not include itself."""
     if not isinstance(name, str):
         raise SuiteError([Problem(place, f"include: expected a file name, got {name!r}")])
-    target = (path.parent / name).resolve()
+    try:
+        target = (path.parent / name).resolve()
+    except (OSError, RuntimeError):  # a loop of links
+        raise SuiteError([Problem(place, f"include: no file '{name}'")]) from None
     if not target.is_relative_to(root):
         raise SuiteError([Problem(place, f"include: '{name}' lies outside the suite's folder")])
     if target in chain:
@@ -66,12 +72,11 @@ def _within(path: Path, name: Any, root: Path, chain: tuple[Path, ...], place: s
 
 def _lay_over(base: Marked, other: Marked) -> None:
     """Put the top-level keys of `other`, with their marks, over those of `base`."""
-    for key, value in other.data.items():
-        base.data[key] = value
-        for marks, new in ((base.places, other.places), (base.keys, other.keys)):
-            for path in [path for path in marks if path[:1] == (key,)]:
-                del marks[path]
-            marks.update({path: place for path, place in new.items() if path[:1] == (key,)})
+    base.data |= other.data
+    base.places = {path: place for path, place in base.places.items() if path and path[0] not in other.data}
+    base.keys = {path: place for path, place in base.keys.items() if path[0] not in other.data}
+    base.places |= {path: place for path, place in other.places.items() if path}
+    base.keys |= other.keys
 
 
 def override(marked: Marked, settings: Sequence[str]) -> list[Problem]:
@@ -95,24 +100,52 @@ def _set(marked: Marked, setting: str, place: str) -> None:
     path: Key = ()
     *steps, last = dotted.split(".")
     for step in steps:
-        child: Any = _step(parent, step, path, place)
-        if parent[child] is None:
-            parent[child] = {}
-        elif isinstance(parent[child], str) and isinstance(parent, list):  # `- pgd` is short for `- pgd: {}`
-            parent[child] = {parent[child]: {}}
-        parent, path = parent[child], (*path, child)
+        parent, path = _inside(marked, parent, step, path, place)
     if not isinstance(parent, dict | list):
         raise SuiteError([Problem(place, f"'{'.'.join(map(str, path))}' is a value, nothing is inside it")])
     key: Any = last if isinstance(parent, dict) else _step(parent, last, path, place)
     parent[key] = value
+    _forget(marked, (*path, key))
     marked.places[(*path, key)] = marked.keys[(*path, key)] = place
+
+
+def _inside(marked: Marked, parent: Any, step: str, path: Key, place: str) -> tuple[Any, Key]:
+    """What `step` leads to. Short forms are written out: `- pgd` becomes `- pgd: {}`."""
+    found = _named(parent, step)
+    if found is not None:
+        parent, path = _inside(marked, parent, str(found), path, place)
+    elif isinstance(parent, dict) and step not in parent and (step in {"defaults", "matrix"} or path == ("defaults",)):
+        parent[step] = {}
+        marked.places[(*path, step)] = marked.keys[(*path, step)] = place
+    child: Any = _step(parent, step, path, place)
+    inner = parent[child]
+    if inner is None:
+        parent[child] = {}
+    elif isinstance(inner, str) and (isinstance(parent, list) or (*path, child) == ("data",)):
+        parent[child] = {inner: {}}
+    return parent[child], (*path, child)
+
+
+def _named(parent: Any, step: str) -> int | None:
+    """The entry of a list that is called `step`, where there is exactly one."""
+    if not isinstance(parent, list) or step.isdecimal():
+        return None
+    found = [i for i, entry in enumerate(parent) if entry == step or (isinstance(entry, dict) and step in entry)]
+    return found[0] if len(found) == 1 else None
+
+
+def _forget(marked: Marked, path: Key) -> None:
+    """What was written inside `path` is no longer there."""
+    for marks in (marked.places, marked.keys):
+        for old in [old for old in marks if old[: len(path)] == path]:
+            del marks[old]
 
 
 def _step(parent: Any, step: str, path: Key, place: str) -> str | int:
     """The key or index that one part of a dotted path means. Raises SuiteError with the nearest."""
     shown = ".".join(map(str, path)) or "the suite"
     if isinstance(parent, list):
-        if step.isdigit() and int(step) < len(parent):
+        if step.isascii() and step.isdecimal() and len(step) < 9 and int(step) < len(parent):
             return int(step)
         raise SuiteError([Problem(place, f"{shown} has entries 0 to {len(parent) - 1}, not '{step}'")])
     if isinstance(parent, dict):
@@ -136,57 +169,77 @@ def expand(entries: Sequence[Any], wrong: Wrong) -> Iterator[tuple[Key, str, dic
         if len(names) != 1:
             wrong(path, f"expected exactly one attack (and `as`) in an entry, got {list(entry)}")
             continue
-        name, params, label = names[0], entry[names[0]] or {}, entry.get("as")
-        if not isinstance(params, dict):
+        name, label = names[0], entry.get("as")
+        params = {} if entry[name] is None else entry[name]
+        if "as" in entry and (not isinstance(label, str) or not label or not label.isprintable()):
+            wrong((*path, "as"), f"as: expected a label on one line, got {label!r}")
+        elif not isinstance(params, dict):
             wrong((*path, name), f"{name}: expected a mapping of parameters, got {params!r}")
         elif "matrix" in params or "exclude" in params:
             for combined in _matrix((*path, name), dict(params), wrong):
                 yield (*path, name), name, combined, None if label is None else f"{label} {_text(combined, params)}"
         else:
-            yield (*path, name), name, params, None if label is None else str(label)
+            yield (*path, name), name, params, label
 
 
 def _matrix(path: Key, params: dict[str, Any], wrong: Wrong) -> Iterator[dict[str, Any]]:
     axes, exclude = params.pop("matrix", None), params.pop("exclude", None) or []
-    if not isinstance(axes, dict) or not axes or not all(isinstance(values, list) for values in axes.values()):
-        wrong((*path, "matrix"), "matrix: expected a mapping from parameters to lists of values")
-        return
-    if not isinstance(exclude, list) or not all(isinstance(rule, dict) for rule in exclude):
-        wrong((*path, "exclude"), "exclude: expected a list of mappings from parameters to values")
-        return
-    if math.prod(len(values) for values in axes.values()) > _MOST:
-        wrong((*path, "matrix"), f"matrix: more than {_MOST} combinations")
+    if not _sound(path, axes, exclude, params, wrong):
         return
     used: set[int] = set()
+    left = 0
     for values in itertools.product(*axes.values()):
         chosen = dict(zip(axes, values, strict=True))
         hits = {i for i, rule in enumerate(exclude) if _matches(rule, chosen)}
         used |= hits
         if not hits:
+            left += 1
             yield {**params, **chosen}
     for i in range(len(exclude)):
         if i not in used:
             wrong((*path, "exclude", i), f"exclude: {exclude[i]} matches no combination of the matrix")
+    if not left:
+        wrong((*path, "exclude"), "exclude: nothing of the matrix is left")
+
+
+def _sound(path: Key, axes: Any, exclude: Any, params: dict[str, Any], wrong: Wrong) -> bool:
+    """Whether the matrix can be expanded; says why not."""
+    if not isinstance(axes, dict) or not axes or not all(isinstance(values, list) for values in axes.values()):
+        wrong((*path, "matrix"), "matrix: expected a mapping from parameters to lists of values")
+        return False
+    if not isinstance(exclude, list) or not all(isinstance(rule, dict) and rule for rule in exclude):
+        wrong((*path, "exclude"), "exclude: expected a list of mappings from parameters to values")
+        return False
+    said: list[tuple[Key, str, bool]] = []
+    said += [(("matrix", key), f"matrix: no values for '{key}'", False) for key, values in axes.items() if not values]
+    said += [(("matrix", key), f"matrix: '{key}' is a parameter outside it too", True) for key in axes if key in params]
+    said += [
+        (("exclude", i, key), f"exclude: '{key}' is not in the matrix{did_you_mean(key, axes)}", True)
+        for i, rule in enumerate(exclude)
+        for key in rule
+        if key not in axes
+    ]
+    if math.prod(len(values) for values in axes.values()) > _MOST:
+        said.append((("matrix",), f"matrix: more than {_MOST} combinations", False))
+    for inner, message, key in said:
+        wrong((*path, *inner), message, key=key)
+    return not said
 
 
 def _matches(rule: dict[str, Any], chosen: dict[str, Any]) -> bool:
-    return all(key in chosen and canonical(chosen[key]) == canonical(value) for key, value in rule.items())
+    return all(_comparable(chosen[key]) == _comparable(value) for key, value in rule.items())
+
+
+def _comparable(value: Any) -> str | Fraction:
+    """2/255 and 4/510 are the same number, 1 and true are not; what is no number is compared as it is."""
+    fraction = isinstance(value, str) and "/" in value
+    if isinstance(value, bool) or not (fraction or isinstance(value, int | float)):
+        return canonical(value)
+    try:
+        return Fraction(value)
+    except (ValueError, ZeroDivisionError):
+        return canonical(value)
 
 
 def _text(combined: dict[str, Any], params: dict[str, Any]) -> str:
     return " ".join(f"{key}={combined[key]}" for key in params["matrix"])
-
-
-def labels(entries: Sequence[tuple[str | None, str, dict[str, Any]]]) -> list[str]:
-    """What tables call each (label, attack, params): the label, else the name and what tells it from its namesakes."""
-    names = []
-    for given, name, params in entries:
-        same = [other for _, other_name, other in entries if other_name == name]
-        telling = [key for key in params if any(other[key] != params[key] for other in same)]
-        text = ", ".join(f"{key}={_short(params[key])}" for key in telling)
-        names.append(given or (f"{name}({text})" if text else name))
-    return names
-
-
-def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else "null" if value is None else str(value).lower()

@@ -12,7 +12,7 @@ from robustbench_lite.datasets import bundled
 from robustbench_lite.model import models
 from robustbench_lite.models import archs, zoo
 from robustbench_lite.registry import Config, Registry
-from robustbench_lite.suite import REQUIRED, SETTINGS
+from robustbench_lite.suite import LARGEST_SEED, REQUIRED, SETTINGS
 from robustbench_lite.table import tables
 
 __all__ = ["schema", "schema_text"]
@@ -20,6 +20,8 @@ __all__ = ["schema", "schema_text"]
 Schema = dict[str, Any]
 _TEXT: Schema = {"type": "string"}
 _ANYTHING: Schema = {}
+# pydantic writes bounds like this where a number may also be a fraction in text
+_BOUNDS = {"gt": "exclusiveMinimum", "ge": "minimum", "lt": "exclusiveMaximum", "le": "maximum"}
 
 
 def schema() -> Schema:
@@ -29,7 +31,7 @@ def schema() -> Schema:
         "name": {"type": "string", "pattern": "^[a-z0-9][a-z0-9_-]*$"},
         "title": _TEXT,
         "reference": {"enum": references.known()},
-        "seed": {"type": "integer"},
+        "seed": {"type": "integer", "minimum": 0, "maximum": LARGEST_SEED, "default": 0},
         "data": _data(),
         "models": {"type": "array", "minItems": 1, "items": _model()},
         "attacks": {"type": "array", "minItems": 1, "items": _attack()},
@@ -40,6 +42,7 @@ def schema() -> Schema:
     }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": "urn:robustbench-lite:suite:1",
         "title": "robustbench_lite suite",
         "type": "object",
         "additionalProperties": False,
@@ -60,11 +63,17 @@ def _object(properties: Schema, required: tuple[str, ...] = ()) -> Schema:
     return out | ({"required": list(required)} if required else {})
 
 
+def _standard(part: Schema) -> Schema:
+    """The same with the names of JSON schema for bounds, inside alternatives too."""
+    out = {_BOUNDS.get(key, key): value for key, value in part.items()}
+    return out | ({"anyOf": [_standard(choice) for choice in out["anyOf"]]} if "anyOf" in out else {})
+
+
 def _params(record: type[Config], *, extra: Schema | None = None) -> Schema:
     """A record's parameters, its own description included."""
     own = record.model_json_schema()
     properties = {
-        name: {key: value for key, value in part.items() if key != "title"}
+        name: {key: value for key, value in _standard(part).items() if key != "title"}
         for name, part in own.get("properties", {}).items()
     }
     out = _object(properties | (extra or {})) | {"description": own.get("description", "")}

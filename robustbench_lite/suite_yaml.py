@@ -1,68 +1,83 @@
-"""YAML 1.2 to plain data with a mark for every value, safely: bounded in size, depth and aliases, before parsing.
+"""YAML 1.2 to plain data with a mark for every value, safely: size, depth and count are bounded while parsing.
 
-Nothing is executed: no tags beyond the core schema, no templates. Every refusal is one sentence with its place.
+Nothing is executed and nothing grows: no tags, aliases or templates. Events are read one by one, so that no input makes
+anything recurse. Every refusal is one sentence with its place.
 """
 
 from __future__ import annotations
 
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
-from ruamel.yaml.tokens import (
-    AliasToken,
-    BlockEndToken,
-    BlockMappingStartToken,
-    BlockSequenceStartToken,
-    FlowMappingEndToken,
-    FlowMappingStartToken,
-    FlowSequenceEndToken,
-    FlowSequenceStartToken,
-    TagToken,
+from ruamel.yaml.events import (
+    AliasEvent,
+    CollectionEndEvent,
+    CollectionStartEvent,
+    DocumentStartEvent,
+    Event,
+    MappingStartEvent,
+    NodeEvent,
+    ScalarEvent,
 )
 
 from robustbench_lite.errors import Problem, SuiteError
 
-__all__ = ["Key", "Marked", "parse", "read"]
+__all__ = ["Key", "Marked", "checked", "parse", "read", "tidy"]
 
 Key = tuple[str | int, ...]
-_LARGEST, _DEEPEST, _MOST = 1 << 20, 40, 100_000  # bytes, nesting, tokens
-_OPEN = (FlowMappingStartToken, FlowSequenceStartToken, BlockMappingStartToken, BlockSequenceStartToken)
-_CLOSE = (FlowMappingEndToken, FlowSequenceEndToken, BlockEndToken)
-_CORE = "tag:yaml.org,2002:"
+_LARGEST, _DEEPEST, _MOST = 1 << 20, 40, 30_000  # bytes, nesting, values
+_CONTROL = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+_WORDS: dict[str, bool | None] = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+}
+
+
+_PLACE = re.compile(r"(.*?)(?::([0-9]+):([0-9]+))?", re.DOTALL)
 
 
 @dataclass
 class Marked:
-    """Plain data, and `file:line:column` of every value and (as path + '?') of every key."""
+    """Plain data, and `file:line:column` of every value and of every key."""
 
     data: Any
     places: dict[Key, str] = field(default_factory=dict)
     keys: dict[Key, str] = field(default_factory=dict)
 
     def place(self, path: Key, *, key: bool = False) -> str:
-        """Where `path` is, or the nearest thing around it that is written down."""
+        """Where `path` is, or the nearest thing around it that is written down; data without a file: its path."""
         for end in range(len(path), -1, -1):
             marks = self.keys if key and path[:end] in self.keys else self.places
             if path[:end] in marks:
                 return marks[path[:end]]
-        return ".".join(map(str, path)) or "suite"  # built in Python, not read from a file
+        return ".".join(str(part) for part in path) or "suite"
 
 
 def read(path: Path, shown: str | None = None) -> tuple[Marked, str]:
     """The content of one file, and its text. Raises SuiteError."""
     name = shown or str(path)
     try:
-        raw = path.read_bytes()[: _LARGEST + 1]
+        if path.is_dir():
+            raise _refuse(name, "expected a YAML file, got a folder")
+        if path.exists() and not path.is_file():  # a pipe may never answer
+            raise _refuse(name, "expected a regular file")
+        with path.open("rb") as file:
+            raw = file.read(_LARGEST + 1)
     except FileNotFoundError:
         raise _refuse(name, "no such file") from None
-    except IsADirectoryError:
-        raise _refuse(name, "expected a YAML file, got a folder") from None
     except OSError as error:
         raise _refuse(name, f"cannot be read ({error.strerror})") from None
+    except ValueError:
+        raise _refuse(name, "not a file name") from None
     if len(raw) > _LARGEST:
         raise _refuse(name, "larger than 1 MiB, which no suite is")
     try:
@@ -74,93 +89,190 @@ def read(path: Path, shown: str | None = None) -> tuple[Marked, str]:
 
 def parse(text: str, name: str) -> Marked:
     """Plain data with marks from YAML text. Raises SuiteError with one sentence."""
+    foreign = _CONTROL.search(text)
+    if foreign:
+        line, column = text.count("\n", 0, foreign.start()) + 1, foreign.start() - text.rfind("\n", 0, foreign.start())
+        raise _refuse(f"{name}:{line}:{column}", f"control character U+{ord(foreign[0]):04X} is not allowed")
+    builder = _Builder(name)
+    for event in _events(text, name):
+        builder.take(event)
+    if () not in builder.marked.places:
+        raise _refuse(name, "the file is empty")
+    return builder.marked
+
+
+def _events(text: str, name: str) -> Iterator[Event]:
+    """Ruamel's events; what it trips over becomes one sentence."""
     try:
-        _bounded(text, name)
-        node = _yaml().compose(text)
+        yield from YAML(typ="safe", pure=True).parse(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
-        raise _refuse(place, f"not valid YAML: {error.problem or error.context}") from None
-    except (YAMLError, ValueError) as error:
-        lines = str(error).strip().split("\n")
-        raise _refuse(name, f"not valid YAML: {lines[0]}") from None
-    except (RecursionError, AttributeError, TypeError, IndexError, KeyError) as error:
-        # ruamel's scanner trips over some malformed input with these; it is still the file that is wrong
+        text = "tabs cannot indent, use spaces" if "'\\t'" in str(error.problem) else error.problem or error.context
+        raise _refuse(place, f"not valid YAML: {text}") from None
+    except YAMLError as error:
+        raise _refuse(name, f"not valid YAML: {str(error).strip().splitlines()[0]}") from None
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
+        # the scanner trips over some malformed input with these; it is still the file that is wrong
         raise _refuse(name, f"not valid YAML ({type(error).__name__})") from None
-    if node is None:
-        raise _refuse(name, "the file is empty")
-    marked = Marked(None)
-    marked.data = _plain(node, (), name, marked)
-    return marked
 
 
-def _yaml() -> YAML:
-    yaml = YAML(typ="safe", pure=True)
-    yaml.version = (1, 2)
-    return yaml
+class _Builder:
+    """Turns events into data. `_open` are the containers around the next value, each with its path and pending key."""
 
+    def __init__(self, name: str) -> None:
+        self.name, self.marked = name, Marked(None)
+        self._open: list[tuple[dict[str, Any] | list[Any], Key]] = []
+        self._key: list[str | None] = []
+        self._count = 0
 
-def _bounded(text: str, name: str) -> None:
-    """Walk the tokens once: no deep nesting, no aliases (a few lines of them expand to gigabytes), no foreign tags."""
-    depth = 0
-    for count, token in enumerate(_yaml().scan(text)):
-        place = f"{name}:{token.start_mark.line + 1}:{token.start_mark.column + 1}"
-        if isinstance(token, _OPEN):
-            depth += 1
-        elif isinstance(token, _CLOSE):
-            depth -= 1
-        if depth > _DEEPEST:
-            raise _refuse(place, f"nested more than {_DEEPEST} deep")
-        if count > _MOST:
-            raise _refuse(place, f"more than {_MOST} tokens")
-        if isinstance(token, AliasToken):
-            raise _refuse(place, "aliases (*name) are not supported in suites; use `defaults` or `include`")
-        if isinstance(token, TagToken):
+    def take(self, event: Event) -> None:
+        place = f"{self.name}:{event.start_mark.line + 1}:{event.start_mark.column + 1}"
+        if isinstance(event, DocumentStartEvent):
+            self._document(event, place)
+        elif isinstance(event, CollectionEndEvent):
+            self._open.pop()
+            self._key.pop()
+        elif isinstance(event, NodeEvent):
+            self._node(event, place)
+
+    def _document(self, event: DocumentStartEvent, place: str) -> None:
+        if () in self.marked.places:
+            raise _refuse(place, "a second document starts here, expected one")
+        if event.tags or event.version not in {None, (1, 2)}:
+            raise _refuse(place, "directives (%YAML, %TAG) are not supported in suites; they are YAML 1.2")
+
+    def _node(self, event: NodeEvent, place: str) -> None:
+        self._count += 1
+        if isinstance(event, AliasEvent) or event.anchor is not None:
+            raise _refuse(place, "anchors and aliases (&a, *a) are not supported in suites; use defaults or include")
+        if getattr(event, "ctag", None) is not None:
             raise _refuse(place, "tags (!name) are not supported in suites")
+        if len(self._open) > _DEEPEST:
+            raise _refuse(place, f"nested more than {_DEEPEST} deep")
+        if self._count > _MOST:
+            raise _refuse(place, f"more than {_MOST} values")
+        if self._open and isinstance(self._open[-1][0], dict) and self._key[-1] is None:
+            self._take_key(event, place)
+        elif isinstance(event, CollectionStartEvent):
+            value: dict[str, Any] | list[Any] = {} if isinstance(event, MappingStartEvent) else []
+            path = self._put(value, place)
+            self._open.append((value, path))
+            self._key.append(None)
+        else:
+            assert isinstance(event, ScalarEvent)
+            self._put(_scalar(event, place), place)
 
-
-def _plain(node: Node, path: Key, name: str, marked: Marked) -> Any:
-    marked.places[path] = _place(node, name)
-    if isinstance(node, MappingNode):
-        return _mapping(node, path, name, marked)
-    if isinstance(node, SequenceNode):
-        return [_plain(child, (*path, i), name, marked) for i, child in enumerate(node.value)]
-    assert isinstance(node, ScalarNode)
-    return _scalar(node)
-
-
-def _mapping(node: MappingNode, path: Key, name: str, marked: Marked) -> dict[str, Any]:
-    out: dict[str, Any] = {}
-    for key_node, value_node in node.value:
-        place = _place(key_node, name)
-        if not isinstance(key_node, ScalarNode):
+    def _take_key(self, event: NodeEvent, place: str) -> None:
+        if not isinstance(event, ScalarEvent):
             raise _refuse(place, "expected a plain key, got a list or mapping")
-        key = str(key_node.value)
-        if key in out:
-            raise _refuse(place, f"'{key}' is there twice; the first is at {marked.keys[(*path, key)]}")
-        marked.keys[(*path, key)] = place
-        out[key] = _plain(value_node, (*path, key), name, marked)
-    return out
+        container, path = self._open[-1]
+        key = _text(str(event.value), place)
+        if key == "<<" and event.style is None:
+            raise _refuse(place, "merge keys (<<) are not supported in suites; use defaults or include")
+        if key in container:
+            raise _refuse(place, f"'{key}' is there twice; the first is at {self.marked.keys[(*path, key)]}")
+        self.marked.keys[(*path, key)] = place
+        self._key[-1] = key
+
+    def _put(self, value: Any, place: str) -> Key:
+        """Put `value` where the next one belongs; its path."""
+        path: Key = ()
+        if not self._open:
+            self.marked.data = value
+        else:
+            container, path = self._open[-1]
+            if isinstance(container, dict):
+                key = self._key[-1]
+                assert key is not None
+                container[key], self._key[-1], path = value, None, (*path, key)
+            else:
+                path = (*path, len(container))
+                container.append(value)
+        self.marked.places[path] = place
+        return path
 
 
-def _scalar(node: ScalarNode) -> Any:
+def _scalar(event: ScalarEvent, place: str) -> Any:
     """The value of a scalar by YAML 1.2's core schema."""
-    tag, value = str(node.tag or node.ctag), str(node.value)
-    kind = tag.removeprefix(_CORE)
-    if kind == "null":
-        return None
-    if kind == "bool":
-        return value.lower() == "true"
-    if kind == "int":
-        text = value.replace("_", "")
-        return int(text, 0) if text.lower().lstrip("+-").startswith(("0x", "0o")) else int(text)
-    if kind == "float":
-        return float(value.replace("_", "").lower().replace(".inf", "inf").replace(".nan", "nan"))
+    text = str(event.value)
+    if event.style is not None:  # quoted, or a block
+        return _text(text, place)
+    if text in _WORDS:
+        return _WORDS[text]
+    if _INT.fullmatch(text):
+        return _int(int(text, 0) if text[:2] in {"0o", "0x"} else int(text) if len(text) < 40 else None, text, place)
+    if _FLOAT.fullmatch(text):
+        return _float(float(text.lower().replace(".inf", "inf").replace(".nan", "nan")), text, place)
+    return text
+
+
+def _int(value: int | None, text: str, place: str) -> int:
+    """Every integer of a suite fits a column of the store."""
+    if value is None or abs(value) >= 1 << 63:
+        raise _refuse(place, f"expected a number below 2^63, got {text}")
     return value
 
 
-def _place(node: Node, name: str) -> str:
-    return f"{name}:{node.start_mark.line + 1}:{node.start_mark.column + 1}"
+def _float(value: float, text: str, place: str) -> float:
+    if not math.isfinite(value):
+        raise _refuse(place, f"expected a finite number, got {text}")
+    return value
+
+
+def _text(text: str, place: str) -> str:
+    """The text; escapes within quotes can bring in what the file itself may not hold."""
+    foreign = _CONTROL.search(text)
+    if foreign:
+        raise _refuse(place, f"control character U+{ord(foreign[0]):04X} is not allowed")
+    return text
+
+
+def checked(value: Any, path: Key = ()) -> Any:
+    """A copy of a suite given as Python data, under the same rules. Raises SuiteError, placed at the dotted path."""
+    place = ".".join(str(part) for part in path) or "suite"
+    if len(path) > _DEEPEST:
+        raise _refuse(place, f"nested more than {_DEEPEST} deep")
+    if isinstance(value, Mapping):
+        odd = [key for key in value if not isinstance(key, str)]
+        if odd:
+            raise _refuse(place, f"expected text as key, got {odd[0]!r}")
+        return {_text(key, place): checked(inner, (*path, key)) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [checked(inner, (*path, i)) for i, inner in enumerate(value)]
+    if value is None or isinstance(value, bool):
+        return value
+    rules: dict[type, Callable[[Any], Any]] = {
+        Path: str,
+        str: lambda text: _text(str(text), place),
+        int: lambda number: _int(int(number), hex(number), place),
+        float: lambda number: _float(float(number), repr(number), place),
+    }
+    for kind, rule in rules.items():
+        if isinstance(value, kind):
+            return rule(value)
+    raise _refuse(place, f"expected text, a number, a list or a mapping, got {type(value).__name__}")
+
+
+def tidy(problems: Iterable[Problem], first: str) -> list[Problem]:
+    """Each problem once, in the order of the file `first`, then of what it includes; one printable line each."""
+    found = sorted(dict.fromkeys(problems), key=lambda problem: _position(problem.place, first))
+    return [Problem(_printable(problem.place), _printable(problem.message)) for problem in found]
+
+
+def _position(place: str, first: str) -> tuple[int, str, int, int]:
+    """Overrides come last; what has no line stays as it is."""
+    match = _PLACE.fullmatch(place)
+    assert match is not None
+    file, line, column = match.groups()
+    group = 2 if file.startswith("--set") else int(file != first)
+    return (group, file, int(line), int(column)) if line and group < 2 else (group, "", 0, 0)
+
+
+def _printable(text: str) -> str:
+    """One line without the user's control characters, and no megabytes."""
+    short = text if len(text) <= 600 else f"{text[:400]} ... {text[-150:]}"
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in short)
 
 
 def _refuse(place: str, message: str) -> SuiteError:

@@ -68,7 +68,7 @@ def test_imports_point_up():
 
 
 def test_no_file_outgrows_its_room():
-    assert not [p.name for p in PACKAGE.rglob("*.py") if len(p.read_text().splitlines()) > 330]
+    assert not [p.name for p in PACKAGE.rglob("*.py") if len(p.read_text().splitlines()) > 400]
 
 
 @pytest.mark.parametrize(
