@@ -109,7 +109,7 @@ def auto_batch_size(x: torch.Tensor, device: torch.device) -> int:
     """A window that fills the device without thrashing its caches; the engine halves it when memory runs out."""
     elements = x[0].numel()
     if device.type == "cpu":
-        return max(8, min(128, 2**19 // elements))
+        return max(8, min(256, 2**19 // elements))
     return max(16, min(1024, 2**23 // elements))
 
 
@@ -174,19 +174,20 @@ def _check_batches(classifier: Classifier, x: torch.Tensor, logits: torch.Tensor
     probe, reference = x[:_PROBE], logits[:_PROBE]
     ordered = reference.topk(2, dim=1).values
     clear = (ordered[:, 0] - ordered[:, 1]) > tie(reference)
-    again = look(classifier.module, x[: bench.batch_for(x)], bench.device, bench.batch_for(x))[:_PROBE]
+    size = bench.batch_for(x)
+    again = look(classifier.module, x[: max(size, _PROBE)], bench.device, size)[:_PROBE]
     if not torch.allclose(again, reference, rtol=1e-3, atol=1e-4):
         raise ModelError(
             f"{classifier.name}: two calls on the same images give different logits; a random layer (dropout, noise) "
             "is active, and such a classifier needs expectation over its randomness"
         )
-    for size in (1, 7):
-        other = look(classifier.module, probe, bench.device, size)
+    for small in (1, 7):
+        other = look(classifier.module, probe, bench.device, small)
         differ = (other.argmax(1) != reference.argmax(1)) & clear
         if bool(differ.any()):
             raise ModelError(
                 f"{classifier.name}: {int(differ.sum())} of {len(probe)} predictions change with the batch size "
-                f"({size} instead of {bench.batch_for(x)}); a layer mixes the samples of a batch"
+                f"({small} instead of {size}); a layer mixes the samples of a batch"
             )
     return ()
 

@@ -249,9 +249,6 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except RobustbenchError as error:
         click.echo(f"error: {error}", err=True)
         code = error.exit_code
-    except KeyboardInterrupt:
-        click.echo("interrupted; finished cells are in the store, the same command goes on from there", err=True)
-        code = 130
     except Stopped:
         click.echo("terminated; finished cells are in the store, the same command goes on from there", err=True)
         code = 143
@@ -266,7 +263,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
 
 def _refuse(error: click.ClickException | click.Abort) -> int:
-    if isinstance(error, click.Abort):
+    if isinstance(error, click.Abort):  # what click makes of a KeyboardInterrupt
+        click.echo("interrupted; finished cells are in the store, the same command goes on from there", err=True)
         return 130
     error.show()
     return UsageError.exit_code if isinstance(error, click.UsageError) else error.exit_code

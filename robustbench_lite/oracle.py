@@ -69,7 +69,7 @@ class Oracle:
             torch.cuda.synchronize(self.device)
 
     def logits(self, x: torch.Tensor, rows: torch.Tensor | None = None) -> torch.Tensor:
-        """Logits (n, K) of images (n, C, H, W), no graph. `rows` (n,): which rows of the window these are."""
+        """Logits (n, K) of images (n, C, H, W), no graph. `rows` (n,): their rows in the window, may repeat."""
         start = time.perf_counter()
         with torch.no_grad():
             logits: torch.Tensor = self.module(x)
@@ -117,7 +117,7 @@ class Oracle:
         if rows is None:
             self.ledger.broken |= bad
         else:
-            self.ledger.broken.index_put_((rows,), self.ledger.broken[rows] | bad)
+            self.ledger.broken[rows[bad]] = True
 
 
 @dataclass
@@ -144,14 +144,23 @@ class Pass:
         oracle._count(oracle.ledger.backwards, self.rows)  # noqa: SLF001  (a pass is the oracle's other half)
         return gradient, self._account(gradient)
 
+    @property
+    def images(self) -> torch.Tensor:
+        """The images (n, C, H, W) of this pass."""
+        leaf = self.leaf.detach()
+        return leaf if self.kept is None else leaf[self.kept]
+
+    def again(self, index: torch.Tensor) -> Pass:
+        """A new pass over the rows `index` (m,), which may repeat: several gradients of a row in one batch."""
+        return self.oracle.differentiate(self.images[index], index if self.rows is None else self.rows[index])
+
     def narrow(self, index: torch.Tensor, backwards: int = 1) -> Pass:
         """Only the rows `index` (m,), ascending; runs them anew where that saves more backward work than it costs."""
         if len(index) == len(self.logits):
             return self
         at = index if self.rows is None else self.rows[index]
         if len(index) * (backwards + 1) < self.graph.shape[0] * backwards:
-            images = self.leaf if self.kept is None else self.leaf[self.kept]
-            return self.oracle.differentiate(images[index], at)
+            return self.again(index)
         kept = index if self.kept is None else self.kept[index]
         return Pass(self.oracle, self.leaf, self.graph, self.logits[index], at, kept)
 
@@ -167,5 +176,5 @@ class Pass:
             ledger.broken |= broken
         else:
             ledger.zero_gradient.index_add_(0, self.rows, zero.long())
-            ledger.broken.index_put_((self.rows,), ledger.broken[self.rows] | broken)
+            ledger.broken[self.rows[broken]] = True
         return norm

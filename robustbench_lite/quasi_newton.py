@@ -56,32 +56,30 @@ class History:
         return replace(self, count=torch.where(which, 0, self.count))
 
     def direction(self, g: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
-        """-H g for gradients g (n, ...) of the whole objective with penalty c (n,): the two-loop recursion."""
-        flat = g.flatten(1)
+        """-H g for gradients g (n, ...) of the whole objective with penalty c (n,), H in its compact form.
+
+        H = gamma I + [S, gamma Y] [[R^-T (D + gamma Y'Y) R^-1, -R^-T], [-R^-1, 0]] [S, gamma Y]', R the upper triangle
+        of S'Y and D its diagonal, pairs from oldest to newest (Byrd, Nocedal, Schnabel 1994, theorem 2.2).
+        """
+        flat, m = g.flatten(1), self.pairs
+        slots = torch.arange(m, device=g.device)
+        order = (self.count[:, None] + slots) % m  # oldest first: empty slots come before used ones
+        used = (m - slots) <= self.count[:, None]
         sy, yy, sg, yg = self._products(flat, c)
-        m, slots = self.pairs, torch.arange(self.pairs, device=g.device)
-        order = (self.count[:, None] - 1 - slots) % m  # slots, newest first
-        used = slots < self.count[:, None]
+        both = used[:, :, None] & used[:, None, :]
+        sy, yy = (_permuted(matrix, order) * both for matrix in (sy, yy))
+        sg, yg = (values.gather(1, order) * used for values in (sg, yg))
         curvature = sy.diagonal(dim1=1, dim2=2)
-        inverse = torch.where(curvature > 0, 1 / curvature, 0.0)
-        gamma = (curvature / yy.diagonal(dim1=1, dim2=2)).gather(1, order[:, :1])[:, 0]
-        gamma = torch.where(self.count > 0, gamma, 1 / (2 * c))
-        alpha, beta = flat.new_zeros(len(flat), m), flat.new_zeros(len(flat), m)
-        for k in range(m):
-            at = order[:, k : k + 1]
-            value = sg.gather(1, at)[:, 0] - (_row(sy, at) * alpha).sum(1)
-            alpha.scatter_(1, at, (inverse.gather(1, at)[:, 0] * value * used[:, k])[:, None])
-        older = torch.zeros_like(alpha)
-        for k in reversed(range(m)):
-            at = order[:, k : k + 1]
-            value = gamma * (yg.gather(1, at)[:, 0] - (_row(yy, at) * alpha).sum(1))
-            value = value + (_row(sy.transpose(1, 2), at) * (alpha - beta) * older).sum(1)
-            beta.scatter_(1, at, (inverse.gather(1, at)[:, 0] * value * used[:, k])[:, None])
-            older.scatter_(1, at, 1.0)
-        on_y = gamma[:, None] * alpha
-        on_s = beta - alpha + 2 * c[:, None] * on_y
-        mixed = (torch.cat([on_s, on_y], 1)[:, None] @ self.basis)[:, 0]
-        return (mixed - gamma[:, None] * flat).view_as(g)
+        newest = curvature[:, -1] / yy[:, -1, -1]
+        gamma = torch.where(self.count > 0, newest, 1 / (2 * c))[:, None]
+        triangle = sy.triu() + torch.diag_embed((~used).to(sy.dtype))
+        u = torch.linalg.solve_triangular(triangle, sg[:, :, None], upper=True)[:, :, 0]
+        right = curvature * u + gamma * ((yy @ u[:, :, None])[:, :, 0] - yg)
+        top = torch.linalg.solve_triangular(triangle.transpose(1, 2), right[:, :, None], upper=False)[:, :, 0]
+        on_y, on_s = gamma * u, 2 * c[:, None] * gamma * u - top
+        weights = torch.zeros_like(sg).scatter(1, order, on_s), torch.zeros_like(sg).scatter(1, order, on_y)
+        mixed = (torch.cat(weights, 1)[:, None] @ self.basis)[:, 0]
+        return (mixed - gamma * flat).view_as(g)
 
     def _products(self, flat: torch.Tensor, c: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Inner products with the full y, the penalty's 2 c s included."""
@@ -95,6 +93,8 @@ class History:
         return sy, yy, sg, lg + 2 * c[:, None] * sg
 
 
-def _row(matrix: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
-    """Row `at` (n, 1) of every matrix (n, m, m)."""
-    return matrix.gather(1, at[:, :, None].expand(-1, 1, matrix.shape[2]))[:, 0]
+def _permuted(matrix: torch.Tensor, order: torch.Tensor) -> torch.Tensor:
+    """Rows and columns of every matrix (n, m, m) in the order (n, m)."""
+    m = matrix.shape[1]
+    matrix = matrix.gather(1, order[:, :, None].expand(-1, m, m))
+    return matrix.gather(2, order[:, None, :].expand(-1, m, m))

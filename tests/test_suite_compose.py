@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.test_suite import HEAD, install
 
 from robustbench_lite.errors import SuiteError
 from robustbench_lite.suite import load
+from tests.test_suite import HEAD, install
 
 
 @pytest.fixture(autouse=True)

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.test_suite import HEAD, install
 
 from robustbench_lite.errors import SuiteError
 from robustbench_lite.suite import Suite, load
 from robustbench_lite.suite_yaml import parse
+from tests.test_suite import HEAD, install
 
 WHOLE = HEAD + "attacks: [pgd]\n"
 LAUGHS = "a: &a [x, x]\n" + "".join(f"{chr(98 + i)}: &{chr(98 + i)} [{'*' + chr(97 + i)}, x]\n" for i in range(20))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
@@ -86,7 +87,7 @@ class DeepFool(StepAttack):
         adv = state.adv
         moving = (~done).nonzero()[:, 0]
         if len(moving):
-            step = self._nearest(view, state.goal.label, classes, moving)
+            step = self._nearest(view.narrow(moving, backwards=2), state.goal.label[moving], classes[moving])
             moved = state.adv.index_select(0, moving) + (1 + self.overshoot) * step
             moved = moved.clamp_(0, 1) if self.clip else moved
             adv = moved if len(moving) == len(done) else state.adv.index_copy(0, moving, moved)
@@ -102,28 +103,39 @@ class DeepFool(StepAttack):
         chosen = others.topk(state.classes.shape[1], dim=1).indices
         return torch.where(fresh[:, None], chosen, state.classes)
 
-    def _nearest(self, view: Pass, label: torch.Tensor, classes: torch.Tensor, moving: torch.Tensor) -> torch.Tensor:
-        """The step (m, C, H, W) to the nearest boundary of the linearisation, for the rows `moving` (m,)."""
-        logits, label = view.logits[moving], label[moving]
-        gaps, order = self._gaps(logits, label, classes[moving])
-        view = view.narrow(moving, backwards=2)
-        n, most = gaps.shape
-        best = Nearest(gaps.new_full((n,), float("inf")), torch.zeros_like(view.leaf[:n]))
-        longest = gaps.new_zeros(n)
-        active = torch.arange(n, device=gaps.device)
-        for k in range(most):
-            gradient, length = self._gradient(view, order[active, k], label[active], logits.shape[1])
-            longest[active] = torch.maximum(longest[active], length)
-            best.offer(active, gaps[active, k], gradient, length, self.norm)
-            if k + 1 == most:
-                break
-            if self.slack is not None:
-                # ascending gaps: the next competitor wins only with a gradient longer than gap / distance
-                still = (gaps[active, k + 1] < best.distance[active] * self.slack * longest[active]).nonzero()[:, 0]
-                if len(still) == 0:
-                    break
-                view, active = view.narrow(still), active[still]
+    def _nearest(self, view: Pass, label: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
+        """The step (m, C, H, W) to the nearest boundary of the linearisation at the rows of the view."""
+        gaps, order = self._gaps(view.logits, label, classes)
+        best = Nearest.nowhere(view.images)
+        tried = torch.zeros_like(gaps, dtype=torch.bool)
+        wanted = tried.clone().index_fill_(1, torch.zeros_like(label[:1]), value=True)  # the smallest gap first
+        while bool(wanted.any()):
+            tried |= wanted
+            for row, gap, gradient, length in self._gradients(view, label, gaps, order, wanted):
+                best.offer(row, gap, gradient, length, self.norm)
+            if self.slack is None:
+                wanted = ~tried
+            else:  # another class can only win with a gradient longer than gap / distance
+                wanted = ~tried & (gaps < (best.distance * self.slack * best.longest)[:, None])
         return best.step
+
+    def _gradients(
+        self, view: Pass, label: torch.Tensor, gaps: torch.Tensor, order: torch.Tensor, wanted: torch.Tensor
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]]:
+        """(rows, gaps, w_k, ||w_k||) of the wanted classes (m, k), in as few passes as possible.
+
+        A class that most rows want goes through the graph at hand. What few rows want is gathered into one batch of
+        (row, class) pairs: a small pass costs nearly as much as a full one.
+        """
+        n, count = len(label), view.logits.shape[1]
+        shared = wanted.sum(0) * 2 > n
+        everyone = torch.arange(n, device=label.device)
+        for k in shared.nonzero()[:, 0].tolist():
+            yield everyone, gaps[:, k], *self._gradient(view, order[:, k], label, count)
+        row, column = (wanted & ~shared).nonzero(as_tuple=True)
+        for start in range(0, len(row), n):
+            at, k = row[start : start + n], column[start : start + n]
+            yield at, gaps[at, k], *self._gradient(view.again(at), order[at, k], label[at], count)
 
     def _gaps(
         self, logits: torch.Tensor, label: torch.Tensor, classes: torch.Tensor
@@ -145,23 +157,32 @@ class DeepFool(StepAttack):
 
 @dataclass
 class Nearest:
-    """Per row, the smallest distance to a boundary seen so far, and the step that covers it."""
+    """Per row, the smallest distance to a boundary seen so far, the step that covers it, and the longest gradient."""
 
     distance: torch.Tensor
+    longest: torch.Tensor
     step: torch.Tensor
 
+    @classmethod
+    def nowhere(cls, images: torch.Tensor) -> Nearest:
+        """Nothing seen yet, for images (m, C, H, W)."""
+        far = images.new_full((len(images),), float("inf"))
+        return cls(far, torch.zeros_like(far), torch.zeros_like(images))
+
     def offer(
-        self, active: torch.Tensor, gap: torch.Tensor, gradient: torch.Tensor, length: torch.Tensor, norm: Norm
+        self, row: torch.Tensor, gap: torch.Tensor, gradient: torch.Tensor, length: torch.Tensor, norm: Norm
     ) -> None:
-        """Take the boundary at gap / length where it is nearer; a zero gradient leads nowhere."""
+        """Take the boundaries at gap / length (p,) of the rows where they are nearer; a zero gradient leads nowhere."""
+        self.longest.scatter_reduce_(0, row, length, "amax")
         distance = torch.where(length > 0, gap / length, float("inf"))
-        nearer = (distance < self.distance[active]).nonzero()[:, 0]
+        self.distance.scatter_reduce_(0, row, distance, "amin")
+        nearer = ((distance == self.distance[row]) & distance.isfinite()).nonzero()[:, 0]
         if len(nearer) == 0:
             return
-        at, gradient = active[nearer], gradient[nearer]
-        self.distance[at] = distance[nearer]
+        every = len(nearer) == len(row)
+        at, gradient = row[nearer], gradient if every else gradient[nearer]
         if norm == "l2":
-            step = gradient * per_row(distance[nearer] / length[nearer], gradient)
+            step = gradient * per_row((distance / length)[nearer], gradient)
         else:
             step = steepest(gradient, norm) * per_row(distance[nearer], gradient)
         self.step.index_copy_(0, at, step)

@@ -25,7 +25,7 @@ COLUMNS = (
     Column("error", "test error", "%"),
     Column("attack", "attack", numeric=False),
     Column("rho", "rho_adv [95 % interval]"),
-    Column("ratio", "to DeepFool [95 %]", "x"),
+    Column("ratio", "to DeepFool", "x"),
     Column("success", "success", "%"),
     Column("median", "median"),
     Column("ms", "batch", "ms"),
@@ -116,7 +116,7 @@ def _rows(block: Block, results: Results, notes: Footnotes) -> Iterator[tuple[Va
 
 def _measured(block: Block, group: Group, slowest: float, notes: Footnotes, *, first: bool) -> tuple[Value, ...]:
     cell = group.cell
-    title = f"{block.model} ({block.dataset}, {block.norm})" if first else ""
+    title = block.model if first else f"  {block.dataset}, {block.norm}"
     error = number(cell["card_test_error"], 3) if first else label("")
     head = (label(title), error, label(_name(group) + notes.of(cell)))
     if not group.ok:
@@ -144,7 +144,8 @@ def _ratio(block: Block, group: Group) -> Value:
         return MISSING if base is None else Value("1", 1.0, kind="derived")
     if list(base["sample"]) != list(group["sample"]):
         return Value("—", kind="missing", note="not the same samples as DeepFool's")
-    return spread(bootstrap_ratio(block.rho(group), block.rho(base)), kind="derived")
+    ratio = bootstrap_ratio(block.rho(group), block.rho(base))
+    return Value(number(ratio.value).text, ratio.value, ratio.low, ratio.high, ratio.n, "derived")
 
 
 def _as_published(block: Block, attack: str, reference: Reference, row: dict[str, Any]) -> tuple[Value, ...]:

@@ -1,0 +1,176 @@
+"""Attacks against answers known in closed form; the same bracket as `doctor --calibrate`."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from pydantic import ValidationError
+
+from robustbench_lite import doctor
+from robustbench_lite.attack import attacks
+from robustbench_lite.bench import images as as_images
+from robustbench_lite.datasets.bundled import Bundled
+from robustbench_lite.models.zoo import Zoo
+from robustbench_lite.registry import canonical
+from robustbench_lite.threat import Goal, size
+from tests.helpers import ROOT, attack, images, mlp
+
+
+@pytest.mark.parametrize("name", list(attacks))
+def test_the_bracket(name, monkeypatch):
+    monkeypatch.setattr(doctor, "BATCH_SIZES", (7, 64))
+    monkeypatch.setattr(doctor, "_N", 12)
+    findings = list(doctor.calibrate(name))
+    assert findings
+    assert not [str(finding) for finding in findings if not finding.passed]
+
+
+@pytest.mark.slow
+def test_the_whole_bracket():
+    assert not [str(finding) for finding in doctor.bracket() if not finding.passed]
+
+
+def digits(n: int, name: str = "lenet_mnist"):
+    classifier = Zoo(zoo=name).load(ROOT)
+    samples = Bundled(bundled="mnist", samples=n).load(ROOT)
+    return classifier.module, as_images(samples), torch.from_numpy(samples.labels)
+
+
+@pytest.mark.parametrize("name", ["lenet_mnist", "fc500_150_10_mnist"])
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+def test_skipping_classes_does_not_change_deepfool(name, norm):
+    net, x, _ = digits(60, name)
+    quick, whole = (attack(attacks.build("deepfool", {"norm": norm, "slack": s}), net, x, 60) for s in (2.0, None))
+    assert torch.allclose(quick.candidates, whole.candidates, atol=1e-5)
+    assert quick.backwards.sum() < 0.5 * whole.backwards.sum()
+
+
+def test_deepfool_takes_few_steps_and_its_successes_are_real():
+    net, x, _ = digits(60)
+    label = net(x).argmax(1)
+    outcome = attack(attacks.build("deepfool", {"clip": False}), net, x)
+    assert (net(outcome.candidates).argmax(1) != label).all()
+    assert outcome.forwards.float().mean() < 6
+
+
+def test_deepfool_leaves_the_prediction_not_the_label():
+    net, x = mlp(), images(30)
+    wrong = (net(x).argmax(1) + 1) % 5
+    away = attack(attacks.build("deepfool"), net, x, goal=Goal(wrong, 5))
+    assert torch.equal(away.candidates, x)  # away from a label that is not predicted: nothing to do
+    outcome = attack(attacks.build("deepfool"), net, x)
+    assert (net(outcome.candidates).argmax(1) != net(x).argmax(1)).all()
+
+
+def test_deepfool_uses_at_most_its_candidates():
+    net, x = mlp(classes=5), images(30)
+    two = attack(attacks.build("deepfool", {"candidates": 2, "slack": None}), net, x)
+    every = attack(attacks.build("deepfool", {"candidates": 10, "slack": None}), net, x)
+    assert (two.backwards <= two.forwards).all()
+    assert size(two.candidates - x, "l2").mean() >= size(every.candidates - x, "l2").mean()
+
+
+def test_the_overshoot_is_what_is_declared():
+    net, x = mlp(classes=2), images(30)
+    small, large = (attack(attacks.build("deepfool", {"overshoot": o, "clip": False}), net, x) for o in (0.001, 0.5))
+    ratio = size(large.candidates - x, "l2") / size(small.candidates - x, "l2")
+    assert ratio.median() > 1.2
+
+
+def test_lbfgs_is_never_far_above_deepfool_and_usually_below():
+    net, x, _ = digits(20, "fc500_150_10_mnist")
+    label = net(x).argmax(1)
+    fool = size(attack(attacks.build("deepfool"), net, x).candidates - x, "l2")
+    found = attack(attacks.build("lbfgs", {"targets": 3}), net, x)
+    assert (net(found.candidates).argmax(1) != label).all()
+    assert (size(found.candidates - x, "l2") / fool).mean() < 1.0
+    assert (size(found.candidates - x, "l2") / fool).max() < 1.1
+
+
+def test_lbfgs_reaches_the_target_it_is_given():
+    net, x = mlp(), images(20)
+    target = (net(x).argmax(1) + 2) % 5
+    outcome = attack(attacks.build("lbfgs", {"target": 0}), net, x, goal=Goal(target, 5, targeted=True))
+    assert (net(outcome.candidates).argmax(1) == target).float().mean() > 0.9
+
+
+def test_fgsm_is_one_signed_step():
+    net, x = mlp(), images(10)
+    outcome = attack(attacks.build("fgsm", {"epsilon": 0.05, "clip": False}), net, x)
+    leaf = x.clone().requires_grad_()
+    loss = torch.nn.functional.cross_entropy(net(leaf), net(x).argmax(1), reduction="sum")
+    (gradient,) = torch.autograd.grad(loss, leaf)
+    assert torch.allclose(outcome.candidates, x + 0.05 * gradient.sign())
+    assert (outcome.forwards == 1).all()
+    assert (outcome.backwards == 1).all()
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
+def test_fgsm_finds_the_smallest_size_that_fools_a_fraction(norm):
+    net, x = mlp(classes=2), images(50)
+    label = net(x).argmax(1)
+    outcome = attack(attacks.build("fgsm", {"fraction": 0.9, "norm": norm, "clip": False}), net, x)
+    fooled = (net(outcome.candidates).argmax(1) != label).float().mean()
+    assert 0.9 <= fooled <= 0.94
+    used = size(outcome.candidates - x, norm)
+    assert torch.allclose(used, used.mean().expand_as(used), rtol=1e-4)  # one epsilon for all
+    just_below = x + (outcome.candidates - x) * 0.99
+    assert (net(just_below).argmax(1) != label).float().mean() < 0.9
+    assert "misclassifies" in outcome.notes[0]
+
+
+def test_fgsm_says_when_no_epsilon_is_large_enough():
+    class Stubborn(torch.nn.Module):
+        def forward(self, x):
+            first = x.flatten(1)[:, 0]
+            return torch.stack([first * 0 + 1, first * 1e-9], 1)
+
+    outcome = attack(attacks.build("fgsm", {"fraction": 0.9}), Stubborn().eval(), images(10))
+    assert "no epsilon up to" in outcome.notes[0]
+
+
+def test_pgd_stops_early_or_runs_on():
+    net, x = mlp(), images(30)
+    quick = attack(attacks.build("pgd", {"epsilon": 0.2}), net, x)
+    whole = attack(attacks.build("pgd", {"epsilon": 0.2, "stop": "never"}), net, x)
+    label = net(x).argmax(1)
+    assert torch.equal(net(quick.candidates).argmax(1) != label, net(whole.candidates).argmax(1) != label)
+    assert (whole.forwards == 41).all()
+    assert (whole.backwards == 40).all()
+    assert quick.forwards.sum() < 0.3 * whole.forwards.sum()
+    loss = lambda outcome: torch.nn.functional.cross_entropy(net(outcome.candidates), label)
+    assert loss(whole) > loss(quick)
+
+
+def test_pgd_restarts_only_ever_help():
+    net, x = mlp(seed=3), images(60)
+    label = net(x).argmax(1)
+    once, thrice = (
+        attack(attacks.build("pgd", {"epsilon": 0.02, "steps": 3, "restarts": k, "stop": "never"}), net, x)
+        for k in (1, 3)
+    )
+    assert (thrice.forwards == 12).all()
+    loss = lambda outcome: torch.nn.functional.cross_entropy(net(outcome.candidates), label, reduction="none")
+    assert loss(thrice).mean() >= loss(once).mean() - 1e-4
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "message"),
+    [
+        ("fgsm", {"epsilon": 0.1, "fraction": 0.9}, "either epsilon or fraction"),
+        ("pgd", {"steps": 0}, "greater than 0"),
+        ("pgd", {"step": 7}, "step"),
+        ("deepfool", {"norm": "l1"}, "l2"),
+        ("pgd", {"epsilon": float("nan")}, "finite"),
+    ],
+)
+def test_parameters_are_checked(name, params, message):
+    with pytest.raises(ValidationError, match=message):
+        attacks[name](**params)
+
+
+def test_a_fingerprint_changes_with_every_parameter_and_nothing_else():
+    base = attacks.build("pgd")
+    assert base.fingerprint() == attacks.build("pgd", {"epsilon": "8/255", "steps": 40}).fingerprint()
+    assert base.fingerprint() != attacks.build("pgd", {"steps": 41}).fingerprint()
+    assert canonical(base.params()) == canonical(attacks.build("pgd", base.params()).params())

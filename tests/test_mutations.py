@@ -1,0 +1,158 @@
+"""Planted bugs, each of which the bracket must catch: a bracket that catches nothing proves nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from robustbench_lite import doctor, engine, judge, threat
+from robustbench_lite.attacks import deepfool, lbfgs, pgd
+from robustbench_lite.threat import Goal, size
+
+
+def wrong_sign(monkeypatch):
+    seed = Goal.seed
+    monkeypatch.setattr(Goal, "seed", lambda self, logits: -seed(self, logits))
+
+
+def sign_of_targeted_ignored(monkeypatch):
+    seed = Goal.seed
+    monkeypatch.setattr(Goal, "seed", lambda self, z: -seed(self, z) if self.targeted else seed(self, z))
+
+
+def no_projection(monkeypatch):
+    monkeypatch.setattr(pgd, "project", lambda r, _norm, _epsilon: r)
+
+
+def rescaled_instead_of_projected(monkeypatch):
+    def rescale(r, norm, epsilon):
+        length = size(r, norm).clamp_min(1e-20)
+        return r * (epsilon / length).view(-1, 1, 1, 1) * 0.9
+
+    monkeypatch.setattr(pgd, "project", rescale)
+
+
+def wrong_norm_in_the_projection(monkeypatch):
+    project = threat.project
+    swapped = {"linf": "l2", "l2": "linf", "l1": "linf"}
+    monkeypatch.setattr(pgd, "project", lambda r, norm, epsilon: project(r, swapped[norm], epsilon))
+
+
+def no_best_so_far(monkeypatch):
+    def keep_last(self, window):
+        return replace(window, best=window.state.candidate.clone())
+
+    monkeypatch.setattr(engine._Drive, "_keep_best", keep_last)
+
+
+def off_by_one_step(monkeypatch):
+    """The first evaluation counts as the last: no step is ever taken."""
+    monkeypatch.setattr(pgd.PGD, "_ascend", lambda _self, state, _index, _gradient: state.adv)
+
+
+def missing_square_in_deepfool(monkeypatch):
+    """The misprint of the lecture's line 11."""
+    offer = deepfool.Nearest.offer
+
+    def unsquared(self, row, gap, gradient, length, norm):
+        offer(self, row, gap, gradient * length.view(-1, 1, 1, 1), length, norm)
+
+    monkeypatch.setattr(deepfool.Nearest, "offer", unsquared)
+
+
+def overshoot_ignored(monkeypatch):
+    start = deepfool.DeepFool.start
+
+    def doubled(self, x, goal, draw):
+        object.__setattr__(self, "overshoot", 0.2)
+        return start(self, x, goal, draw)
+
+    monkeypatch.setattr(deepfool.DeepFool, "start", doubled)
+
+
+def farthest_class(monkeypatch):
+    offer = deepfool.Nearest.offer
+
+    def farthest(self, row, gap, gradient, length, norm):
+        self.distance[row] = float("inf")
+        offer(self, row, gap, gradient, length, norm)
+
+    monkeypatch.setattr(deepfool.Nearest, "offer", farthest)
+    start = deepfool.DeepFool.start
+
+    def every_class(self, x, goal, draw):
+        object.__setattr__(self, "slack", None)
+        return start(self, x, goal, draw)
+
+    monkeypatch.setattr(deepfool.DeepFool, "start", every_class)
+
+
+def first_success_is_good_enough(monkeypatch):
+    """No line search over c: the first minimiser is the answer."""
+    init = lbfgs.LBFGS.start
+
+    def one_solve(self, x, goal, draw):
+        object.__setattr__(self, "search_steps", 1)
+        return init(self, x, goal, draw)
+
+    monkeypatch.setattr(lbfgs.LBFGS, "start", one_solve)
+    first = lbfgs.LBFGS._first_c
+    monkeypatch.setattr(lbfgs.LBFGS, "_first_c", lambda self, *values: first(self, *values) / 4)
+
+
+def missing_clip(monkeypatch):
+    """Candidates leave [0, 1] by a hair."""
+    refuse = engine.run
+
+    def leak(*arguments, **keywords):
+        outcome = refuse(*arguments, **keywords)
+        outcome.candidates[:, 0, 0, 0] = -0.001
+        return outcome
+
+    monkeypatch.setattr(doctor, "run", leak)
+
+
+MUTATIONS = {
+    wrong_sign: ["pgd", "fgsm", "lbfgs"],
+    sign_of_targeted_ignored: ["pgd"],
+    no_projection: ["pgd"],
+    rescaled_instead_of_projected: ["pgd"],
+    wrong_norm_in_the_projection: ["pgd"],
+    no_best_so_far: ["lbfgs"],
+    off_by_one_step: ["pgd"],
+    missing_square_in_deepfool: ["deepfool"],
+    overshoot_ignored: ["deepfool"],
+    farthest_class: ["deepfool"],
+    first_success_is_good_enough: ["lbfgs"],
+    missing_clip: ["pgd", "deepfool", "fgsm"],
+}
+
+
+@pytest.mark.parametrize(
+    ("plant", "name"),
+    [(plant, name) for plant, names in MUTATIONS.items() for name in names],
+    ids=lambda value: value if isinstance(value, str) else value.__name__,
+)
+def test_the_bracket_catches(plant, name, monkeypatch):
+    monkeypatch.setattr(doctor, "BATCH_SIZES", (8,))
+    monkeypatch.setattr(doctor, "_N", 12)
+    plant(monkeypatch)
+    assert any(not finding.passed for finding in doctor.calibrate(name))
+
+
+def test_labels_instead_of_predictions_are_caught():
+    """An attack that reads the true label where the goal says prediction: the judge scores it 0 on wrong samples."""
+    problem = doctor.problems()[0]
+    z = problem.logits()
+    goal = Goal(z.argmax(1), 2)
+    confused = Goal(1 - goal.label, 2)
+    record = deepfool.DeepFool()
+    outcome = engine.run(
+        record,
+        doctor.Oracle(problem.module, torch.device("cpu"), 8),
+        engine.Job(problem.x, confused, doctor.Draw(doctor.keys(0, "", [str(i) for i in range(len(z))]))),
+    )
+    verdicts = judge.judge(record, problem.module, problem.x, outcome.candidates, goal)
+    assert not verdicts.success.any()
