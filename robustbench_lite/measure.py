@@ -4,15 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Estimate", "bootstrap_mean", "bootstrap_ratio", "clopper_pearson", "median_with_failures", "wilson"]
+__all__ = [
+    "Estimate",
+    "Rates",
+    "bootstrap_mean",
+    "bootstrap_ratio",
+    "clopper_pearson",
+    "median_with_failures",
+    "rates",
+    "wilson",
+]
 
 Values = npt.NDArray[np.float64] | Sequence[float]
-_RESAMPLES = 2000
+Flags = npt.NDArray[np.bool_] | Sequence[bool]
+_MOST = 2000  # samples that are resampled; above, the normal interval differs less than two seeds of a bootstrap do
+_BLOCK = 100  # resamples drawn at once: what fits into a cache
+_NAN = float("nan")
+_ONE = np.ones(1)
 
 
 @dataclass(frozen=True)
@@ -25,10 +40,39 @@ class Estimate:
     n: int
 
 
+@dataclass(frozen=True)
+class Rates:
+    """What an attack did to a set of samples, each share with its Wilson interval (n = 0: value NaN)."""
+
+    clean: Estimate  # correct before, of all
+    robust: Estimate  # correct before and after, of all
+    success_correct: Estimate  # the attack's goal reached, of the initially correct
+    success_all: Estimate  # the same, of all
+    survival: Estimate  # still so after rounding to 8 bits, of the successes
+
+
+def rates(
+    label: npt.NDArray[Any], clean_correct: Flags, adv_pred: npt.NDArray[Any], success: Flags, success_8bit: Flags
+) -> Rates:
+    """The shares of one cell from its columns (N,). A sample that was wrong before counts as not robust."""
+    correct, reached = np.asarray(clean_correct, bool), np.asarray(success, bool)
+    survives = reached & np.asarray(success_8bit, bool)
+    n, n_correct, n_reached = len(correct), int(correct.sum()), int(reached.sum())
+    return Rates(
+        clean=wilson(n_correct, n),
+        robust=wilson(int((correct & (np.asarray(adv_pred) == np.asarray(label))).sum()), n),
+        success_correct=wilson(int((correct & reached).sum()), n_correct),
+        success_all=wilson(n_reached, n),
+        survival=wilson(int(survives.sum()), n_reached),
+    )
+
+
 def wilson(successes: int, n: int, confidence: float = 0.95) -> Estimate:
-    """A share with Wilson's score interval (Wilson 1927); NaN for n = 0."""
+    """A share with Wilson's score interval (Wilson 1927); NaN for n = 0. Raises ValueError outside 0..n."""
+    if not 0 <= successes <= n:
+        raise ValueError(f"expected between 0 and {n} successes, got {successes}")
     if n == 0:
-        return Estimate(float("nan"), 0.0, 1.0, 0)
+        return Estimate(_NAN, 0.0, 1.0, 0)
     z = NormalDist().inv_cdf((1 + confidence) / 2)
     share = successes / n
     centre = (share + z * z / (2 * n)) / (1 + z * z / n)
@@ -42,41 +86,69 @@ def clopper_pearson(successes: int, n: int, confidence: float = 0.95) -> tuple[f
     """The exact interval of a share (Clopper and Pearson 1934): at least the stated coverage, always."""
     from scipy.special import betaincinv  # half a second of import: only where it is asked for
 
+    if not 0 <= successes <= n:
+        raise ValueError(f"expected between 0 and {n} successes, got {successes}")
     tail = (1 - confidence) / 2
     low = 0.0 if successes == 0 else float(betaincinv(successes, n - successes + 1, tail))
     high = 1.0 if successes == n else float(betaincinv(successes + 1, n - successes, 1 - tail))
     return low, high
 
 
-def bootstrap_mean(values: Values, confidence: float = 0.95) -> Estimate:
-    """The mean with a percentile bootstrap interval; the same numbers give the same interval."""
-    data = np.asarray(values, dtype=np.float64)
-    if len(data) == 0:
-        return Estimate(float("nan"), float("nan"), float("nan"), 0)
-    means = (_weights(len(data)) @ data) / len(data)
-    low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Estimate(float(data.mean()), float(low), float(high), len(data))
+def bootstrap_mean(values: Values, confidence: float = 0.95, *, seed: int = 0, resamples: int = 2000) -> Estimate:
+    """The mean with a percentile bootstrap interval; the same numbers give the same interval.
+
+    Above 2,000 samples the interval is the normal one. NaN where a value is not finite or there is none.
+    """
+    return _interval(np.asarray(values, np.float64), _ONE, confidence, seed, resamples)
 
 
-def bootstrap_ratio(numerator: Values, denominator: Values, confidence: float = 0.95) -> Estimate:
-    """The ratio of two means over the same samples (paired), with a percentile bootstrap interval."""
+def bootstrap_ratio(
+    numerator: Values, denominator: Values, confidence: float = 0.95, *, seed: int = 0, resamples: int = 2000
+) -> Estimate:
+    """The ratio of two means over the same samples (paired), with an interval as `bootstrap_mean` gives it."""
     top, bottom = np.asarray(numerator, np.float64), np.asarray(denominator, np.float64)
-    weights = _weights(len(top))
-    ratios = (weights @ top) / (weights @ bottom)
-    low, high = np.quantile(ratios, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Estimate(float(top.mean() / bottom.mean()), float(low), float(high), len(top))
+    if top.shape != bottom.shape:
+        raise ValueError(f"expected pairs, got {len(top)} and {len(bottom)} values")
+    return _interval(top, bottom, confidence, seed, resamples)
 
 
-def _weights(n: int) -> npt.NDArray[np.float64]:
-    """How often each of n samples is drawn in each resample (R, n); multinomial counts are the bootstrap."""
-    return np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size=_RESAMPLES).astype(np.float64)
+def _interval(
+    top: npt.NDArray[np.float64], bottom: npt.NDArray[np.float64], confidence: float, seed: int, resamples: int
+) -> Estimate:
+    """mean(top) / mean(bottom) with its interval."""
+    n = len(top)
+    if n == 0 or not (np.isfinite(top).all() and np.isfinite(bottom).all() and bottom.mean() > 0):
+        return Estimate(_NAN, _NAN, _NAN, n)
+    ratio = float(top.mean() / bottom.mean())
+    tails = ((1 - confidence) / 2, (1 + confidence) / 2)
+    if n > _MOST:  # delta method
+        spread = float((top - ratio * bottom).std(ddof=1) / bottom.mean() / n**0.5)
+        low, high = (ratio + NormalDist().inv_cdf(tail) * spread for tail in tails)
+        return Estimate(ratio, low, high, n)
+    weights = _weights(n, seed, resamples)
+    below = n if bottom is _ONE else weights @ bottom
+    with np.errstate(invalid="ignore", divide="ignore"):  # a resample may hold only zeros of `bottom`
+        ratios = (weights @ top) / below
+    low, high = np.quantile(ratios[np.isfinite(ratios)], tails)
+    return Estimate(ratio, float(low), float(high), n)
 
 
-def median_with_failures(values: Values, success: npt.NDArray[np.bool_] | Sequence[bool]) -> float:
-    """The median where a failure counts as an infinite distance: inf once half of them fail."""
+@lru_cache(maxsize=2)
+def _weights(n: int, seed: int, resamples: int) -> npt.NDArray[np.float64]:
+    """How often each of n samples is drawn in each resample (R, n); shared by all cells of one size."""
+    rng, weights = np.random.default_rng(seed), np.empty((resamples, n))
+    for start in range(0, resamples, _BLOCK):
+        rows = min(_BLOCK, resamples - start)
+        drawn = rng.integers(0, n, (rows, n)) + n * np.arange(rows)[:, None]
+        weights[start : start + rows] = np.bincount(drawn.ravel(), minlength=rows * n).reshape(rows, n)
+    return weights
+
+
+def median_with_failures(values: Values, success: Flags) -> float:
+    """The median where a failure counts as an infinite distance: inf once half of them fail; NaN for no value."""
     data = np.where(np.asarray(success, bool), np.asarray(values, np.float64), np.inf)
     if len(data) == 0:
-        return float("nan")
+        return _NAN
     ordered = np.sort(data)
     low, high = ordered[(len(data) - 1) // 2], ordered[len(data) // 2]
     return float(low) if low == high else float((low + high) / 2)

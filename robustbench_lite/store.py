@@ -1,7 +1,7 @@
 """Results on disk: one immutable Parquet file per cell, written whole or not at all; reading survives anything.
 
-A cell's row in `cells/` is written last and is what makes it count: a run that is killed leaves either all of a cell or
-nothing that is ever read.
+A cell's row in `cells/` is written last and removed first, and is what makes the cell count: a run that is killed
+leaves either all of a cell or nothing that is ever read.
 """
 
 from __future__ import annotations
@@ -10,14 +10,13 @@ import errno
 import fcntl
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from robustbench_lite.errors import StoreError
@@ -40,57 +39,113 @@ class Store:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Keep a second run out of this folder while one is at work, and clear what a killed run left half-written."""
+        """Keep a second run out of this folder while one is at work, and clear what a killed run left half-written.
+
+        Raises StoreError where another run holds the folder. The lock goes with the process, however it ends.
+        """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             file = (self.folder / ".lock").open("w")
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            raise StoreError(f"{self.folder}: another run is writing there; wait for it, or use --results") from None
         except OSError as error:
             raise _sentence(error, self.folder) from None
         with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise StoreError(
-                    f"{self.folder}: another run is writing there; wait for it, or use --results"
-                ) from None
-            for stale in self.folder.glob("**/.*.tmp"):
-                stale.unlink(missing_ok=True)
+            self._clear()
             yield
 
-    def write(self, cell: str, samples: list[Row], row: Row, images: list[Row]) -> None:
-        """Store one cell. Raises StoreError (disk full, ...) and then leaves nothing that counts."""
-        for part, rows in (("samples", samples), ("images", images), ("cells", [row])):
-            path = self.folder / part / f"{cell}.parquet"
-            if rows:
-                self._put(path, pa.Table.from_pylist(rows, schema=_PARTS[part]))
+    def _clear(self) -> None:
+        for folder in (self.folder, *(self.folder / part for part in _PARTS)):
+            for stale in folder.glob(".*.tmp"):
+                with suppress(OSError):
+                    stale.unlink()
+
+    def write(self, cell: str, samples: list[Row], row: Row, images: list[Row] | None = None) -> None:
+        """Store one cell, replacing what was there. Raises StoreError (disk full, ...); then the cell does not count.
+
+        Raises ValueError for a column that the schema lacks: pyarrow would drop it without a word.
+        """
+        contents = {"samples": samples, "images": images or [], "cells": [row]}
+        tables = {part: _table(rows, _PARTS[part]) for part, rows in contents.items()}
+        self._drop(self._path("cells", cell))
+        for part, table in tables.items():
+            path = self._path(part, cell)
+            if len(table):
+                self._atomically(path, lambda temporary, table=table: _write_parquet(table, temporary))  # type: ignore[misc]
             else:
-                path.unlink(missing_ok=True)
+                self._drop(path)
+
+    def remove(self, cell: str) -> None:
+        """Take one cell out of the store; one that is not there is fine."""
+        for part in ("cells", "samples", "images"):
+            self._drop(self._path(part, cell))
+
+    def has(self, cell: str) -> bool:
+        """Whether the cell is whole in the store, be it finished or failed."""
+        return any(row["cell"] == cell for row in self._sound([self._path("cells", cell)]))
 
     def finished(self) -> set[str]:
-        """Ids of the cells that are stored and did not fail."""
-        table, _ = _read_part(self.folder, "cells")
-        return {row["cell"] for row in table.select(["cell", "status"]).to_pylist() if row["status"] == "ok"}
+        """Ids of the cells that are whole in the store and did not fail."""
+        return {row["cell"] for row in self._sound(_files(self.folder / "cells")) if row["status"] == "ok"}
+
+    def _sound(self, marks: list[Path]) -> Iterator[Row]:
+        for mark in marks:
+            table, _ = _read_file(mark, CELLS)
+            row = table.to_pylist()[0] if table is not None else None
+            if row and (row["status"] != "ok" or _opens(self._path("samples", row["cell"]))):
+                yield row
 
     def write_run(self, run: dict[str, Any]) -> None:
-        """Replace run.json."""
+        """Replace run.json. Raises StoreError."""
         text = json.dumps(run, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
-        self._atomically(self.folder / "run.json", lambda path: path.write_text(text, encoding="utf-8"))
+        content = text.encode("utf-8", "backslashreplace")  # a name that is not Unicode becomes a JSON escape
+        self._atomically(self.folder / "run.json", lambda temporary: temporary.write_bytes(content))
 
-    def _put(self, path: Path, table: pa.Table) -> None:
-        self._atomically(path, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
+    def _path(self, part: str, cell: str) -> Path:
+        return self.folder / part / f"{cell}.parquet"
 
-    def _atomically(self, path: Path, write: Any) -> None:
+    def _atomically(self, path: Path, write: Callable[[Path], object]) -> None:
         """Write to a dot-file that no reader looks at, flush it to the disk, then give it its name."""
         temporary = path.parent / f".{path.stem}.tmp"
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            _make(path.parent)
             write(temporary)
             _flush(temporary)
             temporary.replace(path)
             _flush(path.parent)
         except OSError as error:
-            temporary.unlink(missing_ok=True)
             raise _sentence(error, path) from None
+        finally:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+    def _drop(self, path: Path) -> None:
+        try:
+            with suppress(FileNotFoundError):
+                path.unlink()
+                _flush(path.parent)
+        except OSError as error:
+            raise _sentence(error, path) from None
+
+
+def _table(rows: list[Row], schema: pa.Schema) -> pa.Table:
+    unknown = {key for row in rows for key in row} - set(schema.names)
+    if unknown:
+        raise ValueError(f"columns that record.py does not declare: {', '.join(sorted(unknown))}")
+    return pa.Table.from_pylist(rows, schema=schema)
+
+
+def _write_parquet(table: pa.Table, path: Path) -> None:
+    pq.write_table(table, path, compression="zstd", write_page_checksum=True)
+
+
+def _make(folder: Path) -> None:
+    """Create a folder so that it is still there after a power cut."""
+    if not folder.is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+        _flush(folder.parent)
 
 
 def _flush(path: Path) -> None:
@@ -109,7 +164,10 @@ def _sentence(error: OSError, path: Path) -> StoreError:
 
 @dataclass(frozen=True)
 class Results:
-    """What is stored in one folder: Arrow tables inside, pandas DataFrames for users."""
+    """What is stored in one folder: Arrow tables inside, pandas DataFrames for users.
+
+    `problems` names every file that could not be read; its cell counts as failed, or is absent.
+    """
 
     folder: Path
     sample_table: pa.Table
@@ -127,11 +185,15 @@ class Results:
         frame: pd.DataFrame = self.cell_table.to_pandas()
         return frame
 
-    def images(self, cell: str) -> pa.Table:
-        """The stored images of one cell; an empty table where none were kept. Raises StoreError for a damaged file."""
+    def images(self, cell: str | None = None) -> pa.Table:
+        """The stored images of one cell, or of all; empty where none were kept. Raises StoreError where damaged."""
+        cells = self.cell_table["cell"].to_pylist() if cell is None else [cell]
+        return pa.concat_tables([_empty(IMAGES), *(self._images(one) for one in cells)])
+
+    def _images(self, cell: str) -> pa.Table:
         path = self.folder / "images" / f"{cell}.parquet"
         if not path.is_file():
-            return IMAGES.empty_table()
+            return _empty(IMAGES)
         table, problem = _read_file(path, IMAGES)
         if table is None:
             raise StoreError(problem)
@@ -139,24 +201,23 @@ class Results:
 
 
 def read(folder: Path | str) -> Results:
-    """The results in `folder`. Files that cannot be read are left out and named in `problems`.
+    """The results in `folder`: cells in the order of the run, each with its samples.
 
-    Raises StoreError where there is no folder, or nothing in it that we wrote.
+    Files that cannot be read are left out and named in `problems`. Raises StoreError where there is no folder, or
+    nothing in it that this version can read.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise StoreError(f"{folder}: no such folder; `run` writes results there")
-    run, broken = _read_run(folder)
-    cells, bad_cells = _read_part(folder, "cells")
-    samples, bad_samples = _read_part(folder, "samples")
-    if not run and len(cells) == 0:
-        raise StoreError(f"{folder}: no results there; expected a folder that `run` has written, such as results/NAME")
-    if planned := run.get("cells"):  # earlier versions of a suite may have left other cells
-        cells = cells.filter(pc.is_in(cells["cell"], pa.array(planned, pa.string())))
-        order = {cell: i for i, cell in enumerate(planned)}
-        cells = cells.take(sorted(range(len(cells)), key=lambda i: order[cells["cell"][i].as_py()]))
-    samples = samples.filter(pc.is_in(samples["cell"], cells["cell"].combine_chunks()))
-    return Results(folder, samples, cells, run, (*broken, *bad_cells, *bad_samples))
+    run, problems = _read_run(folder)
+    cells = _read_cells(folder, run, problems)
+    if not cells and not run:
+        reason = problems[0] if problems else "expected a folder that `run` has written, such as results/NAME"
+        raise StoreError(f"{folder}: no results there; {reason}")
+    pairs = [_with_samples(folder, cell, problems) for cell in cells]
+    whole = pa.concat_tables([_empty(CELLS), *(cell for cell, _ in pairs)])
+    samples = pa.concat_tables([_empty(SAMPLES), *(table for _, table in pairs)])
+    return Results(folder, samples, whole, run, tuple(problems))
 
 
 def _read_run(folder: Path) -> tuple[dict[str, Any], list[str]]:
@@ -165,42 +226,81 @@ def _read_run(folder: Path) -> tuple[dict[str, Any], list[str]]:
         run = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}, []
-    except (OSError, ValueError) as error:
-        return {}, [f"{path}: cannot be read ({error})"]
-    return (run, []) if isinstance(run, dict) else ({}, [f"{path}: expected a JSON object"])
+    except (OSError, ValueError, RecursionError) as error:
+        return {}, [f"{path}: damaged ({error}); left out"]
+    return (run, []) if isinstance(run, dict) else ({}, [f"{path}: expected a JSON object; left out"])
 
 
-def _read_part(folder: Path, part: str) -> tuple[pa.Table, list[str]]:
-    """All readable files of one kind, in the order of their names."""
-    tables, problems = [], []
-    for path in sorted((folder / part).glob("*.parquet")):
-        if path.name.startswith("."):
-            continue
-        table, problem = _read_file(path, _PARTS[part])
+def _read_cells(folder: Path, run: dict[str, Any], problems: list[str]) -> list[pa.Table]:
+    """The cells of the last run in its order, one row each; earlier versions of a suite may have left others."""
+    found: dict[str, pa.Table] = {}
+    for path in _files(folder / "cells"):
+        table, problem = _read_file(path, CELLS)
         if table is None:
             problems.append(problem)
         else:
-            tables.append(table)
-    return (pa.concat_tables(tables) if tables else _PARTS[part].empty_table()), problems
+            found[path.stem] = table.slice(0, 1)
+    planned = run.get("cells")
+    return [found[cell] for cell in planned if cell in found] if isinstance(planned, list) else list(found.values())
+
+
+def _with_samples(folder: Path, cell: pa.Table, problems: list[str]) -> tuple[pa.Table, pa.Table]:
+    """A cell and its samples. Without them it is not finished, whatever its row says: it becomes a failed one."""
+    row = cell.to_pylist()[0]
+    path = folder / "samples" / f"{row['cell']}.parquet"
+    table, problem = _read_file(path, SAMPLES) if path.is_file() else (None, f"{path}: missing")
+    if table is not None:
+        return cell, table
+    if row["status"] == "ok":
+        problems.append(problem)
+        row |= {"status": "failed", "error": "its samples cannot be read; run the suite again"}
+        cell = pa.Table.from_pylist([row], schema=CELLS)
+    return cell, _empty(SAMPLES)
+
+
+def _empty(schema: pa.Schema) -> pa.Table:
+    """No rows; unlike `schema.empty_table()` it does not import pandas (`table` must answer at once)."""
+    return pa.table([pa.nulls(0, kind) for kind in schema.types], schema=schema)
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*.parquet") if not path.name.startswith("."))
+
+
+def _opens(path: Path) -> bool:
+    """Whether a file of ours has its end, where Parquet keeps its directory: the rest was flushed before it."""
+    try:
+        return _KEY in (pq.read_schema(path).metadata or {})
+    except (pa.ArrowException, OSError, ValueError):
+        return False
 
 
 def _read_file(path: Path, schema: pa.Schema) -> tuple[pa.Table | None, str]:
-    """One file under our schema: columns that an older version did not write are null."""
+    """One file under our schema, or why not: columns that an older version did not write are null."""
     try:
-        file = pq.ParquetFile(path)
-        written = file.schema_arrow.metadata or {}
-        if _KEY not in written:
-            return None, f"{path}: not written by robustbench_lite; left out"
-        if int(written[_KEY]) > SCHEMA_VERSION:
-            newer = written[_KEY].decode()
-            return None, f"{path}: schema {newer} is newer than this version's {SCHEMA_VERSION}; upgrade to read it"
-        table = file.read()
-    except (pa.ArrowException, OSError, ValueError) as error:
-        return None, f"{path}: damaged ({str(error).splitlines()[0][:100]}); left out"
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            version = int((file.schema_arrow.metadata or {}).get(_KEY, b"0"))
+            if version == 0:
+                return None, f"{path}: not written by robustbench_lite; left out"
+            if version > SCHEMA_VERSION:
+                return None, f"{path}: schema {version} is newer than this version's {SCHEMA_VERSION}; upgrade to read"
+            table = _conform(file.read(use_threads=False), schema)
+        cells = set(table["cell"].to_pylist())
+    except (pa.ArrowException, OSError, ValueError, LookupError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        return None, f"{path}: damaged ({reason[:100]}); left out"
+    if cells != {path.stem}:
+        return None, f"{path}: a copy, or renamed: its rows are of another cell; left out"
+    return table, ""
+
+
+def _conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """The columns of `schema`, in its order and types. Raises ArrowInvalid for values that do not fit."""
+    known = set(table.column_names)
     columns = [
-        table[name].cast(schema.field(name).type)
-        if name in table.column_names
-        else pa.nulls(len(table), schema.field(name).type)
-        for name in schema.names
+        table[name].cast(kind) if name in known else pa.nulls(len(table), kind)
+        for name, kind in zip(schema.names, schema.types, strict=True)
     ]
-    return pa.table(columns, schema=schema), ""
+    whole = pa.table(columns, schema=schema)
+    whole.validate(full=True)
+    return whole

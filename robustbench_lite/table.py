@@ -27,6 +27,7 @@ class Value:
     n: int | None = None
     kind: Literal["measured", "published", "derived", "label", "missing"] = "measured"
     note: str = ""  # where it comes from, or why it is missing
+    mark: str = ""  # refers to footnotes, such as [1]; for eyes only, never part of the data
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class Column:
     title: str
     unit: str = ""
     numeric: bool = True
+    interval: bool = False  # CSV has columns for low, high and n too
+    group: bool = False  # equal for many rows in a row: a heading above them where people read, a column in CSV
 
 
 @dataclass(frozen=True)

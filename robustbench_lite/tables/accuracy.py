@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from robustbench_lite.measure import wilson
+from robustbench_lite.measure import rates
 from robustbench_lite.table import Column, Table, Value, tables
-from robustbench_lite.tables.common import MISSING, Footnotes, Group, groups, label, share
+from robustbench_lite.tables.common import MISSING, Footnotes, Group, count, groups, label, number, share
 
 if TYPE_CHECKING:
     from robustbench_lite.store import Results
@@ -14,44 +14,47 @@ if TYPE_CHECKING:
 __all__ = ["accuracy"]
 
 COLUMNS = (
-    Column("dataset", "dataset", numeric=False),
-    Column("model", "classifier", numeric=False),
+    Column("model", "classifier", numeric=False, group=True),
+    Column("dataset", "dataset", numeric=False, group=True),
+    Column("card", "card", "%", group=True),
     Column("attack", "attack", numeric=False),
-    Column("clean", "clean", "%"),
-    Column("robust", "robust", "%"),
-    Column("success_correct", "broken, of correct", "%"),
-    Column("success_all", "success, of all", "%"),
-    Column("success_8bit", "in 8 bits", "%"),
+    Column("clean", "clean", "%", interval=True),
+    Column("robust", "robust", "%", interval=True),
+    Column("success_correct", "success", "% of correct", interval=True),
+    Column("success_all", "success", "% of all", interval=True),
+    Column("survival", "in 8 bits", "% of those", interval=True),
     Column("n", "n"),
+)
+_REMARK = (
+    "clean, robust: accuracy before the attack, and share that is correct before and after it, of all n samples; "
+    "success: the attack's own goal is reached, of the initially correct and of all samples; in 8 bits: share of the "
+    "successes that survive rounding to 8 bits; card: the accuracy that the classifier's card states for these data; "
+    "[95 % Wilson interval]"
 )
 
 
 @tables.register("accuracy", "Clean and robust accuracy per classifier and attack, with Wilson intervals.")
 def accuracy(results: Results) -> Table:
     notes = Footnotes()
-    rows = tuple(_row(group, notes) for group in groups(results))
-    title = "Accuracy on clean and on attacked images, % [95 % interval]"
-    remark = (
-        "robust: correct, and still so after the attack, over all samples; broken: of the initially correct; "
-        "success: the attack's own goal, over all samples; in 8 bits: successes that survive rounding, over all samples"
-    )
-    return Table("accuracy", title, COLUMNS, rows, (remark, *notes.lines()))
+    found = groups(results)
+    cards = {(g.cell["dataset"], g.model): g.cell["card_accuracy"] for g in found if g.cell["card_accuracy"]}
+    rows = tuple(_row(group, cards.get((group.cell["dataset"], group.model)), notes) for group in found)
+    return Table("accuracy", "Accuracy before and after the attacks", COLUMNS, rows, (_REMARK, *notes.lines(results)))
 
 
-def _row(group: Group, notes: Footnotes) -> tuple[Value, ...]:
+def _row(group: Group, card: float | None, notes: Footnotes) -> tuple[Value, ...]:
     cell = group.cell
-    head = (label(cell["dataset"]), label(cell["source"]), label(cell["variant"] + notes.of(cell)))
+    stated = label("") if card is None else number(100 * card)
+    head = (label(group.title), label(cell["dataset"]), stated, notes.name(str(cell["variant"]), group))
     if not group.ok:
-        return (*head, *[MISSING] * 5, Value(str(cell["n"]), cell["n"]))
-    n, correct = len(group["label"]), group["clean_correct"].astype(bool)
-    broken = correct & (group["adv_pred"] != group["label"])
-    success, survives = group["success"].astype(bool), group["success_8bit"].astype(bool)
+        return (*head, *[MISSING] * 5, count(cell["n"], "label"))
+    found = rates(*(group[name] for name in ("label", "clean_correct", "adv_pred", "success", "success_8bit")))
     return (
         *head,
-        share(wilson(int(correct.sum()), n)),
-        share(wilson(int((correct & ~broken).sum()), n)),
-        share(wilson(int(broken.sum()), int(correct.sum())), interval=False),
-        share(wilson(int(success.sum()), n), interval=False),
-        share(wilson(int((success & survives).sum()), n), interval=False),
-        Value(str(n), n),
+        share(found.clean),
+        share(found.robust),
+        share(found.success_correct, interval=False),
+        share(found.success_all, interval=False),
+        share(found.survival, interval=False),
+        count(found.clean.n),
     )

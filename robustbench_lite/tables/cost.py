@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from robustbench_lite.table import Column, Table, Value, tables
-from robustbench_lite.tables.common import MISSING, Footnotes, Group, groups, label, number
+from robustbench_lite.tables.common import MISSING, Footnotes, Group, count, groups, label, number
 
 if TYPE_CHECKING:
     from robustbench_lite.store import Results
@@ -13,50 +13,69 @@ if TYPE_CHECKING:
 __all__ = ["cost"]
 
 COLUMNS = (
-    Column("dataset", "dataset", numeric=False),
-    Column("model", "classifier", numeric=False),
+    Column("model", "classifier", numeric=False, group=True),
+    Column("dataset", "dataset", numeric=False, group=True),
+    Column("device", "device", numeric=False, group=True),
     Column("attack", "attack", numeric=False),
-    Column("forwards", "forwards"),
-    Column("backwards", "backwards"),
-    Column("ms", "in a batch", "ms"),
+    Column("forwards", "forward"),
+    Column("backwards", "backward"),
+    Column("ms", "batched", "ms"),
     Column("ms_alone", "alone", "ms"),
     Column("overhead", "overhead", "%"),
-    Column("batch", "batch"),
-    Column("zero_gradient", "zero gradients"),
-    Column("near_ties", "near ties"),
+    Column("batch", "size"),
+    Column("zero_gradient", "0 grad"),
+    Column("near_ties", "ties"),
     Column("n", "n"),
+)
+_REMARK = (
+    "forward, backward: passes per sample; ms: per sample, in batches of the given size and at size 1; overhead: wall "
+    "time beyond the time inside the attack's own forward and backward passes, which are the limit; 0 grad: steps in "
+    "which a sample's gradient was exactly zero; ties: verdicts so close that another batch size may decide otherwise"
 )
 
 
 @tables.register("cost", "Forward and backward passes, milliseconds per sample, overhead over the passes.")
 def cost(results: Results) -> Table:
     notes = Footnotes()
-    rows = tuple(_row(group, notes) for group in groups(results))
-    devices = sorted({str(row["device"]) for row in results.cell_table.to_pylist()})
-    remark = (
-        "passes and time per sample; overhead: wall time of the attack beyond the time inside its own forward and "
-        f"backward passes; device: {', '.join(devices)}"
-    )
-    return Table("cost", "What the attacks cost", COLUMNS, rows, (remark, *notes.lines()))
+    found = [group for group in groups(results) if group.model == _first(group)]
+    devices = {(g.cell["dataset"], g.cell["source"]): g.cell["device"] for g in found if g.cell["device"]}
+    rows = tuple(_row(group, devices, notes) for group in found)
+    return Table("cost", "What the attacks cost", COLUMNS, rows, (_REMARK, *notes.lines(results)))
 
 
-def _row(group: Group, notes: Footnotes) -> tuple[Value, ...]:
+def _first(group: Group) -> str:
+    """A cell's cost is said once, however many classifiers it is scored on."""
+    models = group.cell["models"] or [group.cell["source"]]
+    return str(models[0]) if group.cell["source"] not in models else str(group.cell["source"])
+
+
+def _row(group: Group, devices: dict[tuple[str, str], str], notes: Footnotes) -> tuple[Value, ...]:
     cell = group.cell
-    head = (label(cell["dataset"]), label(cell["source"]), label(cell["variant"] + notes.of(cell)))
-    if not group.ok:
-        return (*head, *[MISSING] * 8, Value(str(cell["n"]), cell["n"]))
+    device = cell["device"] or devices.get((cell["dataset"], cell["source"]))
+    head = (label(cell["source"]), label(cell["dataset"]), label(device), notes.name(str(cell["variant"]), group))
     n = cell["n"]
-    inside = cell["seconds_forward"] + cell["seconds_backward"]
-    overhead = 100 * (cell["seconds"] / inside - 1) if inside else None
+    if not group.ok or not n:
+        return (*head, *[MISSING] * 8, count(n, "label"))
     return (
         *head,
-        number(cell["forwards"] / n),
-        number(cell["backwards"] / n),
-        number(1000 * cell["seconds"] / n),
-        number(1000 * cell["seconds_alone"] if cell["seconds_alone"] is not None else None),
-        number(overhead, 2),
-        Value(str(cell["batch_size"]), cell["batch_size"]),
-        number(int(group["zero_gradient"].sum()), 6),
-        number(cell["near_ties"], 6),
-        Value(str(n), n),
+        number(_each(cell["forwards"], n)),
+        number(_each(cell["backwards"], n)),
+        number(_each(cell["seconds"], n, 1000)),
+        number(_each(cell["seconds_alone"], 1, 1000)),
+        number(_overhead(group), 2),
+        count(cell["batch_size"]),
+        count(sum(steps or 0 for steps in group.rows["zero_gradient"].to_pylist())),
+        count(cell["near_ties"]),
+        count(n),
     )
+
+
+def _each(total: float | None, n: int, scale: float = 1) -> float | None:
+    return None if total is None else scale * total / n
+
+
+def _overhead(group: Group) -> float | None:
+    total, forward, backward = (group.cell[name] for name in ("seconds", "seconds_forward", "seconds_backward"))
+    if total is None or forward is None or backward is None or forward + backward <= 0:
+        return None
+    return float(100 * (total / (forward + backward) - 1))

@@ -2,38 +2,50 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from json import loads
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from robustbench_lite.measure import bootstrap_mean, bootstrap_ratio, median_with_failures, wilson
-from robustbench_lite.references import Reference, load
 from robustbench_lite.table import Column, Table, Value, tables
-from robustbench_lite.tables.common import MISSING, Footnotes, Group, groups, label, number, share, spread
+from robustbench_lite.tables.common import MISSING, Footnotes, Group, count, groups, label, number, share, spread
+from robustbench_lite.tables.deepfool_paper import REMARKS, Published, published
 
 if TYPE_CHECKING:
     from robustbench_lite.store import Results
 
 __all__ = ["rho_adv"]
 
-Norm = Literal["l2", "linf"]
 COLUMNS = (
-    Column("model", "classifier", numeric=False),
-    Column("error", "test error", "%"),
+    Column("model", "classifier", numeric=False, group=True),
+    Column("dataset", "dataset", numeric=False, group=True),
+    Column("norm", "norm", numeric=False, group=True),
+    Column("error", "test error", "%", group=True),
+    Column("error_published", "published", "%", group=True),
+    Column("error_here", "error here", "%", group=True, interval=True),
     Column("attack", "attack", numeric=False),
-    Column("rho", "rho_adv [95 % interval]"),
-    Column("ratio", "to DeepFool", "x"),
-    Column("success", "success", "%"),
+    Column("rho", "rho_adv [95 %]", interval=True),
+    Column("ratio", "/ DeepFool [95 %]", interval=True),
+    Column("success", "success", "%", interval=True),
     Column("median", "median"),
     Column("ms", "batch", "ms"),
     Column("ms_alone", "alone", "ms"),
     Column("speed", "speed", "x"),
     Column("n", "n"),
 )
-_PUBLISHED: dict[Norm, str] = {"l2": "deepfool-t1", "linf": "deepfool-t2"}
+_SHORT = "no epsilon fools the fraction of the data that was asked for: by the protocol there is no value"
+_REMARK = (
+    "rho_adv: mean of ||r|| / ||x|| over all n samples, x in [0, 1]; success: of all samples; median: a failure counts "
+    "as infinite; batch, alone: ms per sample in a full batch and at batch size 1; speed: how many times faster, one "
+    "at a time, than the slowest attack on the same classifier; / DeepFool: to DeepFool with the same clipping; error "
+    "here: on these n samples, test error: on the official test set"
+)
 
 
 @dataclass(frozen=True)
@@ -42,14 +54,15 @@ class Block:
 
     dataset: str
     model: str
-    norm: Norm
+    norm: str
     members: tuple[Group, ...]
+    paper: Published | None
 
-    def rho(self, group: Group) -> np.ndarray[Any, np.dtype[np.float64]]:
+    def rho(self, group: Group) -> npt.NDArray[np.float64]:
         return group["rho" if self.norm == "l2" else "rho_linf"].astype(np.float64)
 
     def deepfool(self, group: Group) -> Group | None:
-        """The DeepFool cell that is comparable with `group`: clipped as it is, where there is a choice."""
+        """The DeepFool cell that `group` is compared with: clipped as it is, where there is a choice."""
         found = [one for one in self.members if one.cell["attack"] == "deepfool" and one.ok]
         same = [one for one in found if _clipped(one) == _clipped(group)]
         return next(iter(same or found), None)
@@ -57,129 +70,133 @@ class Block:
 
 @tables.register("rho_adv", "DeepFool's Tables 1 and 2: rho_adv, success, time per sample, and the published rows.")
 def rho_adv(results: Results) -> Table:
-    notes = Footnotes()
-    rows: list[tuple[Value, ...]] = []
+    notes, rows = Footnotes(), []
     blocks = list(_blocks(results))
     for block in blocks:
-        rows += _rows(block, results, notes)
-    norms = ", ".join(sorted({block.norm for block in blocks}))
-    return Table(
-        "rho_adv",
-        f"rho_adv: mean relative size of the perturbation ({norms})",
-        COLUMNS,
-        tuple(rows),
-        (*_remarks(rows), *notes.lines()),
-    )
-
-
-def _remarks(rows: list[tuple[Value, ...]]) -> Iterator[str]:
-    yield (
-        "rho_adv: mean over all samples of ||r|| / ||x||; median: failures count as infinite; batch, alone: per sample "
-        "in a full batch and at batch size 1; speed: times faster than the slowest attack on this classifier (batch)"
-    )
-    if any(row[0].kind == "published" for row in rows):
-        yield (
-            "published: Moosavi-Dezfooli et al., CVPR 2016, Tables 1 and 2. Their x is the network's input after "
-            "preprocessing (for MNIST the mean image is subtracted, which shrinks ||x||), so absolute values differ "
-            "from ours on [0, 1] pixels, while ratios between attacks can be compared. Their times are of one 2015 "
-            "laptop, one image at a time; only ratios of times mean something"
-        )
+        rows += list(_rows(block, notes))
+    remarks = [_REMARK, *(REMARKS if any(block.paper for block in blocks) else ())]
+    if not blocks:
+        remarks = ["no attack in these results looks for minimal perturbations (deepfool, lbfgs, fgsm with fraction)"]
+    title = "rho_adv: the mean relative size of minimal perturbations"
+    return Table("rho_adv", title, COLUMNS, tuple(rows), (*remarks, *notes.lines(results)))
 
 
 def _blocks(results: Results) -> Iterator[Block]:
-    """Per dataset and classifier: the l2 block, then the linf block where a minimal linf attack ran."""
-    found = [group for group in groups(results) if group.cell["eps"] is None and group.cell["attack"] is not None]
-    for dataset, model in dict.fromkeys((group.cell["dataset"], group.cell["source"]) for group in found):
-        own = [group for group in found if (group.cell["dataset"], group.cell["source"]) == (dataset, model)]
-        sign = [group for group in own if group.cell["attack"] == "fgsm"]  # one epsilon for all: in both tables
-        minimal = {norm: [g for g in own if g.cell["norm"] == norm and g not in sign] for norm in _PUBLISHED}
-        if minimal["l2"] or not minimal["linf"]:
-            yield Block(dataset, model, "l2", (*minimal["l2"], *sign))
-        if minimal["linf"]:
-            yield Block(dataset, model, "linf", (*minimal["linf"], *(g for g in sign if g.cell["norm"] == "linf")))
+    """Per classifier: the l2 block, then the linf block where an attack minimises linf. One epsilon: in both."""
+    found = [g for g in groups(results) if g.cell["eps"] is None and g.cell["attack"] and g.model == g.cell["source"]]
+    for dataset, model in dict.fromkeys((g.cell["dataset"], g.model) for g in found):
+        own = [g for g in found if (g.cell["dataset"], g.model) == (dataset, model)]
+        order = list(dict.fromkeys(g.cell["attack"] for g in own))
+        own.sort(key=lambda g: order.index(g.cell["attack"]))
+        minimal = {g.cell["norm"] for g in own if not _one_size(g)}
+        for norm in ("l2", "linf"):
+            if norm in minimal or (norm == "l2" and not minimal):
+                members = tuple(g for g in own if _one_size(g) or g.cell["norm"] == norm)
+                yield Block(dataset, model, norm, members, published(results.run, model, norm))
 
 
-def _rows(block: Block, results: Results, notes: Footnotes) -> Iterator[tuple[Value, ...]]:
-    ordered = sorted(block.members, key=lambda group: (group.cell["attack"], group.cell["variant"]))
-    seconds = [group.cell["seconds"] / group.cell["n"] for group in ordered if group.ok]
-    slowest = max(seconds, default=float("nan"))
-    reference = load(_PUBLISHED[block.norm])
-    name = results.run.get("published", {}).get(block.model, {})
-    published = reference.row(**name) if name and reference.shown else None
-    for i, group in enumerate(ordered):
-        first = i == 0
-        yield _measured(block, group, slowest, notes, first=first)
-        last = i + 1 == len(ordered) or ordered[i + 1].cell["attack"] != group.cell["attack"]
-        if published and last:
-            yield _as_published(block, str(group.cell["attack"]), reference, published)
+def _rows(block: Block, notes: Footnotes) -> Iterator[tuple[Value, ...]]:
+    names = _names(block)
+    alone = [_alone(group) for group in block.members if group.ok]
+    slowest = max((seconds for seconds in alone if seconds), default=None)
+    heading = _heading(block)
+    compared = {str(group.cell["attack"]) for group in block.members if group.ok}
+    for i, group in enumerate(block.members):
+        yield (*heading, *_measured(block, group, names[i], slowest, notes))
+        attack = str(group.cell["attack"])
+        last = i + 1 == len(block.members) or block.members[i + 1].cell["attack"] != attack
+        if block.paper and last and block.paper.rho(attack) is not None:
+            yield (*heading, *_as_published(block.paper, attack, compared))
 
 
-def _measured(block: Block, group: Group, slowest: float, notes: Footnotes, *, first: bool) -> tuple[Value, ...]:
-    cell = group.cell
-    title = block.model if first else f"  {block.dataset}, {block.norm}"
-    error = number(cell["card_test_error"], 3) if first else label("")
-    head = (label(title), error, label(_name(group) + notes.of(cell)))
-    if not group.ok:
-        return (*head, *[MISSING] * 7, Value(str(cell["n"]), cell["n"]))
-    rho, success = block.rho(group), group["success"].astype(bool)
-    per_sample = cell["seconds"] / cell["n"]
-    marks = "".join(f" {notes.mark(f'{block.model}, {_name(group)}: {note}')}" for note in cell["notes"] or [])
-    mean = spread(bootstrap_mean(rho))
+def _heading(block: Block) -> tuple[Value, ...]:
+    cells = [group.cell for group in block.members if group.cell["card_test_error"] is not None]
+    correct = next((group["clean_correct"].astype(bool) for group in block.members if group.ok), None)
     return (
-        *head,
-        Value(mean.text + marks, mean.value, mean.low, mean.high, mean.n),
-        _ratio(block, group),
-        share(wilson(int(success.sum()), len(success)), interval=False),
-        number(median_with_failures(rho, success)),
-        number(1000 * per_sample),
-        number(None if cell["seconds_alone"] is None else 1000 * cell["seconds_alone"]),
-        number(slowest / per_sample, 2),
-        Value(str(len(rho)), len(rho)),
+        label(block.model),
+        label(block.dataset),
+        label(block.norm),
+        number(cells[0]["card_test_error"]) if cells else label(""),
+        block.paper.error() if block.paper else label(""),
+        label("") if correct is None else share(wilson(int((~correct).sum()), len(correct))),
     )
+
+
+def _measured(block: Block, group: Group, name: str, slowest: float | None, notes: Footnotes) -> Iterator[Value]:
+    yield notes.name(name, group)
+    if not group.ok:
+        yield from (*[MISSING] * 7, count(group.cell["n"], "label"))
+        return
+    cell, rho, success = group.cell, block.rho(group), group["success"].astype(bool)
+    marks = "".join(notes.mark(f"{group.model}, {name}: {note}") for note in cell["notes"] or [])
+    alone = _alone(group)
+    undefined = int((~np.isfinite(rho)).sum())
+    if undefined:
+        marks += notes.mark(f"||r|| / ||x|| is not defined on {undefined} of {len(rho)} samples: their image is zero")
+    reached = success.sum() + 1 >= (_params(group).get("fraction") or 0) * len(
+        success
+    )  # a near tie may fall either way
+    yield spread(bootstrap_mean(rho), mark=marks) if reached else Value("—", kind="missing", note=_SHORT, mark=marks)
+    yield _ratio(block, group) if reached else MISSING
+    yield share(wilson(int(success.sum()), len(success)), interval=False)
+    yield number(median_with_failures(rho, success)) if reached else MISSING
+    yield number(None if cell["seconds"] is None else 1000 * cell["seconds"] / len(rho))
+    yield number(None if alone is None else 1000 * alone)
+    yield number(slowest / alone if slowest and alone else None, 2, "derived")
+    yield count(len(rho))
 
 
 def _ratio(block: Block, group: Group) -> Value:
     base = block.deepfool(group)
     if base is None or base is group:
         return MISSING if base is None else Value("1", 1.0, kind="derived")
-    if list(base["sample"]) != list(group["sample"]):
+    if not group.rows["sample"].equals(base.rows["sample"]):
         return Value("—", kind="missing", note="not the same samples as DeepFool's")
-    ratio = bootstrap_ratio(block.rho(group), block.rho(base))
-    return Value(number(ratio.value).text, ratio.value, ratio.low, ratio.high, ratio.n, "derived")
+    return spread(bootstrap_ratio(block.rho(group), block.rho(base)), kind="derived")
 
 
-def _as_published(block: Block, attack: str, reference: Reference, row: dict[str, Any]) -> tuple[Value, ...]:
-    """The paper's numbers for one attack, in the same columns."""
-    key = f"rho_adv_{attack}" if block.norm == "l2" else attack
-    base = "rho_adv_deepfool" if block.norm == "l2" else "deepfool"
-
-    def say(value: float | None, digits: int = 3) -> Value:
-        return number(value, digits, "published", reference.source)
-
-    rho = row.get(key)
-    milliseconds, bound = row.get(f"time_{attack}_ms"), row.get(f"time_{attack}_ms_lower_bound")
-    alone = say(milliseconds) if bound is None else Value(f">{bound}", bound, kind="published", note=reference.source)
-    ratio = None if rho is None else rho / row[base]
+def _as_published(paper: Published, attack: str, compared: set[str]) -> tuple[Value, ...]:
+    nothing = Value("", kind="published")
     return (
-        Value("  published", kind="published", note=reference.source),
-        say(row.get("test_error_pct")),
         Value(attack, kind="published"),
-        say(rho, 2),
-        say(ratio, 2),
-        *[MISSING] * 3,
-        alone,
-        *[MISSING] * 2,
+        paper.size(attack),
+        paper.ratio(attack),
+        *[nothing] * 3,
+        paper.alone(attack),
+        paper.speed(attack, compared),
+        nothing,
     )
 
 
+def _alone(group: Group) -> float | None:
+    seconds = group.cell["seconds_alone"]
+    return None if seconds is None or math.isnan(seconds) else float(seconds)
+
+
+def _one_size(group: Group) -> bool:
+    """Whether all samples get steps of one size (the paper's FGSM), so that both norms say something."""
+    return bool(group.cell["attack"] == "fgsm")
+
+
+def _params(group: Group) -> dict[str, Any]:
+    return dict(loads(group.cell["params"] or "{}"))
+
+
 def _clipped(group: Group) -> bool:
-    return bool(loads(group.cell["params"]).get("clip", True))
+    return bool(_params(group).get("clip", True))
 
 
-def _name(group: Group) -> str:
-    """The attack as the paper speaks of it, and whether its images are valid."""
-    params = loads(group.cell["params"])
-    name = str(group.cell["attack"])
-    if params.get("fraction"):
-        name += f" {100 * params['fraction']:g} %"
+def _names(block: Block) -> list[str]:
+    """The attacks as the paper speaks of them; their full variant where that would not tell two apart."""
+    short = [_short(group) for group in block.members]
+    times = Counter(short)
+    return [
+        str(group.cell["variant"]) if times[name] > 1 else name
+        for group, name in zip(block.members, short, strict=True)
+    ]
+
+
+def _short(group: Group) -> str:
+    fraction = _params(group).get("fraction")
+    name = str(group.cell["attack"]) + (f" {100 * fraction:g} %" if fraction else "")
     return name if _clipped(group) else f"{name}, unclipped"
