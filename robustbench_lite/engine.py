@@ -150,13 +150,13 @@ class _Drive:
 
     def _keep_best(self, window: Window) -> Window:
         better = window.state.score < window.score
-        if bool(better.all()):
-            best = window.state.candidate.clone()
-        elif bool(better.any()):
-            which = better.nonzero()[:, 0]
-            best = window.best.index_copy(0, which, window.state.candidate[which])
-        else:
+        which = better.nonzero()[:, 0]
+        if len(which) == 0:
             return window
+        if len(which) == len(better):
+            best = window.state.candidate.clone()
+        else:
+            best = window.best.index_copy(0, which, window.state.candidate[which])
         return replace(window, best=best, score=torch.where(better, window.state.score, window.score))
 
     def _charge(self, index: torch.Tensor, ledger: Ledger, start: float) -> None:

@@ -106,7 +106,7 @@ def test_images_are_scaled_and_cropped_alike(tmp_path):
         for shape in ((20, 30, 3), (40, 16, 3))
     ]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "set.parquet")
-    with pytest.raises(DataError, match="images differ in shape.*set size"):
+    with pytest.raises(DataError, match=r"images differ in shape.*set size"):
         datasets.build("parquet", {"parquet": "set.parquet"}).load(tmp_path)
     samples = datasets.build("parquet", {"parquet": "set.parquet", "size": 14, "resize": 16}).load(tmp_path)
     assert samples.images.shape == (2, 3, 14, 14)

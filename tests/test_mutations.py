@@ -53,13 +53,8 @@ def off_by_one_step(monkeypatch):
 
 
 def missing_square_in_deepfool(monkeypatch):
-    """The misprint of the lecture's line 11."""
-    offer = deepfool.Nearest.offer
-
-    def unsquared(self, row, gap, gradient, length, norm):
-        offer(self, row, gap, gradient * length.view(-1, 1, 1, 1), length, norm)
-
-    monkeypatch.setattr(deepfool.Nearest, "offer", unsquared)
+    """The misprint of the lecture's line 11: the step is divided by the norm once."""
+    monkeypatch.setattr(deepfool, "_step", lambda g, distance, _length, _norm: g * distance.view(-1, 1, 1, 1))
 
 
 def overshoot_ignored(monkeypatch):

@@ -106,18 +106,19 @@ class DeepFool(StepAttack):
     def _nearest(self, view: Pass, label: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
         """The step (m, C, H, W) to the nearest boundary of the linearisation at the rows of the view."""
         gaps, order = self._gaps(view.logits, label, classes)
-        best = Nearest.nowhere(view.images)
+        gradient, length = self._gradient(view, order[:, 0], label, view.logits.shape[1])
+        best = Nearest.first(gaps[:, 0], gradient, length, self.norm)  # the class with the smallest gap
         tried = torch.zeros_like(gaps, dtype=torch.bool)
-        wanted = tried.clone().index_fill_(1, torch.zeros_like(label[:1]), value=True)  # the smallest gap first
-        while bool(wanted.any()):
+        tried[:, 0] = True
+        while True:
+            wanted = ~tried
+            if self.slack is not None:  # another class can only win with a gradient longer than gap / distance
+                wanted &= gaps < (best.distance * self.slack * best.longest)[:, None]
+            if not bool(wanted.any()):
+                return best.step
             tried |= wanted
-            for row, gap, gradient, length in self._gradients(view, label, gaps, order, wanted):
-                best.offer(row, gap, gradient, length, self.norm)
-            if self.slack is None:
-                wanted = ~tried
-            else:  # another class can only win with a gradient longer than gap / distance
-                wanted = ~tried & (gaps < (best.distance * self.slack * best.longest)[:, None])
-        return best.step
+            for row, gap, w, norm in self._gradients(view, label, gaps, order, wanted):
+                best.offer(row, gap, w, norm, self.norm)
 
     def _gradients(
         self, view: Pass, label: torch.Tensor, gaps: torch.Tensor, order: torch.Tensor, wanted: torch.Tensor
@@ -164,10 +165,11 @@ class Nearest:
     step: torch.Tensor
 
     @classmethod
-    def nowhere(cls, images: torch.Tensor) -> Nearest:
-        """Nothing seen yet, for images (m, C, H, W)."""
-        far = images.new_full((len(images),), float("inf"))
-        return cls(far, torch.zeros_like(far), torch.zeros_like(images))
+    def first(cls, gap: torch.Tensor, gradient: torch.Tensor, length: torch.Tensor, norm: Norm) -> Nearest:
+        """One boundary for every row, at gap / length (m,); a zero gradient leads nowhere."""
+        distance = torch.where(length > 0, gap / length, float("inf"))
+        step = _step(gradient, torch.where(length > 0, distance, 0.0), length, norm)
+        return cls(distance, length.clone(), step)
 
     def offer(
         self, row: torch.Tensor, gap: torch.Tensor, gradient: torch.Tensor, length: torch.Tensor, norm: Norm
@@ -181,8 +183,11 @@ class Nearest:
             return
         every = len(nearer) == len(row)
         at, gradient = row[nearer], gradient if every else gradient[nearer]
-        if norm == "l2":
-            step = gradient * per_row((distance / length)[nearer], gradient)
-        else:
-            step = steepest(gradient, norm) * per_row(distance[nearer], gradient)
-        self.step.index_copy_(0, at, step)
+        self.step.index_copy_(0, at, _step(gradient, distance[nearer], length[nearer], norm))
+
+
+def _step(gradient: torch.Tensor, distance: torch.Tensor, length: torch.Tensor, norm: Norm) -> torch.Tensor:
+    """The shortest step (p, C, H, W) that covers `distance` (p,) along a gradient of dual norm `length` (p,)."""
+    if norm == "l2":
+        return gradient * per_row(distance / length.clamp_min(1e-30), gradient)
+    return steepest(gradient, norm) * per_row(distance, gradient)
