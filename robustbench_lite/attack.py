@@ -11,6 +11,8 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from pydantic import Field
+
 from robustbench_lite.lazy import torch
 from robustbench_lite.registry import Config, Registry, fingerprint
 
@@ -68,8 +70,12 @@ class Attack(Config):
     card: ClassVar[Card]
     minimal: ClassVar[bool] = False  # looks for the smallest perturbation instead of spending a budget
 
-    goal: GoalName = "label"
-    target: Target | None = None
+    goal: GoalName = Field(
+        "label", description="Untargeted: leave the true label, or the prediction on the clean image."
+    )
+    target: Target | None = Field(
+        None, description="Targeted: a class, or one per sample: random, least_likely or next; null: untargeted."
+    )
 
     @property
     def threat(self) -> Norm | None:

@@ -77,6 +77,8 @@ def run(suite: Path, overrides: tuple[str, ...], **options: Any) -> None:
     failed = [row for row in results.cell_table.to_pylist() if row["status"] != "ok"]
     for row in failed:
         click.echo(f"failed: {row['dataset']} · {row['source']} · {row['variant']}: {row['error']}", err=True)
+    for problem in results.problems:
+        click.echo(f"warning: {problem}", err=True)
     click.echo(f"rows are in {options['results'] / loaded.name}", err=True)
     if failed:
         raise SystemExit(FAILED_CELLS)

@@ -254,6 +254,15 @@ def test_an_interrupt_keeps_what_is_done(tmp_path):
         assert len(read(tmp_path / str(code) / "small").cells()) == 1
 
 
+def test_fetch_without_a_connection_is_one_sentence(tmp_path):
+    suite = written(tmp_path, data={"torchvision:CIFAR10": {"root": "here"}})
+    done = cli("fetch", str(suite), env={"HTTPS_PROXY": "http://127.0.0.1:9"})
+    assert done.returncode == 2, done.stderr
+    assert "cannot be downloaded" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert cli("fetch", str(written(tmp_path))).stdout == "mnist: ready\nfc500_150_10_mnist: ready\n"
+
+
 @pytest.mark.slow
 def test_thirty_kills_leave_the_rows_of_an_uninterrupted_run(tmp_path):
     attacks = [{"pgd": {"epsilon": e / 100, "steps": 5}} for e in range(1, 13)]

@@ -29,7 +29,10 @@ class Torchvision(DataSource):
 
     def fetch(self, root: Path) -> None:
         """Download; needs a connection."""
-        self._open(root, download=True)
+        try:
+            self._open(root, download=True)
+        except (OSError, RuntimeError) as error:  # URLError is an OSError; a wrong checksum is a RuntimeError
+            raise DataError(f"torchvision:{self.torchvision}: cannot be downloaded ({error})") from None
 
     def load(self, root: Path) -> Samples:
         try:

@@ -35,20 +35,23 @@ class Torchvision(ModelSource):
 
     def fetch(self, root: Path) -> None:  # noqa: ARG002
         """Download the weights; needs a connection."""
-        self._weights().get_state_dict(progress=False, check_hash=True, weights_only=True)
+        self._state()
 
     def load(self, root: Path) -> Classifier:  # noqa: ARG002
         weights = self._weights()
+        state = self._state()
+        net = build_torchvision(self.torchvision.split("@")[0], len(weights.meta["categories"]))
+        net.load_state_dict({key: value for key, value in state.items() if key in net.state_dict()})
+        return finish(self._card(weights), net)
+
+    def _state(self) -> Any:
         try:
-            state = weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
+            return self._weights().get_state_dict(progress=False, check_hash=True, weights_only=True)
         except (OSError, RuntimeError) as error:  # URLError is an OSError; a wrong hash is a RuntimeError
             raise ModelError(
                 f"{self.title}: the weights {self.torchvision} are not in torch's cache and cannot be downloaded "
                 f"({error}); run `fetch` on this suite where there is a connection, and carry the cache over"
             ) from None
-        net = build_torchvision(self.torchvision.split("@")[0], len(weights.meta["categories"]))
-        net.load_state_dict({key: value for key, value in state.items() if key in net.state_dict()})
-        return finish(self._card(weights), net)
 
     def _weights(self) -> Any:
         from torchvision import models as known  # seconds of import, paid only by those who use it
