@@ -6,7 +6,6 @@ accuracy agrees with the card. What fails here fails the cells of that classifie
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
@@ -19,8 +18,6 @@ from robustbench_lite.model import Classifier
 from robustbench_lite.threat import tie
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from robustbench_lite.suite import Suite
 
 __all__ = ["Bench", "Inspection", "auto_batch_size", "images"]
@@ -118,15 +115,6 @@ def images(samples: Samples) -> torch.Tensor:
     return torch.from_numpy(samples.images).float() / 255
 
 
-def state_hash(module: nn.Module) -> str:
-    """Hash of parameters and buffers, to show afterwards that nothing moved."""
-    digest = hashlib.sha256()
-    for name, value in sorted(module.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
-
-
 def _unwrap(value: T | RobustbenchError) -> T:
     if isinstance(value, RobustbenchError):
         raise value
@@ -152,10 +140,10 @@ def _inspect(classifier: Classifier, samples: Samples, bench: Bench) -> Inspecti
     size = bench.batch_for(x)
     logits = look(classifier.module, x, bench.device, size)
     _check_outputs(name, logits, classifier.card.classes)
-    warnings = (*classifier.warnings, *_check_batches(classifier, x, logits, bench))
+    _check_batches(classifier, x, logits, bench)
     correct = int((logits.argmax(1) == torch.from_numpy(samples.labels)).sum())
     card, doubt = _against_card(classifier, samples, correct)
-    return Inspection(logits, correct / len(x), card, (*warnings, *doubt))
+    return Inspection(logits, correct / len(x), card, (*classifier.warnings, *doubt))
 
 
 def _check_outputs(name: str, logits: torch.Tensor, classes: int) -> None:
@@ -169,7 +157,7 @@ def _check_outputs(name: str, logits: torch.Tensor, classes: int) -> None:
         raise ModelError(f"{name}: outputs are probabilities (rows sum to 1), expected logits; remove the softmax")
 
 
-def _check_batches(classifier: Classifier, x: torch.Tensor, logits: torch.Tensor, bench: Bench) -> tuple[str, ...]:
+def _check_batches(classifier: Classifier, x: torch.Tensor, logits: torch.Tensor, bench: Bench) -> None:
     """Predictions must agree between calls, and across batch sizes 1, 7 and B, except at near ties."""
     probe, reference = x[:_PROBE], logits[:_PROBE]
     ordered = reference.topk(2, dim=1).values
@@ -189,7 +177,6 @@ def _check_batches(classifier: Classifier, x: torch.Tensor, logits: torch.Tensor
                 f"{classifier.name}: {int(differ.sum())} of {len(probe)} predictions change with the batch size "
                 f"({small} instead of {size}); a layer mixes the samples of a batch"
             )
-    return ()
 
 
 def _against_card(classifier: Classifier, samples: Samples, correct: int) -> tuple[float | None, tuple[str, ...]]:

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 from robustbench_lite import provenance
 from robustbench_lite.attack import Attack
 from robustbench_lite.batch import rows
-from robustbench_lite.bench import Bench, Inspection, images, state_hash
+from robustbench_lite.bench import Bench, Inspection, images
 from robustbench_lite.engine import Job, Outcome, run
 from robustbench_lite.errors import AttackError, RobustbenchError
 from robustbench_lite.judge import Verdicts, judge, look
 from robustbench_lite.lazy import torch
 from robustbench_lite.model import Classifier
+from robustbench_lite.models.common import content_hash
 from robustbench_lite.oracle import Oracle
 from robustbench_lite.plan import Cell
 from robustbench_lite.record import Row
@@ -113,7 +114,7 @@ def _run(cell: Cell, bench: Bench, progress: Callable[[int], None]) -> Done:
     clean, ids = inspection.logits[keep], [samples.ids[i] for i in keep.tolist()]
     draw = Draw(keys(cell.seed, cell.attack.fingerprint(), ids))
     goal = _goal(cell.attack, labels, clean, draw)
-    before = state_hash(classifier.module)
+    before = content_hash(classifier.module)
     outcome, oracle = _attack(cell, bench, classifier, Job(x, goal, draw), progress)
     alone = _time_alone(cell, bench, classifier, Job(x, goal, draw))
     start = time.perf_counter()
@@ -122,7 +123,7 @@ def _run(cell: Cell, bench: Bench, progress: Callable[[int], None]) -> Done:
         cell.attack, lambda part: look(classifier.module, part, bench.device, size), x, outcome.candidates, goal
     )
     judging = time.perf_counter() - start
-    if state_hash(classifier.module) != before:
+    if content_hash(classifier.module) != before:
         raise AttackError(f"{classifier.name}: parameters or buffers changed during the attack")
     done = Done()
     table = _Table(cell, classifier, samples, keep.tolist(), labels, clean, goal, outcome, verdicts)

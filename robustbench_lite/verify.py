@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,8 +58,11 @@ def verify(folder: Path, device: str = "auto") -> Report:
     found: list[Disagreement] = []
     skipped: list[str] = []
     rows = ties = 0
+    by_cell: defaultdict[str, list[Row]] = defaultdict(list)
+    for row in results.sample_table.to_pylist():
+        by_cell[row["cell"]].append(row)
     for cell in results.cell_table.to_pylist():
-        samples = [row for row in results.sample_table.to_pylist() if row["cell"] == cell["cell"]]
+        samples = by_cell[cell["cell"]]
         images = {row["sample"]: row for row in results.images(cell["cell"]).to_pylist()}
         if not samples or not images:
             skipped.append(f"{cell['cell']} ({cell['source']}, {cell['variant']}): no stored images")
