@@ -1,4 +1,5 @@
-"""Ratios within one run: attacks against their own passes, and against other libraries (needs `.[peers]`).
+"""Ratios within one run: attacks against their own passes, and against other libraries (needs `.[peers]`
+and adv-lib, see docs/performance.md).
 
     pytest benchmarks --benchmark-enable                 # pytest-benchmark's table; extra_info has the ratios
     pytest benchmarks --benchmark-enable -m peers        # against adversarial-library and foolbox
@@ -72,6 +73,35 @@ def test_overhead_over_the_attacks_own_passes(benchmark, name, model):
         overheads.append(outcome.wall / (oracle.clock.forward + oracle.clock.backward) - 1)
 
     benchmark.pedantic(once, rounds=PAIRS)
+    benchmark.extra_info["overhead"] = statistics.median(overheads)
+
+
+def bare_deepfool(net: torch.nn.Module, x: torch.Tensor, label: torch.Tensor, steps: int = 12) -> float:
+    """Overhead of the least that DeepFool can be: one class a step, nobody retired, nothing counted or checked."""
+    inside, start, adv = 0.0, time.perf_counter(), x
+    for _ in range(steps):
+        begin = time.perf_counter()
+        leaf = adv.detach().requires_grad_()
+        graph = net(leaf)
+        inside += time.perf_counter() - begin
+        logits, own = graph.detach(), graph.detach().gather(1, label[:, None])
+        gap, k = (own - logits.scatter(1, label[:, None], float("-inf"))).min(1)
+        seed = torch.zeros_like(logits).scatter_(1, k[:, None], 1.0).scatter_(1, label[:, None], -1.0)
+        begin = time.perf_counter()
+        (gradient,) = torch.autograd.grad(graph, leaf, seed)
+        inside += time.perf_counter() - begin
+        norm = torch.linalg.vector_norm(gradient.flatten(1), dim=1)
+        adv = (adv + gradient * (1.02 * gap.abs() / norm.square()).view(-1, 1, 1, 1)).clamp_(0, 1)
+        bool((gap < 0).all())  # whether anybody is done
+    return (time.perf_counter() - start) / inside - 1
+
+
+@pytest.mark.parametrize("model", ["lenet_mnist", "fc500_150_10_mnist"])
+def test_the_floor_under_deepfools_overhead(benchmark, model):
+    net, work = job(model, 256)
+    bare_deepfool(net, work.x, work.goal.label)
+    overheads = []
+    benchmark.pedantic(lambda: overheads.append(bare_deepfool(net, work.x, work.goal.label)), rounds=2 * PAIRS)
     benchmark.extra_info["overhead"] = statistics.median(overheads)
 
 

@@ -203,7 +203,8 @@ def train(recipe: str, out: Path, data: Path | None, device: str) -> None:
 @click.option("--calibrate", is_flag=True, help="Run every attack on classifiers whose answer is known exactly.")
 def doctor(calibrate: bool) -> None:
     """Say what this machine has; with --calibrate, whether every attack finds what it must."""
-    from robustbench_lite.doctor import bracket, environment
+    from robustbench_lite.calibration import bracket
+    from robustbench_lite.doctor import environment
 
     for name, text in environment():
         click.echo(f"{name:18} {text}")

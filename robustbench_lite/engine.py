@@ -14,14 +14,14 @@ from dataclasses import dataclass, field, replace
 from robustbench_lite.attack import Attack, SetAttack, State, StepAttack
 from robustbench_lite.batch import put, rows
 from robustbench_lite.lazy import torch
-from robustbench_lite.oracle import Ledger, Oracle, is_out_of_memory
+from robustbench_lite.oracle import BACKWARD, FORWARD, ZERO_GRADIENT, Ledger, Oracle, is_out_of_memory
 from robustbench_lite.rng import Draw
 from robustbench_lite.threat import Goal
 
 __all__ = ["Job", "Outcome", "run"]
 
-OK, BROKEN, NO_MEMORY = 0, 1, 2
-REASONS = {OK: "ok", BROKEN: "gradient or logits not finite", NO_MEMORY: "out of memory at batch size 1"}
+OK, NOT_FINITE, NO_MEMORY = 0, 1, 2
+REASONS = {OK: "ok", NOT_FINITE: "gradient or logits not finite", NO_MEMORY: "out of memory at batch size 1"}
 
 
 @dataclass
@@ -38,19 +38,40 @@ class Outcome:
     """Per sample (N,): the proposed candidate, what it cost, and how it ended (a key of REASONS)."""
 
     candidates: torch.Tensor
-    forwards: torch.Tensor
-    backwards: torch.Tensor
-    zero_gradient: torch.Tensor
-    seconds: torch.Tensor
+    ledger: Ledger
     status: torch.Tensor
     wall: float = 0.0
     notes: tuple[str, ...] = ()
 
     @classmethod
     def empty(cls, x: torch.Tensor) -> Outcome:
-        counts = torch.zeros((4, len(x)), dtype=torch.int64, device=x.device)
-        seconds = torch.zeros(len(x), dtype=torch.float64, device=x.device)
-        return cls(x.clone(), counts[0], counts[1], counts[2], seconds, counts[3])
+        """Nothing proposed yet."""
+        return cls(x.clone(), Ledger.empty(len(x), x.device), torch.zeros(len(x), dtype=torch.int64, device=x.device))
+
+    def cpu(self) -> Outcome:
+        """The same, on the CPU."""
+        ledger = Ledger(self.ledger.counts.cpu(), self.ledger.seconds.cpu())
+        return replace(self, candidates=self.candidates.cpu(), ledger=ledger, status=self.status.cpu())
+
+    @property
+    def forwards(self) -> torch.Tensor:
+        """Forward passes of every sample (N,)."""
+        return self.ledger.counts[:, FORWARD]
+
+    @property
+    def backwards(self) -> torch.Tensor:
+        """Backward passes of every sample (N,)."""
+        return self.ledger.counts[:, BACKWARD]
+
+    @property
+    def zero_gradient(self) -> torch.Tensor:
+        """Backward passes that returned exactly zero (N,)."""
+        return self.ledger.counts[:, ZERO_GRADIENT]
+
+    @property
+    def seconds(self) -> torch.Tensor:
+        """Every sample's share of the wall time of the steps in which it was active (N,)."""
+        return self.ledger.seconds
 
     def reasons(self) -> list[str]:
         """Every sample's status in words (N,)."""
@@ -59,12 +80,13 @@ class Outcome:
 
 @dataclass
 class Window:
-    """The active samples: `index` (n,) into the job, their state, the best candidate so far and its score."""
+    """The active samples: `index` (n,) into the job, state, best candidate so far, its score, and what they cost."""
 
     index: torch.Tensor
     state: State
     best: torch.Tensor
     score: torch.Tensor
+    ledger: Ledger
 
 
 Progress = Callable[[int], None]
@@ -89,13 +111,9 @@ def _craft(attack: SetAttack, oracle: Oracle, job: Job) -> Outcome:
     start, n = time.perf_counter(), len(job.x)
     ledger = oracle.open(n)
     crafted = attack.craft(oracle, job.x, job.goal, job.draw)
-    outcome = Outcome.empty(job.x)
-    outcome.candidates, outcome.notes = crafted.candidates, crafted.notes
-    outcome.forwards, outcome.backwards = ledger.forwards, ledger.backwards
-    outcome.zero_gradient, outcome.status = ledger.zero_gradient, ledger.broken.long() * BROKEN
     oracle.synchronize()
-    outcome.seconds += (time.perf_counter() - start) / max(n, 1)
-    return outcome
+    ledger.seconds += (time.perf_counter() - start) / max(n, 1)
+    return Outcome(crafted.candidates, ledger, ledger.broken * NOT_FINITE, notes=crafted.notes)
 
 
 @dataclass
@@ -106,6 +124,7 @@ class _Drive:
     progress: Progress
     queued: int = 0  # samples below this index have entered the window
     finished: int = 0
+    charged: float = field(default_factory=time.perf_counter)  # when time was last shared out
     parked: list[Window] = field(default_factory=list)  # halves that wait for memory
     outcome: Outcome = field(init=False)
 
@@ -115,21 +134,31 @@ class _Drive:
     def finish(self) -> Outcome:
         window = self._next()
         while window is not None:
-            start = time.perf_counter()
-            ledger = self.oracle.open(len(window.index))
+            self.oracle.ledger = window.ledger
             try:
-                state = self.attack.step(self.oracle, window.state)
+                window.state = self.attack.step(self.oracle, window.state)
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
                 window = self._halve(window)
                 continue
-            window = self._keep_best(replace(window, state=state))
-            index, leaving = window.index.clone(), state.done | ledger.broken  # a refill writes the index in place
-            following = self._retire(window, leaving, ledger) if bool(leaving.any()) else window
-            self._charge(index, ledger, start)
-            window = following
+            _keep_best(window)
+            self._charge(window.ledger)
+            out = self._leaving(window)
+            window = self._retire(window, out) if len(out) else window
         return self.outcome
+
+    def _charge(self, ledger: Ledger) -> None:
+        """The time since the last charge, in equal shares; what retiring takes is on the bill of the next step."""
+        self.oracle.synchronize()
+        now = time.perf_counter()
+        ledger.seconds += (now - self.charged) / len(ledger.seconds)
+        self.charged = now
+
+    def _leaving(self, window: Window) -> torch.Tensor:
+        """Indices in the window of the rows that are done or broken."""
+        done = window.state.done
+        return (done | window.ledger.broken if self.oracle.trouble else done).nonzero()[:, 0]
 
     def _next(self) -> Window | None:
         """A window for nobody's place: what was parked, or fresh samples."""
@@ -146,44 +175,28 @@ class _Drive:
         index = torch.arange(start, stop, device=self.job.x.device)
         x = rows(self.job.x, index)
         state = self.attack.start(x, rows(self.job.goal, index), rows(self.job.draw, index))
-        return Window(index, state, x.clone(), torch.full((stop - start,), float("inf"), device=x.device))
+        score = torch.full((stop - start,), float("inf"), device=x.device)
+        return Window(index, state, x.clone(), score, Ledger.empty(stop - start, x.device))
 
-    def _keep_best(self, window: Window) -> Window:
-        better = window.state.score < window.score
-        which = better.nonzero()[:, 0]
-        if len(which) == 0:
-            return window
-        if len(which) == len(better):
-            best = window.state.candidate.clone()
-        else:
-            best = window.best.index_copy(0, which, window.state.candidate[which])
-        return replace(window, best=best, score=torch.where(better, window.state.score, window.score))
-
-    def _charge(self, index: torch.Tensor, ledger: Ledger, start: float) -> None:
-        self.outcome.forwards.index_add_(0, index, ledger.forwards)
-        self.outcome.backwards.index_add_(0, index, ledger.backwards)
-        self.outcome.zero_gradient.index_add_(0, index, ledger.zero_gradient)
-        self.oracle.synchronize()
-        self.outcome.seconds[index] += (time.perf_counter() - start) / len(index)
-
-    def _retire(self, window: Window, leaving: torch.Tensor, ledger: Ledger) -> Window | None:
-        """Hand in the rows that leave; fresh samples take their places, else the window shrinks."""
-        out = leaving.nonzero()[:, 0]
-        index = window.index[out]
-        self.outcome.candidates.index_copy_(0, index, window.best[out])
-        self.outcome.status[index] = ledger.broken[out].long() * BROKEN
+    def _retire(self, window: Window, out: torch.Tensor) -> Window | None:
+        """Hand in the rows `out` (m,); fresh samples take their places, else the window shrinks."""
+        index, n = window.index[out], len(window.index)
+        ledger, done = rows(window.ledger, out), self.outcome
+        done.candidates.index_copy_(0, index, window.best[out])
+        done.ledger = put(done.ledger, index, ledger)
+        if self.oracle.trouble:
+            done.status.index_copy_(0, index, ledger.broken * NOT_FINITE)
         self.finished += len(out)
         self.progress(self.finished)
-        if len(out) == len(leaving):
+        if len(out) == n:
             return self._next()
         fresh = None if self.parked else self._enter(len(out))
-        if fresh is None:
-            return rows(window, (~leaving).nonzero()[:, 0])
-        taken, empty = out[: len(fresh.index)], out[len(fresh.index) :]
-        window = put(window, taken, fresh)
-        if len(empty) == 0:
+        if fresh is not None:
+            window = put(window, out[: len(fresh.index)], fresh)
+            out = out[len(fresh.index) :]
+        if len(out) == 0:
             return window
-        staying = torch.ones_like(leaving).index_fill_(0, empty, value=False)
+        staying = torch.ones(n, dtype=torch.bool, device=out.device).index_fill_(0, out, value=False)
         return rows(window, staying.nonzero()[:, 0])
 
     def _halve(self, window: Window) -> Window | None:
@@ -198,3 +211,15 @@ class _Drive:
         index = torch.arange(n, device=window.index.device)
         self.parked.append(rows(window, index[n // 2 :]))
         return rows(window, index[: n // 2])
+
+
+def _keep_best(window: Window) -> None:
+    """Every row's candidate of the last step, where it scores lower than all before."""
+    score, candidate = window.state.score, window.state.candidate
+    which = (score < window.score).nonzero()[:, 0]
+    if len(which) == len(score):
+        window.best.copy_(candidate)
+    elif len(which):
+        window.best.index_copy_(0, which, candidate[which])
+    if len(which):
+        window.score = torch.fmin(window.score, score)  # fmin: NaN is never better

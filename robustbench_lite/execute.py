@@ -167,9 +167,7 @@ def _attack(
     """Run the attack on the device; everything comes back to the CPU."""
     oracle = Oracle(classifier.module, bench.device, bench.batch_for(job.x))
     outcome = run(cell.attack, oracle, _to(job, bench.device), progress)
-    for name in ("candidates", "forwards", "backwards", "zero_gradient", "seconds", "status"):
-        setattr(outcome, name, getattr(outcome, name).cpu())
-    return outcome, oracle
+    return outcome.cpu(), oracle
 
 
 def _time_alone(cell: Cell, bench: Bench, classifier: Classifier, job: Job) -> float:

@@ -1,4 +1,4 @@
-"""PyTorch on first use: declaring an attack must not cost the seconds that importing torch does.
+"""PyTorch and kornia on first use: declaring an attack must not cost the seconds that importing them does.
 
 `from robustbench_lite.lazy import torch` gives a stand-in that imports the real module at its first attribute.
 So `list`, `validate`, `describe` and `--help` answer at once, and an attack is still one file.
@@ -9,9 +9,10 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["torch"]
+__all__ = ["kornia", "torch"]
 
 if TYPE_CHECKING:
+    import kornia as kornia  # noqa: PLC0414  (an explicit re-export)
     import torch as torch  # noqa: PLC0414  (an explicit re-export)
 else:
 
@@ -26,4 +27,5 @@ else:
             self.__dict__[attribute] = value  # the second look-up is an ordinary one
             return value
 
+    kornia = _Lazy("kornia")
     torch = _Lazy("torch")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,22 +13,36 @@ from robustbench_lite.lazy import torch
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["Ledger", "Oracle", "Pass", "is_out_of_memory"]
+__all__ = ["BACKWARD", "BROKEN", "FORWARD", "ZERO_GRADIENT", "Ledger", "Oracle", "Pass", "is_out_of_memory"]
+
+FORWARD, BACKWARD, ZERO_GRADIENT, BROKEN = range(4)  # columns of a ledger
 
 
 @dataclass
 class Ledger:
-    """Per row (n,): passes, steps with a zero gradient, and whether something was not finite."""
+    """What every row (n,) has cost so far: `counts` (n, 4) of the events below, and its share of the seconds."""
 
-    forwards: torch.Tensor
-    backwards: torch.Tensor
-    zero_gradient: torch.Tensor
-    broken: torch.Tensor
+    counts: torch.Tensor
+    seconds: torch.Tensor
 
     @classmethod
     def empty(cls, n: int, device: torch.device) -> Ledger:
-        count = torch.zeros((3, n), dtype=torch.int64, device=device)
-        return cls(count[0], count[1], count[2], torch.zeros(n, dtype=torch.bool, device=device))
+        """Nothing spent yet."""
+        counts = torch.zeros((n, 4), dtype=torch.int64, device=device)
+        return cls(counts, torch.zeros(n, dtype=torch.float64, device=device))
+
+    def add(self, event: int, rows: torch.Tensor | None) -> None:
+        """Count `event` once for each of `rows`, which may repeat; None: for all rows."""
+        column = self.counts[:, event]
+        if rows is None:
+            column += 1
+        else:
+            column.index_add_(0, rows, torch.ones_like(rows))
+
+    @property
+    def broken(self) -> torch.Tensor:
+        """Rows (n,) whose logits or gradients were not finite at least once."""
+        return self.counts[:, BROKEN] > 0
 
 
 @dataclass
@@ -55,6 +70,7 @@ class Oracle:
     batch_size: int = 128
     clock: Clock = field(default_factory=Clock)
     ledger: Ledger = field(init=False)
+    trouble: bool = False  # some row of the ledger is broken
 
     def __post_init__(self) -> None:
         self.open(0)
@@ -75,7 +91,7 @@ class Oracle:
             logits: torch.Tensor = self.module(x)
         self.synchronize()
         self.clock.forward += time.perf_counter() - start
-        self._count(self.ledger.forwards, rows)
+        self.ledger.add(FORWARD, rows)
         self._check(logits, rows)
         return logits
 
@@ -87,7 +103,7 @@ class Oracle:
             logits: torch.Tensor = self.module(leaf)
         self.synchronize()
         self.clock.forward += time.perf_counter() - start
-        self._count(self.ledger.forwards, rows)
+        self.ledger.add(FORWARD, rows)
         detached = logits.detach()
         self._check(detached, rows)
         return Pass(self, leaf, logits, detached, rows)
@@ -106,20 +122,16 @@ class Oracle:
                 self.batch_size //= 2
         return torch.cat(parts)
 
-    def _count(self, counter: torch.Tensor, rows: torch.Tensor | None) -> None:
-        if rows is None:
-            counter += 1
-        else:
-            counter.index_add_(0, rows, torch.ones_like(rows))
-
-    def _check(self, values: torch.Tensor, rows: torch.Tensor | None) -> None:
-        if bool(values.isfinite().all()):
+    def _check(self, logits: torch.Tensor, rows: torch.Tensor | None) -> None:
+        if math.isfinite(float(logits.sum())):  # one infinity or NaN among the terms shows in the sum
             return
-        bad = ~values.isfinite().all(1)
-        if rows is None:
-            self.ledger.broken |= bad
-        else:
-            self.ledger.broken[rows[bad]] = True
+        self._blame((~logits.isfinite().all(1)).nonzero()[:, 0], BROKEN, rows)
+
+    def _blame(self, which: torch.Tensor, event: int, rows: torch.Tensor | None) -> None:
+        """Count `event` for the rows `which` of a pass over `rows`."""
+        if len(which):
+            self.ledger.add(event, which if rows is None else rows[which])
+            self.trouble = self.trouble or event == BROKEN
 
 
 @dataclass
@@ -143,7 +155,7 @@ class Pass:
         oracle.clock.backward += time.perf_counter() - start
         if kept is not None:
             gradient = gradient.index_select(0, kept)
-        oracle._count(oracle.ledger.backwards, self.rows)  # noqa: SLF001  (a pass is the oracle's other half)
+        oracle.ledger.add(BACKWARD, self.rows)
         return gradient, self._account(gradient)
 
     @property
@@ -168,15 +180,10 @@ class Pass:
 
     def _account(self, gradient: torch.Tensor) -> torch.Tensor:
         norm: torch.Tensor = torch.linalg.vector_norm(gradient.flatten(1), dim=1)
-        if bool(norm.amin() > 0) and bool(norm.amax() < float("inf")):  # NaN fails both
+        if math.isfinite(float(norm.log().sum())):  # neither zero, nor infinite, nor NaN
             return norm
         largest = gradient.flatten(1).abs().amax(1)  # look closely: squares overflow and underflow
-        zero, broken = largest == 0, ~largest.isfinite()
-        ledger = self.oracle.ledger
-        if self.rows is None:
-            ledger.zero_gradient += zero
-            ledger.broken |= broken
-        else:
-            ledger.zero_gradient.index_add_(0, self.rows, zero.long())
-            ledger.broken[self.rows[broken]] = True
+        oracle = self.oracle
+        oracle._blame((largest == 0).nonzero()[:, 0], ZERO_GRADIENT, self.rows)  # noqa: SLF001  (its other half)
+        oracle._blame((~largest.isfinite()).nonzero()[:, 0], BROKEN, self.rows)  # noqa: SLF001
         return norm

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
 from types import TracebackType
-from typing import Self, TextIO
+from typing import Any, Self, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -31,6 +32,11 @@ def _title(cell: Cell) -> str:
     return f"{cell.dataset} · {cell.source} · {cell.variant}"
 
 
+def _suspicions(calibration: Mapping[str, Any]) -> list[str]:
+    """A sentence for each check of the exact-answer bracket that failed."""
+    return [f"WARNING: calibration of {name}: {text}" for name, it in calibration.items() for text in it["failed"]]
+
+
 class Lines(Silent):
     """One plain line per cell, for logs and pipes."""
 
@@ -40,6 +46,10 @@ class Lines(Silent):
     def planned(self, cells: tuple[Cell, ...], cached: int) -> None:
         self.total, self.number = len(cells), cached
         print(f"{len(cells)} cells, {cached} already in the store", file=self.stream, flush=True)
+
+    def calibrated(self, calibration: Mapping[str, Any]) -> None:
+        for line in _suspicions(calibration):
+            print(line, file=self.stream, flush=True)
 
     def finished(self, cell: Cell, done: Done) -> None:
         self.number += 1
@@ -75,6 +85,10 @@ class Bars(Silent):
         self.progress.update(self.whole, total=len(cells), completed=cached)
         if cached:
             self.console.print(f"{cached} of {len(cells)} cells are in the store already", markup=False)
+
+    def calibrated(self, calibration: Mapping[str, Any]) -> None:
+        for line in _suspicions(calibration):
+            self.console.print(line, markup=False, highlight=False)
 
     def started(self, cell: Cell) -> None:
         self.progress.reset(self.cell, total=cell.n, description=_title(cell), visible=True)

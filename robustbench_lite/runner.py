@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,6 +11,7 @@ from typing import Any, Protocol
 
 from robustbench_lite import provenance
 from robustbench_lite.bench import Bench
+from robustbench_lite.calibration import summary
 from robustbench_lite.errors import DeviceError
 from robustbench_lite.execute import Done, deterministic, execute
 from robustbench_lite.lazy import torch
@@ -36,6 +38,7 @@ class Observer(Protocol):
     """Told what happens, in order; prints it or not."""
 
     def planned(self, cells: tuple[Cell, ...], cached: int) -> None: ...
+    def calibrated(self, calibration: Mapping[str, Any]) -> None: ...
     def started(self, cell: Cell) -> None: ...
     def progressed(self, samples: int) -> None: ...
     def finished(self, cell: Cell, done: Done) -> None: ...
@@ -45,6 +48,7 @@ class Silent:
     """An observer for programs."""
 
     def planned(self, cells: tuple[Cell, ...], cached: int) -> None: ...
+    def calibrated(self, calibration: Mapping[str, Any]) -> None: ...
     def started(self, cell: Cell) -> None: ...
     def progressed(self, samples: int) -> None: ...
     def finished(self, cell: Cell, done: Done) -> None: ...
@@ -87,6 +91,9 @@ def run_suite(suite: Suite, options: Options, observer: Observer | None = None) 
         cached = set() if options.fresh else store.finished() & {cell.id for cell in cells}
         told.planned(cells, len(cached))
         record = _record(suite, options, bench, cells)
+        wanted = {cell.attack.registered for cell in cells if cell.id not in cached}
+        record["calibration"] = _calibration(folder, wanted)
+        told.calibrated(record["calibration"])
         store.write_run(record)
         for cell in cells:
             if cell.id in cached:
@@ -122,6 +129,18 @@ def _record(suite: Suite, options: Options, bench: Bench, cells: Iterable[Cell])
         "started": _now(),
         "finished": None,
     }
+
+
+def _calibration(folder: Path, wanted: set[str]) -> dict[str, Any]:
+    """What the bracket says of each attack that has run here; `wanted` ones are calibrated unless that was done."""
+    versions = provenance.versions()
+    try:
+        before = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        known = before["calibration"] if before["versions"] == versions else {}
+    except (OSError, ValueError, KeyError, TypeError):
+        known = {}
+    fresh = {name: summary(name) for name in sorted(wanted) if name not in known}
+    return dict(sorted((known | fresh).items()))
 
 
 def _now() -> str:

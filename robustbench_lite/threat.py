@@ -97,9 +97,12 @@ class Goal:
         hit = logits.argmax(1) == self.label
         return (hit if self.targeted else ~hit) & logits.isfinite().all(1)
 
-    def secured(self, logits: torch.Tensor) -> torch.Tensor:
-        """Reached by more than rounding, so that the judge, with another batch around the sample, will agree (n,)."""
-        return (self.margin(logits) > tie(logits)) & logits.isfinite().all(1)
+    def secured(self, logits: torch.Tensor, rounding: torch.Tensor | None = None) -> torch.Tensor:
+        """Reached by more than `rounding` (n,), `tie` if None: the judge, with other samples around it, will agree.
+
+        False where a logit is not finite: no margin exceeds infinity or NaN.
+        """
+        return self.margin(logits) > (tie(logits) if rounding is None else rounding)
 
     def margin(self, logits: torch.Tensor) -> torch.Tensor:
         """Logit gap (n,) in the goal's direction: positive when reached, negative when not."""
@@ -109,16 +112,18 @@ class Goal:
 
     def loss(self, logits: torch.Tensor) -> torch.Tensor:
         """Log-odds (n,) of the goal, log (1 - p) / p: a monotone function of cross-entropy that never saturates."""
-        own, others = self._split(logits)
-        odds = others.logsumexp(1) - own
-        return -odds if self.targeted else odds
+        return self.ascent(logits)[0]
 
     def seed(self, logits: torch.Tensor) -> torch.Tensor:
         """Gradient of `loss` in the logits (n, K): cross-entropy's direction, not scaled by 1 - p, so never 0."""
-        _, others = self._split(logits)
-        q = others.softmax(1)
-        q = q.scatter(1, self.label[:, None], -torch.ones_like(q[:, :1]))
-        return -q if self.targeted else q
+        return self.ascent(logits)[1]
+
+    def ascent(self, logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """`loss` (n,) and `seed` (n, K)."""
+        own, others = self._split(logits)
+        total = others.logsumexp(1)
+        seed = (others - total[:, None]).exp_().scatter_(1, self.label[:, None], -1.0)
+        return (own - total, -seed) if self.targeted else (total - own, seed)
 
     def _split(self, logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         index = self.label[:, None]

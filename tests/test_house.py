@@ -25,7 +25,7 @@ LAYERS = [
     {"attack", "dataset", "model", "table"},
     {"attacks", "datasets", "models", "tables", "engine", "judge", "render"},
     {"suite", "train"},
-    {"bench", "suite_schema", "catalogue"},
+    {"bench", "suite_schema", "catalogue", "calibration"},
     {"plan"},
     {"execute"},
     {"runner"},

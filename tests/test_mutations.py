@@ -7,19 +7,24 @@ from dataclasses import replace
 import pytest
 import torch
 
-from robustbench_lite import doctor, engine, judge, threat
+from robustbench_lite import calibration, engine, judge, threat
 from robustbench_lite.attacks import deepfool, lbfgs, pgd
 from robustbench_lite.threat import Goal, size
 
 
 def wrong_sign(monkeypatch):
-    seed = Goal.seed
-    monkeypatch.setattr(Goal, "seed", lambda self, logits: -seed(self, logits))
+    ascent = Goal.ascent
+    monkeypatch.setattr(Goal, "ascent", lambda self, logits: (ascent(self, logits)[0], -ascent(self, logits)[1]))
 
 
 def sign_of_targeted_ignored(monkeypatch):
-    seed = Goal.seed
-    monkeypatch.setattr(Goal, "seed", lambda self, z: -seed(self, z) if self.targeted else seed(self, z))
+    ascent = Goal.ascent
+
+    def ignored(self, logits):
+        loss, seed = ascent(self, logits)
+        return (loss, -seed) if self.targeted else (loss, seed)
+
+    monkeypatch.setattr(Goal, "ascent", ignored)
 
 
 def no_projection(monkeypatch):
@@ -106,7 +111,7 @@ def missing_clip(monkeypatch):
         outcome.candidates[:, 0, 0, 0] = -0.001
         return outcome
 
-    monkeypatch.setattr(doctor, "run", leak)
+    monkeypatch.setattr(calibration, "run", leak)
 
 
 MUTATIONS = {
@@ -131,23 +136,23 @@ MUTATIONS = {
     ids=lambda value: value if isinstance(value, str) else value.__name__,
 )
 def test_the_bracket_catches(plant, name, monkeypatch):
-    monkeypatch.setattr(doctor, "BATCH_SIZES", (8,))
-    monkeypatch.setattr(doctor, "_N", 12)
+    monkeypatch.setattr(calibration, "BATCH_SIZES", (8,))
+    monkeypatch.setattr(calibration, "_N", 12)
     plant(monkeypatch)
-    assert any(not finding.passed for finding in doctor.calibrate(name))
+    assert any(not finding.passed for finding in calibration.calibrate(name))
 
 
 def test_labels_instead_of_predictions_are_caught():
     """An attack that reads the true label where the goal says prediction: the judge scores it 0 on wrong samples."""
-    problem = doctor.problems()[0]
+    problem = calibration.problems()[0]
     z = problem.logits()
     goal = Goal(z.argmax(1), 2)
     confused = Goal(1 - goal.label, 2)
     record = deepfool.DeepFool()
     outcome = engine.run(
         record,
-        doctor.Oracle(problem.module, torch.device("cpu"), 8),
-        engine.Job(problem.x, confused, doctor.Draw(doctor.keys(0, "", [str(i) for i in range(len(z))]))),
+        calibration.Oracle(problem.module, torch.device("cpu"), 8),
+        engine.Job(problem.x, confused, calibration.Draw(calibration.keys(0, "", [str(i) for i in range(len(z))]))),
     )
     verdicts = judge.judge(record, problem.module, problem.x, outcome.candidates, goal)
     assert not verdicts.success.any()

@@ -18,6 +18,7 @@ from robustbench_lite.threat import Goal, Norm, dual_size, steepest, tie
 
 __all__ = ["DeepFool"]
 
+_NOWHERE = 1e-18  # a gradient no longer than this leads nowhere: its boundary is far beyond every other
 _GAVE_UP = 1e30  # score of a candidate that fools nobody: kept only where there is nothing better
 
 
@@ -59,7 +60,7 @@ class DeepFool(StepAttack):
     candidates: PositiveInt = Field(10, ge=2, description="Classes considered, the own one included.")
     clip: bool = Field(default=True, description="Project iterates to [0, 1]; false: as in the paper.")
     slack: Number | None = Field(
-        2.0, ge=1, description="How many times longer an unseen gradient may be than those seen; null: compute all."
+        1.5, ge=1, description="How many times longer an unseen gradient may be than those seen; null: compute all."
     )
 
     target: None = None  # untargeted by its nature
@@ -74,25 +75,40 @@ class DeepFool(StepAttack):
 
     def start(self, x: torch.Tensor, goal: Goal, draw: Draw) -> DeepFoolState:
         count = torch.zeros(len(x), dtype=torch.int64, device=x.device)
-        none = count[:, None].expand(-1, min(self.candidates, goal.classes) - 1) - 1
-        return DeepFoolState(x, goal, draw, x, count.float(), count.bool(), x, count, none)
+        if self._all(goal):
+            classes = torch.arange(goal.classes - 1, device=x.device).expand(len(x), -1)
+            classes = classes + (classes >= goal.label[:, None])
+        else:
+            classes = count[:, None].expand(-1, self.candidates - 1) - 1
+        return DeepFoolState(x, goal, draw, x, count.float(), count.bool(), x, count, classes)
 
     def step(self, oracle: Oracle, state: State) -> State:
         assert isinstance(state, DeepFoolState)
         view = oracle.differentiate(state.adv)
-        reached = state.goal.secured(view.logits)
+        rounding = tie(view.logits)
+        reached = state.goal.secured(view.logits, rounding)
         done = reached | (state.taken >= self.steps)
-        score = torch.where(reached, 0.0, torch.where(done, _GAVE_UP, float("inf")))
-        classes = self._competitors(state, view.logits)
+        score = torch.full_like(state.score, float("inf")).masked_fill_(done, _GAVE_UP).masked_fill_(reached, 0.0)
+        classes = state.classes if self._all(state.goal) else self._competitors(state, view.logits)
         adv = state.adv
         moving = (~done).nonzero()[:, 0]
         if len(moving):
-            step = self._nearest(view.narrow(moving, backwards=2), state.goal.label[moving], classes[moving])
-            moved = state.adv.index_select(0, moving) + (1 + self.overshoot) * step
+            every = len(moving) == len(done)
+            gaps, order = self._gaps(view.logits, state.goal.label, classes, rounding)
+            if every:
+                step = self._nearest(view, state.goal.label, gaps, order)
+            else:
+                part = view.narrow(moving)
+                step = self._nearest(part, state.goal.label[moving], gaps[moving], order[moving])
+            moved = step.mul_(1 + self.overshoot).add_(state.adv if every else state.adv[moving])
             moved = moved.clamp_(0, 1) if self.clip else moved
-            adv = moved if len(moving) == len(done) else state.adv.index_copy(0, moving, moved)
+            adv = moved if every else state.adv.index_copy(0, moving, moved)
         taken = state.taken + 1
         return replace(state, candidate=state.adv, score=score, done=done, adv=adv, taken=taken, classes=classes)
+
+    def _all(self, goal: Goal) -> bool:
+        """Whether every class but the own one is a competitor."""
+        return self.candidates >= goal.classes
 
     def _competitors(self, state: DeepFoolState, logits: torch.Tensor) -> torch.Tensor:
         """The classes to consider, fixed when a row takes its first step."""
@@ -103,20 +119,17 @@ class DeepFool(StepAttack):
         chosen = others.topk(state.classes.shape[1], dim=1).indices
         return torch.where(fresh[:, None], chosen, state.classes)
 
-    def _nearest(self, view: Pass, label: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
+    def _nearest(self, view: Pass, label: torch.Tensor, gaps: torch.Tensor, order: torch.Tensor) -> torch.Tensor:
         """The step (m, C, H, W) to the nearest boundary of the linearisation at the rows of the view."""
-        gaps, order = self._gaps(view.logits, label, classes)
         gradient, length = self._gradient(view, order[:, 0], label, view.logits.shape[1])
         best = Nearest.first(gaps[:, 0], gradient, length, self.norm)  # the class with the smallest gap
-        tried = torch.zeros_like(gaps, dtype=torch.bool)
-        tried[:, 0] = True
-        while True:
-            wanted = ~tried
-            if self.slack is not None:  # another class can only win with a gradient longer than gap / distance
-                wanted &= gaps < (best.distance * self.slack * best.longest)[:, None]
+        left = gaps.clone()
+        left[:, 0] = float("inf")
+        while True:  # another class can only win with a gradient longer than gap / distance
+            wanted = left < (float("inf") if self.slack is None else best.reach(self.slack)[:, None])
             if not bool(wanted.any()):
                 return best.step
-            tried |= wanted
+            left = left.masked_fill(wanted, float("inf"))
             for row, gap, w, norm in self._gradients(view, label, gaps, order, wanted):
                 best.offer(row, gap, w, norm, self.norm)
 
@@ -139,11 +152,11 @@ class DeepFool(StepAttack):
             yield at, gaps[at, k], *self._gradient(view.again(at), order[at, k], label[at], count)
 
     def _gaps(
-        self, logits: torch.Tensor, label: torch.Tensor, classes: torch.Tensor
+        self, logits: torch.Tensor, label: torch.Tensor, classes: torch.Tensor, rounding: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """|f_k - f_label| (m, k) ascending, no smaller than the logits' own rounding, and the classes in that order."""
+        """|f_k - f_label| (n, k) ascending, no smaller than the logits' own rounding, and the classes in that order."""
         own = logits.gather(1, label[:, None])
-        gaps, order = (own - logits.gather(1, classes)).abs().maximum(2 * tie(logits)[:, None]).sort(1)
+        gaps, order = (own - logits.gather(1, classes)).abs().maximum(2 * rounding[:, None]).sort(1)
         return gaps, classes.gather(1, order)
 
     def _gradient(
@@ -166,19 +179,24 @@ class Nearest:
 
     @classmethod
     def first(cls, gap: torch.Tensor, gradient: torch.Tensor, length: torch.Tensor, norm: Norm) -> Nearest:
-        """One boundary for every row, at gap / length (m,); a zero gradient leads nowhere."""
-        distance = torch.where(length > 0, gap / length, float("inf"))
-        step = _step(gradient, torch.where(length > 0, distance, 0.0), length, norm)
-        return cls(distance, length.clone(), step)
+        """One boundary for every row, at gap / length (m,)."""
+        length = length.clamp_min(_NOWHERE)
+        distance = gap / length
+        return cls(distance, length, _step(gradient, distance, length, norm))
+
+    def reach(self, slack: float) -> torch.Tensor:
+        """The gap (m,) below which a gradient `slack` times longer than those seen would be nearer."""
+        return self.distance * self.longest * slack
 
     def offer(
         self, row: torch.Tensor, gap: torch.Tensor, gradient: torch.Tensor, length: torch.Tensor, norm: Norm
     ) -> None:
-        """Take the boundaries at gap / length (p,) of the rows where they are nearer; a zero gradient leads nowhere."""
+        """Take the boundaries at gap / length (p,) of the rows where they are nearer."""
+        length = length.clamp_min(_NOWHERE)
         self.longest.scatter_reduce_(0, row, length, "amax")
-        distance = torch.where(length > 0, gap / length, float("inf"))
+        distance = gap / length
         self.distance.scatter_reduce_(0, row, distance, "amin")
-        nearer = ((distance == self.distance[row]) & distance.isfinite()).nonzero()[:, 0]
+        nearer = (distance == self.distance[row]).nonzero()[:, 0]
         if len(nearer) == 0:
             return
         every = len(nearer) == len(row)
@@ -189,5 +207,5 @@ class Nearest:
 def _step(gradient: torch.Tensor, distance: torch.Tensor, length: torch.Tensor, norm: Norm) -> torch.Tensor:
     """The shortest step (p, C, H, W) that covers `distance` (p,) along a gradient of dual norm `length` (p,)."""
     if norm == "l2":
-        return gradient * per_row(distance / length.clamp_min(1e-30), gradient)
+        return gradient * per_row(distance / length, gradient)
     return steepest(gradient, norm) * per_row(distance, gradient)

@@ -65,8 +65,8 @@ class PGD(StepAttack):
         assert isinstance(state, PGDState)
         view = oracle.differentiate(state.adv)
         reached = state.goal.secured(view.logits)
-        loss = state.goal.loss(view.logits)
-        score = torch.where(reached, -loss - 1e6, -loss)  # any success before any failure
+        loss, seed = state.goal.ascent(view.logits)
+        score = torch.add(loss, reached, alpha=1e6).neg_()  # any success before any failure
         exhausted = state.taken >= self.steps
         ended = exhausted & (state.restart + 1 >= self.restarts)
         done = ended | reached if self.stop == "success" else ended
@@ -74,7 +74,7 @@ class PGD(StepAttack):
         adv = state.adv
         if bool(moving.any()):
             index = moving.nonzero()[:, 0]
-            gradient, _ = view.narrow(index).gradient(state.goal.seed(view.logits)[index])
+            gradient, _ = view.narrow(index).gradient(seed if len(index) == len(seed) else seed[index])
             adv = self._ascend(state, index, gradient)
         taken, restart = state.taken + 1, state.restart
         again = exhausted & ~done
@@ -93,6 +93,6 @@ class PGD(StepAttack):
         size = self.step_size or 2.5 * self.epsilon / self.steps
         every = len(index) == len(state.x)
         x, adv = (state.x, state.adv) if every else (state.x[index], state.adv[index])
-        moved = adv + size * steepest(gradient, self.norm)
-        moved = (x + project(moved - x, self.norm, self.epsilon)).clamp_(0, 1)
+        moved = (steepest(gradient, self.norm) * size).add_(adv).sub_(x)
+        moved = project(moved, self.norm, self.epsilon).add_(x).clamp_(0, 1)
         return moved if every else state.adv.index_copy(0, index, moved)

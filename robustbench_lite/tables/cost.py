@@ -40,7 +40,18 @@ def cost(results: Results) -> Table:
     found = [group for group in groups(results) if group.model == _first(group)]
     devices = {(g.cell["dataset"], g.cell["source"]): g.cell["device"] for g in found if g.cell["device"]}
     rows = tuple(_row(group, devices, notes) for group in found)
-    return Table("cost", "What the attacks cost", COLUMNS, rows, (_REMARK, *notes.lines(results)))
+    return Table("cost", "What the attacks cost", COLUMNS, rows, (_REMARK, *_bracket(results), *notes.lines(results)))
+
+
+def _bracket(results: Results) -> list[str]:
+    """One line on the exact-answer checks that were run before the attacks."""
+    calibration = results.run.get("calibration")
+    if not isinstance(calibration, dict) or not calibration:
+        return []
+    checks = sum(entry["checks"] for entry in calibration.values())
+    failed = [f"{name}: {text}" for name, entry in calibration.items() for text in entry["failed"]]
+    said = f"{checks} checks of {', '.join(calibration)} where the answer is known exactly: "
+    return [said + ("all passed" if not failed else f"{len(failed)} failed: " + "; ".join(failed))]
 
 
 def _first(group: Group) -> str:

@@ -17,6 +17,8 @@ ARCHITECTURES = {
     "fc500_150_10": "lenet:FullyConnected",
     "lenet_cifar": "lenet:LeNetCIFAR",
     "nin": "nin:NIN",
+    "vgg": "vgg:VGG",
+    "googlenet": "googlenet:GoogLeNet",
     **{f"resnet{depth}": f"resnet:resnet{depth}" for depth in (8, 14, 20, 32, 44, 56, 110)},
 }
 

@@ -1,0 +1,165 @@
+"""The bracket: whether every attack finds what it must where the answer is known exactly.
+
+On classifiers that are linear in the image the distance to the nearest boundary is known in closed form in
+every norm. An attack with a budget must fail at 0.98 of it and succeed at 1.05; a minimal attack must find a
+perturbation between it and the factor on its card. Binary classifiers, and ten classes of which two matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from robustbench_lite.attack import Attack, attacks
+from robustbench_lite.engine import Job, run
+from robustbench_lite.judge import Verdicts, judge, look
+from robustbench_lite.lazy import torch
+from robustbench_lite.oracle import Oracle
+from robustbench_lite.rng import Draw, keys
+from robustbench_lite.threat import Goal, Norm, dual_size
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["Finding", "Linear", "bracket", "calibrate", "problems", "summary"]
+
+BATCH_SIZES = (1, 7, 64)
+_N = 24
+
+
+@dataclass(frozen=True)
+class Linear:
+    """Images x (N, C, H, W), a classifier linear in them, and the exact radius (N,) of its nearest boundary."""
+
+    name: str
+    module: nn.Module
+    x: torch.Tensor
+    classes: int
+    weight: torch.Tensor  # (K, D)
+
+    def logits(self) -> torch.Tensor:
+        return look(self.module, self.x, torch.device("cpu"), 64)
+
+    def radius(self, goal: Goal, norm: Norm) -> torch.Tensor:
+        """The exact distance (N,) to where the goal is reached, in the norm."""
+        z, label = self.logits(), goal.label
+        w = self.weight[None] - self.weight[label][:, None]  # (N, K, D)
+        length = dual_size(w.flatten(0, 1), norm).view(len(z), -1)
+        if goal.targeted:
+            return ((z - z.gather(1, label[:, None])).clamp_min(0) / length.clamp_min(1e-12)).amax(1)
+        gap = z.gather(1, label[:, None]) - z
+        gap = gap.scatter(1, label[:, None], float("inf"))
+        return (gap.clamp_min(0) / length.clamp_min(1e-12)).amin(1)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One check of the bracket."""
+
+    attack: str
+    case: str
+    expected: str
+    found: str
+    passed: bool
+
+    def __str__(self) -> str:
+        return f"{'ok  ' if self.passed else 'FAIL'} {self.attack:10} {self.case:50} {self.expected}: {self.found}"
+
+
+def problems() -> list[Linear]:
+    """The classifiers of the bracket; images lie around mid-grey, so the box never binds."""
+    generator = torch.Generator().manual_seed(0)
+    out = []
+    for name, classes, scale, shape in (
+        ("binary", 2, 1.0, (1, 4, 4)),
+        ("binary, tiny logits", 2, 1e-3, (3, 3, 5)),
+        ("binary, saturated", 2, 1e3, (1, 4, 4)),
+        ("ten classes", 10, 30.0, (3, 4, 4)),
+    ):
+        weight = torch.randn((classes, shape[0] * shape[1] * shape[2]), generator=generator) * scale
+        x = 0.5 + 0.05 * (torch.rand((_N, *shape), generator=generator) - 0.5)
+        bias = torch.full((classes,), -3.0 * scale)
+        bias[[0, classes - 1]] = 0.0  # two classes matter, the last one among them
+        out.append(Linear(name, _linear(weight, bias), x, classes, weight))
+    return out
+
+
+def bracket() -> list[Finding]:
+    """Every registered attack on every problem, in each of its norms and goals, at several batch sizes."""
+    return [finding for name in attacks for finding in calibrate(name)]
+
+
+def summary(name: str) -> dict[str, Any]:
+    """What a run stores of the bracket for one attack: ten classes, all samples in one batch."""
+    findings = list(calibrate(name, problems()[-1:], (_N,)))
+    wrong = [f"{f.case}: expected {f.expected}, found {f.found}" for f in findings if not f.passed]
+    return {"version": attacks[name].version, "checks": len(findings), "failed": wrong}
+
+
+def calibrate(
+    name: str, on: Sequence[Linear] | None = None, batch_sizes: Sequence[int] | None = None
+) -> Iterator[Finding]:
+    """The bracket for one attack, on all problems and batch sizes unless told otherwise."""
+    record = attacks[name]
+    for problem in problems() if on is None else on:
+        for norm in _norms(record):
+            for targeted in (False, True) if _targetable(record) else (False,):
+                for batch_size in BATCH_SIZES if batch_sizes is None else batch_sizes:
+                    yield from _findings(record, problem, norm, batch_size, targeted=targeted)
+
+
+def _findings(
+    record: type[Attack], problem: Linear, norm: Norm, batch_size: int, *, targeted: bool
+) -> Iterator[Finding]:
+    z = problem.logits()
+    label = z.argsort(1)[:, -2] if targeted else z.argmax(1)
+    goal = Goal(label, problem.classes, targeted)
+    exact = problem.radius(goal, norm)
+    case = f"{problem.name}, {norm}, {'targeted' if targeted else 'untargeted'}, batch {batch_size}"
+    base: dict[str, Any] = {"norm": norm} if "norm" in record.model_fields else {}
+    if targeted:
+        base["target"] = 0
+    if record.minimal:
+        verdicts = _verdicts(record(**base), problem, goal, batch_size)
+        ratio = verdicts.sizes[norm] / exact
+        good = bool(verdicts.success.all()) and bool((ratio <= record.card.factor + 1e-4).all())
+        found = f"{int(verdicts.success.sum())}/{_N} succeed, up to {float(ratio.max()):.4f} of the exact radius"
+        yield Finding(record.registered, case, f"all, up to {record.card.factor:.2f}", found, good)
+        return
+    # one budget for all samples: those whose radius lies clearly on either side must fall on that side
+    epsilon = float(exact.median())
+    verdicts = _verdicts(record(**base | {"epsilon": epsilon}), problem, goal, batch_size)
+    below, above = exact * 1.05 <= epsilon, exact * 0.98 > epsilon
+    missed, impossible = int((below & ~verdicts.success).sum()), int((above & verdicts.success).sum())
+    faults = sum(bool(fault) for fault in verdicts.fault)
+    found = f"{missed} missed, {impossible} impossible, {faults} contract violations"
+    yield Finding(record.registered, case, "none", found, not (missed or impossible or faults))
+
+
+def _verdicts(attack: Attack, problem: Linear, goal: Goal, batch_size: int) -> Verdicts:
+    draw = Draw(keys(0, attack.fingerprint(), [str(i) for i in range(len(problem.x))]))
+    oracle = Oracle(problem.module, torch.device("cpu"), batch_size)
+    outcome = run(attack, oracle, Job(problem.x, goal, draw))
+    return judge(
+        attack, lambda part: look(problem.module, part, torch.device("cpu"), 64), problem.x, outcome.candidates, goal
+    )
+
+
+def _linear(weight: torch.Tensor, bias: torch.Tensor) -> nn.Module:
+    """Logits W (x - 1/2) + b: centred, so that the bias alone decides the margins."""
+    layer = torch.nn.Linear(weight.shape[1], len(weight))
+    layer.weight.data, layer.bias.data = weight, bias - weight.sum(1) / 2
+    return torch.nn.Sequential(torch.nn.Flatten(), layer).eval().requires_grad_(requires_grad=False)
+
+
+def _norms(record: type[Attack]) -> tuple[Norm, ...]:
+    field = record.model_fields.get("norm")
+    if field is None:
+        fixed: Norm | None = getattr(record, "threat", None)
+        return (fixed,) if isinstance(fixed, str) else ()
+    return tuple(field.annotation.__args__)  # type: ignore[union-attr]
+
+
+def _targetable(record: type[Attack]) -> bool:
+    return record.model_fields["target"].annotation is not type(None)
