@@ -11,7 +11,7 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from robustbench_lite.lazy import torch
 from robustbench_lite.registry import Config, Registry, fingerprint
@@ -25,6 +25,7 @@ __all__ = ["Attack", "Card", "Crafted", "SetAttack", "State", "StepAttack", "att
 
 GoalName = Literal["label", "prediction"]
 Target = Literal["random", "least_likely", "next"] | int
+Sources = Literal["single", "leave_one_out", "all"] | tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,27 @@ class Attack(Config):
         None, description="Targeted: a class, or one per sample: random, least_likely or next; null: untargeted."
     )
 
+    sources: Sources | None = Field(
+        None,
+        description=(
+            "The classifiers that the attacker sees. null: each its own, and only it is scored. Else every classifier "
+            "of the suite is scored: single (each in turn), leave_one_out (all but one), all, or a list of names. "
+            "Several are attacked as the mean of their probabilities."
+        ),
+    )
+
+    @field_validator("sources")
+    @classmethod
+    def _several(cls, sources: Sources | None) -> Sources | None:
+        if isinstance(sources, tuple) and (not sources or len(set(sources)) < len(sources)):
+            raise ValueError("expected names of different classifiers")
+        return sources
+
+    @property
+    def shares(self) -> tuple[float, ...] | None:
+        """The weights of the sources in their mean, in the order of `sources`; None: equal."""
+        return None
+
     @property
     def threat(self) -> Norm | None:
         """The norm that is bounded or minimised; None: no norm describes this attack."""
@@ -98,8 +120,9 @@ class Attack(Config):
         return True
 
     def fingerprint(self) -> str:
-        """Hash of everything about the attack that changes its outcome."""
-        return fingerprint({"attack": self.registered, "version": self.version, "params": self.params()})
+        """Hash of everything about the attack that changes its outcome, the classifiers aside."""
+        params = {key: value for key, value in self.params().items() if key != "sources"}
+        return fingerprint({"attack": self.registered, "version": self.version, "params": params})
 
 
 class StepAttack(Attack):

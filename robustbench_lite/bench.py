@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
-from robustbench_lite.dataset import Samples
+from robustbench_lite.dataset import DataSource, Samples
+from robustbench_lite.datasets.common import balanced
 from robustbench_lite.errors import DataError, ModelError, RobustbenchError
 from robustbench_lite.judge import look
 from robustbench_lite.lazy import torch
@@ -18,11 +19,14 @@ from robustbench_lite.model import Classifier
 from robustbench_lite.threat import tie
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from robustbench_lite.suite import Suite
 
-__all__ = ["Bench", "Inspection", "auto_batch_size", "images"]
+__all__ = ["Bench", "Inspection", "Victim", "auto_batch_size", "images"]
 
 T = TypeVar("T")
+_POOL = 4  # times as many samples as wanted are looked through for those that every classifier gets right
 _PROBE = 16  # images of which the predictions are compared across batch sizes
 
 
@@ -34,6 +38,15 @@ class Inspection:
     accuracy: float
     card_accuracy: float | None
     warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Victim:
+    """What an attack runs against: a module that gives logits, and its members where it is a mean of several."""
+
+    module: nn.Module
+    members: tuple[nn.Module, ...]
+    shares: tuple[float, ...] | None
 
 
 @dataclass
@@ -55,14 +68,33 @@ class Bench:
         return _unwrap(self._classifiers[name])
 
     def samples(self, name: str) -> Samples:
-        """The selected samples of dataset `name`, at most `limit`. Raises DataError."""
+        """The selected samples of dataset `name`; with `keep: correct_by_all` the pool they are kept from.
+
+        Raises DataError.
+        """
         if name not in self._samples:
-            source = next(entry.source for entry in self.suite.data if entry.name == name)
-            samples = source.load(self.suite.root)
-            if self.limit is not None:
-                samples = _head(samples, self.limit)
-            self._samples[name] = samples
+            self._samples[name] = self._pool(name)
         return self._samples[name]
+
+    def wanted(self, name: str) -> int | None:
+        """How many samples of dataset `name` the suite asks for; None: all there are."""
+        asked = [number for number in (self._source(name).samples, self.limit) if number is not None]
+        return min(asked) if asked else None
+
+    def _source(self, name: str) -> DataSource:
+        return next(entry.source for entry in self.suite.data if entry.name == name)
+
+    def _pool(self, name: str) -> Samples:
+        source, wanted = self._source(name), self.wanted(name)
+        if source.keep == "all" or wanted is None:
+            samples = source.load(self.suite.root)
+            return samples if wanted is None else head(samples, wanted)
+        most = _POOL * wanted
+        try:
+            return source.model_copy(update={"samples": most}).load(self.suite.root)
+        except DataError:  # not that many, or a class has too few: everything, then
+            everything = source.model_copy(update={"samples": None, "stratified": False}).load(self.suite.root)
+            return head(everything, most)
 
     def inspect(self, data: str, model: str) -> Inspection:
         """Clean logits and warnings. Raises ModelError or DataError where the contract is broken."""
@@ -74,15 +106,41 @@ class Bench:
                 self._inspections[key] = error
         return _unwrap(self._inspections[key])
 
-    def kept(self, data: str, models: tuple[str, ...]) -> torch.Tensor:
-        """Indices of the samples that take part: all, or those that all of `models` classify correctly."""
-        source = next(entry.source for entry in self.suite.data if entry.name == data)
-        labels = torch.from_numpy(self.samples(data).labels)
-        keep = torch.ones(len(labels), dtype=torch.bool)
-        if source.keep == "correct_by_all":
-            for model in models:
-                keep &= self.inspect(data, model).logits.argmax(1) == labels
-        return keep.nonzero()[:, 0]
+    def kept(self, data: str) -> torch.Tensor:
+        """Indices of the samples that take part: all, or the first that every classifier gets right."""
+        source, labels = self._source(data), self.samples(data).labels
+        if source.keep == "all":
+            return torch.arange(len(labels))
+        right = torch.ones(len(labels), dtype=torch.bool)
+        for model in self.suite.models:
+            right &= self.inspect(data, model.title).logits.argmax(1) == torch.from_numpy(labels)
+        index, wanted = right.nonzero()[:, 0].tolist(), self.wanted(data)
+        if source.stratified and wanted is not None:
+            return torch.tensor(balanced(labels[index], wanted, index))
+        return torch.tensor(index[:wanted], dtype=torch.int64)
+
+    def victim(self, names: tuple[str, ...], shares: tuple[float, ...] | None) -> Victim:
+        """What an attacker sees of the classifiers `names`: the one, or the mean of their probabilities."""
+        found = [self.classifier(name) for name in names]
+        if len(found) == 1:
+            return Victim(found[0].module, (), None)
+        if len({classifier.card.classes for classifier in found}) > 1:
+            raise ModelError(f"{', '.join(names)}: expected the same classes in all of them to take the mean of")
+        if shares is not None and len(shares) != len(found):
+            raise ModelError(f"weights: expected {len(found)}, one for each of {', '.join(names)}, got {len(shares)}")
+        from robustbench_lite.models.archs.mixture import Mixture  # its class statement needs torch
+
+        members = tuple(classifier.module for classifier in found)
+        return Victim(Mixture(members, shares), members, shares)
+
+    def clean_logits(self, data: str, names: tuple[str, ...], shares: tuple[float, ...] | None) -> torch.Tensor:
+        """Logits (N, K) on the pool of what `victim` gives, from those of its members."""
+        logits = [self.inspect(data, name).logits for name in names]
+        if len(logits) == 1:
+            return logits[0]
+        from robustbench_lite.models.archs.mixture import mix
+
+        return mix(logits, shares)
 
     def published(self) -> dict[str, dict[str, str]]:
         """What the papers call the classifiers that could be loaded."""
@@ -121,7 +179,7 @@ def _unwrap(value: T | RobustbenchError) -> T:
     return value
 
 
-def _head(samples: Samples, n: int) -> Samples:
+def head(samples: Samples, n: int) -> Samples:
     """The first n by hash rank (the order in which sources deliver)."""
     return Samples(samples.dataset, samples.ids[:n], samples.images[:n], samples.labels[:n], samples.classes)
 

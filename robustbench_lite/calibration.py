@@ -1,8 +1,9 @@
 """The bracket: whether every attack finds what it must where the answer is known exactly.
 
-On classifiers that are linear in the image the distance to the nearest boundary is known in closed form in
-every norm. An attack with a budget must fail at 0.98 of it and succeed at 1.05; a minimal attack must find a
-perturbation between it and the factor on its card. Binary classifiers, and ten classes of which two matter.
+On classifiers that are linear in the image the distance to the nearest boundary is known in closed form in every norm.
+An attack with a budget must fail at 0.98 of it and succeed at 1.05; a minimal attack must find a perturbation between
+it and the factor on its card; one without either must succeed, and cannot do so below it. Binary classifiers, and ten
+classes of which two matter.
 """
 
 from __future__ import annotations
@@ -110,16 +111,22 @@ def calibrate(
 
 
 def _findings(
-    record: type[Attack], problem: Linear, norm: Norm, batch_size: int, *, targeted: bool
+    record: type[Attack], problem: Linear, norm: Norm | None, batch_size: int, *, targeted: bool
 ) -> Iterator[Finding]:
     z = problem.logits()
     label = z.argsort(1)[:, -2] if targeted else z.argmax(1)
     goal = Goal(label, problem.classes, targeted)
-    exact = problem.radius(goal, norm)
-    case = f"{problem.name}, {norm}, {'targeted' if targeted else 'untargeted'}, batch {batch_size}"
+    exact = problem.radius(goal, norm or "l2")
+    case = f"{problem.name}, {norm or 'no norm'}, {'targeted' if targeted else 'untargeted'}, batch {batch_size}"
     base: dict[str, Any] = {"norm": norm} if "norm" in record.model_fields else {}
     if targeted:
         base["target"] = 0
+    if norm is None:
+        verdicts = _verdicts(record(**base), problem, goal, batch_size)
+        below = verdicts.success & (verdicts.sizes["l2"] < 0.98 * exact)
+        found = f"{int(verdicts.success.sum())}/{_N} succeed, {int(below.sum())} impossible"
+        yield Finding(record.registered, case, "all", found, bool(verdicts.success.all()) and not bool(below.any()))
+        return
     if record.minimal:
         verdicts = _verdicts(record(**base), problem, goal, batch_size)
         ratio = verdicts.sizes[norm] / exact
@@ -153,11 +160,11 @@ def _linear(weight: torch.Tensor, bias: torch.Tensor) -> nn.Module:
     return torch.nn.Sequential(torch.nn.Flatten(), layer).eval().requires_grad_(requires_grad=False)
 
 
-def _norms(record: type[Attack]) -> tuple[Norm, ...]:
+def _norms(record: type[Attack]) -> tuple[Norm | None, ...]:
     field = record.model_fields.get("norm")
     if field is None:
         fixed: Norm | None = getattr(record, "threat", None)
-        return (fixed,) if isinstance(fixed, str) else ()
+        return (fixed if isinstance(fixed, str) else None,)
     return tuple(field.annotation.__args__)  # type: ignore[union-attr]
 
 

@@ -10,8 +10,9 @@ from pydantic_core import PydanticUndefined
 
 from robustbench_lite.attack import Attack, attacks
 from robustbench_lite.dataset import datasets
-from robustbench_lite.datasets import bundled
+from robustbench_lite.datasets import bundled, on_demand
 from robustbench_lite.errors import UsageError, did_you_mean
+from robustbench_lite.figure import figures
 from robustbench_lite.model import models
 from robustbench_lite.models import archs, zoo
 from robustbench_lite.registry import Config
@@ -22,10 +23,16 @@ __all__ = ["description", "listing"]
 
 
 def listing(kind: str) -> list[tuple[str, str]]:
-    """(name, one line) of everything of a kind: models, attacks, datasets, tables or suites."""
-    return list(
-        {"models": _models, "attacks": _attacks, "datasets": _datasets, "tables": _tables, "suites": _suites}[kind]()
-    )
+    """(name, one line) of everything of a kind: models, attacks, datasets, tables, figures or suites."""
+    listings = {
+        "models": _models,
+        "attacks": _attacks,
+        "datasets": _datasets,
+        "tables": _tables,
+        "figures": _figures,
+        "suites": _suites,
+    }
+    return list(listings[kind]())
 
 
 def description(name: str) -> str:
@@ -39,12 +46,12 @@ def description(name: str) -> str:
         return f"{name}: {one.description}\nsamples: {one.n}\nsource: {one.source}\nlicence: {one.licence}"
     if name in tables:
         return f"{name}: {tables.summary(name)}"
-    for registry in (datasets, models):
+    for registry in (datasets, models, figures):
         if name in registry:
             return f"{name}: {_first_line(registry[name])}\n\n{_parameters(registry[name])}"
     if Path(name).suffix in {".yaml", ".yml"}:
         return _suite_page(Path(name))
-    known = [*attacks, *zoo.available(), *facts, *tables, *datasets, *models]
+    known = [*attacks, *zoo.available(), *facts, *tables, *datasets, *models, *figures]
     raise UsageError(f"nothing is called '{name}'{did_you_mean(name, known)}")
 
 
@@ -69,14 +76,21 @@ def _attacks() -> Iterator[tuple[str, str]]:
 def _datasets() -> Iterator[tuple[str, str]]:
     for facts in bundled.available():
         yield facts.name, facts.description
+    for name, (known, _) in on_demand.NAMES.items():
+        yield name, f"{known} of torchvision, on demand: `fetch`, or Parquet files under ROBUSTBENCH_LITE_DATA"
     for source in datasets:
-        if source != "bundled":
+        if source not in {"bundled", "on_demand"}:
             yield f"{source}:", _first_line(datasets[source])
 
 
 def _tables() -> Iterator[tuple[str, str]]:
     for name in tables:
         yield name, tables.summary(name)
+
+
+def _figures() -> Iterator[tuple[str, str]]:
+    for name in figures:
+        yield name, _first_line(figures[name])
 
 
 def _suites() -> Iterator[tuple[str, str]]:

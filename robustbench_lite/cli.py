@@ -21,7 +21,7 @@ from robustbench_lite.errors import RobustbenchError, SuiteError, UsageError
 __all__ = ["main"]
 
 FORMATS = ("text", "markdown", "latex", "csv", "json")
-KINDS = ("models", "attacks", "datasets", "tables", "suites")
+KINDS = ("models", "attacks", "datasets", "tables", "figures", "suites")
 FAILED_CELLS = 3
 
 
@@ -138,6 +138,34 @@ def verify(results: Path, device: str) -> None:
     )
     if report.disagreements:
         raise SystemExit(1)
+
+
+@cli.command()
+@click.argument("results", type=click.Path(path_type=Path))
+@click.argument("name")
+@click.option("--set", "options", multiple=True, metavar="KEY=VALUE", help="A parameter of the figure; see `describe`.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="The SVG file; default: beside the rows.")
+@_device_option
+def figure(results: Path, name: str, options: tuple[str, ...], out: Path | None, device: str) -> None:
+    """Draw figure NAME of RESULTS as SVG; its rows are stored in RESULTS/figures."""
+    from robustbench_lite.drawing import figure as draw
+
+    svg, rows = draw(results, name, _assignments(options), device)
+    path = out or results / "figures" / f"{name}.svg"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(svg, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written ({error.strerror})") from None
+    click.echo(str(path))
+    click.echo(f"rows are in {rows}", err=True)
+
+
+def _assignments(options: tuple[str, ...]) -> dict[str, Any]:
+    """KEY=VALUE, the value as YAML reads it."""
+    from robustbench_lite.suite_compose import assignment
+
+    return dict(assignment(option) for option in options)
 
 
 @cli.command("list")

@@ -158,7 +158,7 @@ class _Drive:
     def _leaving(self, window: Window) -> torch.Tensor:
         """Indices in the window of the rows that are done or broken."""
         done = window.state.done
-        return (done | window.ledger.broken if self.oracle.trouble else done).nonzero()[:, 0]
+        return (done | window.ledger.broken if window.ledger.trouble else done).nonzero()[:, 0]
 
     def _next(self) -> Window | None:
         """A window for nobody's place: what was parked, or fresh samples."""
@@ -184,7 +184,7 @@ class _Drive:
         ledger, done = rows(window.ledger, out), self.outcome
         done.candidates.index_copy_(0, index, window.best[out])
         done.ledger = put(done.ledger, index, ledger)
-        if self.oracle.trouble:
+        if ledger.trouble:
             done.status.index_copy_(0, index, ledger.broken * NOT_FINITE)
         self.finished += len(out)
         self.progress(self.finished)

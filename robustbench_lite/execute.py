@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from robustbench_lite import provenance
 from robustbench_lite.attack import Attack
 from robustbench_lite.batch import rows
-from robustbench_lite.bench import Bench, Inspection, images
+from robustbench_lite.bench import Bench, Victim, images
 from robustbench_lite.engine import Job, Outcome, run
 from robustbench_lite.errors import AttackError, RobustbenchError
 from robustbench_lite.judge import Verdicts, judge, look
@@ -80,6 +80,7 @@ def _describe(cell: Cell, bench: Bench) -> Row:
         "data": cell.data,
         "n": cell.n,
         "source": cell.source,
+        "sources": list(cell.sources),
         "models": list(cell.targets),
         "weights": canonical(cell.weights),
         "attack": attack.registered,
@@ -103,40 +104,69 @@ def _goal_name(attack: Attack) -> str:
 
 
 def _run(cell: Cell, bench: Bench, progress: Callable[[int], None]) -> Done:
+    """Attack the sources once, score every target."""
     if cell.error:
         raise AttackError(cell.error)
-    classifier, samples = bench.classifier(cell.source), bench.samples(cell.dataset)
-    inspection = bench.inspect(cell.dataset, cell.source)
-    keep = bench.kept(cell.dataset, cell.targets)
+    samples, keep = bench.samples(cell.dataset), bench.kept(cell.dataset)
     if len(keep) == 0:
         raise AttackError("no sample is left to attack: keep: correct_by_all left none")
+    victim = bench.victim(cell.sources, cell.attack.shares)
     x, labels = images(samples)[keep], torch.from_numpy(samples.labels)[keep]
-    clean, ids = inspection.logits[keep], [samples.ids[i] for i in keep.tolist()]
+    ids = [samples.ids[i] for i in keep.tolist()]
     draw = Draw(keys(cell.seed, cell.attack.fingerprint(), ids))
-    goal = _goal(cell.attack, labels, clean, draw)
-    before = content_hash(classifier.module)
-    outcome, oracle = _attack(cell, bench, classifier, Job(x, goal, draw), progress)
-    alone = _time_alone(cell, bench, classifier, Job(x, goal, draw))
-    start = time.perf_counter()
-    size = bench.batch_for(x)
-    verdicts = judge(
-        cell.attack, lambda part: look(classifier.module, part, bench.device, size), x, outcome.candidates, goal
-    )
-    judging = time.perf_counter() - start
-    if content_hash(classifier.module) != before:
-        raise AttackError(f"{classifier.name}: parameters or buffers changed during the attack")
-    done = Done()
-    table = _Table(cell, classifier, samples, keep.tolist(), labels, clean, goal, outcome, verdicts)
-    done.samples = table.rows()
+    clean = bench.clean_logits(cell.dataset, cell.sources, cell.attack.shares)
+    goal = replace(_goal(cell.attack, labels, clean[keep], draw), members=len(cell.sources))
+    job = Job(x, goal, draw)
+    before = content_hash(victim.module)
+    outcome, oracle = _attack(cell, bench, victim, job, progress)
+    alone = _time_alone(cell, bench, victim, job) if len(cell.sources) == 1 else None
+    if content_hash(victim.module) != before:
+        raise AttackError(f"{cell.source}: parameters or buffers changed during the attack")
+    start, done, near_ties = time.perf_counter(), Done(), 0
+    for name in cell.targets:
+        scored = _score(cell, bench, name, x, labels, keep, goal, outcome)
+        near_ties += int(scored.verdicts.near_tie.sum())
+        done.samples += _Table(cell, scored, ids, labels, outcome).rows()
     done.images = _image_rows(cell, samples, keep.tolist(), outcome) if bench.suite.images == "all" else []
-    done.cell = _summary(done.samples, inspection, outcome, verdicts, classifier) | {
+    done.cell = _summary(cell, bench, done.samples, outcome, clean) | {
+        "near_ties": near_ties,
+        "classes": clean.shape[1],
         "seconds_forward": oracle.clock.forward,
         "seconds_backward": oracle.clock.backward,
-        "seconds_judge": judging,
+        "seconds_judge": time.perf_counter() - start,
         "seconds_alone": alone,
         "batch_size": oracle.batch_size,
     }
     return done
+
+
+@dataclass
+class _Scored:
+    """One target's view of the candidates; everything has a row per sample."""
+
+    target: Classifier
+    clean: torch.Tensor
+    goal: Goal
+    verdicts: Verdicts
+
+
+def _score(
+    cell: Cell,
+    bench: Bench,
+    name: str,
+    x: torch.Tensor,
+    labels: torch.Tensor,
+    keep: torch.Tensor,
+    goal: Goal,
+    outcome: Outcome,
+) -> _Scored:
+    """The judge's verdicts on one target. Its own clean prediction counts where the goal is to leave that."""
+    target, clean = bench.classifier(name), bench.inspect(cell.dataset, name).logits[keep]
+    if not goal.targeted:
+        goal = Goal(labels if cell.attack.goal == "label" else clean.argmax(1), clean.shape[1])
+    size = bench.batch_for(x)
+    classify = lambda part: look(target.module, part, bench.device, size)
+    return _Scored(target, clean, goal, judge(cell.attack, classify, x, outcome.candidates, goal))
 
 
 def _goal(attack: Attack, labels: torch.Tensor, clean: torch.Tensor, draw: Draw) -> Goal:
@@ -157,65 +187,66 @@ def _goal(attack: Attack, labels: torch.Tensor, clean: torch.Tensor, draw: Draw)
 
 
 def _to(job: Job, device: torch.device) -> Job:
-    goal = Goal(job.goal.label.to(device), job.goal.classes, job.goal.targeted)
+    goal = replace(job.goal, label=job.goal.label.to(device))
     return Job(job.x.to(device), goal, Draw(job.draw.key.to(device)))
 
 
 def _attack(
-    cell: Cell, bench: Bench, classifier: Classifier, job: Job, progress: Callable[[int], None]
+    cell: Cell, bench: Bench, victim: Victim, job: Job, progress: Callable[[int], None]
 ) -> tuple[Outcome, Oracle]:
     """Run the attack on the device; everything comes back to the CPU."""
-    oracle = Oracle(classifier.module, bench.device, bench.batch_for(job.x))
+    oracle = Oracle(victim.module, bench.device, bench.batch_for(job.x), victim.members)
     outcome = run(cell.attack, oracle, _to(job, bench.device), progress)
     return outcome.cpu(), oracle
 
 
-def _time_alone(cell: Cell, bench: Bench, classifier: Classifier, job: Job) -> float:
+def _time_alone(cell: Cell, bench: Bench, victim: Victim, job: Job) -> float:
     """Seconds per sample at batch size 1, as the papers report it: the median over the first few samples."""
     times: list[float] = []
     for i in range(min(_ALONE, len(job.x))):
         index = torch.tensor([i])
         one = _to(Job(job.x[index], rows(job.goal, index), rows(job.draw, index)), bench.device)
-        times.append(run(cell.attack, Oracle(classifier.module, bench.device, 1), one).wall)
+        times.append(run(cell.attack, Oracle(victim.module, bench.device, 1, victim.members), one).wall)
         if sum(times) > _ALONE_SECONDS:
             break
     return median(times)
 
 
-def _summary(
-    table: list[Row], inspection: Inspection, outcome: Outcome, verdicts: Verdicts, classifier: Classifier
-) -> Row:
+def _summary(cell: Cell, bench: Bench, table: list[Row], outcome: Outcome, clean: torch.Tensor) -> Row:
     failed = [row["status"] for row in table if row["status"] != "ok"]
-    error = f"{len(failed)} of {len(table)} samples: {failed[0]}" if failed else None
+    error = f"{len(failed)} of {len(table)} rows: {failed[0]}" if failed else None
+    inspections = {name: bench.inspect(cell.dataset, name) for name in dict.fromkeys((*cell.sources, *cell.targets))}
+    several = len(inspections) > 1
+    warnings = [f"{name}: {text}" if several else text for name, i in inspections.items() for text in i.warnings]
+    n = len(outcome.status)
+    if n < cell.n:
+        warnings.append(f"{cell.n} samples are wanted, every classifier gets only {n} of those looked at right")
+    alone = inspections[cell.sources[0]] if len(cell.sources) == 1 else None
+    labels = torch.from_numpy(bench.samples(cell.dataset).labels)
     return {
-        "n": len(table),
+        "n": n,
         "status": "failed" if failed else "ok",
         "error": error,
-        "warnings": list(inspection.warnings),
+        "warnings": warnings,
         "notes": list(outcome.notes),
-        "clean_accuracy": inspection.accuracy,
-        "card_accuracy": inspection.card_accuracy,
-        "card_test_error": classifier.card.test_error,
+        "clean_accuracy": float((clean.argmax(1) == labels).double().mean()),
+        "card_accuracy": alone.card_accuracy if alone else None,
+        "card_test_error": bench.classifier(cell.source).card.test_error if alone else None,
         "forwards": int(outcome.forwards.sum()),
         "backwards": int(outcome.backwards.sum()),
-        "near_ties": int(verdicts.near_tie.sum()),
         "seconds": outcome.wall,
     }
 
 
 @dataclass
 class _Table:
-    """Everything that a sample's row is put together from."""
+    """Everything that the rows of one target are put together from."""
 
     cell: Cell
-    classifier: Classifier
-    samples: Samples
-    keep: list[int]
+    scored: _Scored
+    ids: list[str]
     labels: torch.Tensor
-    clean: torch.Tensor
-    goal: Goal
     outcome: Outcome
-    verdicts: Verdicts
 
     def rows(self) -> list[Row]:
         cell, attack = self.cell, self.cell.attack
@@ -224,8 +255,8 @@ class _Table:
             "suite": cell.suite,
             "dataset": cell.dataset,
             "source": cell.source,
-            "model": self.classifier.name,
-            "weights": self.classifier.weights,
+            "model": self.scored.target.name,
+            "weights": self.scored.target.weights,
             "attack": attack.registered,
             "variant": cell.variant,
             "params": canonical(attack.params()),
@@ -238,15 +269,16 @@ class _Table:
         return [common | dict(zip(names, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
     def _columns(self) -> dict[str, list[Any]]:
-        outcome, verdicts, n = self.outcome, self.verdicts, len(self.keep)
-        predictions = self.clean.argmax(1)
+        outcome, verdicts, clean = self.outcome, self.scored.verdicts, self.scored.clean
+        goal, n = self.scored.goal, len(self.ids)
+        predictions = clean.argmax(1)
         return {
-            "sample": [self.samples.ids[i] for i in self.keep],
+            "sample": self.ids,
             "label": self.labels.tolist(),
-            "target": self.goal.label.tolist() if self.goal.targeted else [None] * n,
+            "target": goal.label.tolist() if goal.targeted else [None] * n,
             "clean_pred": predictions.tolist(),
             "clean_correct": (predictions == self.labels).tolist(),
-            "clean_confidence": self.clean.double().softmax(1).amax(1).tolist(),
+            "clean_confidence": clean.double().softmax(1).amax(1).tolist(),
             "adv_pred": verdicts.predictions.tolist(),
             "adv_confidence": verdicts.confidences.tolist(),
             "success": verdicts.success.tolist(),
@@ -259,16 +291,23 @@ class _Table:
             "zero_gradient": outcome.zero_gradient.tolist(),
             "seconds": outcome.seconds.tolist(),
             "status": self._status(),
+            "label_rank": _rank(verdicts.logits, self.labels),
+            "target_rank": _rank(verdicts.logits, goal.label) if goal.targeted else [None] * n,
         }
 
     def _status(self) -> list[str]:
         """A broken contract fails the sample; a broken gradient does unless the judge saw a success all the same."""
-        reasons = self.outcome.reasons()
-        success = self.verdicts.success.tolist()
+        reasons, verdicts = self.outcome.reasons(), self.scored.verdicts
         return [
             fault or (reason if reason != "ok" and not won else "ok")
-            for fault, reason, won in zip(self.verdicts.fault, reasons, success, strict=True)
+            for fault, reason, won in zip(verdicts.fault, reasons, verdicts.success.tolist(), strict=True)
         ]
+
+
+def _rank(logits: torch.Tensor, label: torch.Tensor) -> list[int]:
+    """How many classes score above `label` (N,) in logits (N, K)."""
+    ranks: list[int] = (logits > logits.gather(1, label[:, None])).sum(1).tolist()
+    return ranks
 
 
 def _image_rows(cell: Cell, samples: Samples, keep: list[int], outcome: Outcome) -> list[Row]:

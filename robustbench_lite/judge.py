@@ -20,6 +20,7 @@ __all__ = ["Verdicts", "judge", "look"]
 class Verdicts:
     """Per sample (N,), on the CPU. `fault` is empty or says how the candidate breaks the contract."""
 
+    logits: torch.Tensor
     predictions: torch.Tensor
     confidences: torch.Tensor
     success: torch.Tensor
@@ -50,6 +51,7 @@ def judge(
     rounded = (candidates.nan_to_num().clamp(0, 1) * 255).round() / 255
     margin = goal.margin(logits)
     return Verdicts(
+        logits=logits,
         predictions=logits.argmax(1),
         confidences=logits.double().softmax(1).amax(1),
         success=goal.reached(logits) & sound,

@@ -67,7 +67,7 @@ def rates(
     )
 
 
-def wilson(successes: int, n: int, confidence: float = 0.95) -> Estimate:
+def wilson(successes: float, n: int, confidence: float = 0.95) -> Estimate:
     """A share with Wilson's score interval (Wilson 1927); NaN for n = 0. Raises ValueError outside 0..n."""
     if not 0 <= successes <= n:
         raise ValueError(f"expected between 0 and {n} successes, got {successes}")

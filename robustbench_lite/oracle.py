@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from robustbench_lite.lazy import torch
@@ -24,6 +24,7 @@ class Ledger:
 
     counts: torch.Tensor
     seconds: torch.Tensor
+    trouble: bool = False  # some row may be broken
 
     @classmethod
     def empty(cls, n: int, device: torch.device) -> Ledger:
@@ -31,13 +32,13 @@ class Ledger:
         counts = torch.zeros((n, 4), dtype=torch.int64, device=device)
         return cls(counts, torch.zeros(n, dtype=torch.float64, device=device))
 
-    def add(self, event: int, rows: torch.Tensor | None) -> None:
-        """Count `event` once for each of `rows`, which may repeat; None: for all rows."""
+    def add(self, event: int, rows: torch.Tensor | None, times: int = 1) -> None:
+        """Count `event` for each of `rows`, which may repeat; None: for all rows."""
         column = self.counts[:, event]
         if rows is None:
-            column += 1
+            column += times
         else:
-            column.index_add_(0, rows, torch.ones_like(rows))
+            column.index_add_(0, rows, torch.full_like(rows, times))
 
     @property
     def broken(self) -> torch.Tensor:
@@ -63,14 +64,17 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 @dataclass
 class Oracle:
-    """What an attack sees of a classifier. `ledger` belongs to the rows of the current window."""
+    """What an attack sees of a classifier. `ledger` belongs to the rows of the current window.
+
+    `members` are the classifiers inside, where there are several: a pass counts once for each of them.
+    """
 
     module: nn.Module
     device: torch.device
     batch_size: int = 128
+    members: tuple[nn.Module, ...] = ()
     clock: Clock = field(default_factory=Clock)
     ledger: Ledger = field(init=False)
-    trouble: bool = False  # some row of the ledger is broken
 
     def __post_init__(self) -> None:
         self.open(0)
@@ -79,6 +83,15 @@ class Oracle:
         """A fresh ledger for a window of n rows."""
         self.ledger = Ledger.empty(n, self.device)
         return self.ledger
+
+    def each(self) -> list[Oracle]:
+        """An oracle for every member, on the same clock and ledger; itself where there is only one."""
+        if not self.members:
+            return [self]
+        parts = [replace(self, module=member, members=()) for member in self.members]
+        for part in parts:
+            part.ledger = self.ledger
+        return parts
 
     def synchronize(self) -> None:
         if self.device.type == "cuda":
@@ -91,7 +104,7 @@ class Oracle:
             logits: torch.Tensor = self.module(x)
         self.synchronize()
         self.clock.forward += time.perf_counter() - start
-        self.ledger.add(FORWARD, rows)
+        self.ledger.add(FORWARD, rows, max(1, len(self.members)))
         self._check(logits, rows)
         return logits
 
@@ -103,7 +116,7 @@ class Oracle:
             logits: torch.Tensor = self.module(leaf)
         self.synchronize()
         self.clock.forward += time.perf_counter() - start
-        self.ledger.add(FORWARD, rows)
+        self.ledger.add(FORWARD, rows, max(1, len(self.members)))
         detached = logits.detach()
         self._check(detached, rows)
         return Pass(self, leaf, logits, detached, rows)
@@ -131,7 +144,7 @@ class Oracle:
         """Count `event` for the rows `which` of a pass over `rows`."""
         if len(which):
             self.ledger.add(event, which if rows is None else rows[which])
-            self.trouble = self.trouble or event == BROKEN
+            self.ledger.trouble = self.ledger.trouble or event == BROKEN
 
 
 @dataclass
@@ -155,7 +168,7 @@ class Pass:
         oracle.clock.backward += time.perf_counter() - start
         if kept is not None:
             gradient = gradient.index_select(0, kept)
-        oracle.ledger.add(BACKWARD, self.rows)
+        oracle.ledger.add(BACKWARD, self.rows, max(1, len(oracle.members)))
         return gradient, self._account(gradient)
 
     @property

@@ -12,6 +12,7 @@ from robustbench_lite.runner import Options, device_named
 from robustbench_lite.store import Store
 from robustbench_lite.suite import Suite
 from robustbench_lite.table import Column, Table, Value
+from robustbench_lite.tables.common import through
 from robustbench_lite.threat import Goal
 
 __all__ = ["preview"]
@@ -43,21 +44,22 @@ def preview(suite: Suite, options: Options) -> Table:
 
 
 def _row(cell: Cell, bench: Bench, pace: dict[tuple[str, str], float], *, stored: bool) -> tuple[Value, ...]:
-    key = (cell.dataset, cell.source)
     error = cell.error
-    if not error and not stored and key not in pace:
+    for source in () if error or stored else cell.sources:
         try:
-            pace[key] = _seconds_per_pass(cell, bench)
+            if (cell.dataset, source) not in pace:
+                pace[cell.dataset, source] = _seconds_per_pass(cell.dataset, source, bench)
         except RobustbenchError as problem:
             error = str(problem)
     state = f"fails: {error}" if error else "in the store" if stored else "to run"
     passes = cell.attack.typical_passes
-    estimate = None if state != "to run" else cell.n * passes * pace[key]
+    paces = [] if state != "to run" else [pace[cell.dataset, source] for source in cell.sources]
+    estimate = cell.n * passes * sum(paces) if paces else None
     return (
         Value(cell.id, kind="label"),
         Value(cell.dataset, kind="label"),
         Value(str(cell.n), cell.n),
-        Value(cell.source, kind="label"),
+        Value(through({"sources": list(cell.sources), "models": list(cell.targets)}), kind="label"),
         Value(cell.variant, kind="label"),
         Value(f"{passes:g}", passes),
         Value("—", kind="missing") if estimate is None else Value(f"{estimate:.1f}", estimate),
@@ -65,10 +67,10 @@ def _row(cell: Cell, bench: Bench, pace: dict[tuple[str, str], float], *, stored
     )
 
 
-def _seconds_per_pass(cell: Cell, bench: Bench) -> float:
+def _seconds_per_pass(dataset: str, model: str, bench: Bench) -> float:
     """Half the time of one forward and backward pass per sample, warmed up once."""
-    classifier = bench.classifier(cell.source)
-    x = images(bench.samples(cell.dataset))[:32].to(bench.device)
+    classifier = bench.classifier(model)
+    x = images(bench.samples(dataset))[:32].to(bench.device)
     oracle = Oracle(classifier.module, bench.device)
     for _ in range(2):
         oracle.open(len(x))

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from robustbench_lite.execute import Done
 from robustbench_lite.plan import Cell
 from robustbench_lite.runner import Observer, Silent
+from robustbench_lite.tables.common import through
 
 __all__ = ["Bars", "Lines", "observer"]
 
@@ -29,7 +30,8 @@ def _outcome(done: Done) -> str:
 
 
 def _title(cell: Cell) -> str:
-    return f"{cell.dataset} · {cell.source} · {cell.variant}"
+    seen = through({"sources": list(cell.sources), "models": list(cell.targets), "source": cell.source})
+    return f"{cell.dataset} · {seen} · {cell.variant}"
 
 
 def _suspicions(calibration: Mapping[str, Any]) -> list[str]:

@@ -1,7 +1,8 @@
 """What is stored: one row per sample and scored classifier, one row per cell. The only schema; columns are only added.
 
 Units: images in [0, 1]; `l0` counts pixels (all channels of a pixel together); `rmsd` on the 0-255 scale; `seconds` of
-wall time. `rho` is ||r||_2 / ||x||_2 and `rho_linf` is ||r||_inf / ||x||_inf, x the clean image.
+wall time. Passes and seconds belong to the attack: they are equal on all rows that score the same adversarial image.
+`rho` is ||r||_2 / ||x||_2 and `rho_linf` is ||r||_inf / ||x||_inf, x the clean image.
 """
 
 from __future__ import annotations
@@ -56,6 +57,8 @@ SAMPLES = pa.schema(
         ("zero_gradient", _int),  # steps in which this sample's gradient was exactly zero
         ("seconds", _real),  # this sample's share of the steps in which it was active
         ("status", _text),  # "ok", or why the attack on this sample failed
+        ("label_rank", _int),  # how many classes score above the true label on the adversarial image; 0: top-1
+        ("target_rank", _int),  # the same of the target; null when untargeted
     ],
     metadata=_META,
 )
@@ -96,6 +99,8 @@ CELLS = pa.schema(
         ("batch_size", _int),
         ("device", _text),
         ("provenance", _text),  # canonical JSON: versions, machine, times
+        ("sources", pa.list_(_text)),  # the classifiers that the attack saw
+        ("classes", _int),  # how many classes there are
     ],
     metadata=_META,
 )

@@ -16,6 +16,7 @@ from robustbench_lite.errors import DeviceError
 from robustbench_lite.execute import Done, deterministic, execute
 from robustbench_lite.lazy import torch
 from robustbench_lite.plan import Cell, plan
+from robustbench_lite.registry import canonical
 from robustbench_lite.store import Results, Store, read
 from robustbench_lite.suite import Suite, load
 
@@ -119,6 +120,7 @@ def _record(suite: Suite, options: Options, bench: Bench, cells: Iterable[Cell])
         "attacks": [entry.variant for entry in suite.attacks],
         "published": bench.published(),
         "cells": [cell.id for cell in cells],
+        "planned": [_planned(cell) for cell in cells],
         "suite": suite.resolved(),
         "root": str(suite.root.resolve()),
         "text": suite.text,
@@ -129,6 +131,15 @@ def _record(suite: Suite, options: Options, bench: Bench, cells: Iterable[Cell])
         "started": _now(),
         "finished": None,
     }
+
+
+def _planned(cell: Cell) -> dict[str, Any]:
+    """What a table must know of a cell that has not run yet."""
+    attack = cell.attack
+    facts = {"cell": cell.id, "dataset": cell.dataset, "source": cell.source, "sources": list(cell.sources)}
+    described = {"variant": cell.variant, "attack": attack.registered, "params": canonical(attack.params())}
+    budget = {"norm": attack.threat, "eps": attack.budget, "goal": attack.goal}
+    return facts | described | budget | {"models": list(cell.targets)}
 
 
 def _calibration(folder: Path, wanted: set[str]) -> dict[str, Any]:

@@ -103,6 +103,12 @@ class Store:
         content = text.encode("utf-8", "backslashreplace")  # a name that is not Unicode becomes a JSON escape
         self._atomically(self.folder / "run.json", lambda temporary: temporary.write_bytes(content))
 
+    def write_figure(self, name: str, rows: pa.Table) -> Path:
+        """Replace figures/NAME.parquet, the rows of a figure. Raises StoreError."""
+        path = self.folder / "figures" / f"{name}.parquet"
+        self._atomically(path, lambda temporary: _write_parquet(rows, temporary))
+        return path
+
     def _path(self, part: str, cell: str) -> Path:
         return self.folder / part / f"{cell}.parquet"
 

@@ -13,7 +13,7 @@ from robustbench_lite.errors import Problem, SuiteError, did_you_mean
 from robustbench_lite.registry import canonical
 from robustbench_lite.suite_yaml import Key, Marked, parse, read
 
-__all__ = ["compose", "expand", "override"]
+__all__ = ["assignment", "compose", "expand", "override"]
 
 _DEEPEST, _FILES, _MOST = 20, 50, 10_000  # includes within includes; files read; attacks that one matrix may make
 
@@ -92,10 +92,7 @@ def override(marked: Marked, settings: Sequence[str]) -> list[Problem]:
 
 
 def _set(marked: Marked, setting: str, place: str) -> None:
-    dotted, equals, text = setting.partition("=")
-    if not equals or not dotted:
-        raise SuiteError([Problem(place, f"expected PATH=VALUE such as attacks.0.pgd.steps=7, got {setting!r}")])
-    value = parse(text, place).data if text.strip() else None
+    dotted, value = assignment(setting, place, "PATH=VALUE such as attacks.0.pgd.steps=7")
     parent: Any = marked.data
     path: Key = ()
     *steps, last = dotted.split(".")
@@ -107,6 +104,14 @@ def _set(marked: Marked, setting: str, place: str) -> None:
     parent[key] = value
     _forget(marked, (*path, key))
     marked.places[(*path, key)] = marked.keys[(*path, key)] = place
+
+
+def assignment(setting: str, place: str = "--set", wanted: str = "KEY=VALUE") -> tuple[str, Any]:
+    """`key=value`, the value as YAML reads it. Raises SuiteError."""
+    key, equals, text = setting.partition("=")
+    if not equals or not key:
+        raise SuiteError([Problem(place, f"expected {wanted}, got {setting!r}")])
+    return key, parse(text, place).data if text.strip() else None
 
 
 def _inside(marked: Marked, parent: Any, step: str, path: Key, place: str) -> tuple[Any, Key]:

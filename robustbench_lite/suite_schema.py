@@ -8,7 +8,7 @@ from typing import Any
 from robustbench_lite import references
 from robustbench_lite.attack import attacks
 from robustbench_lite.dataset import datasets
-from robustbench_lite.datasets import bundled
+from robustbench_lite.datasets import bundled, on_demand
 from robustbench_lite.model import models
 from robustbench_lite.models import archs, zoo
 from robustbench_lite.registry import Config, Registry
@@ -102,7 +102,7 @@ def _source(registry: Registry[Any], plain: str) -> list[Schema]:
 
 
 def _model() -> Schema:
-    known = {"enum": zoo.available(), "description": "A classifier of the zoo."}
+    known = {"enum": zoo.known(), "description": "A classifier of the zoo."}
     choices = _source(models, "zoo")
     for choice in choices:
         if "arch" in choice.get("properties", {}):
@@ -111,7 +111,7 @@ def _model() -> Schema:
 
 
 def _data() -> Schema:
-    names = [facts.name for facts in bundled.available()]
+    names = [*(facts.name for facts in bundled.available()), *on_demand.NAMES]
     options = _params(datasets["bundled"])
     del options["properties"]["bundled"]
     options.pop("required", None)

@@ -91,6 +91,7 @@ class Goal:
     label: torch.Tensor
     classes: int
     targeted: bool = False
+    members: int = 1  # how many classifiers the attacker sees
 
     def reached(self, logits: torch.Tensor) -> torch.Tensor:
         """Whether the prediction (n, K) is what the attacker wants (n,); logits that are not finite never are."""
@@ -124,6 +125,11 @@ class Goal:
         total = others.logsumexp(1)
         seed = (others - total[:, None]).exp_().scatter_(1, self.label[:, None], -1.0)
         return (own - total, -seed) if self.targeted else (total - own, seed)
+
+    def nll(self, logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Negative log-likelihood of the goal (n,), -log(1 - p) or targeted -log p, and its gradient (n, K)."""
+        loss, seed = self.ascent(logits)
+        return torch.nn.functional.softplus(-loss), -torch.sigmoid(-loss)[:, None] * seed
 
     def _split(self, logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         index = self.label[:, None]

@@ -26,14 +26,13 @@ from robustbench_lite.lazy import kornia, torch
 from robustbench_lite.model import Card, Classifier
 from robustbench_lite.models import archs
 from robustbench_lite.models.common import finish, sha256_of
+from robustbench_lite.models.zoo import RECIPES
 from robustbench_lite.registry import Config, Number, fingerprint
 
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["RECIPES", "Recipe", "recipe", "recipes", "train"]
-
-RECIPES = Path(__file__).parent / "models" / "recipes"
+__all__ = ["Recipe", "recipe", "recipes", "train"]
 
 
 class Recipe(Config):
@@ -45,7 +44,7 @@ class Recipe(Config):
     classes: PositiveInt
     mean: tuple[Number, ...]
     std: tuple[Number, ...]
-    dataset: str  # the bundled dataset on which the card also states the accuracy
+    dataset: str  # on which the card also states the accuracy: the bundled selection, else the test set
     published: dict[str, str] = {}
     train: tuple[dict[str, Any], ...]  # data sources, joined
     test: dict[str, Any]
@@ -95,7 +94,7 @@ def train(
     torch.manual_seed(todo.seed)
     images, labels = _training_data(todo, root)
     progress(f"{name}: {len(labels)} training images, {todo.epochs} epochs")
-    net = archs.build(todo.arch, todo.size[0], todo.classes).to(memory_format=torch.channels_last).to(device)
+    net = archs.build(todo.arch, todo.size[0], todo.classes).to(device)
     out.mkdir(parents=True, exist_ok=True)
     session = _Session(todo, net, images.to(device), labels.to(device), out / f"{name}.checkpoint.pt")
     session.run(progress)
@@ -202,6 +201,8 @@ def _write(todo: Recipe, net: nn.Module, out: Path, root: Path, trained_on: int)
     tests = {"test": _source(todo.test, root)}
     if any(facts.name == todo.dataset for facts in available()):
         tests[todo.dataset] = Bundled(bundled=todo.dataset).load(root)
+    else:
+        tests[todo.dataset] = tests["test"]
     card = Card(name=todo.name, arch=todo.arch, classes=todo.classes, size=todo.size, mean=todo.mean, std=todo.std)
     state = {key: value.detach().clone().contiguous() for key, value in net.state_dict().items()}
     correct = _correct(finish(card, net), tests["test"])

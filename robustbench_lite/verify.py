@@ -58,30 +58,35 @@ def verify(folder: Path, device: str = "auto") -> Report:
     found: list[Disagreement] = []
     skipped: list[str] = []
     rows = ties = 0
-    by_cell: defaultdict[str, list[Row]] = defaultdict(list)
+    scored: defaultdict[str, defaultdict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
     for row in results.sample_table.to_pylist():
-        by_cell[row["cell"]].append(row)
+        scored[row["cell"]][row["model"]].append(row)
     for cell in results.cell_table.to_pylist():
-        samples = by_cell[cell["cell"]]
         images = {row["sample"]: row for row in results.images(cell["cell"]).to_pylist()}
-        if not samples or not images:
+        if not scored[cell["cell"]] or not images:
             skipped.append(f"{cell['cell']} ({cell['source']}, {cell['variant']}): no stored images")
             continue
-        stored_weights = samples[0]["weights"]
-        classifier = bench.classifier(samples[0]["model"])
-        if classifier.weights != stored_weights:
-            found.append(Disagreement(cell["cell"], "*", "weights", stored_weights, classifier.weights))
-            continue
-        verdicts = _rescore(cell, samples, images, bench)
-        rows += len(samples)
-        for i, row in enumerate(samples):
-            if row["near_tie"] and bool(verdicts.predictions[i] != row["adv_pred"]):
-                ties += 1
-                continue
-            found.extend(_compare(row, verdicts, i))
-    if rows == 0 and not found:
+        for samples in scored[cell["cell"]].values():
+            wrong, close = _check(cell, samples, images, bench)
+            found, rows, ties = found + wrong, rows + len(samples), ties + close
+    if rows == 0:
         raise StoreError(f"{folder}: no stored adversarials to verify (the suite says `images: none`?)")
     return Report(rows, ties, tuple(skipped), tuple(found))
+
+
+def _check(cell: Row, samples: list[Row], images: dict[str, Row], bench: Bench) -> tuple[list[Disagreement], int]:
+    """What disagrees in the rows of one cell and scored classifier, and how many near ties fell the other way."""
+    stored, classifier = samples[0]["weights"], bench.classifier(samples[0]["model"])
+    if classifier.weights != stored:
+        return [Disagreement(cell["cell"], "*", "weights", stored, classifier.weights)], 0
+    verdicts = _rescore(cell, samples, images, bench)
+    found, ties = [], 0
+    for i, row in enumerate(samples):
+        if row["near_tie"] and bool(verdicts.predictions[i] != row["adv_pred"]):
+            ties += 1
+        else:
+            found += _compare(row, verdicts, i)
+    return found, ties
 
 
 def _rescore(cell: Row, samples: list[Row], images: dict[str, Row], bench: Bench) -> Verdicts:

@@ -32,7 +32,9 @@ def cell_row(cell: str, model: str = "lenet", attack: str = "deepfool", **change
         "dataset": "mnist",
         "n": 20,
         "source": model,
+        "sources": [model],
         "models": [model],
+        "classes": 10,
         "attack": attack,
         "variant": attack,
         "params": json.dumps(PARAMS.get(attack, {})),
@@ -93,5 +95,9 @@ def example(folder: Path) -> Results:
     put(store, cell_row("a3", attack="lbfgs", seconds_alone=2.0), rho=0.24)
     put(store, cell_row("b1", "fc", warnings=["clean accuracy is far from the card's"]))
     put(store, cell_row("b2", "fc", "fgsm", status="failed", error="ModelError: logits are not finite"))
-    store.write_run({**RUN, "cells": ["a1", "a2", "a3", "b1", "b2", "b3"]})
+    names = ("dataset", "source", "sources", "models", "variant", "attack", "params", "norm", "eps", "goal")
+    rows = [cell_row(f"{cell}{i}", model, attack) for cell, model in (("a", "lenet"), ("b", "fc"))
+            for i, attack in enumerate(RUN["attacks"], 1)]  # fmt: skip
+    planned = [{"cell": row["cell"]} | {name: row[name] for name in names} for row in rows]
+    store.write_run({**RUN, "cells": [row["cell"] for row in rows], "planned": planned})
     return read(folder)

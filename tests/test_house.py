@@ -17,19 +17,21 @@ from tests.helpers import ROOT
 PACKAGE = ROOT / "robustbench_lite"
 # imports may only point up this list; rooms on one line do not import each other, so there are no cycles
 LAYERS = [
-    {"errors", "lazy", "robustbench_lite"},
+    {"errors", "lazy", "robustbench_lite", "svg"},
     {"registry", "record", "batch", "measure"},
     {"rng", "quasi_newton", "provenance", "references", "suite_yaml"},
     {"threat", "suite_compose"},
     {"oracle", "store"},
-    {"attack", "dataset", "model", "table"},
-    {"attacks", "datasets", "models", "tables", "engine", "judge", "render"},
+    {"attack", "dataset", "model", "table", "figure"},
+    {"attacks", "datasets", "models", "tables", "engine", "judge", "render", "suite_records"},
+    {"suite_attacks"},
     {"suite", "train"},
     {"bench", "suite_schema", "catalogue", "calibration"},
+    {"figures"},
     {"plan"},
     {"execute"},
     {"runner"},
-    {"progress", "verify", "preview", "doctor"},
+    {"progress", "verify", "preview", "doctor", "drawing"},
     {"cli"},
     {"__main__"},
 ]

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from robustbench_lite.dataset import DataSource, Samples, rank
 from robustbench_lite.errors import DataError
 
-__all__ = ["chosen", "find", "pixel_ids", "select", "unique_ids"]
+__all__ = ["balanced", "chosen", "find", "pixel_ids", "select", "unique_ids"]
 
 _HEX = 16
 
@@ -48,18 +48,22 @@ def chosen(source: DataSource, what: str, ids: Sequence[str], labels: npt.NDArra
         raise DataError(f"{what}: {wanted} samples are wanted, but there are only {len(ids)}")
     if not source.stratified:
         return order[:wanted]
+    picked = balanced(labels[order], wanted, order)
+    if len(picked) < wanted:
+        raise DataError(f"{what}: some classes have fewer samples than a stratified selection of {wanted} needs")
+    return picked
+
+
+def balanced(labels: npt.NDArray[np.int64], wanted: int, items: Sequence[int]) -> list[int]:
+    """The first `items` with labels (N,), equally many of each class (one more of the first ones), `wanted` at most."""
     classes = sorted(set(labels.tolist()))
-    quota, extra = divmod(wanted, len(classes))
+    quota, extra = divmod(wanted, max(1, len(classes)))
     room = {label: quota + (place < extra) for place, label in enumerate(classes)}
     picked = []
-    for i in order:
-        label = int(labels[i])
+    for item, label in zip(items, labels.tolist(), strict=True):
         if room[label] > 0:
             room[label] -= 1
-            picked.append(i)
-    if len(picked) < wanted:
-        short = sum(1 for left in room.values() if left)
-        raise DataError(f"{what}: {short} classes have fewer samples than a stratified selection of {wanted} needs")
+            picked.append(item)
     return picked
 
 

@@ -16,6 +16,20 @@ if TYPE_CHECKING:
 
 __all__ = ["Torchvision", "build_torchvision"]
 
+# With published weights torchvision normalises these twice: ImageNet's mean and std outside, and inside the network
+# (`transform_input`) back to mean 1/2, std 1/2. The inner step is switched off, and its result stated on the card.
+_TRANSFORMING = {"googlenet", "inception_v3"}
+_PUBLISHED = {
+    builder: {"classifier": name, "dataset": "ILSVRC2012-val"}
+    for builder, name in {
+        "resnet152": "ResNet-152",
+        "resnet101": "ResNet-101",
+        "resnet50": "ResNet-50",
+        "vgg16": "VGG-16",
+        "googlenet": "GoogLeNet",
+    }.items()
+}
+
 
 @models.register("torchvision")
 class Torchvision(ModelSource):
@@ -64,14 +78,18 @@ class Torchvision(ModelSource):
 
     def _card(self, weights: Any) -> Card:
         preset = weights.transforms()
-        side = preset.crop_size[0]
+        side, builder = preset.crop_size[0], self.torchvision.split("@")[0]
+        mean, std = tuple(preset.mean), tuple(preset.std)
+        if builder in _TRANSFORMING:
+            mean = std = (0.5, 0.5, 0.5)
         return Card(
             name=self.title,
-            arch=self.torchvision.split("@")[0],
+            arch=builder,
+            published=_PUBLISHED.get(builder, {}),
             classes=len(weights.meta["categories"]),
             size=self.size or (3, side, side),
-            mean=self.mean or tuple(preset.mean),
-            std=self.std or tuple(preset.std),
+            mean=self.mean or mean,
+            std=self.std or std,
             interpolation=preset.interpolation.value,
             labels=tuple(weights.meta["categories"]),
             source=weights.url,
@@ -83,8 +101,7 @@ def build_torchvision(builder: str, classes: int) -> nn.Module:
     from torchvision import models as known
 
     extra: dict[str, Any] = {}
-    if builder in {"googlenet", "inception_v3"}:
-        # with pretrained weights torchvision would renormalise inside (`transform_input`): ours is in front
+    if builder in _TRANSFORMING:
         extra = {"transform_input": False, "aux_logits": False, "init_weights": False}
     net: nn.Module = known.get_model(builder, weights=None, num_classes=classes, **extra)
     return net

@@ -12,14 +12,20 @@ from robustbench_lite.model import Card, Classifier, ModelSource, models
 from robustbench_lite.models import archs
 from robustbench_lite.models.common import finish, load_state, read_weights, sha256_of
 
-__all__ = ["FOLDER", "Zoo", "available", "card"]
+__all__ = ["FOLDER", "RECIPES", "Zoo", "available", "card", "known"]
 
 FOLDER = Path(__file__).parent / "cards"
+RECIPES = Path(__file__).parent / "recipes"
 
 
 def available() -> list[str]:
-    """Names of the shipped classifiers."""
+    """Names of the classifiers that are shipped with their weights."""
     return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
+def known() -> list[str]:
+    """Names that a suite may use: the shipped classifiers, and those of which only the recipe is here."""
+    return sorted({*available(), *(path.stem for path in RECIPES.glob("*.yaml"))})
 
 
 def card(name: str) -> Card:
@@ -40,8 +46,8 @@ class Zoo(ModelSource):
     @field_validator("zoo")
     @classmethod
     def _known(cls, name: str) -> str:
-        if name not in available():
-            raise ValueError(f"unknown classifier '{name}'{did_you_mean(name, available())}")
+        if name not in known():
+            raise ValueError(f"unknown classifier '{name}'{did_you_mean(name, known())}")
         return name
 
     @property
@@ -49,6 +55,11 @@ class Zoo(ModelSource):
         return self.name or self.zoo
 
     def load(self, root: Path) -> Classifier:  # noqa: ARG002
+        if self.zoo not in available():
+            raise ModelError(
+                f"{self.zoo}: its recipe is here, but no weights are shipped; `robustbench-lite train {self.zoo}` "
+                f"makes them, and `file: {self.zoo}.safetensors` names them in a suite"
+            )
         facts = card(self.zoo)
         path = FOLDER / f"{self.zoo}.safetensors"
         if not path.is_file() or sha256_of(path) != facts.sha256:

@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import product
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -20,7 +19,7 @@ from robustbench_lite.table import Value
 if TYPE_CHECKING:
     from robustbench_lite.store import Results
 
-__all__ = ["MISSING", "Footnotes", "Group", "count", "groups", "label", "number", "share", "spread"]
+__all__ = ["MISSING", "Footnotes", "Group", "count", "groups", "label", "number", "share", "spread", "through"]
 
 Kind = Literal["measured", "published", "derived"]
 MISSING = Value("—", kind="missing")
@@ -42,7 +41,7 @@ class Group:
     def title(self) -> str:
         """The classifier, and whose adversarials it saw where they are not its own."""
         source = self.cell["source"]
-        return self.model if source in {None, self.model} else f"{self.model}, attacked through {source}"
+        return self.model if source in {None, self.model} else f"{self.model}, attacked through {through(self.cell)}"
 
     @cached_property
     def trouble(self) -> str:
@@ -59,6 +58,15 @@ class Group:
     @property
     def ok(self) -> bool:
         return not self.trouble
+
+
+def through(cell: Row) -> str:
+    """The sources in few words: all but the one classifier that was scored and not seen."""
+    sources, models = cell["sources"] or [cell["source"]], cell["models"] or []
+    unseen = [model for model in models if model not in sources]
+    if len(sources) > 1 and len(unseen) <= 1 and set(sources) <= set(models):
+        return f"all but {unseen[0]}" if unseen else "all"
+    return " + ".join(sources)
 
 
 def groups(results: Results) -> list[Group]:
@@ -93,25 +101,20 @@ def _array(column: pa.ChunkedArray) -> npt.NDArray[Any]:
 
 
 def _not_run(results: Results, cells: list[Row]) -> Iterator[Group]:
-    """Placeholders for what an interrupted run has not come to, where every attack meets every classifier."""
-    axes = [_names(results.run, key) for key in ("data", "models", "attacks")]
-    if len(_names(results.run, "cells")) != math.prod(map(len, axes)):
-        return
-    done = {(cell["dataset"], cell["source"], cell["variant"]) for cell in cells}
-    like = {cell["variant"]: cell for cell in cells}
-    for dataset, model, variant in product(*axes):
-        if (dataset, model, variant) not in done:
-            twin = like.get(variant, {})
-            known = {name: twin.get(name) for name in ("attack", "params", "norm", "eps", "goal")}
-            own = {"dataset": dataset, "source": model, "variant": variant, "status": _NOT_RUN}
-            yield Group(dict.fromkeys(CELLS.names) | known | own, model, results.sample_table.slice(0, 0))
+    """Placeholders for what an interrupted run has not come to."""
+    done = {cell["cell"] for cell in cells}
+    for planned in _names(results.run, "planned"):
+        if planned["cell"] not in done:
+            cell = dict.fromkeys(CELLS.names) | planned | {"status": _NOT_RUN}
+            for model in planned["models"]:
+                yield Group(cell, model, results.sample_table.slice(0, 0))
 
 
-def _position(group: Group, run: Row) -> tuple[int, ...]:
-    cell = group.cell
-    wanted = (("data", cell["dataset"]), ("models", cell["source"]), ("attacks", cell["variant"]))
-    lists = [(_names(run, key), name) for key, name in wanted]
-    return tuple(names.index(name) if name in names else len(names) for names, name in lists)
+def _position(group: Group, run: Row) -> tuple[int, int]:
+    """In the order of the run, then of the scored classifiers."""
+    lists = [(_names(run, "cells"), group.cell["cell"]), (_names(run, "models"), group.model)]
+    first, second = (names.index(name) if name in names else len(names) for names, name in lists)
+    return first, second
 
 
 def _names(run: Row, key: str) -> list[Any]:

@@ -1,0 +1,117 @@
+"""Ensemble attacks by optimisation (Liu et al., https://arxiv.org/abs/1611.02770)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import Field, PositiveInt, model_validator
+
+from robustbench_lite.attack import Card, Sources, State, StepAttack, attacks
+from robustbench_lite.batch import per_row
+from robustbench_lite.lazy import torch
+from robustbench_lite.oracle import Oracle
+from robustbench_lite.registry import Number
+from robustbench_lite.rng import Draw
+from robustbench_lite.threat import Goal, size
+
+__all__ = ["Ensemble"]
+
+_BETAS, _TINY = (0.9, 0.999), 1e-8  # Adam's own defaults
+
+
+@dataclass
+class EnsembleState(State):
+    adv: torch.Tensor  # the iterate
+    taken: torch.Tensor  # (n,)
+    first: torch.Tensor  # (n, optimisers, C, H, W) Adam's moments
+    second: torch.Tensor
+
+
+@attacks.register("ensemble")
+class Ensemble(StepAttack):
+    """Adam on the mean of several classifiers' probabilities; the last iterate is the adversarial image."""
+
+    card: ClassVar[Card] = Card(
+        title="Ensemble attack by optimisation",
+        paper="Liu et al., Delving into Transferable Adversarial Examples and Black-box Attacks, ICLR 2017",
+        arxiv="1611.02770",
+        protocol=(
+            "Non-targeted: minimise -log(1 - p_y), targeted: -log p_t, p the weighted mean of the sources' softmax "
+            "probabilities, plus lambda times the distance (lambda 0 in all their tables, so that the learning rate "
+            "alone governs the distortion). Adam from the clean image, 100 iterations, no early stop, final iterate. "
+            "Data: samples that all classifiers get right."
+        ),
+        deviations=(
+            "Losses are computed from log-probabilities and stay finite, with a gradient, where p_y rounds to 1; the "
+            "released code adds 1e-6 instead.",
+            "Every iterate is projected to [0, 1]; the released code clips the final image only.",
+            "update: joint, the default, is one Adam on the mean, as the paper's equations have it. update: summed is "
+            "the released code: an Adam of its own for every source on that source's loss, the updates added.",
+        ),
+    )
+
+    sources: Sources | None = Field(
+        "leave_one_out",
+        description="The classifiers that the attacker sees: leave_one_out, all, single, a list of names; null: own.",
+    )
+    weights: tuple[Number, ...] | None = Field(
+        None, description="Shares of the sources in the mean, in the order of `sources`; null: equal."
+    )
+    steps: PositiveInt = Field(100, description="Adam iterations.")
+    lr: Number = Field(8 / 255, gt=0, description="Adam's learning rate, for images in [0, 1].")
+    penalty: Number = Field(
+        0.0, ge=0, description="Lambda: weight of the RMSD (on the 0-255 scale) in what is minimised."
+    )
+    update: Literal["joint", "summed"] = Field(
+        "joint", description="One Adam on the mean of the probabilities, or one per source with their updates summed."
+    )
+
+    @model_validator(mode="after")
+    def _weighted(self) -> Self:
+        if self.weights is None:
+            return self
+        if min(self.weights, default=0) <= 0:
+            raise ValueError("weights: expected positive numbers")
+        if self.update == "summed" or self.sources in {None, "single", "leave_one_out"}:
+            raise ValueError("weights: only with update: joint, and sources: all or a list of names")
+        return self
+
+    @property
+    def shares(self) -> tuple[float, ...] | None:
+        return self.weights
+
+    @property
+    def typical_passes(self) -> float:
+        return 2.0 * self.steps
+
+    def start(self, x: torch.Tensor, goal: Goal, draw: Draw) -> EnsembleState:
+        optimisers = goal.members if self.update == "summed" else 1
+        count = torch.zeros(len(x), dtype=torch.int64, device=x.device)
+        moment = x.new_zeros((len(x), optimisers, *x.shape[1:]))
+        return EnsembleState(x, goal, draw, x, count.float(), count.bool(), x, count, moment, moment.clone())
+
+    def step(self, oracle: Oracle, state: State) -> State:
+        assert isinstance(state, EnsembleState)
+        victims = oracle.each() if self.update == "summed" else [oracle]
+        gradient = torch.stack([self._gradient(victim, state) for victim in victims], 1)
+        taken = state.taken + 1
+        first = torch.lerp(gradient, state.first, _BETAS[0])
+        second = torch.lerp(gradient.square(), state.second, _BETAS[1])
+        unbiased = [per_row(1 - beta ** taken.double(), first).to(first.dtype) for beta in _BETAS]
+        way = (first / unbiased[0] / ((second / unbiased[1]).sqrt() + _TINY)).sum(1)
+        adv = (state.adv - self.lr * way).clamp_(0, 1)
+        done = taken >= self.steps
+        score = torch.where(done, 0.0, float("inf"))
+        changes: dict[str, Any] = {"adv": adv, "taken": taken, "first": first, "second": second}
+        return replace(state, candidate=adv, score=score, done=done, **changes)
+
+    def _gradient(self, oracle: Oracle, state: EnsembleState) -> torch.Tensor:
+        """Gradient (n, C, H, W) of the loss, the penalty included."""
+        view = oracle.differentiate(state.adv)
+        gradient, _ = view.gradient(state.goal.nll(view.logits)[1])
+        if self.penalty:
+            r = state.adv - state.x
+            length = size(r, "l2").clamp_min(1e-30) * r[0].numel() ** 0.5
+            gradient = gradient + self.penalty * 255 * r / per_row(length, r)
+        return gradient

@@ -1,0 +1,78 @@
+"""Datasets that a suite can name although the package does not ship them: found where they lie, or fetched."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from robustbench_lite.dataset import DataSource, Samples, datasets
+from robustbench_lite.datasets.common import pixel_ids, select
+from robustbench_lite.datasets.parquet import Parquet
+from robustbench_lite.datasets.torchvision import Torchvision
+from robustbench_lite.errors import DataError, did_you_mean
+
+__all__ = ["NAMES", "OnDemand"]
+
+_CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+NAMES: dict[str, tuple[str, tuple[str, ...]]] = {  # name -> class in torchvision.datasets, class names if fixed here
+    "cifar10": ("CIFAR10", _CIFAR10),
+    "cifar100": ("CIFAR100", ()),
+    "svhn": ("SVHN", tuple(str(digit) for digit in range(10))),
+}
+
+
+@datasets.register("on_demand")
+class OnDemand(DataSource):
+    """A well-known dataset, from torchvision's folder or from Parquet files NAME/SPLIT*.parquet."""
+
+    on_demand: str = Field(description="Its name, such as cifar10.")
+    split: Literal["train", "test"] = Field("test", description="Which half.")
+
+    @field_validator("on_demand")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in NAMES:
+            raise ValueError(f"unknown dataset '{name}'{did_you_mean(name, NAMES)}")
+        return name
+
+    def fetch(self, root: Path) -> None:
+        """Download with torchvision, unless it is there already; needs a connection."""
+        try:
+            self.load(root)
+        except DataError:
+            self._torchvision().fetch(root)
+
+    def load(self, root: Path) -> Samples:
+        for file in self._files(root):
+            found = Parquet(parquet=str(file)).load(root)
+            break
+        else:
+            try:
+                found = self._torchvision().load(root)
+            except DataError:
+                raise DataError(self._missing()) from None
+        classes = NAMES[self.on_demand][1] or found.classes
+        # ids from pixels: the same sample wherever it was found
+        return select(self, Samples(self.on_demand, pixel_ids(found.images), found.images, found.labels, classes))
+
+    def _torchvision(self) -> Torchvision:
+        return Torchvision(torchvision=NAMES[self.on_demand][0], split=self.split)
+
+    def _files(self, root: Path) -> Iterator[Path]:
+        """Parquet files of this split: NAME/test*.parquet, or one folder deeper, as Hugging Face has them."""
+        places = [root, Path("data")]
+        if data := os.environ.get("ROBUSTBENCH_LITE_DATA"):
+            places.insert(0, Path(data))
+        for place in places:
+            folder = place / self.on_demand
+            yield from sorted(folder.glob(f"{self.split}*.parquet")) + sorted(folder.glob(f"*/{self.split}*.parquet"))
+
+    def _missing(self) -> str:
+        return (
+            f"{self.on_demand} is not on this machine: run `fetch` on this suite where there is a connection, or point "
+            f"ROBUSTBENCH_LITE_DATA at a folder with torchvision's download or {self.on_demand}/{self.split}.parquet"
+        )

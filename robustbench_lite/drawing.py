@@ -1,0 +1,39 @@
+"""`figure`: computes a figure from a results folder, stores its rows there, and draws it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from robustbench_lite.bench import Bench
+from robustbench_lite.errors import StoreError, UsageError, did_you_mean
+from robustbench_lite.figure import Figure, figures
+from robustbench_lite.registry import problems_of
+from robustbench_lite.runner import device_named
+from robustbench_lite.store import Store, read
+from robustbench_lite.suite import load
+
+__all__ = ["figure"]
+
+
+def figure(folder: Path, name: str, options: Mapping[str, Any], device: str = "auto") -> tuple[str, Path]:
+    """Figure `name` of a results folder as SVG, and where its rows are. Raises UsageError or StoreError."""
+    record = _record(name, options)
+    results = read(folder)
+    if "suite" not in results.run:
+        raise StoreError(f"{folder}: run.json does not say which suite this was; run the suite again")
+    bench = Bench(load({**results.run["suite"]}, root=Path(results.run["root"])), device_named(device))
+    table = record.compute(results, bench)
+    return record.draw(table), Store(folder).write_figure(name, table)
+
+
+def _record(name: str, options: Mapping[str, Any]) -> Figure:
+    if name not in figures:
+        raise UsageError(f"unknown figure '{name}'{did_you_mean(name, figures)}")
+    try:
+        return figures[name](**options)
+    except ValidationError as error:
+        raise UsageError("; ".join(message for _, message in problems_of(error, figures[name]))) from None

@@ -1,0 +1,73 @@
+"""What building any part of a suite needs: a record, or a problem with its place for each thing that is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from robustbench_lite.errors import Problem, did_you_mean
+from robustbench_lite.registry import Config, Registry, problems_of
+from robustbench_lite.suite_yaml import Key, Marked
+
+__all__ = ["Records", "kind_of"]
+
+C = TypeVar("C", bound=Config)
+
+
+@dataclass
+class Records:
+    """Turns plain data into records, and collects what is wrong instead of stopping at it."""
+
+    marked: Marked
+    problems: list[Problem]
+    titles: list[str] = field(default_factory=list)  # of the classifiers, once they are built
+
+    def wrong(self, path: Key, message: str, *, key: bool = False) -> None:
+        self.problems.append(Problem(self.marked.place(path, key=key), message))
+
+    def items(self, name: str) -> list[Any]:
+        value = self.marked.data.get(name)
+        if value is None:
+            return []
+        if not isinstance(value, list):
+            self.wrong((name,), f"{name}: expected a list, got {kind_of(value)}")
+            return []
+        if not value:
+            self.wrong((name,), f"{name}: the list is empty")
+        return value
+
+    def record(
+        self,
+        registry: Registry[C],
+        name: str,
+        params: Mapping[str, Any],
+        path: Key,
+        origins: Mapping[str, Key] | None = None,
+    ) -> C | None:
+        """The record, or None and a problem for each thing that is wrong with it; `origins`: keys from elsewhere."""
+        if name not in registry:
+            self.wrong(path, f"unknown {registry.kind} '{name}'{did_you_mean(name, registry)}")
+            return None
+        try:
+            return registry[name](**params)
+        except ValidationError as error:
+            for inner, message in problems_of(error, registry[name]):
+                start = (origins or {}).get(str(inner[0]), path) if inner else path
+                self.wrong((*start, *inner), message, key=message.startswith("unknown key"))
+        except OverflowError:
+            self.wrong(path, f"{name}: expected numbers that a float can hold")
+        return None
+
+    def unique(self, what: str, named: Iterable[tuple[Key, str]]) -> None:
+        seen: set[str] = set()
+        for path, name in named:
+            if name in seen:
+                self.wrong(path, f"two {what}s are called '{name}'; give one of them another name")
+            seen.add(name)
+
+
+def kind_of(value: Any) -> str:
+    return {dict: "a mapping", list: "a list", type(None): "nothing"}.get(type(value), repr(value))

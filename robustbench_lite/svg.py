@@ -1,0 +1,42 @@
+"""Small pieces of SVG: elements with escaped text, and colours that colour-blind readers can tell apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from xml.sax.saxutils import escape, quoteattr
+
+__all__ = ["PALETTE", "document", "element"]
+
+# Okabe and Ito's eight, then Tol's muted ones that are far from them
+PALETTE = (
+    "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#332288", "#999999", "#882255",
+    "#44AA99", "#DDCC77", "#661100", "#AA4499", "#117733", "#6699CC",
+)  # fmt: skip
+
+
+def element(name: str, content: str | Iterable[str] = "", **attributes: object) -> str:
+    """One element. Text content must be escaped by `text=`; `content` is markup. Underscores become hyphens."""
+    text = attributes.pop("text", None)
+    inner = escape(str(text)) if text is not None else content if isinstance(content, str) else "".join(content)
+    given = "".join(f" {key.rstrip('_').replace('_', '-')}={quoteattr(_plain(v))}" for key, v in attributes.items())
+    return f"<{name}{given}>{inner}</{name}>" if inner else f"<{name}{given}/>"
+
+
+def document(width: float, height: float, title: str, description: str, parts: Iterable[str]) -> str:
+    """A whole document with its title and description for those who cannot see it."""
+    head = [element("title", text=title), element("desc", text=description)]
+    return element(
+        "svg",
+        [*head, *parts],
+        xmlns="http://www.w3.org/2000/svg",
+        viewBox=f"0 0 {_plain(width)} {_plain(height)}",
+        width=width,
+        height=height,
+        role="img",
+        font_family="system-ui, sans-serif",
+        font_size=11,
+    )
+
+
+def _plain(value: object) -> str:
+    return f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)

@@ -1,0 +1,40 @@
+"""Liu et al.'s Table 4: accuracy on examples made for an ensemble, the left-out classifier on the diagonal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from robustbench_lite.record import Row
+from robustbench_lite.table import Table, tables
+from robustbench_lite.tables.transfer_common import Matrix, matrix, unseen
+
+if TYPE_CHECKING:
+    from robustbench_lite.store import Results
+
+__all__ = ["leave_one_out"]
+
+
+def _row(cell: Row) -> str:
+    return ", ".join(f"-{model}" for model in unseen(cell)) or "none left out"
+
+
+_KIND = Matrix(
+    name="leave_one_out",
+    title="Accuracy on examples made for the other classifiers together",
+    rank="label_rank",
+    marked="black box",
+    takes=lambda cell: len(cell["sources"] or []) > 1 and cell["goal"] != "target",
+    row=_row,
+    reference=lambda cell: "liu-t4" if cell["attack"] == "ensemble" else None,
+    remarks=(
+        "non-targeted examples made for an ensemble: rows say who was left out, columns who is scored; "
+        "* black box, not seen by the attack; the mean is over the others; lower is a stronger attack",
+        "RMSD: root mean square deviation on the 0-255 scale, mean over samples; [95 % Wilson interval; for the mean "
+        "that of one classifier, as if all of them agreed]",
+    ),
+)
+
+
+@tables.register("leave_one_out", "Liu et al.'s Table 4: accuracy on examples made for all classifiers but one.")
+def leave_one_out(results: Results) -> Table:
+    return matrix(_KIND, results)

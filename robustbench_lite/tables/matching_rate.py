@@ -1,0 +1,52 @@
+"""Liu et al.'s Tables 2 and 3: how often a classifier takes a targeted example for its target."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from robustbench_lite.record import Row
+from robustbench_lite.table import Table, tables
+from robustbench_lite.tables.transfer_common import Matrix, matrix, unseen
+
+if TYPE_CHECKING:
+    from robustbench_lite.store import Results
+
+__all__ = ["matching_rate"]
+
+
+def _several(cell: Row) -> bool:
+    return len(cell["sources"] or []) > 1
+
+
+def _row(cell: Row) -> str:
+    if not _several(cell):
+        return str(cell["source"])
+    return ", ".join(f"-{model}" for model in unseen(cell)) or "none left out"
+
+
+def _reference(cell: Row) -> str | None:
+    if cell["attack"] != "ensemble":
+        return None
+    return "liu-t3" if _several(cell) else "liu-t2"
+
+
+_KIND = Matrix(
+    name="matching_rate",
+    title="Matching rate of targeted examples",
+    rank="target_rank",
+    marked="black box",
+    takes=lambda cell: cell["goal"] == "target",
+    row=_row,
+    reference=_reference,
+    remarks=(
+        "targeted examples: share that each classifier takes for the target; rows: the one source, or who was left "
+        "out of the ensemble; * black box, not seen by the attack; the mean is over the others; higher is stronger",
+        "RMSD: root mean square deviation on the 0-255 scale, mean over samples; [95 % Wilson interval; for the mean "
+        "that of one classifier, as if all of them agreed]",
+    ),
+)
+
+
+@tables.register("matching_rate", "Liu et al.'s Tables 2 and 3: how often targeted examples hit their target.")
+def matching_rate(results: Results) -> Table:
+    return matrix(_KIND, results)

@@ -1,0 +1,149 @@
+"""What the transfer tables share: one row per set of sources, one column per scored classifier, the paper's below."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from robustbench_lite import references
+from robustbench_lite.measure import wilson
+from robustbench_lite.record import Row
+from robustbench_lite.table import Column, Table, Value
+from robustbench_lite.tables.common import MISSING, Footnotes, Group, count, groups, label, number, share
+
+if TYPE_CHECKING:
+    from robustbench_lite.store import Results
+
+__all__ = ["Matrix", "matrix", "unseen"]
+
+MANY = 10  # above so many classes top-5 is said too
+SEEN, UNSEEN = "white box", "black box"
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """One kind of transfer table: which cells it takes, what it counts, and which published tables belong to it."""
+
+    name: str
+    title: str
+    rank: Literal["label_rank", "target_rank"]  # of the class that is counted
+    marked: Literal["white box", "black box"]  # which entries carry the mark; the others are averaged
+    takes: Callable[[Row], bool]
+    row: Callable[[Row], str]
+    reference: Callable[[Row], str | None]
+    remarks: tuple[str, ...]
+
+
+def unseen(cell: Row) -> list[str]:
+    """The scored classifiers that the attack did not see."""
+    return [model for model in cell["models"] or [] if model not in (cell["sources"] or [])]
+
+
+def matrix(kind: Matrix, results: Results) -> Table:
+    """The table of this kind for all data sets and attacks of the results."""
+    notes = Footnotes()
+    cells: dict[str, list[Group]] = {}
+    for group in groups(results):
+        if len(group.cell["models"] or []) > 1 and kind.takes(group.cell):
+            cells.setdefault(group.cell["cell"], []).append(group)
+    blocks: dict[tuple[str, str], list[list[Group]]] = {}
+    for members in cells.values():
+        blocks.setdefault((members[0].cell["dataset"], members[0].cell["variant"]), []).append(members)
+    models = list(dict.fromkeys(group.model for members in cells.values() for group in members))
+    rows = [row for block in blocks.values() for row in _block(kind, block, models, notes)]
+    footnotes = [*kind.remarks, *_sources(kind, blocks, models), *notes.lines(results)]
+    if not cells:
+        footnotes = [f"no cell of these results belongs in this table: {kind.remarks[0]}", *notes.lines(results)]
+    return Table(kind.name, kind.title, _columns(kind, models), tuple(rows), tuple(footnotes))
+
+
+def _columns(kind: Matrix, models: list[str]) -> tuple[Column, ...]:
+    other = UNSEEN if kind.marked == SEEN else SEEN
+    return (
+        Column("dataset", "dataset", numeric=False, group=True),
+        Column("attack", "attack", numeric=False, group=True),
+        Column("row", "sources", numeric=False),
+        Column("top", "top"),
+        Column("rmsd", "RMSD"),
+        *(Column(model, model, "%", interval=True) for model in models),
+        Column("others", f"mean, {other}", "%", interval=True),
+        Column("n", "n"),
+    )
+
+
+def _block(kind: Matrix, block: list[list[Group]], models: list[str], notes: Footnotes) -> Iterator[tuple[Value, ...]]:
+    """Our rows, then the paper's."""
+    cell = block[0][0].cell
+    heading = (label(cell["dataset"]), label(cell["variant"]))
+    for members in block:
+        for top in (1, 5) if (members[0].cell["classes"] or 0) > MANY else (1,):
+            yield (*heading, *_row(kind, members, models, top, notes))
+    paper = _paper(kind, block, models)
+    for row in paper.rows if paper else ():
+        values = [value for key, value in row.items() if key not in {"row", "rmsd"}]
+        entries = [Value(f"{value:g}", value, kind="published", note=paper.source if paper else "") for value in values]
+        nothing = Value("", kind="published")
+        yield (
+            *heading,
+            Value(str(row["row"]), kind="published"),
+            Value("1", 1.0, kind="published"),
+            Value(f"{row['rmsd']:g}", row["rmsd"], kind="published"),
+            *entries,
+            nothing,
+            nothing,
+        )
+
+
+def _row(kind: Matrix, members: list[Group], models: list[str], top: int, notes: Footnotes) -> Iterator[Value]:
+    first, by_model = members[0], {group.model: group for group in members}
+    hidden = unseen(first.cell)
+    yield notes.name(kind.row(first.cell), first)
+    yield count(top, "label")
+    distortion = first["rmsd"].astype(np.float64).mean() if first.ok else None
+    yield number(distortion, 4)
+    averaged = []
+    for model in models:
+        group = by_model.get(model)
+        if group is None or not group.ok:
+            yield MISSING
+            continue
+        hit, marked = _hits(group, kind, top), (model in hidden) == (kind.marked == UNSEEN)
+        value = share(wilson(int(hit.sum()), len(hit)))
+        if marked:
+            value = replace(value, note=kind.marked, mark="*")
+        else:
+            averaged.append(hit)
+        yield value
+    if averaged:
+        yield share(wilson(float(np.mean(averaged)) * len(first.rows), len(first.rows)))
+    else:
+        yield MISSING
+    yield count(len(first.rows) if first.ok else first.cell["n"])
+
+
+def _hits(group: Group, kind: Matrix, top: int) -> npt.NDArray[np.bool_]:
+    """Whether the class that is counted is among the `top` highest."""
+    found: npt.NDArray[np.bool_] = group[kind.rank].astype(np.int64) < top
+    return found
+
+
+def _paper(kind: Matrix, block: list[list[Group]], models: list[str]) -> references.Reference | None:
+    """The published table, where it has as many classifiers as ours."""
+    name = kind.reference(block[0][0].cell)
+    found = references.load(name) if name else None
+    return found if found and found.shown and len(found.rows[0]) - 2 == len(models) else None
+
+
+def _sources(kind: Matrix, blocks: dict[tuple[str, str], list[list[Group]]], models: list[str]) -> list[str]:
+    """Where the published rows come from, and whose columns they are."""
+    out = []
+    for block in blocks.values():
+        paper = _paper(kind, block, models)
+        if paper:
+            theirs = ", ".join(key for key in paper.rows[0] if key not in {"row", "rmsd"})
+            out.append(f"published: {paper.source}; its columns are, in this order, {theirs}. {paper.protocol}")
+    return list(dict.fromkeys(out))
