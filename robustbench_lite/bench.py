@@ -131,7 +131,7 @@ class Bench:
         from robustbench_lite.models.archs.mixture import Mixture  # its class statement needs torch
 
         members = tuple(classifier.module for classifier in found)
-        return Victim(Mixture(members, shares), members, shares)
+        return Victim(Mixture(members, shares).eval(), members, shares)
 
     def clean_logits(self, data: str, names: tuple[str, ...], shares: tuple[float, ...] | None) -> torch.Tensor:
         """Logits (N, K) on the pool of what `victim` gives, from those of its members."""

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from fractions import Fraction
 from importlib import import_module
 from pkgutil import iter_modules
 from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError, WithJsonSchema
 
 from robustbench_lite.errors import Problem, SuiteError, did_you_mean
 
-__all__ = ["Config", "Number", "Registry", "canonical", "fingerprint", "problems_of"]
+__all__ = ["Config", "Number", "Registry", "canonical", "fingerprint", "one_of", "problems_of"]
 
 Path = tuple[str | int, ...]
 
@@ -40,6 +40,18 @@ Number = Annotated[
     BeforeValidator(_number),
     WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string", "pattern": r"^\s*-?\d+\s*/\s*\d+\s*$"}]}),
 ]
+
+
+def one_of(kind: str, names: Callable[[], Iterable[str]]) -> AfterValidator:
+    """For a text field that must be one of `names()`, which are asked for when a value is checked."""
+
+    def check(name: str) -> str:
+        known = list(names())
+        if name not in known:
+            raise ValueError(f"unknown {kind} '{name}'{did_you_mean(name, known)}")
+        return name
+
+    return AfterValidator(check)
 
 
 class Config(BaseModel):

@@ -12,6 +12,7 @@ import pytest
 from pydantic import PositiveInt
 
 from robustbench_lite import suite as suite_module
+from robustbench_lite import suite_attacks
 from robustbench_lite.attack import Attack
 from robustbench_lite.dataset import DataSource
 from robustbench_lite.errors import SuiteError
@@ -74,8 +75,9 @@ def install(monkeypatch):
         def runs_code(self):
             return True
 
-    for name, value in (("attacks", attacks), ("datasets", data), ("models", models), ("tables", ["rho_adv", "cost"])):
+    for name, value in (("datasets", data), ("models", models), ("tables", ["rho_adv", "cost"])):
         monkeypatch.setattr(suite_module, name, value)
+    monkeypatch.setattr(suite_attacks, "attacks", attacks)
     monkeypatch.setattr(suite_module.references, "known", lambda: ["liu-t4"])
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import pyarrow.parquet as pq
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from robustbench_lite.dataset import DataSource, Samples, datasets
 from robustbench_lite.datasets.common import select
-from robustbench_lite.errors import did_you_mean
+from robustbench_lite.registry import one_of
 
 __all__ = ["FOLDER", "Bundled", "Facts", "available"]
 
@@ -48,14 +49,7 @@ def available() -> list[Facts]:
 class Bundled(DataSource):
     """Images that ship with the package."""
 
-    bundled: str = Field(description="Name of the bundled dataset.")
-
-    @field_validator("bundled")
-    @classmethod
-    def _known(cls, name: str) -> str:
-        if name not in _names():
-            raise ValueError(f"unknown dataset '{name}'{did_you_mean(name, _names())}")
-        return name
+    bundled: Annotated[str, one_of("dataset", _names)] = Field(description="Name of the bundled dataset.")
 
     def load(self, root: Path) -> Samples:  # noqa: ARG002
         table = pq.read_table(FOLDER / f"{self.bundled}.parquet")

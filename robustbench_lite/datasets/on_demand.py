@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from robustbench_lite.dataset import DataSource, Samples, datasets
 from robustbench_lite.datasets.common import pixel_ids, select
 from robustbench_lite.datasets.parquet import Parquet
 from robustbench_lite.datasets.torchvision import Torchvision
-from robustbench_lite.errors import DataError, did_you_mean
+from robustbench_lite.errors import DataError
+from robustbench_lite.registry import one_of
 
 __all__ = ["NAMES", "OnDemand"]
 
@@ -29,15 +30,8 @@ NAMES: dict[str, tuple[str, tuple[str, ...]]] = {  # name -> class in torchvisio
 class OnDemand(DataSource):
     """A well-known dataset, from torchvision's folder or from Parquet files NAME/SPLIT*.parquet."""
 
-    on_demand: str = Field(description="Its name, such as cifar10.")
+    on_demand: Annotated[str, one_of("dataset", lambda: NAMES)] = Field(description="Its name, such as cifar10.")
     split: Literal["train", "test"] = Field("test", description="Which half.")
-
-    @field_validator("on_demand")
-    @classmethod
-    def _known(cls, name: str) -> str:
-        if name not in NAMES:
-            raise ValueError(f"unknown dataset '{name}'{did_you_mean(name, NAMES)}")
-        return name
 
     def fetch(self, root: Path) -> None:
         """Download with torchvision, unless it is there already; needs a connection."""

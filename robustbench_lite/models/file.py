@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from robustbench_lite.errors import ModelError, did_you_mean
+from robustbench_lite.errors import ModelError
 from robustbench_lite.model import Card, Classifier, ModelSource, models
 from robustbench_lite.models import archs
 from robustbench_lite.models.common import finish, load_state, read_weights, sha256_of
+from robustbench_lite.registry import one_of
 
 __all__ = ["File"]
 
@@ -19,15 +21,10 @@ class File(ModelSource):
     """A state dict (.safetensors, .pt, .pth) for a known architecture; mean and std must be stated."""
 
     file: str = Field(description="The weights file.")
-    arch: str = Field(description="Name of the architecture; `list models` shows them.")
+    arch: Annotated[str, one_of("architecture", lambda: archs.ARCHITECTURES)] = Field(
+        description="Name of the architecture; `list models` shows them."
+    )
     sha256: str | None = Field(None, description="Refuse the file when its sha256 differs.")
-
-    @field_validator("arch")
-    @classmethod
-    def _known(cls, name: str) -> str:
-        if name not in archs.ARCHITECTURES:
-            raise ValueError(f"unknown architecture '{name}'{did_you_mean(name, archs.ARCHITECTURES)}")
-        return name
 
     @model_validator(mode="after")
     def _stated(self) -> File:

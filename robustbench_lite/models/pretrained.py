@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from robustbench_lite.errors import ModelError, did_you_mean
+from robustbench_lite.errors import ModelError
 from robustbench_lite.lazy import torch
 from robustbench_lite.model import Card, Classifier, ModelSource, models
 from robustbench_lite.models.common import finish, load_state, read_weights, sha256_of
+from robustbench_lite.registry import one_of
 
 __all__ = ["NAMES", "Pretrained"]
 
@@ -22,14 +23,9 @@ NAMES = {"efficientnet_lite0": 224, "efficientnet_lite1": 240, "efficientnet_lit
 class Pretrained(ModelSource):
     """An EfficientNet-Lite with ImageNet weights; any size of image, the published one unless `size` says otherwise."""
 
-    pretrained: str = Field(description="efficientnet_lite0, efficientnet_lite1 or efficientnet_lite2.")
-
-    @field_validator("pretrained")
-    @classmethod
-    def _known(cls, name: str) -> str:
-        if name not in NAMES:
-            raise ValueError(f"unknown pretrained classifier '{name}'{did_you_mean(name, NAMES)}")
-        return name
+    pretrained: Annotated[str, one_of("pretrained classifier", lambda: NAMES)] = Field(
+        description="efficientnet_lite0, efficientnet_lite1 or efficientnet_lite2."
+    )
 
     @property
     def title(self) -> str:

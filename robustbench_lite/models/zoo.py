@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError
 from ruamel.yaml import YAML
 
-from robustbench_lite.errors import ModelError, did_you_mean
+from robustbench_lite.errors import ModelError
 from robustbench_lite.model import Card, Classifier, ModelSource, models
 from robustbench_lite.models import archs
 from robustbench_lite.models.common import finish, load_state, read_weights, sha256_of
+from robustbench_lite.registry import one_of
 
 __all__ = ["FOLDER", "RECIPES", "Zoo", "available", "card", "known"]
 
@@ -41,14 +43,7 @@ def card(name: str) -> Card:
 class Zoo(ModelSource):
     """A classifier of the zoo, by name."""
 
-    zoo: str = Field(description="Name of the shipped classifier.")
-
-    @field_validator("zoo")
-    @classmethod
-    def _known(cls, name: str) -> str:
-        if name not in known():
-            raise ValueError(f"unknown classifier '{name}'{did_you_mean(name, known())}")
-        return name
+    zoo: Annotated[str, one_of("classifier", known)] = Field(description="Name of the shipped classifier.")
 
     @property
     def title(self) -> str:
