@@ -123,6 +123,19 @@ def table(results: Path, name: str, style: str) -> None:
 
 
 @cli.command()
+@click.argument("a")
+@click.argument("b")
+@click.option("--format", "style", type=click.Choice(FORMATS), default="text", show_default=True)
+def compare(a: str, b: str, style: str) -> None:
+    """Print what changed from results A to B, sample by sample; FOLDER:CLASSIFIER twice compares classifiers."""
+    from robustbench_lite.comparison import compare as differences
+    from robustbench_lite.comparison import side
+    from robustbench_lite.render import render
+
+    click.echo(render(differences(side(a), side(b)), style, width=_width()))
+
+
+@cli.command()
 @click.argument("results", type=click.Path(path_type=Path))
 @_device_option
 def verify(results: Path, device: str) -> None:

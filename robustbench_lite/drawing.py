@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from robustbench_lite.bench import Bench
-from robustbench_lite.errors import StoreError, UsageError, did_you_mean
+from robustbench_lite.errors import NoResultsError, UsageError, did_you_mean
 from robustbench_lite.figure import Figure, figures
 from robustbench_lite.registry import problems_of
 from robustbench_lite.runner import device_named
@@ -24,7 +24,7 @@ def figure(folder: Path, name: str, options: Mapping[str, Any], device: str = "a
     record = _record(name, options)
     results = read(folder)
     if "suite" not in results.run:
-        raise StoreError(f"{folder}: run.json does not say which suite this was; run the suite again")
+        raise NoResultsError(f"{folder}: run.json does not say which suite this was; run the suite again")
     bench = Bench(load({**results.run["suite"]}, root=Path(results.run["root"])), device_named(device))
     table = record.compute(results, bench)
     return record.draw(table), Store(folder).write_figure(name, table)

@@ -7,6 +7,7 @@ RobustbenchError                5   something that we have a sentence for
 │   ├── ModelError              2   a classifier cannot be loaded, or breaks its contract
 │   └── DeviceError             2   a device that this machine lacks
 ├── StoreError                  5   results cannot be read or written (disk full, foreign file)
+│   └── NoResultsError          2   a folder that was named holds no results of that kind
 ├── BaselineError               4   a baseline is missing or incompatible
 └── AttackError                 3   an attack broke its contract: a failed cell, never a success
 """
@@ -23,6 +24,7 @@ __all__ = [
     "DataError",
     "DeviceError",
     "ModelError",
+    "NoResultsError",
     "Problem",
     "RobustbenchError",
     "StoreError",
@@ -56,6 +58,10 @@ class DeviceError(UsageError):
 
 class StoreError(RobustbenchError):
     exit_code = 5
+
+
+class NoResultsError(StoreError):
+    exit_code = 2
 
 
 class BaselineError(RobustbenchError):

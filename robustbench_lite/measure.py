@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from math import comb
 from statistics import NormalDist
 from typing import Any
 
@@ -17,6 +18,7 @@ __all__ = [
     "bootstrap_mean",
     "bootstrap_ratio",
     "clopper_pearson",
+    "mcnemar",
     "median_with_failures",
     "rates",
     "wilson",
@@ -92,6 +94,15 @@ def clopper_pearson(successes: int, n: int, confidence: float = 0.95) -> tuple[f
     low = 0.0 if successes == 0 else float(betaincinv(successes, n - successes + 1, tail))
     high = 1.0 if successes == n else float(betaincinv(successes + 1, n - successes, 1 - tail))
     return low, high
+
+
+def mcnemar(lost: int, won: int) -> float:
+    """Exact two-sided p-value of McNemar's test: `lost` and `won` are the pairs that changed, either way."""
+    if min(lost, won) < 0:
+        raise ValueError(f"expected counts, got {lost} and {won}")
+    n = lost + won
+    tail = sum(comb(n, k) for k in range(min(lost, won) + 1))
+    return float(min(1.0, 2 * tail / 2**n))  # whole numbers: exact however small
 
 
 def bootstrap_mean(values: Values, confidence: float = 0.95, *, seed: int = 0, resamples: int = 2000) -> Estimate:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from robustbench_lite.errors import StoreError
+from robustbench_lite.errors import NoResultsError, StoreError
 from robustbench_lite.record import CELLS, IMAGES, SAMPLES, SCHEMA_VERSION, Row
 
 if TYPE_CHECKING:
@@ -214,12 +214,12 @@ def read(folder: Path | str) -> Results:
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise StoreError(f"{folder}: no such folder; `run` writes results there")
+        raise NoResultsError(f"{folder}: no such folder; `run` writes results there")
     run, problems = _read_run(folder)
     cells = _read_cells(folder, run, problems)
     if not cells and not run:
         reason = problems[0] if problems else "expected a folder that `run` has written, such as results/NAME"
-        raise StoreError(f"{folder}: no results there; {reason}")
+        raise NoResultsError(f"{folder}: no results there; {reason}")
     pairs = [_with_samples(folder, cell, problems) for cell in cells]
     whole = pa.concat_tables([_empty(CELLS), *(cell for cell, _ in pairs)])
     samples = pa.concat_tables([_empty(SAMPLES), *(table for _, table in pairs)])

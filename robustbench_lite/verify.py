@@ -12,7 +12,7 @@ import numpy as np
 
 from robustbench_lite.attack import Attack, attacks
 from robustbench_lite.bench import Bench
-from robustbench_lite.errors import StoreError
+from robustbench_lite.errors import NoResultsError
 from robustbench_lite.judge import Verdicts, judge, look
 from robustbench_lite.lazy import torch
 from robustbench_lite.record import Row
@@ -51,7 +51,7 @@ class Report:
 
 
 def verify(folder: Path, device: str = "auto") -> Report:
-    """Re-score every stored adversarial of a results folder. Raises StoreError where there are none."""
+    """Re-score every stored adversarial of a results folder. Raises NoResultsError where there are none."""
     results = read(folder)
     suite = load({**results.run["suite"]}, root=Path(results.run["root"]))
     bench = Bench(suite, device_named(device))
@@ -70,7 +70,7 @@ def verify(folder: Path, device: str = "auto") -> Report:
             wrong, close = _check(cell, samples, images, bench)
             found, rows, ties = found + wrong, rows + len(samples), ties + close
     if rows == 0:
-        raise StoreError(f"{folder}: no stored adversarials to verify (the suite says `images: none`?)")
+        raise NoResultsError(f"{folder}: no stored adversarials to verify (the suite says `images: none`?)")
     return Report(rows, ties, tuple(skipped), tuple(found))
 
 

@@ -25,7 +25,7 @@ LAYERS = [
     {"attack", "dataset", "model", "table", "figure"},
     {"attacks", "datasets", "models", "tables", "engine", "judge", "render", "suite_records"},
     {"suite_attacks"},
-    {"suite", "train"},
+    {"suite", "train", "comparison"},
     {"bench", "suite_schema", "catalogue", "calibration"},
     {"figures"},
     {"plan"},
