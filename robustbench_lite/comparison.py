@@ -14,10 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from robustbench_lite.errors import UsageError, did_you_mean
+from robustbench_lite.groups import Group, groups, through
 from robustbench_lite.measure import bootstrap_mean, mcnemar, wilson
 from robustbench_lite.store import read
 from robustbench_lite.table import Column, Table, Value
-from robustbench_lite.tables.common import MISSING, Footnotes, Group, count, groups, label, number, share, through
+from robustbench_lite.tables.common import MISSING, Footnotes, count, label, number, share
 
 if TYPE_CHECKING:
     from robustbench_lite.store import Results

@@ -6,13 +6,13 @@ import time
 
 from robustbench_lite.bench import Bench, images
 from robustbench_lite.errors import RobustbenchError
+from robustbench_lite.groups import through
 from robustbench_lite.oracle import Oracle
 from robustbench_lite.plan import Cell, plan
 from robustbench_lite.runner import Options, device_named
 from robustbench_lite.store import Store
 from robustbench_lite.suite import Suite
 from robustbench_lite.table import Column, Table, Value
-from robustbench_lite.tables.common import through
 from robustbench_lite.threat import Goal
 
 __all__ = ["preview"]

@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from robustbench_lite.execute import Done
+from robustbench_lite.groups import through
 from robustbench_lite.plan import Cell
 from robustbench_lite.runner import Observer, Silent
-from robustbench_lite.tables.common import through
 
 __all__ = ["Bars", "Lines", "observer"]
 

@@ -14,13 +14,13 @@ from pydantic import Field
 
 from robustbench_lite.errors import UsageError, did_you_mean
 from robustbench_lite.figure import Figure, figures
+from robustbench_lite.groups import through
 from robustbench_lite.judge import look
 from robustbench_lite.lazy import torch
 from robustbench_lite.oracle import Oracle
 from robustbench_lite.registry import Number
 from robustbench_lite.rng import Draw, keys
 from robustbench_lite.svg import PALETTE, document, element
-from robustbench_lite.tables.common import through
 from robustbench_lite.threat import Goal
 
 if TYPE_CHECKING:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from robustbench_lite.groups import Group, groups
 from robustbench_lite.measure import rates
 from robustbench_lite.table import Column, Table, Value, tables
-from robustbench_lite.tables.common import MISSING, Footnotes, Group, count, groups, label, number, share
+from robustbench_lite.tables.common import MISSING, Footnotes, count, label, number, share
 
 if TYPE_CHECKING:
     from robustbench_lite.store import Results

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from robustbench_lite.groups import Group, groups
 from robustbench_lite.measure import bootstrap_mean, bootstrap_ratio, median_with_failures, wilson
 from robustbench_lite.table import Column, Table, Value, tables
-from robustbench_lite.tables.common import MISSING, Footnotes, Group, count, groups, label, number, share, spread
+from robustbench_lite.tables.common import MISSING, Footnotes, count, label, number, share, spread
 from robustbench_lite.tables.deepfool_paper import REMARKS, Published, published
 
 if TYPE_CHECKING:

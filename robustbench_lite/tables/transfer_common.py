@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from robustbench_lite import references
+from robustbench_lite.groups import Group, groups
 from robustbench_lite.measure import wilson
 from robustbench_lite.record import Row
 from robustbench_lite.table import Column, Table, Value
-from robustbench_lite.tables.common import MISSING, Footnotes, Group, count, groups, label, number, share
+from robustbench_lite.tables.common import MISSING, Footnotes, count, label, number, share
 
 if TYPE_CHECKING:
     from robustbench_lite.store import Results

@@ -1,0 +1,94 @@
+"""Evaluation smells: each check looks at one cell's rows and says whether its numbers can be believed.
+
+One check per file in `checks/`. `Check.why` is the paragraph that a report shows beside a warning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import TYPE_CHECKING, Literal
+
+from robustbench_lite.groups import Group, groups
+
+if TYPE_CHECKING:
+    from robustbench_lite.record import Row
+    from robustbench_lite.store import Results
+
+__all__ = ["Case", "Check", "Finding", "cases", "checks", "fine", "register", "unknown", "warning"]
+
+Level = Literal["ok", "warning", "unknown"]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One cell with its rows, one group for each scored classifier, among all cells of the results."""
+
+    cell: Row
+    groups: tuple[Group, ...]
+    results: Results
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check says of a cell, in one sentence. `unknown`: these results cannot tell, and why."""
+
+    level: Level
+    text: str
+
+
+@dataclass(frozen=True)
+class Check:
+    """A named check: `why` is a paragraph on the smell."""
+
+    name: str
+    title: str
+    why: str
+    look: Callable[[Case, tuple[Case, ...]], Finding]
+
+
+_KNOWN: dict[str, Check] = {}
+
+
+def register(name: str, title: str, why: str) -> Callable[[Callable[[Case, tuple[Case, ...]], Finding]], Check]:
+    """Decorate `look(case, all_cases) -> Finding` with this."""
+
+    def add(look: Callable[[Case, tuple[Case, ...]], Finding]) -> Check:
+        _KNOWN[name] = Check(name, title, why, look)
+        return _KNOWN[name]
+
+    return add
+
+
+def checks() -> Iterator[Check]:
+    """All checks by name."""
+    package = "robustbench_lite.checks"
+    for module in iter_modules(import_module(package).__path__):
+        import_module(f"{package}.{module.name}")
+    yield from (_KNOWN[name] for name in sorted(_KNOWN))
+
+
+def cases(results: Results) -> tuple[Case, ...]:
+    """The finished cells of the results, in the order of the run. A failed cell has no number to doubt."""
+    found: dict[str, list[Group]] = {}
+    for group in groups(results):
+        found.setdefault(group.cell["cell"], []).append(group)
+    return tuple(
+        Case(members[0].cell, tuple(members), results)
+        for members in found.values()
+        if members[0].cell["status"] == "ok" and all(len(group.rows) for group in members)
+    )
+
+
+def fine(text: str) -> Finding:
+    return Finding("ok", text)
+
+
+def warning(text: str) -> Finding:
+    return Finding("warning", text)
+
+
+def unknown(text: str) -> Finding:
+    return Finding("unknown", text)

@@ -1,0 +1,47 @@
+"""Would more steps break more?"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+
+from robustbench_lite.check import Case, Finding, fine, register, unknown, warning
+from robustbench_lite.measure import mcnemar
+
+_WHY = (
+    "An attack that has not converged overestimates robustness. Where a suite runs the same attack with several "
+    "numbers of steps (`matrix: {steps: [10, 40]}`), the longer run must not break significantly more; if it does, "
+    "even that one may be too short."
+)
+
+
+@register("more_steps", "more steps", _WHY)
+def more_steps(case: Case, everything: tuple[Case, ...]) -> Finding:
+    steps = _params(case).get("steps")
+    if steps is None:
+        return fine("the attack has no number of steps")
+    longer = [other for other in everything if _same(case, other) and (_params(other).get("steps") or 0) > steps]
+    if not longer:
+        return unknown(f"nothing in these results runs longer than {steps} steps")
+    best = max(longer, key=lambda other: int(_params(other)["steps"]))
+    lost = won = 0
+    for mine, theirs in zip(case.groups, best.groups, strict=True):
+        a, b = mine["success"].astype(bool), theirs["success"].astype(bool)
+        if not np.array_equal(mine["sample"], theirs["sample"]):
+            return unknown("the longer run has other samples")
+        lost, won = lost + int((~a & b).sum()), won + int((a & ~b).sum())
+    text = f"with {_params(best)['steps']} instead of {steps} steps {lost} more are broken, {won} fewer"
+    return warning(text) if lost > won and mcnemar(lost, won) < 0.05 else fine(text)
+
+
+def _params(case: Case) -> dict[str, Any]:
+    return dict(json.loads(case.cell["params"] or "{}"))
+
+
+def _same(a: Case, b: Case) -> bool:
+    """The same attack but for its number of steps, on the same classifiers and data."""
+    facts = ("dataset", "source", "models", "attack")
+    rest = [{key: value for key, value in _params(case).items() if key != "steps"} for case in (a, b)]
+    return all(a.cell[name] == b.cell[name] for name in facts) and rest[0] == rest[1]

@@ -1,0 +1,117 @@
+"""Results as they are looked at: a cell and its samples as one classifier scored them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from robustbench_lite.record import CELLS, Row
+
+if TYPE_CHECKING:
+    from robustbench_lite.store import Results
+
+__all__ = ["Group", "groups", "through"]
+
+_NOT_RUN = "not run yet"
+
+
+@dataclass(frozen=True)
+class Group:
+    """One cell and its samples as scored by one classifier."""
+
+    cell: Row
+    model: str
+    rows: pa.Table
+
+    def __getitem__(self, name: str) -> npt.NDArray[Any]:
+        return _array(self.rows[name])
+
+    @property
+    def title(self) -> str:
+        """The classifier, and whose adversarials it saw where they are not its own."""
+        source = self.cell["source"]
+        return self.model if source in {None, self.model} else f"{self.model}, attacked through {through(self.cell)}"
+
+    @cached_property
+    def trouble(self) -> str:
+        """Why no number of this cell may be shown; empty where all may. One failed sample withholds the cell."""
+        if self.cell["status"] == _NOT_RUN:
+            return _NOT_RUN
+        if self.cell["status"] != "ok":
+            return f"failed: {self.cell['error'] or 'no reason was stored'}"
+        failed = [status for status in self.rows["status"].to_pylist() if status != "ok"]
+        if failed:
+            return f"failed: {len(failed)} of {len(self.rows)} samples: {failed[0]}"
+        return "" if len(self.rows) else "failed: no samples are stored"
+
+    @property
+    def ok(self) -> bool:
+        return not self.trouble
+
+
+def through(cell: Row) -> str:
+    """The sources in few words: all but the one classifier that was scored and not seen."""
+    sources, models = cell["sources"] or [cell["source"]], cell["models"] or []
+    unseen = [model for model in models if model not in sources]
+    if len(sources) > 1 and len(unseen) <= 1 and set(sources) <= set(models):
+        return f"all but {unseen[0]}" if unseen else "all"
+    return " + ".join(sources)
+
+
+def groups(results: Results) -> list[Group]:
+    """Every cell and scored classifier in the order of the run; failed ones and those not run yet keep their place."""
+    cells = results.cell_table.to_pylist()
+    owners = np.array(results.sample_table["cell"].to_pylist())
+    out = [group for cell in cells for group in _scored(cell, _where(results.sample_table, owners == cell["cell"]))]
+    out += _not_run(results, cells)
+    return sorted(out, key=lambda group: _position(group, results.run))
+
+
+def _scored(cell: Row, rows: pa.Table) -> Iterator[Group]:
+    models = np.array(rows["model"].to_pylist())
+    for model in cell["models"] or [cell["source"]]:
+        yield Group(cell, model, _where(rows, models == model))
+
+
+def _where(table: pa.Table, mask: npt.NDArray[np.bool_]) -> pa.Table:
+    """The rows of a mask, as slices."""
+    found = np.flatnonzero(mask)
+    runs = np.split(found, np.flatnonzero(np.diff(found) > 1) + 1) if len(found) else []
+    return pa.concat_tables([table.slice(0, 0), *(table.slice(int(run[0]), len(run)) for run in runs)])
+
+
+def _array(column: pa.ChunkedArray) -> npt.NDArray[Any]:
+    """A column as numpy. pyarrow's own `to_numpy`, like its comparisons, imports pandas, which takes 0.4 s."""
+    if pa.types.is_boolean(column.type):
+        column = column.cast(pa.uint8())
+    if column.null_count or not column.num_chunks or not pa.types.is_primitive(column.type):
+        return np.array(column.to_pylist())
+    return np.concatenate([np.from_dlpack(chunk) for chunk in column.chunks])
+
+
+def _not_run(results: Results, cells: list[Row]) -> Iterator[Group]:
+    """Placeholders for what an interrupted run has not come to."""
+    done = {cell["cell"] for cell in cells}
+    for planned in _names(results.run, "planned"):
+        if planned["cell"] not in done:
+            cell = dict.fromkeys(CELLS.names) | planned | {"status": _NOT_RUN}
+            for model in planned["models"]:
+                yield Group(cell, model, results.sample_table.slice(0, 0))
+
+
+def _position(group: Group, run: Row) -> tuple[int, int]:
+    """In the order of the run, then of the scored classifiers."""
+    lists = [(_names(run, "cells"), group.cell["cell"]), (_names(run, "models"), group.model)]
+    first, second = (names.index(name) if name in names else len(names) for names, name in lists)
+    return first, second
+
+
+def _names(run: Row, key: str) -> list[Any]:
+    value = run.get(key)
+    return value if isinstance(value, list) else []

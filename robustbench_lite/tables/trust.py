@@ -1,0 +1,44 @@
+"""Every check of every cell: what a reader must know before believing a number."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from robustbench_lite.groups import through
+from robustbench_lite.table import Column, Table, Value, tables
+from robustbench_lite.tables.common import label
+
+if TYPE_CHECKING:
+    from robustbench_lite.store import Results
+
+__all__ = ["trust"]
+
+COLUMNS = (
+    Column("dataset", "dataset", numeric=False, group=True),
+    Column("source", "attacked", numeric=False, group=True),
+    Column("attack", "attack", numeric=False, group=True),
+    Column("check", "check", numeric=False),
+    Column("level", "verdict", numeric=False),
+    Column("text", "because", numeric=False),
+)
+_WORDS = {"ok": "ok", "warning": "WARNING", "unknown": "cannot tell"}
+
+
+@tables.register("trust", "Every check of every cell, warnings first: budget, 8 bits, gradients, ties, calibration.")
+def trust(results: Results) -> Table:
+    from robustbench_lite.check import cases, checks
+
+    found = cases(results)
+    rows, warnings, smells = [], 0, {}
+    for case in found:
+        cell = case.cell
+        head = (label(cell["dataset"]), label(through(cell)), label(cell["variant"]))
+        said = [(check, check.look(case, found)) for check in checks()]
+        for check, finding in sorted(said, key=lambda pair: pair[1].level != "warning"):
+            rows.append((*head, label(check.title), Value(_WORDS[finding.level], kind="label"), label(finding.text)))
+            if finding.level == "warning":
+                warnings += 1
+                smells[check.title] = check.why
+    count = f"{warnings} warning{'' if warnings == 1 else 's'} in {len(rows)} checks of {len(found)} cells"
+    notes = [count, *(f"{title}: {why}" for title, why in smells.items()), *results.problems]
+    return Table("trust", "What to know before believing the numbers", COLUMNS, tuple(rows), tuple(notes))
