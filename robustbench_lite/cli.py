@@ -123,6 +123,23 @@ def table(results: Path, name: str, style: str) -> None:
 
 
 @cli.command()
+@click.argument("results", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("-o", "--out", type=click.Path(path_type=Path), default=Path("reports/report.html"), show_default=True)
+def report(results: tuple[Path, ...], out: Path) -> None:
+    """Write one self-contained HTML page on the runs in RESULTS..., each a folder that `run` has written."""
+    from robustbench_lite.report.page import page
+    from robustbench_lite.store import read
+
+    text = page([read(folder) for folder in results])
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(text, encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        raise UsageError(f"{out}: cannot be written ({error.strerror})") from None
+    click.echo(str(out))
+
+
+@cli.command()
 @click.argument("a")
 @click.argument("b")
 @click.option("--format", "style", type=click.Choice(FORMATS), default="text", show_default=True)

@@ -27,7 +27,7 @@ LAYERS = [
     {"checks"},
     {"attacks", "datasets", "models", "tables", "engine", "judge", "render", "suite_records"},
     {"suite_attacks"},
-    {"suite", "train", "comparison"},
+    {"suite", "train", "comparison", "report"},
     {"bench", "suite_schema", "catalogue", "calibration"},
     {"figures"},
     {"plan"},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from robustbench_lite.groups import Group, groups
+from robustbench_lite.groups import Group, groups, through
 from robustbench_lite.table import Column, Table, Value, tables
 from robustbench_lite.tables.common import MISSING, Footnotes, count, label, number
 
@@ -64,7 +64,7 @@ def _first(group: Group) -> str:
 def _row(group: Group, devices: dict[tuple[str, str], str], notes: Footnotes) -> tuple[Value, ...]:
     cell = group.cell
     device = cell["device"] or devices.get((cell["dataset"], cell["source"]))
-    head = (label(cell["source"]), label(cell["dataset"]), label(device), notes.name(str(cell["variant"]), group))
+    head = (label(through(cell)), label(cell["dataset"]), label(device), notes.name(str(cell["variant"]), group))
     n = cell["n"]
     if not group.ok or not n:
         return (*head, *[MISSING] * 8, count(n, "label"))

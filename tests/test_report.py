@@ -1,0 +1,208 @@
+"""The page: what it answers, that it needs nothing else, and that nothing in it can run."""
+
+from __future__ import annotations
+
+import base64
+import io
+import shutil
+import subprocess
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from robustbench_lite.report.charts import round_up
+from robustbench_lite.report.page import page
+from robustbench_lite.report.pictures import MOST, pictures
+from robustbench_lite.report.ranking import rankings
+from robustbench_lite.store import Store, read
+from tests.helpers import cli
+from tests.synthetic import cell_row, example, image_rows, sample_rows
+
+
+class Seen(HTMLParser):
+    """Every tag with its attributes, and whether the tags that must be closed are."""
+
+    void = frozenset({"meta", "img", "input", "br", "line", "rect", "circle", "polyline", "link"})
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.void:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        if tag not in self.void:
+            assert self.open.pop() == tag
+
+
+def write(folder, cell, *, images=0, **columns):
+    rows = [
+        row | {"margin": 0.1, "l2": 0.5, "linf": 0.1, "clean_confidence": 0.9, "adv_confidence": 0.8}
+        | {name: value[i] if isinstance(value, list) else value for name, value in columns.items()}
+        for i, row in enumerate(sample_rows(cell))
+    ]  # fmt: skip
+    Store(folder).write(cell["cell"], rows, cell, [row | {"cell": cell["cell"]} for row in image_rows("x", images)])
+
+
+def two(folder, right=(16, 8), **changes):
+    """Two classifiers under a budget: this many of 20 samples stay right."""
+    for model, count in zip(("lenet", "fc"), right, strict=True):
+        cell = cell_row(model, model, "pgd", norm="linf", eps=0.1, goal="label", **changes)
+        after = [0 if i < count else 2 for i in range(20)]
+        write(folder, cell, images=3, clean_correct=True, adv_pred=after, success=[p == 2 for p in after])
+    Store(folder).write_run({"name": "two", "models": ["lenet", "fc"], "cells": ["lenet", "fc"], "finished": "now"})
+    return read(folder)
+
+
+def test_a_ranking_answers_and_says_what_is_a_tie(tmp_path):
+    (clear,) = rankings(two(tmp_path / "a"))
+    assert [entry.model for entry in clear.entries] == ["lenet", "fc"]
+    assert [entry.estimate.value for entry in clear.entries] == [0.8, 0.4]
+    assert not clear.entries[1].tied
+    assert clear.threat == "linf at most 0.1"
+    (close,) = rankings(two(tmp_path / "b", right=(16, 14)))
+    assert close.entries[1].tied
+    assert "indistinguishable from fc" in close.answer
+
+
+def test_the_strongest_attack_counts_per_sample(tmp_path):
+    for name, wrong in (("pgd", range(5)), ("fgsm", range(3, 9))):
+        cell = cell_row(name, "lenet", name, norm="linf", eps=0.1)
+        write(tmp_path, cell, clean_correct=True, adv_pred=[2 if i in wrong else 0 for i in range(20)])
+    Store(tmp_path).write_run({"models": ["lenet"]})
+    (ranking,) = rankings(read(tmp_path))
+    assert ranking.entries[0].estimate.value == pytest.approx(11 / 20)  # 0 to 8 are broken by one or the other
+
+
+def test_black_boxes_rank_those_who_were_not_seen(tmp_path):
+    cell = cell_row("c", "fc", "ensemble", norm=None, goal="label", models=["lenet", "fc"], sources=["fc"])
+    rows = [row | {"model": m, "clean_correct": True} for m in ("lenet", "fc") for row in sample_rows(cell)]
+    Store(tmp_path).write("c", rows, cell)
+    Store(tmp_path).write_run({"models": ["lenet", "fc"]})
+    found = {ranking.threat: [entry.model for entry in ranking.entries] for ranking in rankings(read(tmp_path))}
+    assert found["images made for other classifiers (black box)"] == ["lenet"]
+
+
+def test_the_page_needs_nothing_else_and_every_tag_is_closed(tmp_path):
+    text = page([two(tmp_path)])
+    seen = Seen(text)
+    assert seen.open == []
+    for tag, attributes in seen.tags:
+        assert tag not in {"link", "iframe", "object", "embed"}
+        assert (attributes.get("src") or "data:").startswith("data:image/png;base64,") or not attributes.get("src")
+        assert (attributes.get("href") or "#").startswith("#")
+        assert not [name for name in attributes if name.startswith("on")]
+    ids = [attributes["id"] for _, attributes in seen.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    links = {attributes["href"][1:] for _, attributes in seen.tags if "href" in attributes}
+    assert links <= set(ids)
+    images = [attributes for tag, attributes in seen.tags if tag == "img"]
+    assert images
+    assert all(attributes["alt"] and attributes["width"] and attributes["height"] for attributes in images)
+    assert text == page([read(tmp_path)])  # the same results, the same bytes
+
+
+def test_names_cannot_run(tmp_path):
+    evil = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
+    cell = cell_row("c", evil, "pgd", norm="linf", eps=0.1, warnings=[evil], notes=[evil], dataset=evil)
+    write(tmp_path, cell, images=3)
+    run = {"models": [evil], "title": evil, "text": evil, "command": evil, "tables": ["accuracy"], "name": evil}
+    Store(tmp_path).write_run(run)
+    text = page([read(tmp_path)])
+    assert "<script>alert" not in text
+    assert "<img src=x" not in text
+    assert sum(tag == "script" for tag, _ in Seen(text).tags) == 1
+
+
+def test_pictures_are_the_exact_pixels_and_a_deterministic_choice(tmp_path):
+    results = two(tmp_path, right=(19, 19))
+    found, total = pictures(results)
+    assert total == 40
+    assert len(found) <= MOST
+    stored = {row["sample"]: row for row in results.images("lenet").to_pylist()}
+    assert found
+    for picture in found:
+        png = base64.b64decode(picture.clean.partition(",")[2])
+        pixels = np.array(Image.open(io.BytesIO(png)))
+        assert pixels.tobytes() == stored[picture.sample]["clean"]
+        adversarial = np.frombuffer(stored[picture.sample]["adversarial"], "<f4").reshape(4, 4)
+        shown = np.array(Image.open(io.BytesIO(base64.b64decode(picture.adversarial.partition(",")[2]))))
+        assert np.array_equal(shown, (adversarial * 255).round().astype(np.uint8))
+
+
+def test_half_finished_failed_and_empty_runs_say_so(tmp_path):
+    half = page([example(tmp_path / "half")])
+    assert "This run is not finished: 5 of 6 cells" in half
+    assert "Failed: mnist, fc, fgsm: ModelError: logits are not finite" in half
+    Store(tmp_path / "empty").write_run({"cells": [], "name": "empty"})
+    assert "No cell of this run is finished" in page([read(tmp_path / "empty")])
+
+
+def test_an_older_schema_and_a_foreign_file_do_not_break_the_page(tmp_path):
+    import pyarrow.parquet as pq
+
+    two(tmp_path)
+    for path in (tmp_path / "samples").glob("*.parquet"):
+        pq.write_table(pq.read_table(path).drop_columns(["label_rank", "target_rank"]), path)
+    (tmp_path / "cells" / "foreign.parquet").write_bytes(b"not a table")
+    text = page([read(tmp_path)])
+    assert "lenet holds out best" in text
+    assert "foreign.parquet" in text
+
+
+@pytest.mark.parametrize(
+    ("value", "end"), [(0.173, 0.2), (0.11, 0.12), (2.9, 4), (1.0, 1.2), (9, 12), (0, 1), (float("inf"), 1)]
+)
+def test_axes_end_at_round_numbers(value, end):
+    assert round_up(value) == pytest.approx(end)
+
+
+def test_the_verb(tmp_path):
+    two(tmp_path / "run")
+    out = tmp_path / "reports" / "r.html"
+    done = cli("report", str(tmp_path / "run"), "-o", str(out))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == str(out)
+    assert out.stat().st_size > 10_000
+    missing = cli("report", str(tmp_path / "nowhere"))
+    assert missing.returncode == 2
+    assert "no such folder" in missing.stderr
+
+
+def test_a_browser_sorts_filters_and_reports_no_error(tmp_path):
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("needs chromium")
+    probe = """<script>addEventListener("load", () => {
+      const table = document.querySelector("figure.table");
+      const head = [...table.querySelectorAll("th")].find((th) => th.textContent.includes("robust"));
+      head.querySelector("button").click();
+      const first = table.querySelector("tbody tr").cells[0].textContent.trim();
+      const input = table.querySelector("input");
+      input.value = "fc"; input.dispatchEvent(new Event("input"));
+      const left = [...table.querySelectorAll("tbody tr")].filter((row) => !row.hidden).length;
+      const gallery = document.querySelector(".gallery select[data-key=model]");
+      gallery.value = "lenet"; gallery.dispatchEvent(new Event("change"));
+      const shown = [...document.querySelectorAll(".pictures figure")].filter((f) => !f.hidden);
+      document.title = [first, left, new Set(shown.map((f) => f.dataset.model)).size].join("|");
+    });</script></body>"""
+    path = tmp_path / "page.html"
+    path.write_text(page([two(tmp_path / "run")]).replace("</body>", probe))
+    done = subprocess.run(
+        [chromium, "--headless", "--no-sandbox", "--dump-dom", "--virtual-time-budget=2000", str(path)],
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    assert "<title>fc|1|1</title>" in done.stdout, done.stderr[-500:]
