@@ -6,6 +6,7 @@ import base64
 import io
 import shutil
 import subprocess
+import sys
 from html.parser import HTMLParser
 
 import numpy as np
@@ -17,7 +18,7 @@ from robustbench_lite.report.page import page
 from robustbench_lite.report.pictures import MOST, pictures
 from robustbench_lite.report.ranking import rankings
 from robustbench_lite.store import Store, read
-from tests.helpers import cli
+from tests.helpers import ROOT, cli
 from tests.synthetic import cell_row, example, image_rows, sample_rows
 
 
@@ -110,6 +111,17 @@ def test_the_page_needs_nothing_else_and_every_tag_is_closed(tmp_path):
     assert images
     assert all(attributes["alt"] and attributes["width"] and attributes["height"] for attributes in images)
     assert text == page([read(tmp_path)])  # the same results, the same bytes
+
+
+def test_two_runs_say_what_changed_between_them(tmp_path):
+    text = page([two(tmp_path / "a"), two(tmp_path / "b", right=(6, 8))])
+    assert "What changed from A to B" in text
+    assert "-50.0 [" in text
+    assert Seen(text).open == []
+    cell = cell_row("x", "other", "deepfool")
+    write(tmp_path / "c", cell)
+    Store(tmp_path / "c").write_run({"models": ["other"], "name": "c"})
+    assert "What changed" not in page([read(tmp_path / "a"), read(tmp_path / "c")])
 
 
 def test_names_cannot_run(tmp_path):
@@ -206,3 +218,21 @@ def test_a_browser_sorts_filters_and_reports_no_error(tmp_path):
         check=False,
     )
     assert "<title>fc|1|1</title>" in done.stdout, done.stderr[-500:]
+
+
+@pytest.mark.parametrize("verb", ["report", "compare", "table"])
+def test_verbs_on_results_do_not_import_torch(tmp_path, verb):
+    two(tmp_path / "run")
+    folder, out = str(tmp_path / "run"), str(tmp_path / "r.html")
+    arguments = {
+        "report": ["report", folder, "-o", out],
+        "compare": ["compare", f"{folder}:lenet", f"{folder}:fc"],
+        "table": ["table", folder, "trust"],
+    }[verb]
+    code = (
+        "import sys\nfrom robustbench_lite.cli import main\n"
+        f"try: main({arguments!r})\nexcept SystemExit as e: assert e.code == 0, e.code\n"
+        "assert 'torch' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

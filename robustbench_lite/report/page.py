@@ -11,6 +11,8 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from robustbench_lite.comparison import Side, compare
+from robustbench_lite.errors import UsageError
 from robustbench_lite.groups import groups, through
 from robustbench_lite.render import render
 from robustbench_lite.report.charts import Bar, Line, curves, heat, intervals, round_up
@@ -37,10 +39,22 @@ def page(runs: Sequence[Results]) -> str:
     template = environment.get_template("page.html.j2")
     return template.render(
         runs=[_run(results) | {"id": f"run{i}"} for i, results in enumerate(runs, 1)],
+        changes=_changes(runs),
         style=Markup((_FOLDER / "style.css").read_text(encoding="utf-8")),  # noqa: S704  (our own file)
         script=Markup((_FOLDER / "script.js").read_text(encoding="utf-8")),  # noqa: S704
         most=MOST,
     )
+
+
+def _changes(runs: Sequence[Results]) -> dict[str, Any] | None:
+    """The paired differences where two runs are given that have something in common."""
+    if len(runs) != 2:
+        return None
+    a, b = (Side(f"{r.run.get('name') or r.folder.name}, {r.run.get('started') or 'no date'}", r, None) for r in runs)
+    try:
+        return _table(compare(a, b))
+    except UsageError:  # other attacks or data: two runs side by side, nothing to pair
+        return None
 
 
 def _run(results: Results) -> dict[str, Any]:
