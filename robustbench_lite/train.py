@@ -25,7 +25,7 @@ from robustbench_lite.judge import look
 from robustbench_lite.lazy import kornia, torch
 from robustbench_lite.model import Card, Classifier
 from robustbench_lite.models import archs
-from robustbench_lite.models.common import finish, sha256_of
+from robustbench_lite.models.common import channels_last, finish, sha256_of
 from robustbench_lite.models.zoo import RECIPES
 from robustbench_lite.registry import Config, Number, fingerprint
 
@@ -94,7 +94,7 @@ def train(
     torch.manual_seed(todo.seed)
     images, labels = _training_data(todo, root)
     progress(f"{name}: {len(labels)} training images, {todo.epochs} epochs")
-    net = archs.build(todo.arch, todo.size[0], todo.classes).to(device)
+    net = channels_last(archs.build(todo.arch, todo.size[0], todo.classes)).to(device)
     out.mkdir(parents=True, exist_ok=True)
     session = _Session(todo, net, images.to(device), labels.to(device), out / f"{name}.checkpoint.pt")
     session.run(progress)

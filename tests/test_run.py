@@ -265,7 +265,13 @@ def test_an_interrupt_keeps_what_is_done(tmp_path):
         command = [sys.executable, "-m", "robustbench_lite", "run", str(suite), "--results", str(tmp_path / str(code))]
         env = {**os.environ, "PYTHONPATH": str(ROOT)}
         process = subprocess.Popen(
-            command, cwd=ROOT, env=env, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            command,
+            cwd=ROOT,
+            env=env,
+            stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  (background shells ignore it)
         )
         assert process.stderr is not None
         while "[1/2]" not in process.stderr.readline():

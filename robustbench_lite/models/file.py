@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from robustbench_lite.errors import ModelError
 from robustbench_lite.model import Card, Classifier, ModelSource, models
 from robustbench_lite.models import archs
-from robustbench_lite.models.common import finish, load_state, read_weights, sha256_of
+from robustbench_lite.models.common import channels_last, finish, load_state, read_weights, sha256_of
 from robustbench_lite.registry import one_of
 
 __all__ = ["File"]
@@ -59,4 +59,4 @@ class File(ModelSource):
             source=f"file {path.name}",
             sha256=digest,
         )
-        return finish(card, net)
+        return finish(card, channels_last(net))

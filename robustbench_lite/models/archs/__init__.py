@@ -24,14 +24,9 @@ ARCHITECTURES = {
 
 
 def build(name: str, channels: int, classes: int) -> nn.Module:
-    """A fresh classifier of architecture `name`, channels last. Raises ModelError with a did-you-mean.
-
-    Channels last make a forward and backward pass on the CPU 1.0 to 1.9 times as fast, on every one of them.
-    """
+    """A fresh classifier of architecture `name`. Raises ModelError with a did-you-mean."""
     if name not in ARCHITECTURES:
         raise ModelError(f"unknown architecture '{name}'{did_you_mean(name, ARCHITECTURES)}")
     module, factory = ARCHITECTURES[name].split(":")
     make = getattr(import_module(f"{__name__}.{module}"), factory)
-    import torch
-
-    return cast("nn.Module", make(channels=channels, classes=classes)).to(memory_format=torch.channels_last)
+    return cast("nn.Module", make(channels=channels, classes=classes))
