@@ -100,7 +100,7 @@ class DeepFool(StepAttack):
             else:
                 part = view.narrow(moving)
                 step = self._nearest(part, state.goal.label[moving], gaps[moving], order[moving])
-            moved = step.mul_(1 + self.overshoot).add_(state.adv if every else state.adv[moving])
+            moved = torch.add(state.adv if every else state.adv[moving], step, alpha=1 + self.overshoot)
             moved = moved.clamp_(0, 1) if self.clip else moved
             adv = moved if every else state.adv.index_copy(0, moving, moved)
         taken = state.taken + 1
