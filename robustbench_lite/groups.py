@@ -99,7 +99,9 @@ def _not_run(results: Results, cells: list[Row]) -> Iterator[Group]:
     """Placeholders for what an interrupted run has not come to."""
     done = {cell["cell"] for cell in cells}
     for planned in _names(results.run, "planned"):
-        if planned["cell"] not in done:
+        if not (isinstance(planned, dict) and isinstance(planned.get("models"), list)):
+            continue  # not written by `run`
+        if planned.get("cell") not in done:
             cell = dict.fromkeys(CELLS.names) | planned | {"status": _NOT_RUN}
             for model in planned["models"]:
                 yield Group(cell, model, results.sample_table.slice(0, 0))
