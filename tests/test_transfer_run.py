@@ -12,6 +12,7 @@ from robustbench_lite.drawing import figure
 from robustbench_lite.errors import SuiteError, UsageError
 from robustbench_lite.measure import wilson
 from robustbench_lite.references import load as reference
+from robustbench_lite.report.page import page
 from robustbench_lite.runner import run
 from robustbench_lite.store import Results, read
 from robustbench_lite.suite import load
@@ -212,6 +213,10 @@ def test_decision_regions_know_the_clean_label_and_mark_the_adversarials(results
     assert set(NETS) <= set(texts)
     assert sum("off the plane" in text or "beyond the frame" in text for text in texts) == 7
     assert "gradient of resnet8_fashion" in svg
+    text = page([read(results.folder)])  # the report shows what is stored
+    assert "gradient of resnet8_fashion" in text
+    (results.folder / "figures" / "decision_regions.parquet").write_bytes(b"damaged")
+    assert "is not a figure of ours" in page([read(results.folder)])
     along, _ = figure(results.folder, "decision_regions", {"points": 5, "toward": list(results.cells()["cell"][3:5])})
     assert "ensemble against all but resnet8_fashion" in along
 

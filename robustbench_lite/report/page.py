@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from robustbench_lite.comparison import Side, compare
 from robustbench_lite.errors import UsageError
+from robustbench_lite.figure import figures
 from robustbench_lite.groups import groups, through
 from robustbench_lite.render import render
 from robustbench_lite.report.charts import Bar, Line, curves, heat, intervals, round_up
@@ -65,10 +68,10 @@ def _run(results: Results) -> dict[str, Any]:
     shown, total = pictures(results)
     trust = tables.make("trust", results)
     names = [name for name in (run.get("tables") or []) if name in tables and name not in _TABLES]
-    curved, hot = list(_curves(results)), list(_heats(results))
-    parts = ("answer", *("curves",) * bool(curved), *("transfer",) * bool(hot), "tables", "images", "trust")
+    optional = {"curves": list(_curves(results)), "transfer": list(_heats(results)), "figures": list(_figures(results))}
     return {
-        "parts": (*parts, "provenance"),
+        "parts": ("answer", *(name for name in optional if optional[name]), "tables", "images", "trust", "provenance"),
+        **optional,
         "name": run.get("name") or results.folder.name,
         "title": run.get("title") or run.get("name") or results.folder.name,
         "state": _state(len(cells), len(planned), bool(run.get("finished"))),
@@ -76,13 +79,11 @@ def _run(results: Results) -> dict[str, Any]:
         "failed": [f"{cell['dataset']}, {through(cell)}, {cell['variant']}: {cell['error']}" for cell in failed],
         "problems": list(results.problems),
         "rankings": [_ranking(one) for one in rankings(results)],
-        "curves": curved,
-        "heats": hot,
         "tables": [_table(tables.make(name, results)) for name in (*names, *_TABLES)],
         "trust": trust.footnotes[0] if trust.footnotes else "",
         "pictures": shown,
         "picture_rows": total,
-        "filters": {key: sorted({getattr(p, key) for p in shown}) for key in ("model", "attack", "outcome")},
+        "filters": {k: sorted({getattr(p, k) for p in shown}) for k in ("model", "attack", "outcome", "label")},
         "provenance": _provenance(results),
         "suite": run.get("text") or "",
     }
@@ -169,6 +170,18 @@ def _heats(results: Results) -> Iterator[dict[str, Any]]:
         values = np.array([[row.get(model, np.nan) for model in columns] for row in block.values()])
         title = f"{dataset}, {variant}: accuracy (%) on images made for the sources in the row"
         yield {"title": title, "chart": Markup(heat(list(block), columns, values, title))}  # noqa: S704
+
+
+def _figures(results: Results) -> Iterator[Markup]:
+    """What `figure` has stored beside the results, drawn again."""
+    for path in sorted((results.folder / "figures").glob("*.parquet")):
+        if path.stem in figures:
+            try:
+                drawn = figures[path.stem]().draw(pq.read_table(path))
+            except (pa.ArrowException, OSError, KeyError, TypeError, ValueError):
+                yield Markup.escape(f"{path.name} is not a figure of ours, or damaged; draw it again with `figure`")
+            else:
+                yield Markup(drawn)  # noqa: S704  (our own SVG, names escaped)
 
 
 def _table(table: Table) -> dict[str, Any]:
