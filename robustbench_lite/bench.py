@@ -164,7 +164,7 @@ def auto_batch_size(x: torch.Tensor, device: torch.device) -> int:
     """A window that fills the device without thrashing its caches; the engine halves it when memory runs out."""
     elements = x[0].numel()
     if device.type == "cpu":
-        return max(8, min(256, 2**19 // elements))
+        return max(8, min(512, 2**19 // elements))
     return max(16, min(1024, 2**23 // elements))
 
 

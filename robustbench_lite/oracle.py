@@ -156,47 +156,50 @@ class Pass:
     graph: torch.Tensor
     logits: torch.Tensor
     rows: torch.Tensor | None
-    kept: torch.Tensor | None = None  # of a wider graph, the rows that are still wanted
+    wanted: torch.Tensor | None = None  # rows of this pass whose gradients count; None: all
 
     def gradient(self, seed: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Vector-Jacobian product of `seed` (n, K): gradients (n, C, H, W) and their l2 norms (n,)."""
-        oracle, kept = self.oracle, self.kept
+        oracle = self.oracle
         start = time.perf_counter()
-        full = seed if kept is None else torch.zeros_like(self.graph).index_copy_(0, kept, seed)
-        (gradient,) = torch.autograd.grad(self.graph, self.leaf, full, retain_graph=True)
+        (gradient,) = torch.autograd.grad(self.graph, self.leaf, seed, retain_graph=True)
         oracle.synchronize()
         oracle.clock.backward += time.perf_counter() - start
-        if kept is not None:
-            gradient = gradient.index_select(0, kept)
-        oracle.ledger.add(BACKWARD, self.rows, max(1, len(oracle.members)))
+        oracle.ledger.add(BACKWARD, self._charged(self.wanted), max(1, len(oracle.members)))
         return gradient, self._account(gradient)
-
-    @property
-    def images(self) -> torch.Tensor:
-        """The images (n, C, H, W) of this pass."""
-        leaf = self.leaf.detach()
-        return leaf if self.kept is None else leaf[self.kept]
 
     def again(self, index: torch.Tensor) -> Pass:
         """A new pass over the rows `index` (m,), which may repeat: several gradients of a row in one batch."""
-        return self.oracle.differentiate(self.images[index], index if self.rows is None else self.rows[index])
+        return self.oracle.differentiate(self.leaf.detach()[index], self._charged(index))
 
-    def narrow(self, index: torch.Tensor, backwards: int = 1) -> Pass:
-        """Only the rows `index` (m,), ascending; runs them anew where that saves more backward work than it costs."""
+    def narrow(self, index: torch.Tensor) -> tuple[Pass, torch.Tensor | None]:
+        """A pass for the gradients of the rows `index` (m,), ascending, and where its rows come from.
+
+        None: it has all rows of this one, and what it says of rows not in `index` is to be ignored. Moving whole
+        windows about costs more than a few rows too many; a new pass over the few is made where that is cheaper.
+        """
         if len(index) == len(self.logits):
-            return self
-        at = index if self.rows is None else self.rows[index]
-        if len(index) * (backwards + 1) < self.graph.shape[0] * backwards:
-            return self.again(index)
-        kept = index if self.kept is None else self.kept[index]
-        return Pass(self.oracle, self.leaf, self.graph, self.logits[index], at, kept)
+            return self, None
+        if 2 * len(index) < len(self.logits):
+            return self.again(index), index
+        return replace(self, wanted=index), None
+
+    def _charged(self, which: torch.Tensor | None) -> torch.Tensor | None:
+        """The rows of the window behind the rows `which` of this pass."""
+        if self.rows is None or which is None:
+            return self.rows if which is None else which
+        return self.rows[which]
 
     def _account(self, gradient: torch.Tensor) -> torch.Tensor:
         norm: torch.Tensor = torch.linalg.vector_norm(gradient.flatten(1), dim=1)
         if math.isfinite(float(norm.log().sum())):  # neither zero, nor infinite, nor NaN
             return norm
         largest = gradient.flatten(1).abs().amax(1)  # look closely: squares overflow and underflow
-        oracle = self.oracle
-        oracle._blame((largest == 0).nonzero()[:, 0], ZERO_GRADIENT, self.rows)  # noqa: SLF001  (its other half)
-        oracle._blame((~largest.isfinite()).nonzero()[:, 0], BROKEN, self.rows)  # noqa: SLF001
+        for event, suspects in ((ZERO_GRADIENT, largest == 0), (BROKEN, ~largest.isfinite())):
+            counted = (
+                suspects
+                if self.wanted is None
+                else suspects & torch.zeros_like(suspects).index_fill_(0, self.wanted, value=True)
+            )
+            self.oracle._blame(counted.nonzero()[:, 0], event, self.rows)  # noqa: SLF001  (its other half)
         return norm

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from pydantic import PositiveInt, ValidationError
+from pydantic import PositiveInt, ValidationError, model_validator
 from ruamel.yaml import YAML
 
 from robustbench_lite.dataset import Samples, datasets
@@ -58,8 +58,17 @@ class Recipe(Config):
     shift: int = 0  # random translation, pixels
     flip: bool = False
     sharpness: tuple[Number, Number] | None = None  # random factor per image: 0 blurs, 1 leaves, above 1 sharpens
+    sides: tuple[PositiveInt, ...] = ()  # of the images in each epoch, pixels: small ones first cost less
+    batch_norm: bool = False  # after each convolution while training, folded into its weights at the end
+    dropout: Number | None = None  # in place of the architecture's rate
     seed: int = 0
     half: bool = True  # store the weights in float16 where the accuracy does not move
+
+    @model_validator(mode="after")
+    def _one_side_per_epoch(self) -> Self:
+        if self.sides and len(self.sides) != self.epochs:
+            raise ValueError(f"sides names {len(self.sides)} epochs of {self.epochs}")
+        return self
 
     @property
     def hash(self) -> str:
@@ -94,11 +103,35 @@ def train(
     torch.manual_seed(todo.seed)
     images, labels = _training_data(todo, root)
     progress(f"{name}: {len(labels)} training images, {todo.epochs} epochs")
-    net = channels_last(archs.build(todo.arch, todo.size[0], todo.classes)).to(device)
+    net = channels_last(_prepare(archs.build(todo.arch, todo.size[0], todo.classes), todo)).to(device)
     out.mkdir(parents=True, exist_ok=True)
     session = _Session(todo, net, images.to(device), labels.to(device), out / f"{name}.checkpoint.pt")
     session.run(progress)
-    return _write(todo, net.cpu().eval(), out, root, len(labels))
+    net = net.cpu().eval()
+    return _write(todo, _fold(net) if todo.batch_norm else net, out, root, len(labels))
+
+
+def _prepare(net: nn.Module, todo: Recipe) -> nn.Module:
+    """The network as it is trained: the recipe's dropout, and batch norm where it asks for it."""
+    for name, part in list(net.named_children()):
+        if isinstance(part, torch.nn.Dropout) and todo.dropout is not None:
+            part.p = todo.dropout
+        elif isinstance(part, torch.nn.Conv2d) and todo.batch_norm:
+            setattr(net, name, torch.nn.Sequential(part, torch.nn.BatchNorm2d(part.out_channels)))
+        else:
+            _prepare(part, todo)
+    return net
+
+
+def _fold(net: nn.Module) -> nn.Module:
+    """Every (convolution, batch norm) that `_prepare` made as one convolution again; the same function."""
+    for name, part in list(net.named_children()):
+        match list(part.children()):
+            case [torch.nn.Conv2d() as conv, torch.nn.BatchNorm2d() as norm]:
+                setattr(net, name, torch.nn.utils.fuse_conv_bn_eval(conv, norm))
+            case _:
+                _fold(part)
+    return net
 
 
 def _training_data(todo: Recipe, root: Path) -> tuple[torch.Tensor, torch.Tensor]:
@@ -163,6 +196,8 @@ class _Session:
         batches = len(order) // todo.batch_size
         for batch in order[: batches * todo.batch_size].view(batches, -1):
             x = (_augment(self.images[batch], todo, generator) - mean) / std
+            if todo.sides:
+                x = torch.nn.functional.interpolate(x, size=todo.sides[epoch], mode="bilinear", antialias=True)
             loss = criterion(self.net(x.contiguous(memory_format=torch.channels_last)), self.labels[batch])
             optimizer.zero_grad(set_to_none=True)
             loss.backward()

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 import torchvision
-from safetensors.torch import save_file
+from pydantic import ValidationError
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from robustbench_lite.bench import images as as_images
@@ -251,3 +252,35 @@ def test_training_learns_resumes_and_writes_a_card(tmp_path, monkeypatch):
         tmp_path / "broken" / "tiny.safetensors"
     ).read_bytes()
     assert "tiny" in (tmp_path / "whole" / "tiny.yaml").read_text()
+
+
+def test_batch_norm_of_the_training_leaves_the_papers_layers(tmp_path, monkeypatch):
+    from robustbench_lite import train as training
+
+    todo = training.Recipe(name="tiny", arch="nin", size=[1, 28, 28], classes=10, mean=[0.5], std=[0.5], dataset="fashion_mnist", train=[{"bundled": "fashion_mnist", "samples": 64}], test={"bundled": "fashion_mnist", "samples": 8}, epochs=2, batch_size=32, lr=0.01, batch_norm=True, dropout=0.1, sides=[8, 12], half=False)  # fmt: skip
+    monkeypatch.setattr(training, "recipe", lambda _name: todo)
+    seen, folded = [], {}
+    fold = training._fold
+
+    def watched(net):
+        assert sum(isinstance(part, torch.nn.BatchNorm2d) for part in net.modules()) == 9
+        assert {part.p for part in net.modules() if isinstance(part, torch.nn.Dropout)} == {0.1}
+        x = torch.randn(4, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+        folded["before"], folded["after"] = net(x), fold(net)(x)
+        return net
+
+    monkeypatch.setattr(training, "_fold", watched)
+    interpolate = torch.nn.functional.interpolate
+    monkeypatch.setattr(
+        torch.nn.functional, "interpolate", lambda x, size, **kw: (seen.append(size), interpolate(x, size, **kw))[1]
+    )
+    training.train("tiny", tmp_path)
+    torch.testing.assert_close(folded["before"], folded["after"], rtol=1e-4, atol=1e-5)
+    assert seen == [8, 8, 12, 12]
+    weights = load_file(tmp_path / "tiny.safetensors")
+    assert set(weights) == set(archs.build("nin", 1, 10).state_dict())
+
+
+def test_a_recipe_whose_sides_do_not_cover_its_epochs_is_refused():
+    with pytest.raises(ValidationError, match="sides names 1 epochs of 8"):
+        type(recipe("nin_cifar10"))(**recipe("nin_cifar10").model_dump() | {"sides": (32,)})

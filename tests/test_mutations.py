@@ -52,12 +52,12 @@ def no_best_so_far(monkeypatch):
 
 def off_by_one_step(monkeypatch):
     """The first evaluation counts as the last: no step is ever taken."""
-    monkeypatch.setattr(pgd.PGD, "_ascend", lambda _self, state, _index, _gradient: state.adv)
+    monkeypatch.setattr(pgd.PGD, "_ascend", lambda _self, _x, adv, _gradient: adv)
 
 
 def missing_square_in_deepfool(monkeypatch):
     """The misprint of the lecture's line 11: the step is divided by the norm once."""
-    monkeypatch.setattr(deepfool, "_step", lambda g, distance, _length, _norm: g * distance.view(-1, 1, 1, 1))
+    monkeypatch.setattr(deepfool.Nearest, "step", lambda self, _norm: (self.gradient, self.distance))
 
 
 def overshoot_ignored(monkeypatch):
@@ -73,9 +73,9 @@ def overshoot_ignored(monkeypatch):
 def farthest_class(monkeypatch):
     offer = deepfool.Nearest.offer
 
-    def farthest(self, row, gap, gradient, length, norm):
+    def farthest(self, row, gap, gradient, length):
         self.distance[row] = float("inf")
-        offer(self, row, gap, gradient, length, norm)
+        offer(self, row, gap, gradient, length)
 
     monkeypatch.setattr(deepfool.Nearest, "offer", farthest)
     start = deepfool.DeepFool.start

@@ -93,16 +93,13 @@ class DeepFool(StepAttack):
         adv = state.adv
         moving = (~done).nonzero()[:, 0]
         if len(moving):
-            every = len(moving) == len(done)
             gaps, order = self._gaps(view.logits, state.goal.label, classes, rounding)
-            if every:
-                step = self._nearest(view, state.goal.label, gaps, order)
+            part, at = view.narrow(moving)
+            if at is None:
+                adv = self._move(adv, self._nearest(part, state.goal.label, gaps, order, done))
             else:
-                part = view.narrow(moving)
-                step = self._nearest(part, state.goal.label[moving], gaps[moving], order[moving])
-            moved = torch.add(state.adv if every else state.adv[moving], step, alpha=1 + self.overshoot)
-            moved = moved.clamp_(0, 1) if self.clip else moved
-            adv = moved if every else state.adv.index_copy(0, moving, moved)
+                nearest = self._nearest(part, state.goal.label[at], gaps[at], order[at], done[at])
+                adv = adv.index_copy(0, at, self._move(adv[at], nearest))
         taken = state.taken + 1
         return replace(state, candidate=state.adv, score=score, done=done, adv=adv, taken=taken, classes=classes)
 
@@ -119,19 +116,27 @@ class DeepFool(StepAttack):
         chosen = others.topk(state.classes.shape[1], dim=1).indices
         return torch.where(fresh[:, None], chosen, state.classes)
 
-    def _nearest(self, view: Pass, label: torch.Tensor, gaps: torch.Tensor, order: torch.Tensor) -> torch.Tensor:
-        """The step (m, C, H, W) to the nearest boundary of the linearisation at the rows of the view."""
+    def _move(self, adv: torch.Tensor, nearest: Nearest) -> torch.Tensor:
+        """A little beyond the nearest boundary."""
+        direction, length = nearest.step(self.norm)
+        moved = direction.mul_(per_row(length * (1 + self.overshoot), adv)).add_(adv)
+        return moved.clamp_(0, 1) if self.clip else moved
+
+    def _nearest(
+        self, view: Pass, label: torch.Tensor, gaps: torch.Tensor, order: torch.Tensor, done: torch.Tensor
+    ) -> Nearest:
+        """The nearest boundary of the linearisation at the rows of the view; rows that are done do not matter."""
         gradient, length = self._gradient(view, order[:, 0], label, view.logits.shape[1])
-        best = Nearest.first(gaps[:, 0], gradient, length, self.norm)  # the class with the smallest gap
-        left = gaps.clone()
+        best = Nearest.first(gaps[:, 0], gradient, length)  # the class with the smallest gap
+        left = gaps.masked_fill(done[:, None], float("inf"))
         left[:, 0] = float("inf")
         while True:  # another class can only win with a gradient longer than gap / distance
             wanted = left < (float("inf") if self.slack is None else best.reach(self.slack)[:, None])
             if not bool(wanted.any()):
-                return best.step
+                return best
             left = left.masked_fill(wanted, float("inf"))
             for row, gap, w, norm in self._gradients(view, label, gaps, order, wanted):
-                best.offer(row, gap, w, norm, self.norm)
+                best.offer(row, gap, w, norm)
 
     def _gradients(
         self, view: Pass, label: torch.Tensor, gaps: torch.Tensor, order: torch.Tensor, wanted: torch.Tensor
@@ -142,7 +147,7 @@ class DeepFool(StepAttack):
         (row, class) pairs: a small pass costs nearly as much as a full one.
         """
         n, count = len(label), view.logits.shape[1]
-        shared = wanted.sum(0) * 2 > n
+        shared = wanted.sum(0) * 2 > (n if view.wanted is None else len(view.wanted))
         everyone = torch.arange(n, device=label.device)
         for k in shared.nonzero()[:, 0].tolist():
             yield everyone, gaps[:, k], *self._gradient(view, order[:, k], label, count)
@@ -171,41 +176,38 @@ class DeepFool(StepAttack):
 
 @dataclass
 class Nearest:
-    """Per row, the smallest distance to a boundary seen so far, the step that covers it, and the longest gradient."""
+    """Per row, the smallest distance to a boundary seen so far, that boundary's gradient, and the longest of all."""
 
     distance: torch.Tensor
+    gradient: torch.Tensor  # written to by offers
+    length: torch.Tensor  # of that gradient, its dual norm
     longest: torch.Tensor
-    step: torch.Tensor
 
     @classmethod
-    def first(cls, gap: torch.Tensor, gradient: torch.Tensor, length: torch.Tensor, norm: Norm) -> Nearest:
+    def first(cls, gap: torch.Tensor, gradient: torch.Tensor, length: torch.Tensor) -> Nearest:
         """One boundary for every row, at gap / length (m,)."""
         length = length.clamp_min(_NOWHERE)
-        distance = gap / length
-        return cls(distance, length, _step(gradient, distance, length, norm))
+        own = gradient.clone() if 0 in gradient.stride() else gradient  # the gradient of a sum is one number, repeated
+        return cls(gap / length, own, length, length.clone())
 
     def reach(self, slack: float) -> torch.Tensor:
         """The gap (m,) below which a gradient `slack` times longer than those seen would be nearer."""
         return self.distance * self.longest * slack
 
-    def offer(
-        self, row: torch.Tensor, gap: torch.Tensor, gradient: torch.Tensor, length: torch.Tensor, norm: Norm
-    ) -> None:
+    def offer(self, row: torch.Tensor, gap: torch.Tensor, gradient: torch.Tensor, length: torch.Tensor) -> None:
         """Take the boundaries at gap / length (p,) of the rows where they are nearer."""
         length = length.clamp_min(_NOWHERE)
         self.longest.scatter_reduce_(0, row, length, "amax")
         distance = gap / length
         self.distance.scatter_reduce_(0, row, distance, "amin")
         nearer = (distance == self.distance[row]).nonzero()[:, 0]
-        if len(nearer) == 0:
-            return
-        every = len(nearer) == len(row)
-        at, gradient = row[nearer], gradient if every else gradient[nearer]
-        self.step.index_copy_(0, at, _step(gradient, distance[nearer], length[nearer], norm))
+        if len(nearer):
+            at = row[nearer]
+            self.length.index_copy_(0, at, length[nearer])
+            self.gradient.index_copy_(0, at, gradient if len(nearer) == len(row) else gradient[nearer])
 
-
-def _step(gradient: torch.Tensor, distance: torch.Tensor, length: torch.Tensor, norm: Norm) -> torch.Tensor:
-    """The shortest step (p, C, H, W) that covers `distance` (p,) along a gradient of dual norm `length` (p,)."""
-    if norm == "l2":
-        return gradient * per_row(distance / length, gradient)
-    return steepest(gradient, norm) * per_row(distance, gradient)
+    def step(self, norm: Norm) -> tuple[torch.Tensor, torch.Tensor]:
+        """The shortest way to the boundary: a direction (m, C, H, W), to be written to, and how far along it (m,)."""
+        if norm == "l2":
+            return self.gradient, self.distance / self.length
+        return steepest(self.gradient, norm), self.distance

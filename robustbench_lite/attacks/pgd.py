@@ -73,9 +73,11 @@ class PGD(StepAttack):
         moving = ~done & ~exhausted
         adv = state.adv
         if bool(moving.any()):
-            index = moving.nonzero()[:, 0]
-            gradient, _ = view.narrow(index).gradient(seed if len(index) == len(seed) else seed[index])
-            adv = self._ascend(state, index, gradient)
+            part, at = view.narrow(moving.nonzero()[:, 0])
+            if at is None:
+                adv = self._ascend(state.x, adv, part.gradient(seed)[0])
+            else:
+                adv = adv.index_copy(0, at, self._ascend(state.x[at], adv[at], part.gradient(seed[at])[0]))
         taken, restart = state.taken + 1, state.restart
         again = exhausted & ~done
         if bool(again.any()):
@@ -89,10 +91,7 @@ class PGD(StepAttack):
             return x
         return (x + sample(draw, x, self.norm, self.epsilon, restart)).clamp(0, 1)
 
-    def _ascend(self, state: PGDState, index: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
+    def _ascend(self, x: torch.Tensor, adv: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
         size = self.step_size or 2.5 * self.epsilon / self.steps
-        every = len(index) == len(state.x)
-        x, adv = (state.x, state.adv) if every else (state.x[index], state.adv[index])
         moved = (steepest(gradient, self.norm) * size).add_(adv).sub_(x)
-        moved = project(moved, self.norm, self.epsilon).add_(x).clamp_(0, 1)
-        return moved if every else state.adv.index_copy(0, index, moved)
+        return project(moved, self.norm, self.epsilon).add_(x).clamp_(0, 1)
