@@ -257,12 +257,19 @@ def test_training_learns_resumes_and_writes_a_card(tmp_path, monkeypatch):
 def test_batch_norm_of_the_training_leaves_the_papers_layers(tmp_path, monkeypatch):
     from robustbench_lite import train as training
 
-    todo = training.Recipe(name="tiny", arch="nin", size=[1, 28, 28], classes=10, mean=[0.5], std=[0.5], dataset="fashion_mnist", train=[{"bundled": "fashion_mnist", "samples": 64}], test={"bundled": "fashion_mnist", "samples": 8}, epochs=2, batch_size=32, lr=0.01, batch_norm=True, dropout=0.1, sides=[8, 12], half=False)  # fmt: skip
+    small = {
+        "name": "tiny", "arch": "nin", "size": [1, 28, 28], "classes": 10, "mean": [0.5], "std": [0.5],
+        "dataset": "fashion_mnist", "train": [{"bundled": "fashion_mnist", "samples": 64}],
+        "test": {"bundled": "fashion_mnist", "samples": 8}, "epochs": 2, "batch_size": 32, "lr": 0.01,
+        "batch_norm": True, "dropout": 0.1, "sides": [8, 12], "half": False,
+    }  # fmt: skip
+    todo = training.Recipe(**small)
     monkeypatch.setattr(training, "recipe", lambda _name: todo)
     seen, folded = [], {}
     fold = training._fold
 
     def watched(net):
+        monkeypatch.setattr(training, "_fold", fold)  # it calls itself
         assert sum(isinstance(part, torch.nn.BatchNorm2d) for part in net.modules()) == 9
         assert {part.p for part in net.modules() if isinstance(part, torch.nn.Dropout)} == {0.1}
         x = torch.randn(4, 1, 28, 28, generator=torch.Generator().manual_seed(0))
