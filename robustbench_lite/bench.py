@@ -147,6 +147,10 @@ class Bench:
         loaded = {name: entry for name, entry in self._classifiers.items() if isinstance(entry, Classifier)}
         return {name: dict(entry.card.published) for name, entry in loaded.items() if entry.card.published}
 
+    def class_names(self) -> dict[str, list[str]]:
+        """The names of the classes of every dataset that could be loaded."""
+        return {name: list(samples.classes) for name, samples in self._samples.items()}
+
     def batch_for(self, x: torch.Tensor) -> int:
         return self.batch_size or auto_batch_size(x, self.device)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -66,24 +67,31 @@ def through(cell: Row) -> str:
 
 def groups(results: Results) -> list[Group]:
     """Every cell and scored classifier in the order of the run; failed ones and those not run yet keep their place."""
-    cells = results.cell_table.to_pylist()
-    owners = np.array(results.sample_table["cell"].to_pylist())
-    out = [group for cell in cells for group in _scored(cell, _where(results.sample_table, owners == cell["cell"]))]
-    out += _not_run(results, cells)
-    return sorted(out, key=lambda group: _position(group, results.run))
+    if "groups" not in results.memo:
+        cells = results.cell_table.to_pylist()
+        rows = _split(results.sample_table, "cell")
+        none = results.sample_table.slice(0, 0)
+        out = [group for cell in cells for group in _scored(cell, rows.get(cell["cell"], none))]
+        out += _not_run(results, cells)
+        results.memo["groups"] = sorted(out, key=lambda group: _position(group, results.run))
+    return list(results.memo["groups"])
 
 
 def _scored(cell: Row, rows: pa.Table) -> Iterator[Group]:
-    models = np.array(rows["model"].to_pylist())
+    found = _split(rows, "model")
     for model in cell["models"] or [cell["source"]]:
-        yield Group(cell, model, _where(rows, models == model))
+        yield Group(cell, model, found.get(model, rows.slice(0, 0)))
 
 
-def _where(table: pa.Table, mask: npt.NDArray[np.bool_]) -> pa.Table:
-    """The rows of a mask, as slices."""
-    found = np.flatnonzero(mask)
-    runs = np.split(found, np.flatnonzero(np.diff(found) > 1) + 1) if len(found) else []
-    return pa.concat_tables([table.slice(0, 0), *(table.slice(int(run[0]), len(run)) for run in runs)])
+def _split(table: pa.Table, column: str) -> dict[str, pa.Table]:
+    """The rows of each value of a text column, as slices."""
+    names = np.array(table[column].to_pylist())
+    edges = [0, *(np.flatnonzero(names[1:] != names[:-1]) + 1).tolist(), len(names)]
+    parts: dict[str, list[pa.Table]] = {}
+    for start, stop in pairwise(edges):
+        if stop > start:
+            parts.setdefault(str(names[start]), []).append(table.slice(start, stop - start))
+    return {name: slices[0] if len(slices) == 1 else pa.concat_tables(slices) for name, slices in parts.items()}
 
 
 def _array(column: pa.ChunkedArray) -> npt.NDArray[Any]:

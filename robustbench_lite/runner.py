@@ -119,6 +119,7 @@ def _record(suite: Suite, options: Options, bench: Bench, cells: Iterable[Cell])
         "models": [model.title for model in suite.models],
         "attacks": [entry.variant for entry in suite.attacks],
         "published": bench.published(),
+        "classes": bench.class_names(),
         "cells": [cell.id for cell in cells],
         "planned": [_planned(cell) for cell in cells],
         "suite": suite.resolved(),

@@ -180,6 +180,7 @@ class Results:
     cell_table: pa.Table
     run: dict[str, Any] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
+    memo: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)  # what was derived from it, once
 
     def samples(self) -> pd.DataFrame:
         """One row per sample and scored classifier."""

@@ -101,3 +101,23 @@ def example(folder: Path) -> Results:
     planned = [{"cell": row["cell"]} | {name: row[name] for name in names} for row in rows]
     store.write_run({**RUN, "cells": [row["cell"] for row in rows], "planned": planned})
     return read(folder)
+
+
+def write(folder: Path, cell: Row, *, images: int = 0, **columns: object) -> None:
+    """A cell whose samples have these columns, each one value for all or a list."""
+    rows = [
+        row | {"margin": 0.1, "l2": 0.5, "linf": 0.1, "clean_confidence": 0.9, "adv_confidence": 0.8}
+        | {name: value[i] if isinstance(value, list) else value for name, value in columns.items()}
+        for i, row in enumerate(sample_rows(cell))
+    ]  # fmt: skip
+    Store(folder).write(cell["cell"], rows, cell, [row | {"cell": cell["cell"]} for row in image_rows("x", images)])
+
+
+def two(folder: Path, right: tuple[int, int] = (16, 8), **changes: object) -> Results:
+    """Two classifiers under a budget: this many of 20 samples stay right."""
+    for model, count in zip(("lenet", "fc"), right, strict=True):
+        cell = cell_row(model, model, "pgd", norm="linf", eps=0.1, goal="label", **changes)
+        after = [0 if i < count else 2 for i in range(20)]
+        write(folder, cell, images=3, clean_correct=True, adv_pred=after, success=[p == 2 for p in after])
+    Store(folder).write_run({"name": "two", "models": ["lenet", "fc"], "cells": ["lenet", "fc"], "finished": "now"})
+    return read(folder)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -19,7 +18,7 @@ from robustbench_lite.report.pictures import MOST, pictures
 from robustbench_lite.report.ranking import rankings
 from robustbench_lite.store import Store, read
 from tests.helpers import ROOT, cli
-from tests.synthetic import cell_row, example, image_rows, sample_rows
+from tests.synthetic import cell_row, example, sample_rows, two, write
 
 
 class Seen(HTMLParser):
@@ -44,25 +43,6 @@ class Seen(HTMLParser):
     def handle_endtag(self, tag):
         if tag not in self.void:
             assert self.open.pop() == tag
-
-
-def write(folder, cell, *, images=0, **columns):
-    rows = [
-        row | {"margin": 0.1, "l2": 0.5, "linf": 0.1, "clean_confidence": 0.9, "adv_confidence": 0.8}
-        | {name: value[i] if isinstance(value, list) else value for name, value in columns.items()}
-        for i, row in enumerate(sample_rows(cell))
-    ]  # fmt: skip
-    Store(folder).write(cell["cell"], rows, cell, [row | {"cell": cell["cell"]} for row in image_rows("x", images)])
-
-
-def two(folder, right=(16, 8), **changes):
-    """Two classifiers under a budget: this many of 20 samples stay right."""
-    for model, count in zip(("lenet", "fc"), right, strict=True):
-        cell = cell_row(model, model, "pgd", norm="linf", eps=0.1, goal="label", **changes)
-        after = [0 if i < count else 2 for i in range(20)]
-        write(folder, cell, images=3, clean_correct=True, adv_pred=after, success=[p == 2 for p in after])
-    Store(folder).write_run({"name": "two", "models": ["lenet", "fc"], "cells": ["lenet", "fc"], "finished": "now"})
-    return read(folder)
 
 
 def test_a_ranking_answers_and_says_what_is_a_tie(tmp_path):
@@ -189,35 +169,6 @@ def test_the_verb(tmp_path):
     missing = cli("report", str(tmp_path / "nowhere"))
     assert missing.returncode == 2
     assert "no such folder" in missing.stderr
-
-
-def test_a_browser_sorts_filters_and_reports_no_error(tmp_path):
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("needs chromium")
-    probe = """<script>addEventListener("load", () => {
-      const table = document.querySelector("figure.table");
-      const head = [...table.querySelectorAll("th")].find((th) => th.textContent.includes("robust"));
-      head.querySelector("button").click();
-      const first = table.querySelector("tbody tr").cells[0].textContent.trim();
-      const input = table.querySelector("input");
-      input.value = "fc"; input.dispatchEvent(new Event("input"));
-      const left = [...table.querySelectorAll("tbody tr")].filter((row) => !row.hidden).length;
-      const gallery = document.querySelector(".gallery select[data-key=model]");
-      gallery.value = "lenet"; gallery.dispatchEvent(new Event("change"));
-      const shown = [...document.querySelectorAll(".pictures figure")].filter((f) => !f.hidden);
-      document.title = [first, left, new Set(shown.map((f) => f.dataset.model)).size].join("|");
-    });</script></body>"""
-    path = tmp_path / "page.html"
-    path.write_text(page([two(tmp_path / "run")]).replace("</body>", probe))
-    done = subprocess.run(
-        [chromium, "--headless", "--no-sandbox", "--dump-dom", "--virtual-time-budget=2000", str(path)],
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
-    )
-    assert "<title>fc|1|1</title>" in done.stdout, done.stderr[-500:]
 
 
 @pytest.mark.parametrize("verb", ["report", "compare", "table"])

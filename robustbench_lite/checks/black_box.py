@@ -40,9 +40,11 @@ def black_box(case: Case, everything: tuple[Case, ...]) -> Finding:
 
 def _outsider(case: Case, other: Case, group: Group, model: str) -> bool:
     """Whether `group` scores `model` under the same kind of attack by somebody who did not see it."""
-    same = all(case.cell[name] == other.cell[name] for name in ("dataset", "attack", "goal"))
-    rest = [_rest(part) for part in (case, other)]
-    return same and rest[0] == rest[1] and group.model == model and model not in (other.cell["sources"] or [])
+    if group.model != model or model in (other.cell["sources"] or []):
+        return False
+    return all(case.cell[name] == other.cell[name] for name in ("dataset", "attack", "goal")) and (
+        _rest(case) == _rest(other)
+    )
 
 
 def _rest(case: Case) -> dict[str, Any]:

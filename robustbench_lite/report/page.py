@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from robustbench_lite.check import checks
 from robustbench_lite.comparison import Side, compare
 from robustbench_lite.errors import UsageError
 from robustbench_lite.figure import figures
 from robustbench_lite.groups import groups, through
 from robustbench_lite.render import render
-from robustbench_lite.report.charts import Bar, Line, curves, heat, intervals, round_up
-from robustbench_lite.report.pictures import MOST, pictures
+from robustbench_lite.report.charts import round_up
+from robustbench_lite.report.paired import paired
+from robustbench_lite.report.pictures import MOST, Picture, pictures
 from robustbench_lite.report.ranking import Ranking, rankings
-from robustbench_lite.svg import PALETTE
-from robustbench_lite.table import Column, Table, Value, tables
+from robustbench_lite.report.strength import Drawn, broken, costs
+from robustbench_lite.table import Table, Value, tables
 
 if TYPE_CHECKING:
     from robustbench_lite.store import Results
@@ -31,6 +33,9 @@ __all__ = ["page"]
 
 _FOLDER = Path(__file__).parent
 _TABLES = ("accuracy", "cost", "trust")  # beside those that the suite names
+_SCRIPTS = ("tables.js", "gallery.js", "statistics.js", "compare.js")
+_SHOWN = 10  # classifiers of a ranking before the fold
+_ROWS = 400  # of the trust table; above, the checks that passed are counted
 
 
 def page(runs: Sequence[Results]) -> str:
@@ -41,11 +46,13 @@ def page(runs: Sequence[Results]) -> str:
     )
     template = environment.get_template("page.html.j2")
     return template.render(
-        runs=[_run(results) | {"id": f"run{i}"} for i, results in enumerate(runs, 1)],
+        runs=[_run(results, f"run{i}") for i, results in enumerate(runs, 1)],
         changes=_changes(runs),
         style=Markup((_FOLDER / "style.css").read_text(encoding="utf-8")),  # noqa: S704  (our own file)
-        script=Markup((_FOLDER / "script.js").read_text(encoding="utf-8")),  # noqa: S704
+        script=Markup("\n".join((_FOLDER / name).read_text(encoding="utf-8") for name in _SCRIPTS)),  # noqa: S704
+        compare=paired(runs),
         most=MOST,
+        shown=_SHOWN,
     )
 
 
@@ -60,7 +67,7 @@ def _changes(runs: Sequence[Results]) -> dict[str, Any] | None:
         return None
 
 
-def _run(results: Results) -> dict[str, Any]:
+def _run(results: Results, name: str) -> dict[str, Any]:
     """What the template shows of one run."""
     run, cells = results.run, results.cell_table.to_pylist()
     failed = [cell for cell in cells if cell["status"] != "ok"]
@@ -68,8 +75,14 @@ def _run(results: Results) -> dict[str, Any]:
     shown, total = pictures(results)
     trust = tables.make("trust", results)
     names = [name for name in (run.get("tables") or []) if name in tables and name not in _TABLES]
-    optional = {"curves": list(_curves(results)), "transfer": list(_heats(results)), "figures": list(_figures(results))}
+    optional = {
+        "curves": [_chart(one) for one in broken(results)],
+        "cost": [_chart(one) for one in costs(results)],
+        "transfer": list(_heats(results)),
+        "figures": list(_figures(results)),
+    }
     return {
+        "id": name,
         "parts": ("answer", *(name for name in optional if optional[name]), "tables", "images", "trust", "provenance"),
         **optional,
         "name": run.get("name") or results.folder.name,
@@ -78,9 +91,11 @@ def _run(results: Results) -> dict[str, Any]:
         "finished": run.get("finished"),
         "failed": [f"{cell['dataset']}, {through(cell)}, {cell['variant']}: {cell['error']}" for cell in failed],
         "problems": list(results.problems),
-        "rankings": [_ranking(one) for one in rankings(results)],
-        "tables": [_table(tables.make(name, results)) for name in (*names, *_TABLES)],
-        "trust": trust.footnotes[0] if trust.footnotes else "",
+        "rankings": [_ranking(one, shown) for one in rankings(results)],
+        "tables": [_table(tables.make(name, results)) for name in (*names, *_TABLES) if name != "trust"],
+        "trust": _trust(trust) | {"why": name},
+        "trust_line": trust.footnotes[0] if trust.footnotes else "",
+        "smells": [(check.title, check.why) for check in checks()],
         "pictures": shown,
         "picture_rows": total,
         "filters": {k: sorted({getattr(p, k) for p in shown}) for k in ("model", "attack", "outcome", "label")},
@@ -97,63 +112,61 @@ def _state(cells: int, planned: int, finished: bool) -> str:
     return ""
 
 
-def _ranking(ranking: Ranking) -> dict[str, Any]:
+def _ranking(ranking: Ranking, shown: Sequence[Picture]) -> dict[str, Any]:
     scale, unit = (100.0, " %") if ranking.percent else (1.0, "")
     top = 100.0 if ranking.percent else round_up(max(entry.estimate.high for entry in ranking.entries))
-    bars = []
+    rows = []
     for entry in ranking.entries:
         found = entry.estimate
         value, low, high = (scale * part for part in (found.value, found.low, found.high))
-        text = f"{value:.3g} [{low:.3g}, {high:.3g}]{unit}, n={found.n}"
-        bars.append(Bar(entry.model, value, low, high, text, entry.tied))
-    title = f"{ranking.dataset}, {ranking.threat}: {ranking.metric} of each classifier with its 95 % interval"
+        places = {name: f"{100 * min(1.0, part / top):.2f}%" for name, part in (("at", value), ("low", low))}
+        places["width"] = f"{100 * (min(1.0, high / top) - min(1.0, low / top)):.2f}%"
+        text = f"{value:.3g} [{low:.3g}, {high:.3g}]{unit}"
+        rows.append({"name": entry.model, "text": text, "n": found.n, "tied": entry.tied, **places})
+    attacks = tuple(dict.fromkeys(name for entry in ranking.entries for name in entry.attacks))
     return {
         "dataset": ranking.dataset,
         "threat": ranking.threat,
         "metric": ranking.metric,
         "answer": ranking.answer,
-        "chart": Markup(intervals(bars, top, unit, title)),  # noqa: S704  (our own SVG, names escaped)
-        "attacks": ", ".join(dict.fromkeys(name for entry in ranking.entries for name in entry.attacks)),
+        "lead": ranking.lead,
+        "rows": rows,
+        "ticks": [f"{share * top:.3g}{unit}" for share in (0, 0.5, 1)],
+        "attacks": f"{', '.join(attacks[:6])}{f' and {len(attacks) - 6} others' if len(attacks) > 6 else ''}",
         "test": ranking.test,
         "tied": any(entry.tied for entry in ranking.entries),
+        "example": _example(ranking, shown),
     }
 
 
-def _curves(results: Results) -> Iterator[dict[str, Any]]:
-    """Share of samples broken as the perturbation grows, from the sizes of minimal attacks' successes."""
-    found: dict[tuple[str, str], list[Line]] = {}
-    for group in groups(results):
-        cell = group.cell
-        if not group.ok or cell["eps"] is not None or cell["norm"] is None or (cell["sources"] or []) != [group.model]:
-            continue
-        size = np.sort(group[cell["norm"]].astype(float)[group["success"].astype(bool)])
-        share = 100 * np.arange(1, len(size) + 1) / len(group.rows)
-        x, y = np.repeat(np.concatenate([[0.0], size]), 2)[1:], np.repeat(np.concatenate([[0.0], share]), 2)[:-1]
-        thin = np.unique(np.linspace(0, len(x) - 1, min(len(x), 400)).astype(int))
-        line = Line(f"{group.model}, {cell['variant']}", x[thin], y[thin])
-        found.setdefault((str(cell["dataset"]), str(cell["norm"])), []).append(line)
-    for (dataset, norm), lines in found.items():
-        title = f"{dataset}: share of samples broken against the {norm} size of the perturbation"
-        yield {
-            "title": title,
-            "chart": Markup(curves(lines, f"{norm} size, images in [0, 1]", title)),  # noqa: S704
-            "legend": [(line.name, PALETTE[i % 8], i // 4 % 4) for i, line in enumerate(lines)],
-            "table": _table(_quantiles(lines)),
-        }
+def _example(ranking: Ranking, shown: Sequence[Picture]) -> Picture | None:
+    """What such an attack looks like: a median success against the best classifier, else the nearest to it."""
+    order = {model: i for i, model in enumerate(entry.model for entry in ranking.entries)}
+    attacks = {name for entry in ranking.entries for name in entry.attacks}
+    fit = [p for p in shown if p.dataset == ranking.dataset and p.attack in attacks and p.model in order]
+    wanted = ("median", "easiest", "hardest")
+    won = [picture for picture in fit if picture.outcome in wanted]
+    return min(won, key=lambda p: (order[p.model], wanted.index(p.outcome)), default=None)
 
 
-def _quantiles(lines: Sequence[Line]) -> Table:
-    """The data behind a curve: the size at which a share of the samples is broken."""
-    columns = (Column("name", "classifier, attack", numeric=False), *(Column(str(q), f"{q} %") for q in (10, 50, 90)))
-    rows = []
-    for line in lines:
-        row = [Value(line.name, kind="label")]
-        for q in (10, 50, 90):
-            reached = line.x[line.y >= q]
-            value = float(reached[0]) if len(reached) else float("inf")
-            row.append(Value(f"{value:.3g}" if len(reached) else "never", value))
-        rows.append(tuple(row))
-    return Table("sizes", "Size at which so many samples are broken", columns, tuple(rows))
+def _trust(table: Table) -> dict[str, Any]:
+    """The trust table; where it is long, without what passed."""
+    if len(table.rows) <= _ROWS:
+        return _table(table)
+    rows = tuple(row for row in table.rows if row[4].text != "ok")
+    note = f"{len(table.rows) - len(rows)} checks that found nothing are left out here; `table RESULTS trust` has all"
+    return _table(replace(table, rows=rows[:_ROWS], footnotes=(note, *table.footnotes)))
+
+
+def _chart(found: Drawn) -> dict[str, Any]:
+    """A chart as the template wants it."""
+    return {
+        "title": found.title,
+        "says": found.says,
+        "chart": Markup(found.chart),  # noqa: S704  (our own SVG, names escaped)
+        "legend": found.legend,
+        "table": _table(found.table),
+    }
 
 
 def _heats(results: Results) -> Iterator[dict[str, Any]]:
@@ -167,9 +180,14 @@ def _heats(results: Results) -> Iterator[dict[str, Any]]:
             block.setdefault(through(cell), {})[group.model] = right
     for (dataset, variant), block in found.items():
         columns = list(dict.fromkeys(model for row in block.values() for model in row))
-        values = np.array([[row.get(model, np.nan) for model in columns] for row in block.values()])
+        rows = [(name, [(row.get(model), _shade(row.get(model))) for model in columns]) for name, row in block.items()]
         title = f"{dataset}, {variant}: accuracy (%) on images made for the sources in the row"
-        yield {"title": title, "chart": Markup(heat(list(block), columns, values, title))}  # noqa: S704
+        yield {"title": title, "columns": columns, "rows": rows}
+
+
+def _shade(percent: float | None) -> str:
+    """The class of the style sheet that colours a share."""
+    return "" if percent is None else f"h{round(percent / 10)}"
 
 
 def _figures(results: Results) -> Iterator[Markup]:
@@ -192,6 +210,7 @@ def _table(table: Table) -> dict[str, Any]:
         "columns": table.columns,
         "rows": [(row, _published(table, row)) for row in table.rows],
         "footnotes": table.footnotes,
+        "why": "",  # where a check's paragraph is
         "copies": {style: render(table, style) for style in ("markdown", "latex", "csv")},
     }
 

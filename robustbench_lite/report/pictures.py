@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterator
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from robustbench_lite.record import Row
     from robustbench_lite.store import Results
 
-__all__ = ["MOST", "Picture", "pictures"]
+__all__ = ["MOST", "Picture", "class_names", "pictures"]
 
 MOST = 96  # pictures on a page
-_EACH = ("easiest", "median", "hardest", "failed")
+_SHOWN = ("easiest", "median", "hardest", "failed", "near tie")
+_TURNS = ("median", "easiest", "hardest", "failed", "near tie")  # every cell shows its first before any its second
 
 
 @dataclass(frozen=True)
@@ -32,9 +33,9 @@ class Picture:
     model: str
     attack: str
     source: str
-    outcome: str  # easiest, median, hardest (of the successes, by l2), failed
+    outcome: str  # easiest, median, hardest (of the successes, by l2), failed, near tie
     sample: str
-    label: int
+    label: str
     before: str
     after: str
     facts: str
@@ -46,56 +47,60 @@ class Picture:
 
 def pictures(results: Results) -> tuple[list[Picture], int]:
     """The chosen pictures, at most MOST, and how many rows they were chosen from. The choice is deterministic."""
-    chosen: list[tuple[Group, list[tuple[str, int]]]] = []
-    total = 0
-    for group in groups(results):
-        if group.ok and len(group.rows):
-            total += len(group.rows)
-            chosen.append((group, _choice(group)))
-    out: list[Picture] = []
-    for rank in range(len(_EACH)):  # every cell shows its first before any shows its second
-        for group, picks in chosen:
-            if rank < len(picks) and len(out) < MOST:
-                out += _pictures(results, group, [picks[rank]])
-    places = {(group.cell["cell"], group.model): i for i, (group, _) in enumerate(chosen)}
-    order = {name: i for i, name in enumerate(_EACH)}
-    keyed = [(places[key], order[picture.outcome], picture) for key, picture in _keys(out, chosen)]
-    return [picture for _, _, picture in sorted(keyed, key=lambda entry: entry[:2])], total
+    found = [group for group in groups(results) if group.ok and len(group.rows)]
+    stored: dict[str, dict[str, Row]] = {}  # by cell and sample; only of the cells that get a turn
+    out: list[tuple[int, int, Picture]] = []
+    for outcome in _TURNS:
+        for place in _spread(found):
+            group = found[place]
+            cell = group.cell["cell"]
+            if len(out) < MOST:
+                if cell not in stored:
+                    stored[cell] = {row["sample"]: row for row in results.images(cell).to_pylist()}
+                if (index := _choice(group, stored[cell]).get(outcome)) is not None:
+                    (row,) = group.rows.slice(index, 1).to_pylist()
+                    names = class_names(results, str(group.cell["dataset"]))
+                    picture = _picture(group, row, outcome, stored[cell][row["sample"]], names)
+                    out.append((place, _SHOWN.index(outcome), picture))
+    out.sort(key=lambda entry: entry[:2])
+    return [picture for _, _, picture in out], sum(len(group.rows) for group in found)
 
 
-def _keys(
-    found: list[Picture], chosen: list[tuple[Group, list[tuple[str, int]]]]
-) -> Iterator[tuple[tuple[str, str], Picture]]:
-    names = {
-        (g.cell["dataset"], g.model, str(g.cell["variant"]), through(g.cell)): (g.cell["cell"], g.model)
-        for g, _ in chosen
-    }
-    for picture in found:
-        yield names[picture.dataset, picture.model, picture.attack, picture.source], picture
+def _spread(found: list[Group]) -> list[int]:
+    """The order of turns: every classifier shows one attack before any shows its second."""
+    seen: Counter[str] = Counter()
+    turns = []
+    for place, group in enumerate(found):
+        turns.append((seen[group.model], place))
+        seen[group.model] += 1
+    return [place for _, place in sorted(turns)]
 
 
-def _choice(group: Group) -> list[tuple[str, int]]:
-    """Row indices with what they stand for."""
+def _choice(group: Group, stored: dict[str, Row]) -> dict[str, int]:
+    """Of the samples whose images are stored, the row of each outcome; none twice."""
+    kept = np.array([sample in stored for sample in group.rows["sample"].to_pylist()])
     success, size = group["success"].astype(bool), group["l2"].astype(float)
-    won = np.flatnonzero(success)
+    won = np.flatnonzero(success & kept)
     order = won[np.argsort(size[won], kind="stable")]
-    lost = np.flatnonzero(~success)
-    picks = [("easiest", order[0]), ("median", order[len(order) // 2]), ("hardest", order[-1])] if len(order) else []
-    picks += [("failed", lost[0])] if len(lost) else []
-    seen: set[int] = set()
-    return [(name, int(i)) for name, i in picks if int(i) not in seen and not seen.add(int(i))]  # type: ignore[func-returns-value]
+    lost, close = np.flatnonzero(~success & kept), np.flatnonzero(group["near_tie"].astype(bool) & kept)
+    picks: dict[str, int] = {}
+    if len(order):
+        picks = {"median": order[len(order) // 2], "easiest": order[0], "hardest": order[-1]}
+    picks |= {name: rows[0] for name, rows in (("failed", lost), ("near tie", close)) if len(rows)}
+    return {name: int(i) for n, (name, i) in enumerate(picks.items()) if i not in list(picks.values())[:n]}
 
 
-def _pictures(results: Results, group: Group, picks: list[tuple[str, int]]) -> Iterator[Picture]:
-    stored = {row["sample"]: row for row in results.images(group.cell["cell"]).to_pylist()}
-    rows = group.rows.to_pylist()
-    for outcome, i in picks:
-        row = rows[i]
-        if row["sample"] in stored:
-            yield _picture(group, row, outcome, stored[row["sample"]])
+def class_names(results: Results, dataset: str) -> list[str]:
+    """The names of the classes as the run stored them; empty where it did not."""
+    stored = (results.run.get("classes") or {}).get(dataset) or []
+    return [str(name) for name in stored]
 
 
-def _picture(group: Group, row: Row, outcome: str, stored: Row) -> Picture:
+def _called(label: int, names: list[str]) -> str:
+    return names[label] if 0 <= label < len(names) else str(label)
+
+
+def _picture(group: Group, row: Row, outcome: str, stored: Row, names: list[str]) -> Picture:
     shape = stored["shape"]
     clean = np.frombuffer(stored["clean"], np.uint8).reshape(shape)
     adversarial = np.frombuffer(stored["adversarial"], "<f4").reshape(shape)
@@ -113,9 +118,9 @@ def _picture(group: Group, row: Row, outcome: str, stored: Row) -> Picture:
         source=through(group.cell),
         outcome=outcome,
         sample=row["sample"],
-        label=row["label"],
-        before=f"{row['clean_pred']} ({100 * row['clean_confidence']:.0f} %)",
-        after=f"{row['adv_pred']} ({100 * row['adv_confidence']:.0f} %)",
+        label=_called(row["label"], names),
+        before=f"{_called(row['clean_pred'], names)} ({100 * row['clean_confidence']:.0f} %)",
+        after=f"{_called(row['adv_pred'], names)} ({100 * row['adv_confidence']:.0f} %)",
         facts=", ".join(part for part in (sizes, bits) if part),
         clean=_uri(clean),
         adversarial=_uri(rounded),

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Entry", "Ranking", "rankings"]
 
 _ALPHA = 0.05
+_NAMED = 4  # ties that the answer names
 
 
 @dataclass(frozen=True)
@@ -40,15 +41,20 @@ class Ranking:
     percent: bool
     entries: tuple[Entry, ...]
     test: str  # how ties were decided
+    lead: str  # by how much the first is ahead of the second, and whether that is more than chance
 
     @property
     def answer(self) -> str:
         """One sentence."""
         best, tied = self.entries[0], [entry.model for entry in self.entries[1:] if entry.tied]
         found = best.estimate
-        value = f"{100 * found.value:.1f} %" if self.percent else f"{found.value:.3g}"
+        value = f"{100 * found.value:.1f} %" if self.percent else f"rho {found.value:.3g}"
         if len(self.entries) == 1:
             return f"{best.model}: {value}"
+        if self.percent and found.value == 0:
+            return "No classifier holds out: every image is misclassified"
+        if len(tied) > _NAMED:
+            tied = [*tied[:_NAMED], f"{len(tied) - _NAMED} others"]
         also = f", indistinguishable from {', '.join(tied)}" if tied else ""
         return f"{best.model} holds out best: {value}{also}"
 
@@ -104,10 +110,12 @@ def _ranked(threat: _Threat, models: dict[str, list[Group]]) -> Iterator[Ranking
         attacks = tuple(dict.fromkeys(str(group.cell["variant"]) for group in models[model]))
         entries.append(Entry(model, estimate, tied=False, attacks=attacks))
     entries.sort(key=lambda entry: -entry.estimate.value)
-    best = entries[0].model
-    entries = [replace(e, tied=e.model != best and _alike(values[best], values[e.model], percent)) for e in entries]
+    best = values[entries[0].model]
+    found = [_Difference.of(best, values[entry.model], percent) for entry in entries]
+    entries = [replace(e, tied=d.tied) if i else e for i, (e, d) in enumerate(zip(entries, found, strict=True))]
     test = "exact McNemar test" if percent else "paired bootstrap"
-    yield Ranking(threat.dataset, threat.title, threat.metric, percent, tuple(entries), f"{test}, level {_ALPHA}")
+    lead = found[1].sentence(entries[1].model, test) if len(entries) > 1 else ""
+    yield Ranking(threat.dataset, threat.title, threat.metric, percent, tuple(entries), f"{test}, level {_ALPHA}", lead)
 
 
 def _worst(threat: _Threat, members: list[Group]) -> dict[str, float]:
@@ -123,12 +131,36 @@ def _worst(threat: _Threat, members: list[Group]) -> dict[str, float]:
     return out
 
 
-def _alike(best: npt.NDArray[np.float64], other: npt.NDArray[np.float64], percent: bool) -> bool:
-    """Whether the paired test cannot tell the two apart."""
-    if percent:
-        return mcnemar(int(((best == 1) & (other == 0)).sum()), int(((best == 0) & (other == 1)).sum())) >= _ALPHA
-    both = np.isfinite(best) & np.isfinite(other)
-    if not both.any():
-        return True
-    found = bootstrap_mean(best[both] - other[both])
-    return found.low <= 0 <= found.high
+@dataclass(frozen=True)
+class _Difference:
+    """The best classifier's lead over another on the same samples."""
+
+    estimate: Estimate
+    percent: bool
+    p: float | None  # None: the interval decides
+
+    @classmethod
+    def of(cls, best: npt.NDArray[np.float64], other: npt.NDArray[np.float64], percent: bool) -> _Difference:
+        """Of scores on the same samples (n,): right or wrong (1, 0), or sizes (inf: not broken)."""
+        if percent:
+            p = mcnemar(int(((best == 1) & (other == 0)).sum()), int(((best == 0) & (other == 1)).sum()))
+            return cls(bootstrap_mean(best - other), percent, p)
+        both = np.isfinite(best) & np.isfinite(other)
+        return cls(bootstrap_mean(best[both] - other[both]), percent, None)
+
+    @property
+    def tied(self) -> bool:
+        """Whether the paired test cannot tell the two apart."""
+        if self.p is not None:
+            return self.p >= _ALPHA
+        return not (self.estimate.low > 0 or self.estimate.high < 0)  # NaN, nothing in common: cannot tell
+
+    def sentence(self, other: str, test: str) -> str:
+        found, scale, unit = self.estimate, 100 if self.percent else 1, " points" if self.percent else ""
+        if not np.isfinite(found.value):
+            return f"Nothing can be said of the lead over {other}: no sample was broken on both."
+        value, low, high = (f"{scale * part:.1f}" if self.percent else f"{part:.2g}" for part in (
+            found.value, found.low, found.high))  # fmt: skip
+        p = "" if self.p is None else f", p {'< 0.001' if self.p < 0.001 else f'= {self.p:.2g}'}"
+        verdict = "not more than chance" if self.tied else "a real difference"
+        return f"{value}{unit} [{low}, {high}] ahead of {other} on the same {found.n} samples: {verdict} ({test}{p})."

@@ -1,5 +1,17 @@
 "use strict";
-// Tables: sort by a heading, filter rows, copy. Images: filter. Without scripts everything is visible.
+// Tables: sort by a heading, filter rows, copy. The theme. Without scripts everything is visible.
+{
+  const theme = document.getElementById("theme");
+  const system = matchMedia("(prefers-color-scheme: dark)");
+  const dark = () => (document.documentElement.dataset.theme ?? (system.matches ? "dark" : "light")) === "dark";
+  const label = () => { theme.textContent = dark() ? "light" : "dark"; };
+  theme.addEventListener("click", () => {
+    document.documentElement.dataset.theme = dark() ? "light" : "dark";
+    label();
+  });
+  system.addEventListener("change", label);
+  label();
+}
 for (const figure of document.querySelectorAll("figure.table")) {
   const body = figure.querySelector("tbody");
   const heads = [...figure.querySelectorAll("thead th")];
@@ -38,16 +50,4 @@ for (const figure of document.querySelectorAll("figure.table")) {
       setTimeout(() => { button.textContent = label; }, 1500);
     });
   }
-}
-for (const gallery of document.querySelectorAll(".gallery")) {
-  const selects = [...gallery.querySelectorAll("select")];
-  const show = () => {
-    let count = 0;
-    for (const figure of gallery.querySelectorAll(".pictures figure")) {
-      figure.hidden = selects.some((select) => select.value && figure.dataset[select.dataset.key] !== select.value);
-      count += figure.hidden ? 0 : 1;
-    }
-    gallery.querySelector("output").textContent = `${count} shown`;
-  };
-  for (const select of selects) select.addEventListener("change", show);
 }

@@ -1,0 +1,137 @@
+"""The rows behind the page's comparisons, small enough to ship: predictions, labels and sizes of shared samples."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from markupsafe import Markup
+
+from robustbench_lite.groups import Group, groups, through
+from robustbench_lite.report.charts import DASHES
+from robustbench_lite.report.pictures import class_names
+from robustbench_lite.svg import PALETTE
+
+if TYPE_CHECKING:
+    from robustbench_lite.store import Results
+
+__all__ = ["MOST_CELLS", "MOST_SAMPLES", "Paired", "paired"]
+
+MOST_SAMPLES = 1000  # of a cell
+MOST_CELLS = 2000
+Key = tuple[str, str, str, str]  # what must be equal for two cells to be paired
+
+
+@dataclass(frozen=True)
+class Paired:
+    """What can be chosen, and the rows as JSON. `left_out` says what the page does not hold; empty: nothing."""
+
+    attacks: list[str]
+    entries: list[str]
+    json: Markup
+    left_out: str
+
+
+@dataclass
+class _Pool:
+    """Arrays by content: the clean predictions of a classifier are the same under every attack."""
+
+    texts: list[str] = field(default_factory=list)
+    places: dict[str, int] = field(default_factory=dict)
+
+    def add(self, values: npt.NDArray[Any]) -> int:
+        """The place of these numbers: base64, little-endian, uint8, uint16 or float32 by their type."""
+        text = base64.b64encode(values.tobytes()).decode()
+        if text not in self.places:
+            self.places[text] = len(self.texts)
+            self.texts.append(text)
+        return self.places[text]
+
+
+def paired(runs: Sequence[Results]) -> Paired | None:
+    """The rows of every attack that at least two classifiers (or runs) share; None where there is none."""
+    found: dict[Key, list[tuple[str, Results, Group]]] = {}
+    for results in runs:
+        for key, entry, group in _comparable(results, runs):
+            found.setdefault(key, []).append((entry, results, group))
+    found = {key: members for key, members in found.items() if len({entry for entry, _, _ in members}) > 1}
+    if not found:
+        return None
+    keys, entries = list(found), list(dict.fromkeys(entry for many in found.values() for entry, _, _ in many))
+    pool, sets, cut = _Pool(), _Pool(), 0
+    cells: list[dict[str, Any]] = []
+    names: dict[str, list[str]] = {}
+    for k, members in enumerate(found.values()):
+        for entry, results, group in members:
+            if len(cells) >= MOST_CELLS:
+                break
+            cut = max(cut, len(group.rows) - MOST_SAMPLES)
+            names.setdefault(keys[k][0], class_names(results, keys[k][0]))
+            cell = _cell(group, pool)
+            ids = " ".join(group.rows["sample"].to_pylist()[:MOST_SAMPLES])
+            cell |= {"key": k, "entry": entries.index(entry), "set": sets.add(np.frombuffer(ids.encode(), np.uint8))}
+            cells.append(cell)
+    data = {
+        "keys": [{"dataset": key[0]} for key in keys],
+        "classes": names,
+        "arrays": pool.texts,
+        "sets": sets.texts,
+        "cells": cells,
+        "palette": PALETTE[:8],
+        "dashes": DASHES,
+    }
+    said = []
+    if cut > 0:
+        said.append(f"the first {MOST_SAMPLES} samples of each cell")
+    if len(cells) >= MOST_CELLS:
+        said.append(f"the first {MOST_CELLS} cells")
+    left_out = f"This page holds {' and '.join(said)}; the verb `compare` uses all." if said else ""
+    return Paired([_title(key, many) for key, many in found.items()], entries, _inert(data), left_out)
+
+
+def _comparable(results: Results, runs: Sequence[Results]) -> Iterator[tuple[Key, str, Group]]:
+    """What each cell is paired by, as `compare` does it, and what it is called: the run too, where several have it."""
+    others = {group.model for other in runs if other is not results for group in groups(other)}
+    same = [other for other in runs if _run_name(other) == _run_name(results)]
+    run = _run_name(results) + (f" {results.run.get('started')}" if len(same) > 1 else "")
+    for group in groups(results):
+        if group.ok:
+            cell = group.cell
+            seen = "itself" if cell["source"] == group.model else through(cell)
+            key = (str(cell["dataset"]), seen, str(cell["variant"]), str(cell["params"]))
+            yield key, f"{group.model} ({run})" if group.model in others else group.model, group
+
+
+def _run_name(results: Results) -> str:
+    return str(results.run.get("name") or results.folder.name)
+
+
+def _title(key: Key, members: Sequence[tuple[str, Results, Group]]) -> str:
+    dataset, seen, variant, _ = key
+    made = "" if seen == "itself" else f" made for {seen}"
+    return f"{dataset}: {variant}{made} ({len(members)} classifiers)"
+
+
+def _cell(group: Group, pool: _Pool) -> dict[str, Any]:
+    """Places of the columns in the pool."""
+    clean, pred = (group[name][:MOST_SAMPLES].astype(np.int64) for name in ("clean_pred", "adv_pred"))
+    width = 1 if max(part.max(initial=0) for part in (clean, pred)) < 2**8 else 2
+    kind = np.uint8 if width == 1 else np.dtype("<u2")
+    label = pool.add(group["label"][:MOST_SAMPLES].astype("<u2"))
+    cell = {"width": width, "label": label, "clean": pool.add(clean.astype(kind)), "pred": pool.add(pred.astype(kind))}
+    if group.cell["eps"] is None and group.cell["norm"] is not None:
+        column = "rho_linf" if group.cell["norm"] == "linf" else "rho"
+        size = np.where(group["success"].astype(bool), group[column].astype(np.float64), np.inf)[:MOST_SAMPLES]
+        cell["size"] = pool.add(size.astype("<f4"))
+    return cell
+
+
+def _inert(data: dict[str, Any]) -> Markup:
+    """JSON that cannot end the element that holds it."""
+    text = json.dumps(data, ensure_ascii=True, separators=(",", ":"), sort_keys=True)
+    return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))  # noqa: S704

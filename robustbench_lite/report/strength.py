@@ -1,0 +1,131 @@
+"""What the attacks achieve: samples broken against the size of the perturbation, and strength against cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from robustbench_lite.groups import groups
+from robustbench_lite.report.charts import DASHES, Line, Point, Trade, curves, round_up, trades
+from robustbench_lite.svg import PALETTE
+from robustbench_lite.table import Column, Table, Value
+
+if TYPE_CHECKING:
+    from robustbench_lite.store import Results
+
+__all__ = ["Drawn", "broken", "costs"]
+
+_LINES = 16  # in one chart; more cannot be told apart
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A chart as SVG with its legend (name, colour, dashes) and its data."""
+
+    title: str
+    says: str
+    chart: str
+    legend: list[tuple[str, str, str]]
+    table: Table
+
+
+def broken(results: Results) -> Iterator[Drawn]:
+    """Share of samples broken as the perturbation grows, from the sizes of minimal attacks' successes."""
+    found: dict[tuple[str, str], list[Line]] = {}
+    for group in groups(results):
+        cell = group.cell
+        if not group.ok or cell["eps"] is not None or cell["norm"] is None or (cell["sources"] or []) != [group.model]:
+            continue
+        size = np.sort(group[cell["norm"]].astype(float)[group["success"].astype(bool)])
+        share = 100 * np.arange(1, len(size) + 1) / len(group.rows)
+        x, y = np.repeat(np.concatenate([[0.0], size]), 2)[1:], np.repeat(np.concatenate([[0.0], share]), 2)[:-1]
+        thin = np.unique(np.linspace(0, len(x) - 1, min(len(x), 400)).astype(int))
+        line = Line(f"{group.model}, {cell['variant']}", x[thin], y[thin])
+        found.setdefault((str(cell["dataset"]), str(cell["norm"])), []).append(line)
+    for (dataset, norm), lines in found.items():
+        title = f"{dataset}: share of samples broken against the {norm} size of the perturbation"
+        drawn = lines[:_LINES]
+        chart = curves(drawn, f"{norm} size, images in [0, 1]", title)
+        whole = title + _cut(len(drawn), len(lines))
+        yield Drawn(whole, "", chart, _legend([line.name for line in drawn]), _quantiles(lines))
+
+
+def _cut(drawn: int, of: int) -> str:
+    return f" (the first {drawn} of {of}; all in the data)" if drawn < of else ""
+
+
+def _legend(names: Sequence[str]) -> list[tuple[str, str, str]]:
+    """Name, colour and dashes of each line."""
+    return [(name, PALETTE[i % 8], DASHES[i // 4 % 4]) for i, name in enumerate(names)]
+
+
+def costs(results: Results) -> Iterator[Drawn]:
+    """What white-box attacks achieve against the passes that they take, for every norm and budget."""
+    found: dict[tuple[str, str, float | None], dict[str, list[tuple[Point, float]]]] = {}
+    for group in groups(results):
+        cell, n = group.cell, len(group.rows)
+        passes = (cell["forwards"] or 0) + (cell["backwards"] or 0)
+        if not group.ok or cell["norm"] is None or (cell["sources"] or []) != [group.model] or not passes:
+            continue
+        success = group["success"].astype(bool)
+        if cell["eps"] is not None:
+            y = 100 * float(success.mean())
+        elif success.any():
+            y = float(group[cell["norm"]].astype(float)[success].mean())
+        else:
+            continue
+        point = Point(str(cell["variant"]), passes / n, y)
+        key = (str(cell["dataset"]), str(cell["norm"]), cell["eps"])
+        found.setdefault(key, {}).setdefault(group.model, []).append((point, 1000 * (cell["seconds"] or 0) / n))
+    for (dataset, norm, eps), models in found.items():
+        if max(len(points) for points in models.values()) < 2:
+            continue  # one attack: nothing to weigh
+        what = f"mean {norm} size, successes" if eps is None else "share broken"
+        unit = "" if eps is None else " %"
+        title = f"{dataset}, {norm}{'' if eps is None else f' at most {eps:.4g}'}: {what}, against passes per sample"
+        all_of = [Trade(name, tuple(point for point, _ in points)) for name, points in models.items()]
+        drawn = all_of[:_LINES]
+        top = 100.0 if eps is not None else round_up(max(p.y for trade in drawn for p in trade.points))
+        label = "forward and backward passes per sample"
+        whole = title + _cut(len(drawn), len(all_of))
+        says = "left is cheaper; " + ("lower" if eps is None else "higher") + " is the stronger attack"
+        chart = trades(drawn, label, top, unit, title)
+        yield Drawn(whole, says, chart, _legend([trade.name for trade in drawn]), _costs(models, what, unit))
+
+
+def _costs(models: dict[str, list[tuple[Point, float]]], what: str, unit: str) -> Table:
+    """The data behind a chart of cost against strength."""
+    columns = (
+        Column("model", "classifier", numeric=False),
+        Column("attack", "attack", numeric=False),
+        Column("passes", "passes per sample"),
+        Column("ms", "time per sample", "ms"),
+        Column("found", what, unit.strip()),
+    )
+    rows = [
+        (
+            Value(name, kind="label"),
+            Value(point.name, kind="label"),
+            *(Value(f"{number:.3g}", number) for number in (point.x, ms, point.y)),
+        )
+        for name, points in models.items()
+        for point, ms in points
+    ]
+    return Table("strength", "What the attacks cost and achieve", columns, tuple(rows))
+
+
+def _quantiles(lines: Sequence[Line]) -> Table:
+    """The data behind a curve: the size at which a share of the samples is broken."""
+    columns = (Column("name", "classifier, attack", numeric=False), *(Column(str(q), f"{q} %") for q in (10, 50, 90)))
+    rows = []
+    for line in lines:
+        row = [Value(line.name, kind="label")]
+        for q in (10, 50, 90):
+            reached = line.x[line.y >= q]
+            value = float(reached[0]) if len(reached) else float("inf")
+            row.append(Value(f"{value:.3g}" if len(reached) else "never", value))
+        rows.append(tuple(row))
+    return Table("sizes", "Size at which so many samples are broken", columns, tuple(rows))
