@@ -15,6 +15,7 @@ from robustbench_lite.registry import Config, Registry
 if TYPE_CHECKING:
     from robustbench_lite.bench import Bench
     from robustbench_lite.store import Results
+    from robustbench_lite.table import Table
 
 __all__ = ["Figure", "figures"]
 
@@ -31,6 +32,10 @@ class Figure(Config):
     @abstractmethod
     def draw(self, table: pa.Table) -> str:
         """The rows as one self-contained SVG document."""
+
+    @abstractmethod
+    def data(self, table: pa.Table) -> Table:
+        """The numbers that a reader takes from the picture, for those who cannot see it."""
 
 
 figures: Registry[Figure] = Registry("figure", "robustbench_lite.figures")

@@ -78,9 +78,10 @@ def small(tmp_path):
     results = two(tmp_path / "run")
     for i, model in enumerate(("lenet", "fc")):
         cell = cell_row(f"{model}min", model, "deepfool", goal="label")
-        write(results.folder, cell, images=9, clean_correct=True, adv_pred=[(k + 1) % 3 for k in range(20)], success=True,
-              clean_pred=[k % 3 for k in range(20)], label=[k % 3 for k in range(20)],
-              rho=[0.1 + 0.01 * k + 0.02 * i for k in range(20)])  # fmt: skip
+        label, after = [k % 3 for k in range(20)], [(k + 1) % 3 for k in range(20)]
+        rho = [0.1 + 0.01 * k + 0.02 * i for k in range(20)]
+        columns = {"label": label, "clean_pred": label, "clean_correct": True, "adv_pred": after, "success": True}
+        write(results.folder, cell, images=9, rho=rho, **columns)
     Store(results.folder).write_run(
         {"name": "two", "models": ["lenet", "fc"], "cells": ["lenet", "fc", "lenetmin", "fcmin"], "finished": "now",
          "classes": {"mnist": ["zero", "one", "two", *map(str, range(3, 10))]}}

@@ -6,11 +6,15 @@ import xml.etree.ElementTree as ET
 
 import pandas as pd
 import pytest
+import torch
 
 from robustbench_lite import bench
+from robustbench_lite.bench import images as as_images
+from robustbench_lite.datasets.bundled import Bundled
 from robustbench_lite.drawing import figure
 from robustbench_lite.errors import SuiteError, UsageError
 from robustbench_lite.measure import wilson
+from robustbench_lite.models.zoo import Zoo
 from robustbench_lite.references import load as reference
 from robustbench_lite.report.page import page
 from robustbench_lite.runner import run
@@ -18,7 +22,7 @@ from robustbench_lite.store import Results, read
 from robustbench_lite.suite import load
 from robustbench_lite.table import tables
 from robustbench_lite.verify import verify
-from tests.helpers import cli
+from tests.helpers import ROOT, cli
 
 NETS = ["resnet8_fashion", "resnet14_fashion", "vgg_fashion"]
 STEPS, N = 4, 12
@@ -219,6 +223,26 @@ def test_decision_regions_know_the_clean_label_and_mark_the_adversarials(results
     assert "is not a figure of ours" in page([read(results.folder)])
     along, _ = figure(results.folder, "decision_regions", {"points": 5, "toward": list(results.cells()["cell"][3:5])})
     assert "ensemble against all but resnet8_fashion" in along
+
+
+def test_the_loss_landscape_is_the_cross_entropy_at_the_image_and_grows_along_the_gradient(results):
+    options = {"points": 9, "extent": 2, "source": NETS[0]}
+    svg, path = figure(results.folder, "loss_landscape", options, "cpu")
+    rows = pd.read_parquet(path)
+    assert len(rows) == 3 * 81
+    first = results.samples().iloc[0]
+    source = Bundled(bundled="fashion_mnist").load(ROOT)
+    x = as_images(source)[source.ids.index(first["sample"])][None]
+    for net in NETS:
+        logits = Zoo(zoo=net).load(ROOT).module(x)
+        expected = torch.nn.functional.cross_entropy(logits, torch.tensor([first["label"]])).item()
+        mine = rows[(rows["model"] == net) & (rows["u"] == 0) & (rows["v"] == 0)]
+        assert mine["loss"].item() == pytest.approx(expected, rel=1e-3, abs=1e-6)
+    along = rows[(rows["model"] == NETS[0]) & (rows["v"] == 0)].sort_values("u")["loss"].to_numpy()
+    assert along[4] < along[5] < along[8]  # one step up the gradient, and further
+    assert "gradient of resnet8_fashion" in svg
+    assert ET.fromstring(svg).find("{http://www.w3.org/2000/svg}desc").text.startswith("Cross-entropy of")
+    assert "Cross-entropy of the true class" in page([read(results.folder)])  # with its data
 
 
 @pytest.mark.parametrize(

@@ -2,254 +2,56 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from itertools import groupby
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
-from pydantic import Field
 
-from robustbench_lite.errors import UsageError, did_you_mean
-from robustbench_lite.figure import Figure, figures
-from robustbench_lite.groups import through
-from robustbench_lite.judge import look
-from robustbench_lite.lazy import torch
-from robustbench_lite.oracle import Oracle
-from robustbench_lite.registry import Number
-from robustbench_lite.rng import Draw, keys
-from robustbench_lite.svg import PALETTE, document, element
-from robustbench_lite.threat import Goal
+from robustbench_lite.figure import figures
+from robustbench_lite.figures.plane import Plane, Planes
+from robustbench_lite.svg import PALETTE
+from robustbench_lite.table import Column, Table, Value
 
 if TYPE_CHECKING:
-    from robustbench_lite.bench import Bench
-    from robustbench_lite.store import Results
+    import pyarrow as pa
 
-__all__ = ["ROWS", "DecisionRegions"]
+    from robustbench_lite.lazy import torch
 
-ROWS = pa.schema(
-    [
-        ("model", pa.string()),  # the classifier
-        ("u", pa.float64()),  # along the first direction, RMSD on the 0-255 scale
-        ("v", pa.float64()),  # along the second one
-        ("prediction", pa.int64()),
-        ("confidence", pa.float64()),
-    ]
-)
-_SIDE, _GAP, _TOP, _LEFT = 190, 34, 58, 46  # of a panel, in pixels
+__all__ = ["DecisionRegions"]
 
 
 @figures.register("decision_regions")
-class DecisionRegions(Figure):
+class DecisionRegions(Planes):
     """Labels over the plane through an image that two directions span: a gradient and a random one, or two attacks."""
 
     title: ClassVar[str] = "Decision regions"
 
-    dataset: str | None = Field(None, description="The dataset of the results; null: the first.")
-    sample: str | None = Field(None, description="Id of the image, or its beginning; null: the first attacked.")
-    source: str | None = Field(None, description="The classifier whose gradient leads the way; null: the first.")
-    toward: tuple[str, ...] | None = Field(
-        None, description="Instead: two cells (ids, or their beginnings) whose perturbations span the plane."
-    )
-    extent: Number = Field(40, gt=0, description="How far the plane reaches each way, RMSD on the 0-255 scale.")
-    points: int = Field(61, ge=3, le=1001, description="Points along each side of the grid.")
-    seed: int = Field(0, ge=0, description="Of the random direction.")
-
-    def compute(self, results: Results, bench: Bench) -> pa.Table:
-        dataset, sample = self._image(results)
-        samples = bench.samples(dataset)
-        index = samples.ids.index(sample)
-        x = torch.from_numpy(samples.images[index : index + 1]).float() / 255
-        found = {cell["cell"]: cell for cell in results.cell_table.to_pylist() if cell["dataset"] == dataset}
-        moves = {cell: move for cell in found if (move := _perturbation(results, cell, sample)) is not None}
-        axes, names = self._plane(bench, found, moves, x, int(samples.labels[index]), sample)
-        marks = [_mark(found[cell], move, axes) for cell, move in moves.items()]
-        steps = np.linspace(-self.extent, self.extent, self.points)
-        scale = x[0].numel() ** 0.5 / 255  # a direction of unit length moves every pixel by 1 / sqrt(n) RMS
-        u, v = (torch.from_numpy(part.ravel()).float() for part in np.meshgrid(steps, steps))
-        grid = x + scale * (u[:, None] * axes[0] + v[:, None] * axes[1]).view(-1, *x.shape[1:])
-        columns: dict[str, list[Any]] = {name: [] for name in ROWS.names}
-        for model in bench.suite.models:
-            module = bench.classifier(model.title).module
-            p = look(module, grid, bench.device, bench.batch_for(x)).double().softmax(1)
-            columns["model"] += [model.title] * len(p)
-            columns["u"] += u.tolist()
-            columns["v"] += v.tolist()
-            columns["prediction"] += p.argmax(1).tolist()
-            columns["confidence"] += p.amax(1).tolist()
-        facts = {
-            "dataset": dataset,
-            "sample": sample,
-            "label": int(samples.labels[index]),
-            "classes": list(samples.classes),
-            "axes": names,
-            "marks": marks,
-            "points": self.points,
-            "extent": self.extent,
-        }
-        return pa.table(columns, ROWS.with_metadata({"robustbench_lite.figure": json.dumps(facts)}))
-
-    def _image(self, results: Results) -> tuple[str, str]:
-        """The dataset and the id of the image."""
-        rows = results.sample_table.select(["dataset", "sample"]).to_pylist()
-        if not rows:
-            raise UsageError(f"{results.folder}: no samples there to draw a plane through")
-        datasets = list(dict.fromkeys(row["dataset"] for row in rows))
-        dataset = self.dataset or datasets[0]
-        if dataset not in datasets:
-            raise UsageError(f"unknown dataset '{dataset}'{did_you_mean(dataset, datasets)}")
-        ids = list(dict.fromkeys(row["sample"] for row in rows if row["dataset"] == dataset))
-        return dataset, _one("sample", self.sample, ids) if self.sample else ids[0]
-
-    def _plane(
-        self,
-        bench: Bench,
-        cells: dict[str, dict[str, Any]],
-        moves: dict[str, torch.Tensor],
-        x: torch.Tensor,
-        label: int,
-        sample: str,
-    ) -> tuple[torch.Tensor, list[str]]:
-        """Two orthonormal directions (2, D), and what they are called."""
-        if self.toward is None:
-            names = [model.title for model in bench.suite.models]
-            source = self.source or names[0]
-            if source not in names:
-                raise UsageError(f"unknown classifier '{source}'{did_you_mean(source, names)}")
-            first = _gradient(bench, source, x, label)
-            second = Draw(keys(self.seed, "decision_regions", [sample])).normal("plane", (x[0].numel(),))[0]
-            called = [f"gradient of {source}", "random orthogonal direction"]
-        else:
-            if len(self.toward) != 2:
-                raise UsageError(f"toward: expected two cells, got {len(self.toward)}")
-            ids = [_one("cell with a stored image of this sample", cell, list(moves)) for cell in self.toward]
-            first, second = (moves[cell] for cell in ids)
-            called = [f"{cells[cell]['variant']} against {through(cells[cell])}" for cell in ids]
-        first = first / first.norm()
-        second = second - (second @ first) * first
-        if float(second.norm()) < 1e-6:
-            raise UsageError("toward: the two perturbations point the same way and span no plane")
-        return torch.stack([first, second / second.norm()]), called
+    def columns(self, logits: torch.Tensor, label: int) -> dict[str, torch.Tensor]:  # noqa: ARG002
+        p = logits.softmax(1)
+        return {"prediction": p.argmax(1), "confidence": p.amax(1)}
 
     def draw(self, table: pa.Table) -> str:
-        facts = json.loads(table.schema.metadata[b"robustbench_lite.figure"])
-        models = list(dict.fromkeys(table["model"].to_pylist()))
-        found = np.array(table["prediction"].to_pylist()).reshape(len(models), facts["points"], facts["points"])
-        labels = [int(k) for k in np.unique(found)]
-        labels.sort(key=lambda k: -int((found == k).sum()))
-        colour = {k: PALETTE[i % len(PALETTE)] for i, k in enumerate(labels)}
-        width = max(_LEFT + len(models) * (_SIDE + _GAP), 800)
-        rows = -(-len(labels) // 5)
-        height = _TOP + _SIDE + 84 + 18 * (rows + max(1, len(facts["marks"])))
-        parts = [element("rect", width=width, height=height, fill="white")]
-        heading = f"{facts['dataset']} {facts['sample']}, labelled {facts['classes'][facts['label']]}"
-        parts.append(element("text", text=heading, x=_LEFT, y=20, font_size=14, font_weight=600))
-        for i, model in enumerate(models):
-            at = _LEFT + i * (_SIDE + _GAP)
-            parts += [element("g", _panel(model, found[i], colour, facts), transform=f"translate({at},{_TOP})")]
-        parts += _legend(facts, labels, colour, _TOP + _SIDE + 48)
-        return document(width, height, f"{self.title}: {heading}", _summary(facts, models, found), parts)
+        plane = Plane.of(table, "prediction")
+        labels = _labels(plane)
+        places = np.vectorize({label: i for i, label in enumerate(labels)}.get)(plane.values)
+        colours = [PALETTE[i % len(PALETTE)] for i in range(len(labels))]
+        keys = [(colour, plane.name(label)) for colour, label in zip(colours, labels, strict=True)]
+        own = plane.facts["label"]
+        shares = [f"{model} {float((plane.values[i] == own).mean()):.0%}" for i, model in enumerate(plane.models)]
+        says = f"Share of the plane that is classified as {plane.name(own)}: {', '.join(shares)}."
+        return Plane(plane.facts, plane.models, places).draw(self.title, says, colours, keys)
+
+    def data(self, table: pa.Table) -> Table:
+        plane = Plane.of(table, "prediction")
+        columns = (Column("class", "class", numeric=False), *(Column(name, name, "%") for name in plane.models))
+        shares = [[100 * float((part == label).mean()) for part in plane.values] for label in _labels(plane)]
+        rows = [
+            (Value(plane.name(label), kind="label"), *(Value(f"{share:.1f}", share) for share in line))
+            for label, line in zip(_labels(plane), shares, strict=True)
+        ]
+        return Table("regions", f"Share of the plane with each label: {plane.heading}", columns, tuple(rows))
 
 
-def _one(what: str, wanted: str, known: list[str]) -> str:
-    """The one of `known` that begins with `wanted`."""
-    hits = [name for name in known if name.startswith(wanted)]
-    if len(hits) != 1:
-        found = "none does" if not hits else f"{len(hits)} do"
-        raise UsageError(f"expected one {what} whose id begins with '{wanted}', {found}")
-    return hits[0]
-
-
-def _gradient(bench: Bench, source: str, x: torch.Tensor, label: int) -> torch.Tensor:
-    """The direction (D,) in which the loss of the true label grows."""
-    oracle = Oracle(bench.classifier(source).module, bench.device)
-    oracle.open(1)
-    view = oracle.differentiate(x.to(bench.device))
-    goal = Goal(torch.tensor([label], device=bench.device), view.logits.shape[1])
-    gradient, norm = view.gradient(goal.seed(view.logits))
-    if float(norm[0]) == 0:
-        raise UsageError(f"{source}: its gradient at this image is zero and gives no direction")
-    return gradient[0].flatten().cpu()
-
-
-def _perturbation(results: Results, cell: str, sample: str) -> torch.Tensor | None:
-    """Adversarial minus clean (D,), where the image is stored."""
-    for row in results.images(cell).to_pylist():
-        if row["sample"] == sample:
-            clean = np.frombuffer(row["clean"], np.uint8).astype(np.float32) / 255
-            return torch.from_numpy(np.frombuffer(row["adversarial"], "<f4") - clean)
-    return None
-
-
-def _mark(cell: dict[str, Any], move: torch.Tensor, axes: torch.Tensor) -> dict[str, Any]:
-    """Where an adversarial image lies: its coordinates on the plane, and how far it is off the plane."""
-    scale = 255 / move.numel() ** 0.5
-    on = axes @ move
-    off = (move - on @ axes).norm()
-    return {
-        "name": f"{cell['variant']} against {through(cell)}",
-        "u": float(on[0]) * scale,
-        "v": float(on[1]) * scale,
-        "off": float(off) * scale,
-    }
-
-
-def _panel(model: str, found: npt.NDArray[np.int64], colour: dict[int, str], facts: dict[str, Any]) -> Iterator[str]:
-    cell = _SIDE / facts["points"]
-    for i, line in enumerate(found):
-        y, start = _SIDE - (i + 1) * cell, 0
-        for k, same in groupby(line.tolist()):  # one rectangle for each run of equal labels
-            length = len(list(same))
-            box = {"x": start * cell, "y": y, "width": length * cell, "height": cell + 0.4}
-            yield element("rect", fill=colour[k], shape_rendering="crispEdges", **box)
-            start += length
-    yield element("rect", width=_SIDE, height=_SIDE, fill="none", stroke="#333")
-    yield element("text", text=model, y=-8, font_weight=600)
-    for value in (-facts["extent"], 0, facts["extent"]):
-        at = _place(value, facts)
-        yield element("text", text=f"{value:g}", x=at, y=_SIDE + 14, text_anchor="middle")
-        yield element("text", text=f"{value:g}", x=-5, y=_SIDE - at + 4, text_anchor="end")
-    yield _dot(0.0, 0.0, "0", facts)
-    for i, mark in enumerate(facts["marks"], 1):
-        if max(abs(mark["u"]), abs(mark["v"])) <= facts["extent"]:
-            yield _dot(mark["u"], mark["v"], str(i), facts)
-
-
-def _place(value: float, facts: dict[str, Any]) -> float:
-    return float(_SIDE * (value + facts["extent"]) / (2 * facts["extent"]))
-
-
-def _dot(u: float, v: float, name: str, facts: dict[str, Any]) -> str:
-    x, y = _place(u, facts), _SIDE - _place(v, facts)
-    circle = element("circle", cx=x, cy=y, r=6.5, fill="white", stroke="black")
-    return circle + element("text", text=name, x=x, y=y + 3.5, text_anchor="middle", font_size=9)
-
-
-def _legend(facts: dict[str, Any], labels: list[int], colour: dict[int, str], top: float) -> Iterator[str]:
-    across, up = facts["axes"]
-    yield element("text", text=f"across: {across}; up: {up}", x=_LEFT, y=top - 14.0)
-    yield element("text", text="units: RMSD on the 0-255 scale; pixels are not clipped", x=_LEFT, y=top + 2.0)
-    top += 22.0
-    for i, k in enumerate(labels):
-        x, y = _LEFT + (i % 5) * 150.0, top + 18.0 * (i // 5)
-        yield element("rect", x=x, y=y - 9, width=11, height=11, fill=colour[k])
-        yield element("text", text=facts["classes"][k], x=x + 16, y=y + 1)
-    top += 18.0 * -(-len(labels) // 5)
-    lines = ["0: the image itself"] if not facts["marks"] else []
-    for i, mark in enumerate(facts["marks"], 1):
-        inside = max(abs(mark["u"]), abs(mark["v"])) <= facts["extent"]
-        seen = f"{mark['off']:.1f} off the plane, drawn at its projection" if inside else "beyond the frame"
-        lines.append(f"{i}: {mark['name']} ({seen})")
-    for i, line in enumerate(lines):
-        yield element("text", text=line, x=_LEFT, y=top + 18.0 * i + 1)
-
-
-def _summary(facts: dict[str, Any], models: list[str], found: npt.NDArray[np.int64]) -> str:
-    """What the picture shows, in words."""
-    own = facts["label"]
-    shares = [f"{model} {float((found[i] == own).mean()):.0%}" for i, model in enumerate(models)]
-    name = facts["classes"][own]
-    axes = " and ".join(facts["axes"])
-    return f"Share of the plane that is classified as {name}: {', '.join(shares)}. Spanned by {axes}."
+def _labels(plane: Plane) -> list[int]:
+    """The labels on the plane, the most frequent first."""
+    labels, counts = np.unique(plane.values, return_counts=True)
+    return [int(label) for label in labels[np.argsort(-counts, kind="stable")]]

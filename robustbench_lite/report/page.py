@@ -190,16 +190,19 @@ def _shade(percent: float | None) -> str:
     return "" if percent is None else f"h{round(percent / 10)}"
 
 
-def _figures(results: Results) -> Iterator[Markup]:
-    """What `figure` has stored beside the results, drawn again."""
+def _figures(results: Results) -> Iterator[dict[str, Any]]:
+    """What `figure` has stored beside the results, drawn again, with its data."""
     for path in sorted((results.folder / "figures").glob("*.parquet")):
         if path.stem in figures:
+            kind = figures[path.stem]
             try:
-                drawn = figures[path.stem]().draw(pq.read_table(path))
+                rows = pq.read_table(path)
+                drawn, data = kind().draw(rows), _table(kind().data(rows))
             except (pa.ArrowException, OSError, KeyError, TypeError, ValueError):
-                yield Markup.escape(f"{path.name} is not a figure of ours, or damaged; draw it again with `figure`")
+                text = f"{path.name} is not a figure of ours, or damaged; draw it again with `figure`"
+                yield {"title": path.stem, "svg": Markup.escape(text), "table": None}
             else:
-                yield Markup(drawn)  # noqa: S704  (our own SVG, names escaped)
+                yield {"title": kind.title, "svg": Markup(drawn), "table": data}  # noqa: S704  (our own SVG)
 
 
 def _table(table: Table) -> dict[str, Any]:
