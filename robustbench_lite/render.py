@@ -16,6 +16,7 @@ from typing import Literal
 
 from robustbench_lite.errors import UsageError, did_you_mean
 from robustbench_lite.table import Column, Table, Value
+from robustbench_lite.text import visible
 
 __all__ = ["Format", "render"]
 
@@ -46,19 +47,11 @@ def render(table: Table, style: str, width: int | None = None, *, color: bool = 
     return writers[style](table)
 
 
-def _visible(text: str) -> str:
-    """Control and direction characters as their code points: a name cannot move the cursor or reverse the line."""
-    return "".join(
-        f"<U+{ord(char):04X}>" if unicodedata.category(char) in {"Cc", "Cf", "Zl", "Zp", "Cs", "Co"} else char
-        for char in text
-    )
-
-
 def _shown(value: Value, column: Column, *, brief: bool = False) -> str:
     """What people read: labels of published rows say so. `brief` leaves the interval out."""
     text = f"{value.text}, published" if value.kind == "published" and not column.numeric else value.text
     text = text.partition(" [")[0] if brief and value.low is not None else text
-    return _visible(f"{text} {value.mark}" if value.mark else text)
+    return visible(f"{text} {value.mark}" if value.mark else text)
 
 
 def _titles(columns: list[Column]) -> list[str]:
@@ -78,7 +71,7 @@ def _parts(table: Table) -> Iterator[Part]:
 
 
 def _remark(value: Value, column: Column) -> str:
-    return f"{column.title} {_visible(value.text)} {column.unit}".rstrip() if column.numeric else _visible(value.text)
+    return f"{column.title} {visible(value.text)} {column.unit}".rstrip() if column.numeric else visible(value.text)
 
 
 def _body(table: Table) -> list[Column]:
@@ -169,8 +162,8 @@ def _text(table: Table, width: int | None, color: bool) -> str:
     head = [grid.line(grid.titles), *([grid.line(units)] if any(units) else [])]
     rule, wrap = "-" * grid.total, max(40, width or min(max(grid.total, 80), 120))
     body = _text_parts(parts, grid.lines(), wrap, color)
-    wrapped = [line for note in notes for line in textwrap.wrap(_visible(note), wrap, subsequent_indent="  ")]
-    return "\n".join([_visible(table.title), "", *head, rule, *body, rule, *wrapped]) + "\n"
+    wrapped = [line for note in notes for line in textwrap.wrap(visible(note), wrap, subsequent_indent="  ")]
+    return "\n".join([visible(table.title), "", *head, rule, *body, rule, *wrapped]) + "\n"
 
 
 def _text_parts(parts: list[Part], lines: list[str], width: int, color: bool) -> Iterator[str]:
@@ -201,13 +194,13 @@ def _markdown(table: Table) -> str:
         text = escape(_shown(value, column))
         return f"*{text}*" if value.kind == "published" and value.text else text
 
-    lines = [f"**{escape(_visible(table.title))}**", "", line([escape(title) for title in _titles(columns)])]
+    lines = [f"**{escape(visible(table.title))}**", "", line([escape(title) for title in _titles(columns)])]
     lines.append(line(["---:" if column.numeric else ":---" for column in columns]))
     for heading, rows in _parts(table):
         if heading:
             lines.append(line([f"**{escape(' · '.join(heading))}**", *[""] * (len(columns) - 1)]))
         lines += [line([cell(*pair) for pair in zip(row, columns, strict=True)]) for row in rows]
-    return "\n".join([*lines, "", *(f"{escape(_visible(note))}\n" for note in table.footnotes)]).rstrip("\n") + "\n"
+    return "\n".join([*lines, "", *(f"{escape(visible(note))}\n" for note in table.footnotes)]).rstrip("\n") + "\n"
 
 
 def _latex_text(text: str) -> str:
@@ -227,14 +220,14 @@ def _latex(table: Table) -> str:
         return f"\\textit{{{text}}}" if value.kind == "published" and value.text else text
 
     spec = "".join("r" if column.numeric else "l" for column in columns)
-    lines = [f"% {_visible(table.title)}; needs booktabs", f"\\begin{{tabular}}{{{spec}}}", "\\toprule"]
+    lines = [f"% {visible(table.title)}; needs booktabs", f"\\begin{{tabular}}{{{spec}}}", "\\toprule"]
     lines.append(line([escape(title) for title in _titles(columns)]))
     for heading, rows in _parts(table):
         lines.append("\\midrule")
         if heading:
             lines.append(line([f"\\multicolumn{{{len(columns)}}}{{l}}{{{escape(' · '.join(heading))}}}"]))
         lines += [line([cell(*pair) for pair in zip(row, columns, strict=True)]) for row in rows]
-    notes = [f"\\par\\footnotesize {escape(_visible(note))}" for note in table.footnotes]
+    notes = [f"\\par\\footnotesize {escape(visible(note))}" for note in table.footnotes]
     return "\n".join([*lines, "\\bottomrule", "\\end{tabular}", *notes]) + "\n"
 
 
@@ -281,7 +274,7 @@ def _note(row: Row, columns: tuple[Column, ...]) -> str:
 
 def _inert(text: str) -> str:
     """A spreadsheet must not take a name for a formula."""
-    text = _visible(text).strip()
+    text = visible(text).strip()
     return f"'{text}" if text[:1] in {"=", "+", "-", "@"} else text
 
 

@@ -25,6 +25,7 @@ from robustbench_lite.report.pictures import MOST, Picture, pictures
 from robustbench_lite.report.ranking import Ranking, rankings
 from robustbench_lite.report.strength import Drawn, broken, costs
 from robustbench_lite.table import Table, Value, tables
+from robustbench_lite.text import visible
 
 if TYPE_CHECKING:
     from robustbench_lite.store import Results
@@ -42,7 +43,7 @@ def page(runs: Sequence[Results]) -> str:
     """The report on these results as HTML. Nothing in it comes from elsewhere."""
     loader = FileSystemLoader(_FOLDER)
     environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_shown
     )
     template = environment.get_template("page.html.j2")
     return template.render(
@@ -54,6 +55,13 @@ def page(runs: Sequence[Results]) -> str:
         most=MOST,
         shown=_SHOWN,
     )
+
+
+def _shown(value: object) -> object:
+    """What the template prints: text of unknown origin cannot reverse a line."""
+    if not isinstance(value, str) or isinstance(value, Markup):
+        return value
+    return "\n".join(visible(line) for line in value.split("\n"))
 
 
 def _changes(runs: Sequence[Results]) -> dict[str, Any] | None:

@@ -16,6 +16,7 @@ from robustbench_lite.groups import Group, groups, through
 from robustbench_lite.report.charts import DASHES
 from robustbench_lite.report.pictures import class_names
 from robustbench_lite.svg import PALETTE
+from robustbench_lite.text import visible
 
 if TYPE_CHECKING:
     from robustbench_lite.store import Results
@@ -71,7 +72,7 @@ def paired(runs: Sequence[Results]) -> Paired | None:
             if len(cells) >= MOST_CELLS:
                 break
             cut = max(cut, len(group.rows) - MOST_SAMPLES)
-            names.setdefault(keys[k][0], class_names(results, keys[k][0]))
+            names.setdefault(keys[k][0], [visible(name) for name in class_names(results, keys[k][0])])
             cell = _cell(group, pool)
             ids = " ".join(group.rows["sample"].to_pylist()[:MOST_SAMPLES])
             cell |= {"key": k, "entry": entries.index(entry), "set": sets.add(np.frombuffer(ids.encode(), np.uint8))}
