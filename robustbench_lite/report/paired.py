@@ -33,6 +33,7 @@ class Paired:
     """What can be chosen, and the rows as JSON. `left_out` says what the page does not hold; empty: nothing."""
 
     attacks: list[str]
+    start: int  # the attack to show first
     entries: list[str]
     json: Markup
     left_out: str
@@ -92,7 +93,14 @@ def paired(runs: Sequence[Results]) -> Paired | None:
     if len(cells) >= MOST_CELLS:
         said.append(f"the first {MOST_CELLS} cells")
     left_out = f"This page holds {' and '.join(said)}; the verb `compare` uses all." if said else ""
-    return Paired([_title(key, many) for key, many in found.items()], entries, _inert(data), left_out)
+    telling = (k for k, many in enumerate(found.values()) if _tells_apart([group for _, _, group in many]))
+    return Paired([_title(*both) for both in found.items()], next(telling, 0), entries, _inert(data), left_out)
+
+
+def _tells_apart(members: Sequence[Group]) -> bool:
+    """Whether there is a difference to look at: sizes, or another share that stays right."""
+    minimal = members[0].cell["eps"] is None and members[0].cell["norm"] is not None
+    return minimal or len({int((group["adv_pred"] == group["label"]).sum()) for group in members}) > 1
 
 
 def _comparable(results: Results, runs: Sequence[Results]) -> Iterator[tuple[Key, str, Group]]:
