@@ -126,11 +126,11 @@ def table(results: Path, name: str, style: str) -> None:
 @click.argument("results", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("-o", "--out", type=click.Path(path_type=Path), default=Path("reports/report.html"), show_default=True)
 def report(results: tuple[Path, ...], out: Path) -> None:
-    """Write one self-contained HTML page on the runs in RESULTS..., each a folder that `run` has written."""
+    """Write one self-contained HTML page on RESULTS...: folders that `run` has written, or that hold such folders."""
     from robustbench_lite.report.page import page
-    from robustbench_lite.store import read
+    from robustbench_lite.store import read, runs
 
-    text = page([read(folder) for folder in results])
+    text = page([read(folder) for given in results for folder in runs(given)])
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(text, encoding="utf-8", errors="backslashreplace")

@@ -25,7 +25,7 @@ from robustbench_lite.record import CELLS, IMAGES, SAMPLES, SCHEMA_VERSION, Row
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Results", "Store", "read"]
+__all__ = ["Results", "Store", "read", "runs"]
 
 _PARTS = {"samples": SAMPLES, "images": IMAGES, "cells": CELLS}
 _KEY = b"robustbench_lite.schema"
@@ -225,6 +225,13 @@ def read(folder: Path | str) -> Results:
     whole = pa.concat_tables([_empty(CELLS), *(cell for cell, _ in pairs)])
     samples = pa.concat_tables([_empty(SAMPLES), *(table for _, table in pairs)])
     return Results(folder, samples, whole, run, tuple(problems))
+
+
+def runs(folder: Path) -> list[Path]:
+    """The results folders that `folder` stands for: itself, or those in it where it holds runs and is none."""
+    if (folder / "run.json").exists() or (folder / "cells").is_dir() or not folder.is_dir():
+        return [folder]
+    return sorted(path.parent for path in folder.glob("*/run.json")) or [folder]
 
 
 def _read_run(folder: Path) -> tuple[dict[str, Any], list[str]]:

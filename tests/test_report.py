@@ -166,6 +166,15 @@ def test_the_verb(tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == str(out)
     assert out.stat().st_size > 10_000
+    two(tmp_path / "several" / "one")
+    two(tmp_path / "several" / "two", right=(6, 8))
+    (tmp_path / "several" / "notes").mkdir()
+    assert cli("report", str(tmp_path / "several"), "-o", str(out)).returncode == 0  # all that are in there
+    assert "What changed from A to B" in out.read_text()
+    nothing = cli("report", str(tmp_path / "several" / "notes"), "-o", str(out))
+    assert nothing.returncode == 2
+    assert nothing.stderr.startswith("error: ")
+    assert nothing.stderr.count("\n") == 1
     missing = cli("report", str(tmp_path / "nowhere"))
     assert missing.returncode == 2
     assert "no such folder" in missing.stderr
