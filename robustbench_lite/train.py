@@ -173,7 +173,9 @@ class _Session:
         for epoch in range(self._resume(optimizer, schedule), todo.epochs):
             loss = self._epoch(epoch, optimizer, schedule)
             state = {"net": self.net.state_dict(), "optimizer": optimizer.state_dict()}
-            torch.save(state | {"schedule": schedule.state_dict(), "epoch": epoch + 1}, self.checkpoint)
+            temporary = self.checkpoint.with_suffix(".tmp")  # a kill while saving leaves the last one whole
+            torch.save(state | {"schedule": schedule.state_dict(), "epoch": epoch + 1}, temporary)
+            temporary.replace(self.checkpoint)
             progress(f"{todo.name}: epoch {epoch + 1}/{todo.epochs}, loss {loss:.4f}")
 
     def _resume(self, optimizer: Any, schedule: Any) -> int:
