@@ -54,6 +54,20 @@ def test_a_ranking_answers_and_says_what_is_a_tie(tmp_path):
     (close,) = rankings(two(tmp_path / "b", right=(16, 14)))
     assert close.entries[1].tied
     assert "indistinguishable from fc" in close.answer
+    assert "This may be chance" in close.lead
+    assert clear.lead.startswith("40.0 points [") and "ahead of fc on the same 20 images. This is a real" in clear.lead
+
+
+def test_many_comparisons_need_more_evidence(tmp_path):
+    for i, right in enumerate((6, 0, 0, 0, 0)):  # one in five is ahead by six images: McNemar's p is 0.03
+        cell = cell_row(f"c{i}", f"m{i}", "pgd", norm="linf", eps=0.1)
+        write(tmp_path, cell, clean_correct=True, adv_pred=[0] * right + [2] * (20 - right))
+    Store(tmp_path).write_run({"models": [f"m{i}" for i in range(5)]})
+    (ranking,) = rankings(read(tmp_path))
+    assert [entry.tied for entry in ranking.entries] == [False, True, True, True, True]
+    assert ranking.answer == "No classifier stands out: 0.0 to 30.0 % of the images stay right"
+    assert "ahead of m1 (and 3 others with the same value)" in ranking.lead
+    assert "Bonferroni over 4 comparisons, p = 0.031" in ranking.lead
 
 
 def test_the_strongest_attack_counts_per_sample(tmp_path):

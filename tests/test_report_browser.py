@@ -215,11 +215,11 @@ def test_dark_and_light(small, visit):
     page = visit(small[0], color_scheme="light").page
     paper = "getComputedStyle(document.body).backgroundColor"
     light = page.evaluate(paper)
-    page.get_by_role("button", name="dark", exact=True).click()
+    page.get_by_role("button", name="switch to dark").click()
     dark = page.evaluate(paper)
     assert light == "rgb(255, 255, 255)"
     assert dark != light
-    page.get_by_role("button", name="light", exact=True).click()
+    page.get_by_role("button", name="switch to light").click()
     assert page.evaluate(paper) == light
     assert visit(small[0], color_scheme="dark").page.evaluate(paper) == dark  # what the system asks for
 

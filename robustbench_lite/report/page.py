@@ -121,16 +121,16 @@ def _state(cells: int, planned: int, finished: bool) -> str:
 
 
 def _ranking(ranking: Ranking, shown: Sequence[Picture]) -> dict[str, Any]:
-    scale, unit = (100.0, " %") if ranking.percent else (1.0, "")
-    top = 100.0 if ranking.percent else round_up(max(entry.estimate.high for entry in ranking.entries))
+    top = min(100.0, round_up(max(100 * entry.estimate.high for entry in ranking.entries)))
     rows = []
     for entry in ranking.entries:
         found = entry.estimate
-        value, low, high = (scale * part for part in (found.value, found.low, found.high))
+        value, low, high = (100 * part for part in (found.value, found.low, found.high))
         places = {name: f"{100 * min(1.0, part / top):.2f}%" for name, part in (("at", value), ("low", low))}
         places["width"] = f"{100 * (min(1.0, high / top) - min(1.0, low / top)):.2f}%"
-        text = f"{value:.3g} [{low:.3g}, {high:.3g}]{unit}"
-        rows.append({"name": entry.model, "text": text, "n": found.n, "tied": entry.tied, **places})
+        text = f"{value:.1f} [{low:.1f}, {high:.1f}]\u00a0%"
+        said = f"n={found.n}" + (f", {100 * entry.clean:.0f}\u00a0% before" if ranking.percent else "")
+        rows.append({"name": entry.model, "text": text, "said": said, "tied": entry.tied, **places})
     attacks = tuple(dict.fromkeys(name for entry in ranking.entries for name in entry.attacks))
     return {
         "dataset": ranking.dataset,
@@ -139,8 +139,9 @@ def _ranking(ranking: Ranking, shown: Sequence[Picture]) -> dict[str, Any]:
         "answer": ranking.answer,
         "lead": ranking.lead,
         "rows": rows,
-        "ticks": [f"{share * top:.3g}{unit}" for share in (0, 0.5, 1)],
+        "ticks": [f"{share * top:.3g}\u00a0%" for share in (0, 0.5, 1)],
         "attacks": f"{', '.join(attacks[:6])}{f' and {len(attacks) - 6} others' if len(attacks) > 6 else ''}",
+        "several": len(attacks) > 1,
         "test": ranking.test,
         "tied": any(entry.tied for entry in ranking.entries),
         "example": _example(ranking, shown),
@@ -149,12 +150,11 @@ def _ranking(ranking: Ranking, shown: Sequence[Picture]) -> dict[str, Any]:
 
 def _example(ranking: Ranking, shown: Sequence[Picture]) -> Picture | None:
     """What such an attack looks like: a median success against the best classifier, else the nearest to it."""
-    order = {model: i for i, model in enumerate(entry.model for entry in ranking.entries)}
-    attacks = {name for entry in ranking.entries for name in entry.attacks}
-    fit = [p for p in shown if p.dataset == ranking.dataset and p.attack in attacks and p.model in order]
+    order = {(entry.model, cell): i for i, entry in enumerate(ranking.entries) for cell in entry.cells}
+    fit = [picture for picture in shown if (picture.model, picture.cell) in order]
     wanted = ("median", "easiest", "hardest")
     won = [picture for picture in fit if picture.outcome in wanted]
-    return min(won, key=lambda p: (order[p.model], wanted.index(p.outcome)), default=None)
+    return min(won, key=lambda p: (order[p.model, p.cell], wanted.index(p.outcome)), default=None)
 
 
 def _trust(table: Table) -> dict[str, Any]:

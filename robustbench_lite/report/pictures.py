@@ -29,6 +29,7 @@ _TURNS = ("median", "easiest", "hardest", "failed", "near tie")  # every cell sh
 class Picture:
     """One sample of one cell as one classifier saw it."""
 
+    cell: str
     dataset: str
     model: str
     attack: str
@@ -38,6 +39,7 @@ class Picture:
     label: str
     before: str
     after: str
+    size: str
     facts: str
     clean: str  # data URIs
     adversarial: str
@@ -109,9 +111,10 @@ def _picture(group: Group, row: Row, outcome: str, stored: Row, names: list[str]
     factor = max(1, min(100, int(0.5 / largest))) if largest > 0 else 1
     rounded = (np.clip(np.nan_to_num(adversarial), 0, 1) * 255).round().astype(np.uint8)
     amplified = (np.clip(0.5 + factor * np.nan_to_num(difference), 0, 1) * 255).round().astype(np.uint8)
-    sizes = f"l2 {row['l2']:.3g}, linf {255 * row['linf']:.3g}/255, margin {row['margin']:.2g}"
+    size = f"l2 {row['l2']:.3g}, linf {255 * row['linf']:.3g}/255"
     bits = "in 8 bits too" if row["success_8bit"] else "not in 8 bits" if row["success"] else ""
     return Picture(
+        cell=str(group.cell["cell"]),
         dataset=str(group.cell["dataset"]),
         model=group.model,
         attack=str(group.cell["variant"]),
@@ -119,9 +122,10 @@ def _picture(group: Group, row: Row, outcome: str, stored: Row, names: list[str]
         outcome=outcome,
         sample=row["sample"],
         label=_called(row["label"], names),
-        before=f"{_called(row['clean_pred'], names)} ({100 * row['clean_confidence']:.0f} %)",
-        after=f"{_called(row['adv_pred'], names)} ({100 * row['adv_confidence']:.0f} %)",
-        facts=", ".join(part for part in (sizes, bits) if part),
+        before=f"{_called(row['clean_pred'], names)} ({100 * row['clean_confidence']:.0f}\u00a0%)",
+        after=f"{_called(row['adv_pred'], names)} ({100 * row['adv_confidence']:.0f}\u00a0%)",
+        size=size,
+        facts=", ".join(part for part in (size, f"margin {row['margin']:.2g}", bits) if part),
         clean=_uri(clean),
         adversarial=_uri(rounded),
         difference=_uri(amplified),

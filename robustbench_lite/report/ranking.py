@@ -29,6 +29,8 @@ class Entry:
     estimate: Estimate
     tied: bool
     attacks: tuple[str, ...]
+    clean: float  # share that was right before the attack
+    cells: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -47,15 +49,19 @@ class Ranking:
     def answer(self) -> str:
         """One sentence."""
         best, tied = self.entries[0], [entry.model for entry in self.entries[1:] if entry.tied]
-        found = best.estimate
-        value = f"{100 * found.value:.1f} %" if self.percent else f"rho {found.value:.3g}"
+        share = f"{100 * best.estimate.value:.1f} %"
+        if self.percent and best.estimate.value == 0:
+            return "No classifier holds out: every image is misclassified"
+        value = f"{share} of the images stay right" if self.percent else f"an image must change by {share} of its norm"
         if len(self.entries) == 1:
             return f"{best.model}: {value}"
-        if self.percent and found.value == 0:
-            return "No classifier holds out: every image is misclassified"
+        if len(tied) == len(self.entries) - 1 > 1:
+            low = f"{100 * self.entries[-1].estimate.value:.1f}"
+            between = f"{low} to {share} of the images stay right" if self.percent else f"{low} to {share} of the norm"
+            return f"No classifier stands out: {between}"
         if len(tied) > _NAMED:
             tied = [*tied[:_NAMED], f"{len(tied) - _NAMED} others"]
-        also = f", indistinguishable from {', '.join(tied)}" if tied else ""
+        also = f"; indistinguishable from {', '.join(tied)}" if tied else ""
         return f"{best.model} holds out best: {value}{also}"
 
 
@@ -91,7 +97,8 @@ def _threat(group: Group) -> _Threat | None:
         return _Threat(dataset, f"{cell['norm']} at most {cell['eps']:.4g}", "robust accuracy", "accuracy")
     if cell["norm"] is not None:
         column = "rho_linf" if cell["norm"] == "linf" else "rho"
-        return _Threat(dataset, f"smallest {cell['norm']} perturbation", "rho, relative size", "size", column)
+        metric = "rho, the size of the perturbation relative to the image, in percent"
+        return _Threat(dataset, f"smallest {cell['norm']} perturbation", metric, "size", column)
     return _Threat(dataset, "no stated budget", "robust accuracy", "accuracy")
 
 
@@ -108,14 +115,25 @@ def _ranked(threat: _Threat, models: dict[str, list[Group]]) -> Iterator[Ranking
         finite = column[np.isfinite(column)]
         estimate = wilson(int(column.sum()), len(column)) if percent else bootstrap_mean(finite)
         attacks = tuple(dict.fromkeys(str(group.cell["variant"]) for group in models[model]))
-        entries.append(Entry(model, estimate, tied=False, attacks=attacks))
+        clean = float(np.mean([group["clean_correct"].mean() for group in models[model]]))
+        cells = tuple(str(group.cell["cell"]) for group in models[model])
+        entries.append(Entry(model, estimate, tied=False, attacks=attacks, clean=clean, cells=cells))
     entries.sort(key=lambda entry: -entry.estimate.value)
-    best = values[entries[0].model]
-    found = [_Difference.of(best, values[entry.model], percent) for entry in entries]
+    best, level = values[entries[0].model], _ALPHA / max(1, len(entries) - 1)
+    found = [_Difference.of(best, values[entry.model], percent, level) for entry in entries]
     entries = [replace(e, tied=d.tied) if i else e for i, (e, d) in enumerate(zip(entries, found, strict=True))]
     test = "exact McNemar test" if percent else "paired bootstrap"
-    lead = found[1].sentence(entries[1].model, test) if len(entries) > 1 else ""
-    yield Ranking(threat.dataset, threat.title, threat.metric, percent, tuple(entries), f"{test}, level {_ALPHA}", lead)
+    many = f", Bonferroni over {len(entries) - 1} comparisons" if len(entries) > 2 else ""
+    lead = found[1].sentence(_second(entries), f"{test}{many}") if len(entries) > 1 else ""
+    how = f"{test}, level {_ALPHA}{many}"
+    yield Ranking(threat.dataset, threat.title, threat.metric, percent, tuple(entries), how, lead)
+
+
+def _second(entries: list[Entry]) -> str:
+    """Who follows the first, and how many others with the same value."""
+    equal = [entry.model for entry in entries[1:] if entry.estimate.value == entries[1].estimate.value]
+    others = f" (and {len(equal) - 1} others with the same value)" if len(equal) > 1 else ""
+    return f"{equal[0]}{others}" if equal else entries[1].model
 
 
 def _worst(threat: _Threat, members: list[Group]) -> dict[str, float]:
@@ -135,32 +153,34 @@ def _worst(threat: _Threat, members: list[Group]) -> dict[str, float]:
 class _Difference:
     """The best classifier's lead over another on the same samples."""
 
-    estimate: Estimate
+    estimate: Estimate  # with its interval at 1 - level
     percent: bool
     p: float | None  # None: the interval decides
+    level: float
 
     @classmethod
-    def of(cls, best: npt.NDArray[np.float64], other: npt.NDArray[np.float64], percent: bool) -> _Difference:
+    def of(
+        cls, best: npt.NDArray[np.float64], other: npt.NDArray[np.float64], percent: bool, level: float
+    ) -> _Difference:
         """Of scores on the same samples (n,): right or wrong (1, 0), or sizes (inf: not broken)."""
         if percent:
             p = mcnemar(int(((best == 1) & (other == 0)).sum()), int(((best == 0) & (other == 1)).sum()))
-            return cls(bootstrap_mean(best - other), percent, p)
+            return cls(bootstrap_mean(best - other, 1 - level), percent, p, level)
         both = np.isfinite(best) & np.isfinite(other)
-        return cls(bootstrap_mean(best[both] - other[both]), percent, None)
+        return cls(bootstrap_mean(best[both] - other[both], 1 - level), percent, None, level)
 
     @property
     def tied(self) -> bool:
         """Whether the paired test cannot tell the two apart."""
         if self.p is not None:
-            return self.p >= _ALPHA
+            return self.p >= self.level
         return not (self.estimate.low > 0 or self.estimate.high < 0)  # NaN, nothing in common: cannot tell
 
     def sentence(self, other: str, test: str) -> str:
-        found, scale, unit = self.estimate, 100 if self.percent else 1, " points" if self.percent else ""
+        found, unit = self.estimate, "points" if self.percent else "points of its norm"
         if not np.isfinite(found.value):
             return f"Nothing can be said of the lead over {other}: no sample was broken on both."
-        value, low, high = (f"{scale * part:.1f}" if self.percent else f"{part:.2g}" for part in (
-            found.value, found.low, found.high))  # fmt: skip
+        value, low, high = (f"{100 * part:.1f}" for part in (found.value, found.low, found.high))
         p = "" if self.p is None else f", p {'< 0.001' if self.p < 0.001 else f'= {self.p:.2g}'}"
-        verdict = "not more than chance" if self.tied else "a real difference"
-        return f"{value}{unit} [{low}, {high}] ahead of {other} on the same {found.n} samples: {verdict} ({test}{p})."
+        verdict = "This may be chance" if self.tied else "This is a real difference"
+        return f"{value} {unit} [{low}, {high}] ahead of {other} on the same {found.n} images. {verdict} ({test}{p})."

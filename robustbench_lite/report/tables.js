@@ -4,7 +4,7 @@
   const theme = document.getElementById("theme");
   const system = matchMedia("(prefers-color-scheme: dark)");
   const dark = () => (document.documentElement.dataset.theme ?? (system.matches ? "dark" : "light")) === "dark";
-  const label = () => { theme.textContent = dark() ? "light" : "dark"; };
+  const label = () => { theme.textContent = dark() ? "switch to light" : "switch to dark"; };
   theme.addEventListener("click", () => {
     document.documentElement.dataset.theme = dark() ? "light" : "dark";
     label();
