@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 import click
 
 from robustbench_lite import __version__
+from robustbench_lite.cli_gate import baseline, check
 from robustbench_lite.errors import RobustbenchError, SuiteError, UsageError
 
 __all__ = ["main"]
@@ -276,6 +277,10 @@ def doctor(calibrate: bool) -> None:
             raise SystemExit(1)
 
 
+cli.add_command(baseline)
+cli.add_command(check)
+
+
 def _print_table(results: Any, name: str, style: str) -> None:
     from robustbench_lite.render import render
     from robustbench_lite.table import tables
@@ -297,7 +302,10 @@ def _terminated(_: int, __: FrameType | None) -> NoReturn:
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
-    """Run the command line and exit: 0 ok, 1 disagreement, 2 usage, 3 failed cells, 5 internal, 130/143 stopped."""
+    """Run the command line and exit.
+
+    0 ok, 1 disagreement or failed gate, 2 usage, 3 failed cells, 4 baseline, 5 internal, 130 and 143 stopped.
+    """
     signal.signal(signal.SIGTERM, _terminated)
     try:
         code = cli.main(arguments, standalone_mode=False) or 0

@@ -30,7 +30,7 @@ from robustbench_lite.threat import Goal
 if TYPE_CHECKING:
     from robustbench_lite.dataset import Samples
 
-__all__ = ["Done", "deterministic", "execute"]
+__all__ = ["Done", "Ready", "attacked", "deterministic", "execute", "prepare"]
 
 _ALONE = 5  # samples that are also timed at batch size 1
 _ALONE_SECONDS = 5.0  # but no longer than this
@@ -105,20 +105,12 @@ def _goal_name(attack: Attack) -> str:
 
 def _run(cell: Cell, bench: Bench, progress: Callable[[int], None]) -> Done:
     """Attack the sources once, score every target."""
-    if cell.error:
-        raise AttackError(cell.error)
-    samples, keep = bench.samples(cell.dataset), bench.kept(cell.dataset)
-    if len(keep) == 0:
-        raise AttackError("no sample is left to attack: keep: correct_by_all left none")
-    victim = bench.victim(cell.sources, cell.attack.shares)
-    x, labels = images(samples)[keep], torch.from_numpy(samples.labels)[keep]
-    ids = [samples.ids[i] for i in keep.tolist()]
-    draw = Draw(keys(cell.seed, cell.attack.fingerprint(), ids))
-    clean = bench.clean_logits(cell.dataset, cell.sources, cell.attack.shares)
-    goal = replace(_goal(cell.attack, labels, clean[keep], draw), members=len(cell.sources))
-    job = Job(x, goal, draw)
+    ready = prepare(cell, bench)
+    victim, job, keep, clean = ready.victim, ready.job, ready.keep, ready.clean
+    samples, x, goal = bench.samples(cell.dataset), job.x, job.goal
+    labels, ids = torch.from_numpy(samples.labels)[keep], [samples.ids[i] for i in keep.tolist()]
     before = content_hash(victim.module)
-    outcome, oracle = _attack(cell, bench, victim, job, progress)
+    outcome, oracle = attacked(cell, bench, ready, progress)
     alone = _time_alone(cell, bench, victim, job) if len(cell.sources) == 1 else None
     if content_hash(victim.module) != before:
         raise AttackError(f"{cell.source}: parameters or buffers changed during the attack")
@@ -148,6 +140,31 @@ class _Scored:
     clean: torch.Tensor
     goal: Goal
     verdicts: Verdicts
+
+
+@dataclass(frozen=True)
+class Ready:
+    """All that an attack needs: `keep` (n,) are its samples' places in the pool, `clean` (N, K) the pool's logits."""
+
+    victim: Victim
+    job: Job
+    keep: torch.Tensor
+    clean: torch.Tensor
+
+
+def prepare(cell: Cell, bench: Bench) -> Ready:
+    """Load and inspect what the cell attacks. Raises RobustbenchError where that cannot be attacked."""
+    if cell.error:
+        raise AttackError(cell.error)
+    samples, keep = bench.samples(cell.dataset), bench.kept(cell.dataset)
+    if len(keep) == 0:
+        raise AttackError("no sample is left to attack: keep: correct_by_all left none")
+    victim = bench.victim(cell.sources, cell.attack.shares)
+    x, labels = images(samples)[keep], torch.from_numpy(samples.labels)[keep]
+    draw = Draw(keys(cell.seed, cell.attack.fingerprint(), [samples.ids[i] for i in keep.tolist()]))
+    clean = bench.clean_logits(cell.dataset, cell.sources, cell.attack.shares)
+    goal = replace(_goal(cell.attack, labels, clean[keep], draw), members=len(cell.sources))
+    return Ready(victim, Job(x, goal, draw), keep, clean)
 
 
 def _score(
@@ -191,10 +208,11 @@ def _to(job: Job, device: torch.device) -> Job:
     return Job(job.x.to(device), goal, Draw(job.draw.key.to(device)))
 
 
-def _attack(
-    cell: Cell, bench: Bench, victim: Victim, job: Job, progress: Callable[[int], None]
+def attacked(
+    cell: Cell, bench: Bench, ready: Ready, progress: Callable[[int], None] = lambda _: None
 ) -> tuple[Outcome, Oracle]:
     """Run the attack on the device; everything comes back to the CPU."""
+    victim, job = ready.victim, ready.job
     oracle = Oracle(victim.module, bench.device, bench.batch_for(job.x), victim.members)
     outcome = run(cell.attack, oracle, _to(job, bench.device), progress)
     return outcome.cpu(), oracle

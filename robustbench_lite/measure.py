@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from math import comb
 from statistics import NormalDist
 from typing import Any
 
@@ -96,13 +95,23 @@ def clopper_pearson(successes: int, n: int, confidence: float = 0.95) -> tuple[f
     return low, high
 
 
-def mcnemar(lost: int, won: int) -> float:
-    """Exact two-sided p-value of McNemar's test: `lost` and `won` are the pairs that changed, either way."""
+def mcnemar(lost: int, won: int, *, one_sided: bool = False) -> float:
+    """Exact p-value of McNemar's test: `lost` and `won` are the pairs that changed. One-sided: too many are lost."""
     if min(lost, won) < 0:
         raise ValueError(f"expected counts, got {lost} and {won}")
     n = lost + won
-    tail = sum(comb(n, k) for k in range(min(lost, won) + 1))
-    return float(min(1.0, 2 * tail / 2**n))  # whole numbers: exact however small
+    if one_sided:  # P(X >= lost) = P(X <= won) where either way is as likely
+        return float(_outcomes(n, won) / 2**n if won < lost else 1 - _outcomes(n, lost - 1) / 2**n)
+    return float(min(1.0, 2 * _outcomes(n, min(lost, won)) / 2**n))
+
+
+def _outcomes(n: int, most: int) -> int:
+    """How many of the outcomes of n coins show at most `most` heads: a whole number, exact however large."""
+    total, ways = 0, 1
+    for k in range(most + 1):
+        total += ways
+        ways = ways * (n - k) // (k + 1)
+    return total
 
 
 def bootstrap_mean(values: Values, confidence: float = 0.95, *, seed: int = 0, resamples: int = 2000) -> Estimate:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from robustbench_lite.bench import Bench
     from robustbench_lite.suite import AttackEntry, DataEntry, Suite
 
-__all__ = ["Cell", "plan"]
+__all__ = ["Cell", "experiments", "plan"]
 
 Names = tuple[str, ...]
 
@@ -49,17 +49,25 @@ def plan(suite: Suite, bench: Bench) -> tuple[Cell, ...]:
 
 
 def _cells(suite: Suite, bench: Bench) -> Iterator[Cell]:
-    """Classifier by classifier, then the attacks on several at once."""
+    for data, sources, targets, entry in experiments(suite):
+        yield _cell(suite, bench, data, sources, targets, entry)
+
+
+def experiments(suite: Suite) -> Iterator[tuple[DataEntry, Names, Names, AttackEntry]]:
+    """(data, sources, targets, attack) of every cell, before anything is loaded.
+
+    Classifier by classifier, then the attacks on several at once.
+    """
     names = tuple(model.title for model in suite.models)
     for data in suite.data:
         for model in names:
             for entry in suite.attacks:
                 if entry.attack.sources in {None, "single"}:
                     targets = (model,) if entry.attack.sources is None else names
-                    yield _cell(suite, bench, data, (model,), targets, entry)
+                    yield data, (model,), targets, entry
         for entry in suite.attacks:
             for sources in _sets(entry.attack, names):
-                yield _cell(suite, bench, data, sources, names, entry)
+                yield data, sources, names, entry
 
 
 def _sets(attack: Attack, names: Names) -> list[Names]:

@@ -18,7 +18,7 @@ from robustbench_lite.errors import UsageError, did_you_mean
 from robustbench_lite.table import Column, Table, Value
 from robustbench_lite.text import visible
 
-__all__ = ["Format", "render"]
+__all__ = ["Format", "markdown_text", "render"]
 
 Format = Literal["text", "markdown", "latex", "csv", "json"]
 Row = tuple[Value, ...]
@@ -178,14 +178,14 @@ def _text_parts(parts: list[Part], lines: list[str], width: int, color: bool) ->
             yield f"{_DIM}{line}{_PLAIN}" if color and any(value.kind == "published" for value in row) else line
 
 
-def _markdown_text(text: str) -> str:
+def markdown_text(text: str) -> str:
     """No markup, no HTML, no mention of a user."""
     plain = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("@", "&#64;")
     return re.sub(r"([\\`*_\[\]|~]|#(?!64;))", r"\\\1", plain)
 
 
 def _markdown(table: Table) -> str:
-    columns, escape = _body(table), _markdown_text
+    columns, escape = _body(table), markdown_text
 
     def line(cells: list[str]) -> str:
         return f"| {' | '.join(cells)} |"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,6 +33,7 @@ class Options:
     limit: int | None = None
     fresh: bool = False
     command: str = ""
+    only: Callable[[Cell], bool] | None = None  # of the planned cells; the others stay "not run yet"
 
 
 class Observer(Protocol):
@@ -92,13 +93,12 @@ def run_suite(suite: Suite, options: Options, observer: Observer | None = None) 
         cached = set() if options.fresh else store.finished() & {cell.id for cell in cells}
         told.planned(cells, len(cached))
         record = _record(suite, options, bench, cells)
-        wanted = {cell.attack.registered for cell in cells if cell.id not in cached}
+        due = [cell for cell in cells if cell.id not in cached and (options.only is None or options.only(cell))]
+        wanted = {cell.attack.registered for cell in due}
         record["calibration"] = _calibration(folder, wanted)
         told.calibrated(record["calibration"])
         store.write_run(record)
-        for cell in cells:
-            if cell.id in cached:
-                continue
+        for cell in due:
             told.started(cell)
             done = execute(cell, bench, told.progressed)
             store.write(cell.id, done.samples, done.cell, done.images)
@@ -115,6 +115,7 @@ def _record(suite: Suite, options: Options, bench: Bench, cells: Iterable[Cell])
         "reference": suite.reference,
         "seed": suite.seed,
         "tables": list(suite.tables),
+        "gate": suite.gate.plain(),
         "data": [entry.name for entry in suite.data],
         "models": [model.title for model in suite.models],
         "attacks": [entry.variant for entry in suite.attacks],

@@ -13,6 +13,7 @@ from robustbench_lite import references
 from robustbench_lite.dataset import DataSource, datasets
 from robustbench_lite.datasets.on_demand import NAMES
 from robustbench_lite.errors import SuiteError, did_you_mean
+from robustbench_lite.gate import Gate
 from robustbench_lite.model import ModelSource, models
 from robustbench_lite.registry import canonical
 from robustbench_lite.suite_attacks import AttackEntry, Attacks
@@ -35,6 +36,7 @@ SETTINGS = {
     "attacks": "Attacks: names, or mappings from a name to parameters.",
     "tables": "Tables to print after the run.",
     "images": "Whether adversarial images are stored: all (default) or none.",
+    "gate": "What `check` lets pass: limits of every gate, and of some (`cells`).",
     "defaults": "Parameters by attack that hold unless an entry says otherwise.",
     "include": "File, or list of files, whose keys this file extends; relative to it, within its folder.",
 }
@@ -61,6 +63,7 @@ class Suite:
     seed: int = 0
     tables: tuple[str, ...] = ()
     images: str = "all"
+    gate: Gate = field(default_factory=Gate)
     root: Path = field(default_factory=Path.cwd)  # relative paths in the suite start here
     text: str = ""
     plain: Mapping[str, Any] = field(default_factory=dict)
@@ -119,6 +122,7 @@ class _Builder(Attacks):
             "attacks": self.entries(),
             "tables": self._tables(),
             "images": self._choice("images", ("all", "none"), "all"),
+            "gate": self._gate(),
         }
         version = data.get("version")
         if version is not None and (type(version) is not int or version != 1):
@@ -169,6 +173,13 @@ class _Builder(Attacks):
                 named.append((("tables", i), name))
         self.unique("table", named)
         return tuple(name for _, name in named)
+
+    def _gate(self) -> Gate:
+        value = self.marked.data.get("gate")
+        if value is not None and not isinstance(value, dict):
+            self.wrong(("gate",), f"gate: expected a mapping of limits, got {kind_of(value)}")
+            return Gate()
+        return self.built(Gate, value or {}, ("gate",)) or Gate()
 
     # data
 

@@ -119,7 +119,11 @@ def _inside(marked: Marked, parent: Any, step: str, path: Key, place: str) -> tu
     found = _named(parent, step)
     if found is not None:
         parent, path = _inside(marked, parent, str(found), path, place)
-    elif isinstance(parent, dict) and step not in parent and (step in {"defaults", "matrix"} or path == ("defaults",)):
+    elif (
+        isinstance(parent, dict)
+        and step not in parent
+        and (step in {"defaults", "gate", "matrix"} or path == ("defaults",))
+    ):
         parent[step] = {}
         marked.places[(*path, step)] = marked.keys[(*path, step)] = place
     child: Any = _step(parent, step, path, place)

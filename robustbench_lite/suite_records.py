@@ -51,14 +51,20 @@ class Records:
         if name not in registry:
             self.wrong(path, f"unknown {registry.kind} '{name}'{did_you_mean(name, registry)}")
             return None
+        return self.built(registry[name], params, path, origins)
+
+    def built(
+        self, record: type[C], params: Mapping[str, Any], path: Key, origins: Mapping[str, Key] | None = None
+    ) -> C | None:
+        """The same for a record that is in no registry."""
         try:
-            return registry[name](**params)
+            return record(**params)
         except ValidationError as error:
-            for inner, message in problems_of(error, registry[name]):
+            for inner, message in problems_of(error, record):
                 start = (origins or {}).get(str(inner[0]), path) if inner else path
                 self.wrong((*start, *inner), message, key=message.startswith("unknown key"))
         except OverflowError:
-            self.wrong(path, f"{name}: expected numbers that a float can hold")
+            self.wrong(path, f"{record.registered or path[-1]}: expected numbers that a float can hold")
         return None
 
     def unique(self, what: str, named: Iterable[tuple[Key, str]]) -> None:

@@ -9,6 +9,7 @@ from robustbench_lite import references
 from robustbench_lite.attack import attacks
 from robustbench_lite.dataset import datasets
 from robustbench_lite.datasets import bundled, on_demand
+from robustbench_lite.gate import Gate, Rule
 from robustbench_lite.model import models
 from robustbench_lite.models import archs, zoo
 from robustbench_lite.registry import Config, Registry
@@ -37,6 +38,7 @@ def schema() -> Schema:
         "attacks": {"type": "array", "minItems": 1, "items": _attack()},
         "tables": {"type": "array", "items": {"enum": list(tables)}},
         "images": {"enum": ["all", "none"], "default": "all"},
+        "gate": _gate(),
         "defaults": _object({name: _params(attacks[name]) for name in attacks}),
         "include": {"anyOf": [_TEXT, {"type": "array", "items": _TEXT}]},
     }
@@ -78,6 +80,12 @@ def _params(record: type[Config], *, extra: Schema | None = None) -> Schema:
     }
     out = _object(properties | (extra or {})) | {"description": own.get("description", "")}
     return out | ({"$defs": own["$defs"]} if "$defs" in own else {})
+
+
+def _gate() -> Schema:
+    rules = _params(Gate)
+    rules["properties"]["cells"] = {"type": "array", "items": _params(Rule)}
+    return {key: value for key, value in rules.items() if key not in {"$defs", "description"}}
 
 
 def _attack() -> Schema:

@@ -1,0 +1,62 @@
+"""What each attack costs per sample, in forward and backward passes of the same classifier, timed in the same run.
+
+    pytest benchmarks/test_attack_cost.py --benchmark-enable --robustness-expect-benchmarks benchmarks/expected.json
+
+Each attack has a stated ratio: its wall time over that of its passes. expected.json names the benchmarks: one
+that is gone fails the run (pytest-benchmark alone would pass). After adding an attack: --benchmark-json, and its names.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+
+import pytest
+import torch
+from test_cost import BATCH, N, job, ours
+
+from robustbench_lite.attack import attacks
+
+ROUNDS = 5
+# wall time over the time of its passes alone: the attack's own arithmetic, bookkeeping, narrow batches at the end
+RATIO = {"lbfgs": 2.2}
+USUAL = 1.7
+PARAMS = {"ensemble": {"sources": None, "steps": 10}, "pgd": {"stop": "never", "steps": 10}, "lbfgs": {"targets": 1}}
+
+
+def passes_alone(net: torch.nn.Module, x: torch.Tensor) -> tuple[float, float]:
+    """Seconds per sample of a forward and of a backward pass to the images at the benchmark's batch size."""
+    leaf = x[:BATCH].clone().requires_grad_()
+    start = time.perf_counter()
+    out = net(leaf)
+    middle = time.perf_counter()
+    torch.autograd.grad(out.logsumexp(1).sum(), leaf)
+    return (middle - start) / len(leaf), (time.perf_counter() - middle) / len(leaf)
+
+
+@pytest.mark.parametrize("name", list(attacks))
+def test_cost_per_sample(benchmark, name):
+    net, work = job("lenet_mnist", N)
+    record = attacks.build(name, PARAMS.get(name, {}))
+    passes_alone(net, work.x)
+    ours(record, net, work)
+    ratios, equivalents, counts = [], [], []
+
+    def once() -> None:
+        alone = [passes_alone(net, work.x) for _ in range(5)]
+        forward, backward = (statistics.median(part) for part in zip(*alone, strict=True))
+        outcome, _ = ours(record, net, work)
+        made = int(outcome.forwards.sum()) * forward + int(outcome.backwards.sum()) * backward
+        ratios.append(outcome.wall / made)
+        equivalents.append(outcome.wall / N / (forward + backward))
+        counts.append((int(outcome.forwards.sum()) / N, int(outcome.backwards.sum()) / N))
+
+    benchmark.pedantic(once, rounds=ROUNDS)
+    benchmark.extra_info |= {
+        "forwards_per_sample": counts[0][0],
+        "backwards_per_sample": counts[0][1],
+        "forward_backward_equivalents_per_sample": statistics.median(equivalents),
+        "time_over_passes_alone": statistics.median(ratios),
+        "stated": RATIO.get(name, USUAL),
+    }
+    assert statistics.median(ratios) <= RATIO.get(name, USUAL)
