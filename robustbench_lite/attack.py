@@ -70,6 +70,7 @@ class Attack(Config):
     version: ClassVar[int] = 1
     card: ClassVar[Card]
     minimal: ClassVar[bool] = False  # looks for the smallest perturbation instead of spending a budget
+    found: ClassVar[tuple[str, ...]] = ()  # names of the numbers that made a candidate, stored in `transform`
 
     goal: GoalName = Field(
         "label", description="Untargeted: leave the true label, or the prediction on the clean image."
@@ -124,6 +125,19 @@ class Attack(Config):
         params = {key: value for key, value in self.params().items() if key != "sources"}
         return fingerprint({"attack": self.registered, "version": self.version, "params": params})
 
+    def stream(self) -> str:
+        """What tells this attack's random numbers from those of others; usually everything about it."""
+        return self.fingerprint()
+
+    def faults(self, x: torch.Tensor, candidates: torch.Tensor, found: torch.Tensor) -> list[str]:  # noqa: ARG002
+        """What else is wrong with each candidate (N,), made with `found` (N, D) from x; empty: nothing."""
+        return [""] * len(x)
+
+    @property
+    def follow_up(self) -> StepAttack | None:
+        """An attack that the engine lets go on from the candidates of this one that do not succeed."""
+        return None
+
 
 class StepAttack(Attack):
     @abstractmethod
@@ -133,6 +147,10 @@ class StepAttack(Attack):
     @abstractmethod
     def step(self, oracle: Oracle, state: State) -> State:
         """Advance every row once; a new state, the old one is not changed (it may be retried in halves)."""
+
+    def details(self, state: State) -> torch.Tensor:
+        """The numbers (n, D) called `found` behind every row's best candidate; float64."""
+        return state.score.new_zeros((len(state.score), 0))
 
 
 class SetAttack(Attack):

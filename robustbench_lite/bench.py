@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
-from robustbench_lite.dataset import DataSource, Samples
+from robustbench_lite.dataset import DataSource, Samples, padded
 from robustbench_lite.datasets.common import balanced
 from robustbench_lite.errors import DataError, ModelError, RobustbenchError
 from robustbench_lite.judge import look
@@ -73,7 +73,7 @@ class Bench:
         Raises DataError.
         """
         if name not in self._samples:
-            self._samples[name] = self._pool(name)
+            self._samples[name] = padded(self._pool(name), self._source(name).pad)
         return self._samples[name]
 
     def wanted(self, name: str) -> int | None:
@@ -101,7 +101,8 @@ class Bench:
         key = (data, model)
         if key not in self._inspections:
             try:
-                self._inspections[key] = _inspect(self.classifier(model), self.samples(data), self)
+                canvas = self._source(data).pad > 0
+                self._inspections[key] = _inspect(self.classifier(model), self.samples(data), self, canvas=canvas)
             except RobustbenchError as error:
                 self._inspections[key] = error
         return _unwrap(self._inspections[key])
@@ -188,14 +189,9 @@ def head(samples: Samples, n: int) -> Samples:
     return Samples(samples.dataset, samples.ids[:n], samples.images[:n], samples.labels[:n], samples.classes)
 
 
-def _inspect(classifier: Classifier, samples: Samples, bench: Bench) -> Inspection:
+def _inspect(classifier: Classifier, samples: Samples, bench: Bench, *, canvas: bool) -> Inspection:
     x, name = images(samples), classifier.name
-    expected = tuple(classifier.card.size)
-    if tuple(x.shape[1:]) != expected:
-        raise DataError(
-            f"{name} takes images of {_shape(expected)}, dataset '{samples.dataset}' has {_shape(tuple(x.shape[1:]))}; "
-            "set size (and channels) on the dataset"
-        )
+    _check_size(classifier, samples.dataset, x, bench.device, canvas=canvas)
     training = [path or "the model" for path, part in classifier.module.named_modules() if part.training]
     if training:
         raise ModelError(f"{name}: {training[0]} is in training mode although eval() was called; it overrides train()")
@@ -206,6 +202,24 @@ def _inspect(classifier: Classifier, samples: Samples, bench: Bench) -> Inspecti
     correct = int((logits.argmax(1) == torch.from_numpy(samples.labels)).sum())
     card, doubt = _against_card(classifier, samples, correct)
     return Inspection(logits, correct / len(x), card, (*classifier.warnings, *doubt))
+
+
+def _check_size(classifier: Classifier, dataset: str, x: torch.Tensor, device: torch.device, *, canvas: bool) -> None:
+    """The card's size, or on a canvas any that the classifier can look at."""
+    name, expected, size = classifier.name, tuple(classifier.card.size), tuple(x.shape[1:])
+    if canvas and size[0] == expected[0]:
+        try:
+            look(classifier.module, x[:1], device, 1)
+        except RuntimeError:
+            raise DataError(
+                f"{name} takes images of {_shape(expected)} only, dataset '{dataset}' has {_shape(size)}; "
+                "leave out pad, or this classifier"
+            ) from None
+    elif size != expected:
+        raise DataError(
+            f"{name} takes images of {_shape(expected)}, dataset '{dataset}' has {_shape(size)}; "
+            "set size (and channels) on the dataset"
+        )
 
 
 def _check_outputs(name: str, logits: torch.Tensor, classes: int) -> None:

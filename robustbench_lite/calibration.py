@@ -54,6 +54,17 @@ class Linear:
         return (gap.clamp_min(0) / length.clamp_min(1e-12)).amin(1)
 
 
+class Planted:
+    """Two classes: the second only where an image is one of the prototypes (N, C, H, W)."""
+
+    def __init__(self, prototypes: torch.Tensor) -> None:
+        self.flat = prototypes.flatten(1)
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        away = torch.cdist(x.flatten(1).double(), self.flat.double()).amin(1)
+        return torch.stack([torch.zeros_like(away), 1e-4 - away], 1).float()
+
+
 @dataclass(frozen=True)
 class Finding:
     """One check of the bracket."""
@@ -103,6 +114,9 @@ def calibrate(
 ) -> Iterator[Finding]:
     """The bracket for one attack, on all problems and batch sizes unless told otherwise."""
     record = attacks[name]
+    if record.found:
+        yield from _planted(record, BATCH_SIZES if batch_sizes is None else batch_sizes)
+        return
     for problem in problems() if on is None else on:
         for norm in _norms(record):
             for targeted in (False, True) if _targetable(record) else (False,):
@@ -144,8 +158,28 @@ def _findings(
     yield Finding(record.registered, case, "none", found, not (missed or impossible or faults))
 
 
+def _planted(record: type[Attack], batch_sizes: Sequence[int]) -> Iterator[Finding]:
+    """Attacks on parameters: a classifier that fails at exactly one candidate of each image, which must be found."""
+    x = torch.rand((_N, 1, 8, 8), generator=torch.Generator().manual_seed(0))
+    for stop in ("success", "never"):
+        attack: Any = attacks.build(record.registered, {"search": "grid", "angles": 5, "shifts": 3, "stop": stop})
+        grid = attack.limits.grid(attack.angles, attack.shifts)
+        planted = grid[torch.arange(_N) * 7 % len(grid)]
+        module: Any = Planted(attack.rebuild(x, planted))
+        goal = Goal(torch.zeros(_N, dtype=torch.int64), 2)
+        for batch_size in batch_sizes:
+            oracle = Oracle(module, torch.device("cpu"), batch_size)
+            draw = Draw(keys(0, attack.stream(), [str(i) for i in range(_N)]))
+            outcome = run(attack, oracle, Job(x, goal, draw))
+            classify = lambda part, module=module: look(module, part, torch.device("cpu"), 64)
+            verdicts = judge(attack, classify, x, outcome.candidates, goal, outcome.found)
+            right = int((verdicts.success & (outcome.found == planted).all(1)).sum())
+            case = f"one candidate of {len(grid)} planted, stop: {stop}, batch {batch_size}"
+            yield Finding(record.registered, case, "all found", f"{right}/{_N} found", right == _N)
+
+
 def _verdicts(attack: Attack, problem: Linear, goal: Goal, batch_size: int) -> Verdicts:
-    draw = Draw(keys(0, attack.fingerprint(), [str(i) for i in range(len(problem.x))]))
+    draw = Draw(keys(0, attack.stream(), [str(i) for i in range(len(problem.x))]))
     oracle = Oracle(problem.module, torch.device("cpu"), batch_size)
     outcome = run(attack, oracle, Job(problem.x, goal, draw))
     return judge(

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import PositiveInt
+from pydantic import NonNegativeInt, PositiveInt
 
 from robustbench_lite.registry import Config, Registry
 
-__all__ = ["DataSource", "Samples", "datasets", "rank"]
+__all__ = ["DataSource", "Samples", "datasets", "padded", "rank"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,15 @@ class Samples:
         return len(self.ids)
 
 
+def padded(samples: Samples, pad: int) -> Samples:
+    """The same images with `pad` black pixels on every side; other images, so other ids and another dataset."""
+    if not pad:
+        return samples
+    images = np.pad(samples.images, ((0, 0), (0, 0), (pad, pad), (pad, pad)))
+    ids = tuple(f"{name}+{pad}" for name in samples.ids)
+    return replace(samples, dataset=f"{samples.dataset} padded by {pad}", ids=ids, images=images)
+
+
 def rank(sample: str) -> str:
     """The sort key of hash ranking: n=100 is a subset of n=1000, whatever the order of the files."""
     return hashlib.sha256(f"robustbench_lite:{sample}".encode()).hexdigest()
@@ -45,6 +54,7 @@ class DataSource(Config, ABC):
     samples: PositiveInt | None = None  # how many, by hash rank; null: all
     stratified: bool = False  # the same number from every class
     keep: Literal["all", "correct_by_all"] = "all"  # applied by the executor, recorded in the cells
+    pad: NonNegativeInt = 0  # black pixels around each image: a canvas that no transform moves it out of
 
     @abstractmethod
     def load(self, root: Path) -> Samples:

@@ -40,18 +40,22 @@ class Outcome:
     candidates: torch.Tensor
     ledger: Ledger
     status: torch.Tensor
+    found: torch.Tensor  # (N, D) the numbers behind each candidate, where the attack names them
     wall: float = 0.0
     notes: tuple[str, ...] = ()
 
     @classmethod
-    def empty(cls, x: torch.Tensor) -> Outcome:
+    def empty(cls, x: torch.Tensor, details: int = 0) -> Outcome:
         """Nothing proposed yet."""
-        return cls(x.clone(), Ledger.empty(len(x), x.device), torch.zeros(len(x), dtype=torch.int64, device=x.device))
+        n, device = len(x), x.device
+        found = torch.full((n, details), float("nan"), dtype=torch.float64, device=device)
+        return cls(x.clone(), Ledger.empty(n, device), torch.zeros(n, dtype=torch.int64, device=device), found)
 
     def cpu(self) -> Outcome:
         """The same, on the CPU."""
         ledger = Ledger(self.ledger.counts.cpu(), self.ledger.seconds.cpu())
-        return replace(self, candidates=self.candidates.cpu(), ledger=ledger, status=self.status.cpu())
+        candidates, status, found = self.candidates.cpu(), self.status.cpu(), self.found.cpu()
+        return replace(self, candidates=candidates, ledger=ledger, status=status, found=found)
 
     @property
     def forwards(self) -> torch.Tensor:
@@ -97,6 +101,8 @@ def run(attack: Attack, oracle: Oracle, job: Job, progress: Progress = lambda _:
     start = time.perf_counter()
     if isinstance(attack, StepAttack):
         outcome = _Drive(attack, oracle, job, progress).finish()
+        if attack.follow_up is not None:
+            outcome = _go_on(attack.follow_up, oracle, job, outcome)
     elif isinstance(attack, SetAttack):
         outcome = _craft(attack, oracle, job)
     else:
@@ -113,7 +119,25 @@ def _craft(attack: SetAttack, oracle: Oracle, job: Job) -> Outcome:
     crafted = attack.craft(oracle, job.x, job.goal, job.draw)
     oracle.synchronize()
     ledger.seconds += (time.perf_counter() - start) / max(n, 1)
-    return Outcome(crafted.candidates, ledger, ledger.broken * NOT_FINITE, notes=crafted.notes)
+    nothing = torch.empty((n, 0), dtype=torch.float64)
+    return Outcome(crafted.candidates, ledger, ledger.broken * NOT_FINITE, nothing, notes=crafted.notes)
+
+
+def _go_on(attack: StepAttack, oracle: Oracle, job: Job, outcome: Outcome) -> Outcome:
+    """The same outcome with candidates that do not succeed replaced by what `attack` makes of them."""
+    oracle.ledger = outcome.ledger
+    every = torch.arange(len(job.x), device=job.x.device)
+    logits = oracle.chunked(lambda part: oracle.logits(outcome.candidates[part], every[part]), len(job.x))
+    rest = (~job.goal.secured(logits) & (outcome.status == OK)).nonzero()[:, 0]
+    if len(rest) == 0:
+        return outcome
+    again = Job(outcome.candidates[rest], rows(job.goal, rest), rows(job.draw, rest))
+    more = _Drive(attack, oracle, again, lambda _: None).finish()
+    outcome.candidates[rest] = more.candidates
+    outcome.status[rest] = more.status
+    outcome.ledger.counts[rest] += more.ledger.counts
+    outcome.ledger.seconds[rest] += more.ledger.seconds
+    return outcome
 
 
 @dataclass
@@ -129,7 +153,7 @@ class _Drive:
     outcome: Outcome = field(init=False)
 
     def __post_init__(self) -> None:
-        self.outcome = Outcome.empty(self.job.x)
+        self.outcome = Outcome.empty(self.job.x, len(self.attack.found))
 
     def finish(self) -> Outcome:
         window = self._next()
@@ -184,6 +208,8 @@ class _Drive:
         ledger, done = rows(window.ledger, out), self.outcome
         done.candidates.index_copy_(0, index, window.best[out])
         done.ledger = put(done.ledger, index, ledger)
+        if self.attack.found:
+            done.found.index_copy_(0, index, self.attack.details(rows(window.state, out)))
         if ledger.trouble:
             done.status.index_copy_(0, index, ledger.broken * NOT_FINITE)
         self.finished += len(out)

@@ -161,7 +161,7 @@ def prepare(cell: Cell, bench: Bench) -> Ready:
         raise AttackError("no sample is left to attack: keep: correct_by_all left none")
     victim = bench.victim(cell.sources, cell.attack.shares)
     x, labels = images(samples)[keep], torch.from_numpy(samples.labels)[keep]
-    draw = Draw(keys(cell.seed, cell.attack.fingerprint(), [samples.ids[i] for i in keep.tolist()]))
+    draw = Draw(keys(cell.seed, cell.attack.stream(), [samples.ids[i] for i in keep.tolist()]))
     clean = bench.clean_logits(cell.dataset, cell.sources, cell.attack.shares)
     goal = replace(_goal(cell.attack, labels, clean[keep], draw), members=len(cell.sources))
     return Ready(victim, Job(x, goal, draw), keep, clean)
@@ -183,7 +183,7 @@ def _score(
         goal = Goal(labels if cell.attack.goal == "label" else clean.argmax(1), clean.shape[1])
     size = bench.batch_for(x)
     classify = lambda part: look(target.module, part, bench.device, size)
-    return _Scored(target, clean, goal, judge(cell.attack, classify, x, outcome.candidates, goal))
+    return _Scored(target, clean, goal, judge(cell.attack, classify, x, outcome.candidates, goal, outcome.found))
 
 
 def _goal(attack: Attack, labels: torch.Tensor, clean: torch.Tensor, draw: Draw) -> Goal:
@@ -311,7 +311,19 @@ class _Table:
             "status": self._status(),
             "label_rank": _rank(verdicts.logits, self.labels),
             "target_rank": _rank(verdicts.logits, goal.label) if goal.targeted else [None] * n,
+            "transform": self._transform(),
         }
+
+    def _transform(self) -> list[str | None]:
+        names = self.cell.attack.found
+        if not names:
+            return [None] * len(self.ids)
+        found = self.outcome.found
+        known = found.isfinite().all(1).tolist()  # not where the attack failed before it found anything
+        return [
+            canonical(dict(zip(names, row, strict=True))) if ok else None
+            for row, ok in zip(found.tolist(), known, strict=True)
+        ]
 
     def _status(self) -> list[str]:
         """A broken contract fails the sample; a broken gradient does unless the judge saw a success all the same."""

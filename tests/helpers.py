@@ -36,7 +36,7 @@ def images(n: int = 40, shape: tuple[int, int, int] = (1, 6, 6), seed: int = 1) 
 def attack(record: Attack, net: nn.Module, x: torch.Tensor, batch_size: int = 16, goal: Goal | None = None) -> Outcome:
     logits = net(x).detach()
     goal = goal or Goal(logits.argmax(1), logits.shape[1])
-    draw = Draw(keys(0, record.fingerprint(), [str(i) for i in range(len(x))]))
+    draw = Draw(keys(0, record.stream(), [str(i) for i in range(len(x))]))
     return run(record, Oracle(net, CPU, batch_size), Job(x, goal, draw))
 
 
