@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,7 +18,7 @@ from robustbench_lite.record import CELLS, Row
 if TYPE_CHECKING:
     from robustbench_lite.store import Results
 
-__all__ = ["Group", "groups", "through"]
+__all__ = ["Group", "groups", "limits", "through"]
 
 _NOT_RUN = "not run yet"
 
@@ -63,6 +64,19 @@ def through(cell: Row) -> str:
     if len(sources) > 1 and len(unseen) <= 1 and set(sources) <= set(models):
         return f"all but {unseen[0]}" if unseen else "all"
     return " + ".join(sources)
+
+
+def limits(cell: Row) -> str:
+    """The rotations and translations that an attack may use, in words; empty where it uses none."""
+    p = json.loads(cell["params"] or "{}")
+    if not {"rotation", "translation"} <= p.keys():
+        return ""
+    text = f"±{p['rotation']:g}°, ±{p['translation']:g} px"
+    text += f", ±{100 * p['scaling']:g} %" if p.get("scaling") else ""
+    text += f", {p['fill']}" if p.get("fill", "zeros") != "zeros" else ""
+    for name, inner in (p.get("then") or {}).items():
+        text += f", then {name}" + (f" {255 * inner['epsilon']:.3g}/255" if "epsilon" in inner else "")
+    return text
 
 
 def groups(results: Results) -> list[Group]:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from robustbench_lite.figure import figures
-from robustbench_lite.figures.plane import Plane, Planes
+from robustbench_lite.figures.panels import Plane
+from robustbench_lite.figures.plane import Planes
 from robustbench_lite.svg import PALETTE
 from robustbench_lite.table import Column, Table, Value
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -111,7 +112,7 @@ def _picture(group: Group, row: Row, outcome: str, stored: Row, names: list[str]
     factor = max(1, min(100, int(0.5 / largest))) if largest > 0 else 1
     rounded = (np.clip(np.nan_to_num(adversarial), 0, 1) * 255).round().astype(np.uint8)
     amplified = (np.clip(0.5 + factor * np.nan_to_num(difference), 0, 1) * 255).round().astype(np.uint8)
-    size = f"l2 {row['l2']:.3g}, linf {255 * row['linf']:.3g}/255"
+    size = _moved(row) or f"l2 {row['l2']:.3g}, linf {255 * row['linf']:.3g}/255"
     bits = "in 8 bits too" if row["success_8bit"] else "not in 8 bits" if row["success"] else ""
     return Picture(
         cell=str(group.cell["cell"]),
@@ -131,6 +132,15 @@ def _picture(group: Group, row: Row, outcome: str, stored: Row, names: list[str]
         difference=_uri(amplified),
         factor=factor,
     )
+
+
+def _moved(row: Row) -> str:
+    """What a transform did to the image, in words; empty where it was none."""
+    made = json.loads(row["transform"] or "{}")
+    if not {"angle", "dx", "dy"} <= made.keys():
+        return ""
+    zoom = f", {100 * made['scale']:.0f}\u00a0% large" if made.get("scale", 1) != 1 else ""
+    return f"{made['angle']:+.0f}\u00b0, {made['dx']:+.1f} px right, {made['dy']:+.1f} px down{zoom}"
 
 
 def _uri(pixels: npt.NDArray[np.uint8]) -> str:

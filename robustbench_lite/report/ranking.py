@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from robustbench_lite.groups import Group, groups
+from robustbench_lite.groups import Group, groups, limits
 from robustbench_lite.measure import Estimate, bootstrap_mean, mcnemar, wilson
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def _threat(group: Group) -> _Threat | None:
         column = "rho_linf" if cell["norm"] == "linf" else "rho"
         metric = "rho, the size of the perturbation relative to the image, in percent"
         return _Threat(dataset, f"smallest {cell['norm']} perturbation", metric, "size", column)
-    return _Threat(dataset, "no stated budget", "robust accuracy", "accuracy")
+    return _Threat(dataset, limits(cell) or "no stated budget", "robust accuracy", "accuracy")
 
 
 def _ranked(threat: _Threat, models: dict[str, list[Group]]) -> Iterator[Ranking]:

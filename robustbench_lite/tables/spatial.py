@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from robustbench_lite import references
-from robustbench_lite.groups import Group, groups
+from robustbench_lite.groups import Group, groups, limits
 from robustbench_lite.measure import wilson
 from robustbench_lite.table import Column, Table, Value, tables
 from robustbench_lite.tables.common import MISSING, Footnotes, count, label, share
@@ -69,7 +69,7 @@ def _row(searches: dict[str, Group], notes: Footnotes) -> Iterator[Value]:
     ready = next((group for group in searches.values() if group.ok), None)
     yield label(first.cell["dataset"])
     yield notes.name(first.title, first)
-    yield label(_limits(json.loads(first.cell["params"])))
+    yield label(limits(first.cell))
     yield MISSING if ready is None else _share(ready["clean_correct"])
     for search in SEARCHES:
         group = searches.get(search)
@@ -101,18 +101,6 @@ def _effort(group: Group, notes: Footnotes) -> str:
         "first_order": f"{p['steps']} steps from {1 if p['k'] is None else p['k']} start(s)",
     }[p["search"]]
     return notes.mark(said) if said else ""
-
-
-def _limits(p: dict[str, Any]) -> str:
-    text = f"±{p['rotation']:g}°, ±{p['translation']:g} px"
-    if p["scaling"]:
-        text += f", ±{100 * p['scaling']:g} %"
-    if p["fill"] != "zeros":
-        text += f", {p['fill']}"
-    if p["then"]:
-        ((name, inner),) = p["then"].items()
-        text += f", then {name}" + (f" {255 * inner['epsilon']:.3g}/255" if "epsilon" in inner else "")
-    return text
 
 
 def _published(row: dict[str, Any], source: str) -> Iterator[Value]:
