@@ -3,6 +3,7 @@
 A `StepAttack` is a pair of pure functions over per-sample state (as optax writes optimisers): `start` makes the state,
 `step` advances every row by about one forward and backward pass. It never loops over steps, batches or restarts: the
 engine does, so that no sample waits for another. A `SetAttack` needs all samples at once (one epsilon for a data set).
+A `FittedAttack` finds one perturbation on some images, to be tested on others.
 """
 
 from __future__ import annotations
@@ -11,17 +12,18 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, PositiveInt, field_validator
 
 from robustbench_lite.lazy import torch
 from robustbench_lite.registry import Config, Registry, fingerprint
+from robustbench_lite.rng import Draw, keys
+from robustbench_lite.threat import size, steepest
 
 if TYPE_CHECKING:
     from robustbench_lite.oracle import Oracle
-    from robustbench_lite.rng import Draw
     from robustbench_lite.threat import Goal, Norm
 
-__all__ = ["Attack", "Card", "Crafted", "SetAttack", "State", "StepAttack", "attacks"]
+__all__ = ["Attack", "Card", "Crafted", "Fitted", "FittedAttack", "SetAttack", "State", "StepAttack", "attacks"]
 
 GoalName = Literal["label", "prediction"]
 Target = Literal["random", "least_likely", "next"] | int
@@ -157,6 +159,46 @@ class SetAttack(Attack):
     @abstractmethod
     def craft(self, oracle: Oracle, x: torch.Tensor, goal: Goal, draw: Draw) -> Crafted:
         """Candidates for all samples x (N, C, H, W) in [0, 1]; the oracle splits large batches itself."""
+
+
+@dataclass
+class Fitted:
+    """What fits a whole set: one perturbation (1, C, H, W), and how much of the fitting set it fools."""
+
+    perturbation: torch.Tensor
+    rate: float
+    notes: tuple[str, ...] = ()
+
+
+class FittedAttack(Attack):
+    """One perturbation for all images: fitted on some, always tested on others."""
+
+    goal: Literal["prediction"] = Field("prediction", description="Fooled: the prediction is not the clean one.")
+    target: None = None  # untargeted
+    fit: PositiveInt = Field(
+        500, description="Images to fit on: those next in rank after the tested samples, or of `fit_from` of the data."
+    )
+    clip: bool = Field(default=True, description="Clip perturbed images to [0, 1]; false: as in the paper.")
+
+    @abstractmethod
+    def fitted(self, oracle: Oracle, x: torch.Tensor, goal: Goal, draw: Draw) -> Fitted:
+        """The perturbation for the images x (M, C, H, W); passes are counted in the oracle's ledger of M rows."""
+
+    def apply(self, x: torch.Tensor, perturbation: torch.Tensor) -> torch.Tensor:
+        """The images x (n, C, H, W) with the perturbation (1, C, H, W) on them."""
+        moved = x + perturbation
+        return moved.clamp_(0, 1) if self.clip else moved
+
+    def control(self, perturbation: torch.Tensor) -> torch.Tensor:
+        """A random direction (1, C, H, W) of the same size in the attack's norm: what anything of that size does."""
+        norm = self.threat or "linf"
+        draw = Draw(keys(0, "control", [self.fingerprint()]).to(perturbation.device))
+        direction = draw.normal("control", tuple(perturbation.shape[1:]))
+        return steepest(direction, norm) * size(perturbation, norm)
+
+    @property
+    def boxed(self) -> bool:
+        return self.clip
 
 
 attacks: Registry[Attack] = Registry("attack", "robustbench_lite.attacks")

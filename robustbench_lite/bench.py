@@ -76,6 +76,24 @@ class Bench:
             self._samples[name] = padded(self._pool(name), self._source(name).pad)
         return self._samples[name]
 
+    def fitting(self, name: str, n: int) -> Samples:
+        """N samples to fit on, none of which is tested: of `fit_from`, or those next in rank. Raises DataError."""
+        source, tested = self._source(name), self.samples(name)
+        origin = source.fit_source or source.model_copy(update={"samples": None, "stratified": False})
+        try:  # tested ones may be among the first, but not more than there are
+            found = origin.model_copy(update={"samples": len(tested) + n}).load(self.suite.root)
+        except DataError:  # fewer than that: all there are
+            found = origin.load(self.suite.root)
+        found, taken = padded(found, source.pad), set(tested.ids)
+        free = [i for i, sample in enumerate(found.ids) if sample not in taken]
+        if len(free) < n:
+            raise DataError(
+                f"fit: {n} images are wanted beside the {len(tested)} tested ones, dataset '{found.dataset}' has "
+                f"{len(free)}; fit on fewer, test fewer, or name another source with fit_from"
+            )
+        ids = tuple(found.ids[i] for i in free[:n])
+        return Samples(found.dataset, ids, found.images[free[:n]], found.labels[free[:n]], found.classes)
+
     def wanted(self, name: str) -> int | None:
         """How many samples of dataset `name` the suite asks for; None: all there are."""
         asked = [number for number in (self._source(name).samples, self.limit) if number is not None]

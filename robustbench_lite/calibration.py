@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from robustbench_lite.attack import Attack, attacks
+from robustbench_lite.attack import Attack, FittedAttack, attacks
 from robustbench_lite.engine import Job, run
 from robustbench_lite.judge import Verdicts, judge, look
 from robustbench_lite.lazy import torch
@@ -117,6 +118,9 @@ def calibrate(
     if record.found:
         yield from _planted(record, BATCH_SIZES if batch_sizes is None else batch_sizes)
         return
+    if issubclass(record, FittedAttack):
+        yield from _universal(record, BATCH_SIZES if batch_sizes is None else batch_sizes)
+        return
     for problem in problems() if on is None else on:
         for norm in _norms(record):
             for targeted in (False, True) if _targetable(record) else (False,):
@@ -176,6 +180,30 @@ def _planted(record: type[Attack], batch_sizes: Sequence[int]) -> Iterator[Findi
             right = int((verdicts.success & (outcome.found == planted).all(1)).sum())
             case = f"one candidate of {len(grid)} planted, stop: {stop}, batch {batch_size}"
             yield Finding(record.registered, case, "all found", f"{right}/{_N} found", right == _N)
+
+
+def _universal(record: type[FittedAttack], batch_sizes: Sequence[int]) -> Iterator[Finding]:
+    """One perturbation for images on one side of a hyperplane: it fools all once it reaches the farthest, else not."""
+    for problem in (problem for problem in problems() if problem.classes == 2):
+        label = problem.logits().argmax(1)
+        side = (label == label.mode().values).nonzero()[:, 0]
+        x, goal = problem.x[side], Goal(label[side], 2)
+        for norm in _norms(record):
+            exact = problem.radius(Goal(label, 2), norm or "l2")[side]
+            for share, batch_size in product((1.05, 0.9), batch_sizes):
+                epsilon = share * float(exact.max())
+                patient = {"delta": 0, "passes": 50} if "delta" in record.model_fields else {}
+                attack = attacks.build(record.registered, {"norm": norm, "epsilon": epsilon, "fit": len(x), **patient})
+                draw = Draw(keys(0, attack.stream(), [str(i) for i in range(len(x))]))
+                job = Job(x, goal, draw, Job(x, goal, draw))
+                outcome = run(attack, Oracle(problem.module, torch.device("cpu"), batch_size), job)
+                classify = lambda part, module=problem.module: look(module, part, torch.device("cpu"), 64)
+                won = judge(attack, classify, x, outcome.candidates, goal)
+                case = f"{problem.name}, {norm}, {share:g} of the farthest, batch {batch_size}"
+                missed = int((~won.success & (exact * 1.05 <= epsilon * 1.0001)).sum()) if share > 1 else 0
+                impossible, faults = int((won.success & (exact * 0.98 > epsilon)).sum()), sum(map(bool, won.fault))
+                found = f"{missed} missed, {impossible} impossible, {faults} contract violations"
+                yield Finding(record.registered, case, "none", found, not (missed or impossible or faults))
 
 
 def _verdicts(attack: Attack, problem: Linear, goal: Goal, batch_size: int) -> Verdicts:

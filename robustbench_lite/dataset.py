@@ -9,12 +9,13 @@ import hashlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import NonNegativeInt, PositiveInt
+from pydantic import NonNegativeInt, PositiveInt, field_validator
 
+from robustbench_lite.errors import SuiteError, did_you_mean
 from robustbench_lite.registry import Config, Registry
 
 __all__ = ["DataSource", "Samples", "datasets", "padded", "rank"]
@@ -54,7 +55,20 @@ class DataSource(Config, ABC):
     samples: PositiveInt | None = None  # how many, by hash rank; null: all
     stratified: bool = False  # the same number from every class
     keep: Literal["all", "correct_by_all"] = "all"  # applied by the executor, recorded in the cells
+    fit_from: dict[str, Any] | None = None  # another source of images for attacks that are fitted
     pad: NonNegativeInt = 0  # black pixels around each image: a canvas that no transform moves it out of
+
+    @field_validator("fit_from")
+    @classmethod
+    def _a_source(cls, entry: dict[str, Any] | None) -> dict[str, Any] | None:
+        if entry is not None:
+            _source(entry)
+        return entry
+
+    @property
+    def fit_source(self) -> DataSource | None:
+        """The source that `fit_from` names."""
+        return None if self.fit_from is None else _source(self.fit_from)
 
     @abstractmethod
     def load(self, root: Path) -> Samples:
@@ -65,3 +79,15 @@ class DataSource(Config, ABC):
 
 
 datasets: Registry[DataSource] = Registry("data source", "robustbench_lite.datasets")
+
+
+def _source(entry: dict[str, Any]) -> DataSource:
+    """The source of an entry {folder: ..., ...}. Raises ValueError."""
+    kinds = [key for key in entry if key in datasets]
+    if len(kinds) != 1:
+        known = ", ".join(datasets)
+        raise ValueError(f"expected one of {known} in it{did_you_mean(next(iter(entry), ''), datasets)}")
+    try:
+        return datasets.build(kinds[0], entry)
+    except SuiteError as error:
+        raise ValueError(str(error)) from None

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from robustbench_lite.attack import Attack, SetAttack, State, StepAttack
+from robustbench_lite.attack import Attack, FittedAttack, SetAttack, State, StepAttack
 from robustbench_lite.batch import put, rows
 from robustbench_lite.lazy import torch
 from robustbench_lite.oracle import BACKWARD, FORWARD, ZERO_GRADIENT, Ledger, Oracle, is_out_of_memory
@@ -31,6 +31,7 @@ class Job:
     x: torch.Tensor
     goal: Goal
     draw: Draw
+    fitting: Job | None = None  # other samples, to fit on
 
 
 @dataclass
@@ -43,6 +44,8 @@ class Outcome:
     found: torch.Tensor  # (N, D) the numbers behind each candidate, where the attack names them
     wall: float = 0.0
     notes: tuple[str, ...] = ()
+    artifacts: dict[str, torch.Tensor] = field(default_factory=dict)  # what was made for all samples together
+    fit: tuple[int, float] | None = None  # images fitted on, and the share of them that was fooled
 
     @classmethod
     def empty(cls, x: torch.Tensor, details: int = 0) -> Outcome:
@@ -55,7 +58,9 @@ class Outcome:
         """The same, on the CPU."""
         ledger = Ledger(self.ledger.counts.cpu(), self.ledger.seconds.cpu())
         candidates, status, found = self.candidates.cpu(), self.status.cpu(), self.found.cpu()
-        return replace(self, candidates=candidates, ledger=ledger, status=status, found=found)
+        artifacts = {name: value.cpu() for name, value in self.artifacts.items()}
+        out = replace(self, candidates=candidates, ledger=ledger, status=status)
+        return replace(out, found=found, artifacts=artifacts)
 
     @property
     def forwards(self) -> torch.Tensor:
@@ -105,8 +110,10 @@ def run(attack: Attack, oracle: Oracle, job: Job, progress: Progress = lambda _:
             outcome = _go_on(attack.follow_up, oracle, job, outcome)
     elif isinstance(attack, SetAttack):
         outcome = _craft(attack, oracle, job)
+    elif isinstance(attack, FittedAttack):
+        outcome = _fit(attack, oracle, job)
     else:
-        raise TypeError(f"expected a StepAttack or a SetAttack, got {type(attack).__name__}")
+        raise TypeError(f"expected a StepAttack, SetAttack or FittedAttack, got {type(attack).__name__}")
     oracle.synchronize()
     outcome.wall = time.perf_counter() - start
     progress(len(job.x))
@@ -121,6 +128,25 @@ def _craft(attack: SetAttack, oracle: Oracle, job: Job) -> Outcome:
     ledger.seconds += (time.perf_counter() - start) / max(n, 1)
     nothing = torch.empty((n, 0), dtype=torch.float64)
     return Outcome(crafted.candidates, ledger, ledger.broken * NOT_FINITE, nothing, notes=crafted.notes)
+
+
+def _fit(attack: FittedAttack, oracle: Oracle, job: Job) -> Outcome:
+    """One perturbation for all, and a control beside it; what fitting cost is shared by the tested samples."""
+    if job.fitting is None:
+        raise TypeError("a FittedAttack needs samples to fit on")
+    start, some, n = time.perf_counter(), job.fitting, len(job.x)
+    ledger = oracle.open(len(some.x))
+    found = attack.fitted(oracle, some.x, some.goal, some.draw)
+    oracle.synchronize()
+    outcome = Outcome.empty(job.x)
+    outcome.candidates = attack.apply(job.x, found.perturbation)
+    total = ledger.counts.sum(0)
+    first = torch.arange(n, device=job.x.device)[:, None] < total % n  # whole numbers whose sum is the total
+    outcome.ledger = Ledger(total // n + first, outcome.ledger.seconds + (time.perf_counter() - start) / n)
+    outcome.status += int(ledger.trouble) * NOT_FINITE
+    outcome.artifacts = {"perturbation": found.perturbation, "control": attack.control(found.perturbation)}
+    outcome.fit, outcome.notes = (len(some.x), found.rate), found.notes
+    return outcome
 
 
 def _go_on(attack: StepAttack, oracle: Oracle, job: Job, outcome: Outcome) -> Outcome:

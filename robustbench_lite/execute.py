@@ -11,7 +11,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from robustbench_lite import provenance
-from robustbench_lite.attack import Attack
+from robustbench_lite.attack import Attack, FittedAttack
 from robustbench_lite.batch import rows
 from robustbench_lite.bench import Bench, Victim, images
 from robustbench_lite.engine import Job, Outcome, run
@@ -38,10 +38,11 @@ _ALONE_SECONDS = 5.0  # but no longer than this
 
 @dataclass
 class Done:
-    """What a cell left behind: a row per sample, the adversarial images, and the cell's own row."""
+    """What a cell left behind: a row per sample, the images, what was made for all of them, and the cell's own row."""
 
     samples: list[Row] = field(default_factory=list)
     images: list[Row] = field(default_factory=list)
+    artifacts: list[Row] = field(default_factory=list)
     cell: Row = field(default_factory=dict)
 
 
@@ -111,7 +112,8 @@ def _run(cell: Cell, bench: Bench, progress: Callable[[int], None]) -> Done:
     labels, ids = torch.from_numpy(samples.labels)[keep], [samples.ids[i] for i in keep.tolist()]
     before = content_hash(victim.module)
     outcome, oracle = attacked(cell, bench, ready, progress)
-    alone = _time_alone(cell, bench, victim, job) if len(cell.sources) == 1 else None
+    timed = len(cell.sources) == 1 and job.fitting is None
+    alone = _time_alone(cell, bench, victim, job) if timed else None
     if content_hash(victim.module) != before:
         raise AttackError(f"{cell.source}: parameters or buffers changed during the attack")
     start, done, near_ties = time.perf_counter(), Done(), 0
@@ -120,6 +122,7 @@ def _run(cell: Cell, bench: Bench, progress: Callable[[int], None]) -> Done:
         near_ties += int(scored.verdicts.near_tie.sum())
         done.samples += _Table(cell, scored, ids, labels, outcome).rows()
     done.images = _image_rows(cell, samples, keep.tolist(), outcome) if bench.suite.images == "all" else []
+    done.artifacts = _artifact_rows(cell, outcome)
     done.cell = _summary(cell, bench, done.samples, outcome, clean) | {
         "near_ties": near_ties,
         "classes": clean.shape[1],
@@ -140,6 +143,7 @@ class _Scored:
     clean: torch.Tensor
     goal: Goal
     verdicts: Verdicts
+    control: torch.Tensor | None  # predictions under a random perturbation of the same size
 
 
 @dataclass(frozen=True)
@@ -164,7 +168,17 @@ def prepare(cell: Cell, bench: Bench) -> Ready:
     draw = Draw(keys(cell.seed, cell.attack.stream(), [samples.ids[i] for i in keep.tolist()]))
     clean = bench.clean_logits(cell.dataset, cell.sources, cell.attack.shares)
     goal = replace(_goal(cell.attack, labels, clean[keep], draw), members=len(cell.sources))
-    return Ready(victim, Job(x, goal, draw), keep, clean)
+    fitting = _fitting(cell, bench, cell.attack, victim) if isinstance(cell.attack, FittedAttack) else None
+    return Ready(victim, Job(x, goal, draw, fitting), keep, clean)
+
+
+def _fitting(cell: Cell, bench: Bench, attack: FittedAttack, victim: Victim) -> Job:
+    """Other images than those tested, with the victim's predictions on them."""
+    samples = bench.fitting(cell.dataset, attack.fit)
+    x = images(samples)
+    clean = look(victim.module, x, bench.device, bench.batch_for(x))
+    draw = Draw(keys(cell.seed, attack.stream(), samples.ids))
+    return Job(x, replace(Goal(clean.argmax(1), clean.shape[1]), members=len(cell.sources)), draw)
 
 
 def _score(
@@ -182,8 +196,15 @@ def _score(
     if not goal.targeted:
         goal = Goal(labels if cell.attack.goal == "label" else clean.argmax(1), clean.shape[1])
     size = bench.batch_for(x)
-    classify = lambda part: look(target.module, part, bench.device, size)
-    return _Scored(target, clean, goal, judge(cell.attack, classify, x, outcome.candidates, goal, outcome.found))
+
+    def classify(part: torch.Tensor) -> torch.Tensor:
+        return look(target.module, part, bench.device, size)
+
+    verdicts = judge(cell.attack, classify, x, outcome.candidates, goal, outcome.found)
+    control = None
+    if isinstance(cell.attack, FittedAttack):
+        control = classify(cell.attack.apply(x, outcome.artifacts["control"])).argmax(1)
+    return _Scored(target, clean, goal, verdicts, control)
 
 
 def _goal(attack: Attack, labels: torch.Tensor, clean: torch.Tensor, draw: Draw) -> Goal:
@@ -205,7 +226,8 @@ def _goal(attack: Attack, labels: torch.Tensor, clean: torch.Tensor, draw: Draw)
 
 def _to(job: Job, device: torch.device) -> Job:
     goal = replace(job.goal, label=job.goal.label.to(device))
-    return Job(job.x.to(device), goal, Draw(job.draw.key.to(device)))
+    fitting = None if job.fitting is None else _to(job.fitting, device)
+    return Job(job.x.to(device), goal, Draw(job.draw.key.to(device)), fitting)
 
 
 def attacked(
@@ -253,6 +275,8 @@ def _summary(cell: Cell, bench: Bench, table: list[Row], outcome: Outcome, clean
         "forwards": int(outcome.forwards.sum()),
         "backwards": int(outcome.backwards.sum()),
         "seconds": outcome.wall,
+        "fit_n": outcome.fit[0] if outcome.fit else None,
+        "fit_rate": outcome.fit[1] if outcome.fit else None,
     }
 
 
@@ -311,6 +335,7 @@ class _Table:
             "status": self._status(),
             "label_rank": _rank(verdicts.logits, self.labels),
             "target_rank": _rank(verdicts.logits, goal.label) if goal.targeted else [None] * n,
+            "control_pred": [None] * n if self.scored.control is None else self.scored.control.tolist(),
             "transform": self._transform(),
         }
 
@@ -338,6 +363,13 @@ def _rank(logits: torch.Tensor, label: torch.Tensor) -> list[int]:
     """How many classes score above `label` (N,) in logits (N, K)."""
     ranks: list[int] = (logits > logits.gather(1, label[:, None])).sum(1).tolist()
     return ranks
+
+
+def _artifact_rows(cell: Cell, outcome: Outcome) -> list[Row]:
+    return [
+        {"cell": cell.id, "name": name, "shape": list(value.shape), "values": value.numpy().astype("<f4").tobytes()}
+        for name, value in outcome.artifacts.items()
+    ]
 
 
 def _image_rows(cell: Cell, samples: Samples, keep: list[int], outcome: Outcome) -> list[Row]:

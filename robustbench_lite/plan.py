@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from robustbench_lite.attack import Attack
+from robustbench_lite.attack import Attack, FittedAttack
 from robustbench_lite.errors import RobustbenchError
 from robustbench_lite.record import SCHEMA_VERSION
 from robustbench_lite.registry import canonical, fingerprint
@@ -102,6 +102,11 @@ def _cell(suite: Suite, bench: Bench, data: DataEntry, sources: Names, targets: 
         "attack": entry.attack.fingerprint(),
         "seed": suite.seed,
     }
+    if isinstance(entry.attack, FittedAttack) and not error:
+        try:
+            identity["fit"] = fingerprint(list(bench.fitting(data.name, entry.attack.fit).ids))
+        except RobustbenchError as problem:
+            error = str(problem)
     return Cell(
         id=fingerprint(identity),
         suite=suite.name,

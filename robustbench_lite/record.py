@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-__all__ = ["CELLS", "IMAGES", "SAMPLES", "SCHEMA_VERSION", "Row"]
+__all__ = ["ARTIFACTS", "CELLS", "IMAGES", "SAMPLES", "SCHEMA_VERSION", "Row"]
 
 SCHEMA_VERSION = 1
 Row = dict[str, Any]
@@ -59,6 +59,7 @@ SAMPLES = pa.schema(
         ("status", _text),  # "ok", or why the attack on this sample failed
         ("label_rank", _int),  # how many classes score above the true label on the adversarial image; 0: top-1
         ("target_rank", _int),  # the same of the target; null when untargeted
+        ("control_pred", _int),  # the prediction under a random perturbation of the same size; null: not scored
         ("transform", _text),  # what was done to the image, canonical JSON: angle (degrees), dx, dy (pixels), ...
     ],
     metadata=_META,
@@ -102,6 +103,18 @@ CELLS = pa.schema(
         ("provenance", _text),  # canonical JSON: versions, machine, times
         ("sources", pa.list_(_text)),  # the classifiers that the attack saw
         ("classes", _int),  # how many classes there are
+        ("fit_n", _int),  # images that a perturbation for all was fitted on; null: none is
+        ("fit_rate", _real),  # the share of them that it fools
+    ],
+    metadata=_META,
+)
+
+ARTIFACTS = pa.schema(  # what an attack made for all samples together: a universal perturbation, a sticker, ...
+    [
+        ("cell", _text),
+        ("name", _text),
+        ("shape", pa.list_(pa.int32())),
+        ("values", pa.binary()),  # float32 little-endian
     ],
     metadata=_META,
 )

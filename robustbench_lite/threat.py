@@ -14,7 +14,7 @@ from robustbench_lite.lazy import torch
 if TYPE_CHECKING:
     from robustbench_lite.rng import Draw
 
-__all__ = ["Goal", "Norm", "dual_size", "project", "sample", "size", "steepest", "tie"]
+__all__ = ["Goal", "Norm", "dual_size", "project", "rescaled", "sample", "size", "steepest", "tie"]
 
 Norm = Literal["linf", "l2", "l1"]
 
@@ -77,6 +77,15 @@ def sample(draw: Draw, like: torch.Tensor, norm: Norm, epsilon: float, step: tor
     radius = draw.uniform("radius", (1,), step).flatten() ** (1 / dimension) * epsilon
     direction = draw.normal("ball", shape, step) if norm == "l2" else draw.laplace("ball", shape, step)
     return direction * per_row(radius / size(direction, norm), like)
+
+
+def rescaled(epsilon: float, norm: Norm, pixels: int, to: int) -> float:
+    """A budget for images of `pixels` numbers (3 * 224 * 224) as one for images of `to`: the same per number.
+
+    l2 grows with the square root of how many there are, l1 with how many, linf not at all.
+    """
+    power: dict[str, float] = {"linf": 0.0, "l2": 0.5, "l1": 1.0}
+    return float(epsilon * (to / pixels) ** power[norm])
 
 
 def tie(logits: torch.Tensor) -> torch.Tensor:

@@ -19,7 +19,7 @@ from robustbench_lite.tables.common import MISSING, Footnotes, count, label, num
 if TYPE_CHECKING:
     from robustbench_lite.store import Results
 
-__all__ = ["Matrix", "matrix", "unseen"]
+__all__ = ["Matrix", "changed", "matrix", "unseen"]
 
 MANY = 10  # above so many classes top-5 is said too
 SEEN, UNSEEN = "white box", "black box"
@@ -31,12 +31,13 @@ class Matrix:
 
     name: str
     title: str
-    rank: Literal["label_rank", "target_rank"]  # of the class that is counted
+    rank: Literal["label_rank", "target_rank"] | None  # of the class that is counted; None: predictions that changed
     marked: Literal["white box", "black box"]  # which entries carry the mark; the others are averaged
     takes: Callable[[Row], bool]
     row: Callable[[Row], str]
     reference: Callable[[Row], str | None]
     remarks: tuple[str, ...]
+    control: bool = False  # a row of what a random perturbation of the same size does
 
 
 def unseen(cell: Row) -> list[str]:
@@ -81,18 +82,20 @@ def _block(kind: Matrix, block: list[list[Group]], models: list[str], notes: Foo
     cell = block[0][0].cell
     heading = (label(cell["dataset"]), label(cell["variant"]))
     for members in block:
-        for top in (1, 5) if (members[0].cell["classes"] or 0) > MANY else (1,):
+        for top in (1, 5) if kind.rank and (members[0].cell["classes"] or 0) > MANY else (1,):
             yield (*heading, *_row(kind, members, models, top, notes))
+    if kind.control:
+        yield (*heading, *_random(block, models))
     paper = _paper(kind, block, models)
     for row in paper.rows if paper else ():
+        nothing = Value("", kind="published")
         values = [value for key, value in row.items() if key not in {"row", "rmsd"}]
         entries = [Value(f"{value:g}", value, kind="published", note=paper.source if paper else "") for value in values]
-        nothing = Value("", kind="published")
         yield (
             *heading,
             Value(str(row["row"]), kind="published"),
             Value("1", 1.0, kind="published"),
-            Value(f"{row['rmsd']:g}", row["rmsd"], kind="published"),
+            Value(f"{row['rmsd']:g}", row["rmsd"], kind="published") if "rmsd" in row else nothing,
             *entries,
             nothing,
             nothing,
@@ -128,15 +131,38 @@ def _row(kind: Matrix, members: list[Group], models: list[str], top: int, notes:
 
 def _hits(group: Group, kind: Matrix, top: int) -> npt.NDArray[np.bool_]:
     """Whether the class that is counted is among the `top` highest."""
+    if kind.rank is None:
+        return changed(group)
     found: npt.NDArray[np.bool_] = group[kind.rank].astype(np.int64) < top
     return found
+
+
+def changed(group: Group, column: str = "adv_pred") -> npt.NDArray[np.bool_]:
+    """Whether the prediction in `column` is another one than on the clean image."""
+    found: npt.NDArray[np.bool_] = group[column].astype(np.int64) != group["clean_pred"].astype(np.int64)
+    return found
+
+
+def _random(block: list[list[Group]], models: list[str]) -> Iterator[Value]:
+    """What a random perturbation of the same size does to each classifier: the one drawn for its own perturbation."""
+    own = {group.model: group for members in block for group in members if group.cell["source"] == group.model}
+    yield from (label("random direction"), label(""), label(""))
+    for model in models:
+        group = own.get(model)
+        if group is None or not group.ok:
+            yield MISSING
+        else:
+            hit = changed(group, "control_pred")
+            yield share(wilson(int(hit.sum()), len(hit)))
+    yield from (label(""), count(max((len(group.rows) for group in own.values()), default=0)))
 
 
 def _paper(kind: Matrix, block: list[list[Group]], models: list[str]) -> references.Reference | None:
     """The published table, where it has as many classifiers as ours."""
     name = kind.reference(block[0][0].cell)
     found = references.load(name) if name else None
-    return found if found and found.shown and len(found.rows[0]) - 2 == len(models) else None
+    theirs = [key for key in found.rows[0] if key not in {"row", "rmsd"}] if found else []
+    return found if found and found.shown and len(theirs) == len(models) else None
 
 
 def _sources(kind: Matrix, blocks: dict[tuple[str, str], list[list[Group]]], models: list[str]) -> list[str]:

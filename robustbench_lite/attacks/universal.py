@@ -1,0 +1,115 @@
+"""Universal adversarial perturbations (Moosavi-Dezfooli et al., https://arxiv.org/abs/1610.08401)."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field, PositiveInt
+
+from robustbench_lite.attack import Card, Fitted, FittedAttack, attacks
+from robustbench_lite.batch import rows
+from robustbench_lite.engine import Job, run
+from robustbench_lite.lazy import torch
+from robustbench_lite.oracle import Oracle
+from robustbench_lite.registry import Number
+from robustbench_lite.rng import Draw
+from robustbench_lite.threat import Goal, project
+
+__all__ = ["Universal"]
+
+
+@attacks.register("universal")
+class Universal(FittedAttack):
+    """One perturbation for all images: DeepFool's step for each that it does not fool yet, added and projected."""
+
+    card: ClassVar[Card] = Card(
+        title="Universal adversarial perturbation",
+        paper="Moosavi-Dezfooli et al., Universal adversarial perturbations, CVPR 2017",
+        arxiv="1610.08401",
+        protocol=(
+            "Passes over the fitting set in random order; from each x + v that is not fooled a DeepFool step (10 "
+            "classes, overshoot 0.02, at most 10 iterations, only if it succeeds) is added to v, and v is projected; "
+            "until 1 - delta of the fitting set is fooled. Fooled: another prediction than on the clean image."
+        ),
+        deviations=(
+            "The perturbation of the pass that fools most of the fitting set is kept; the paper keeps the last.",
+            "clip: true, the default, clips x + v to [0, 1]; the paper does not clip.",
+            "The sizes of the paper, linf 10 and l2 2000 on the 0-255 scale, are for 224 x 224 x 3.",
+        ),
+    )
+
+    norm: Literal["linf", "l2"] = Field("linf", description="Norm of the perturbation.")
+    epsilon: Number = Field(10 / 255, gt=0, description="Its largest size (the paper's xi), for images in [0, 1].")
+    inner: Literal["l2", "linf"] = Field("l2", description="Norm of DeepFool's steps; the paper's is l2 for both.")
+    delta: Number = Field(0.2, ge=0, lt=1, description="Stop when 1 - delta of the fitting set is fooled.")
+    passes: PositiveInt = Field(5, description="Passes over the fitting set at most.")
+    steps: PositiveInt = Field(10, description="DeepFool iterations for an image at most.")
+    overshoot: Number = Field(0.02, ge=0, description="DeepFool's overshoot.")
+    candidates: PositiveInt = Field(10, ge=2, description="DeepFool's classes, the own one included.")
+
+    @property
+    def typical_passes(self) -> float:
+        return 20.0 * self.fit / 100  # of each of a hundred tested images
+
+    def fitted(self, oracle: Oracle, x: torch.Tensor, goal: Goal, draw: Draw) -> Fitted:
+        v = best = torch.zeros_like(x[:1])
+        most, passes, some = -1.0, 0, Job(x, goal, draw)
+        while passes < self.passes and most < 1 - self.delta:
+            order = draw.uniform("order", (1,), passes)[:, 0].argsort()
+            v = self._pass(oracle, some, v, order)
+            rate = self._rate(oracle, some, v)
+            passes += 1
+            if rate > most:
+                best, most = v, rate
+        stopped = "reached" if most >= 1 - self.delta else "not reached"
+        note = f"fools {most:.1%} of the {len(x)} images it was fitted on after {passes} passes ({stopped}: 1 - delta)"
+        return Fitted(best, most, (note,))
+
+    def _pass(self, oracle: Oracle, some: Job, v: torch.Tensor, order: torch.Tensor) -> torch.Tensor:
+        """The perturbation after every image had its turn.
+
+        While v stands, images are looked at many at once; the first that it does not fool changes v, and what was seen
+        of those behind it does not count.
+        """
+        at, ahead = 0, 1
+        while at < len(order):
+            part = order[at : at + min(ahead, oracle.batch_size)]
+            fooled = self._fooled(oracle, some, v, part)
+            unfooled = (~fooled).nonzero()[:1, 0].tolist()
+            if not unfooled:
+                at, ahead = at + len(part), 2 * ahead
+                continue
+            (first,) = unfooled
+            v = self._step(oracle, some, v, part[first : first + 1])
+            at, ahead = at + first + 1, first + 1  # about as many as it took this time
+        return v
+
+    def _step(self, oracle: Oracle, some: Job, v: torch.Tensor, row: torch.Tensor) -> torch.Tensor:
+        """v, moved so that the image `row` (1,) is fooled as well, and projected; v where DeepFool fails."""
+        deepfool = attacks.build(
+            "deepfool",
+            {
+                "norm": self.inner,
+                "steps": self.steps,
+                "overshoot": self.overshoot,
+                "candidates": self.candidates,
+                "clip": self.clip,
+            },
+        )
+        start, ledger = self.apply(some.x[row], v), oracle.ledger
+        found = run(deepfool, oracle, Job(start, rows(some.goal, row), rows(some.draw, row)))
+        oracle.ledger = ledger
+        ledger.counts.index_add_(0, row, found.ledger.counts)
+        if not bool(rows(some.goal, row).secured(oracle.logits(found.candidates, row)).all()):
+            return v
+        return project(v + (found.candidates - start), self.norm, self.epsilon)
+
+    def _fooled(self, oracle: Oracle, some: Job, v: torch.Tensor, part: torch.Tensor) -> torch.Tensor:
+        """Which of the images `part` (m,) the perturbation fools (m,)."""
+        work = lambda piece: oracle.logits(self.apply(some.x[part[piece]], v), part[piece])
+        logits = oracle.chunked(work, len(part))
+        return rows(some.goal, part).secured(logits)
+
+    def _rate(self, oracle: Oracle, some: Job, v: torch.Tensor) -> float:
+        everyone = torch.arange(len(some.x), device=some.x.device)
+        return float(self._fooled(oracle, some, v, everyone).double().mean())

@@ -1,0 +1,99 @@
+"""Moosavi-Dezfooli et al.'s Table 1: how many predictions one perturbation for all images changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from robustbench_lite import references
+from robustbench_lite.groups import Group, groups
+from robustbench_lite.measure import wilson
+from robustbench_lite.table import Column, Table, Value, tables
+from robustbench_lite.tables.common import MISSING, Footnotes, count, label, number, share
+from robustbench_lite.tables.transfer_common import changed
+
+if TYPE_CHECKING:
+    from robustbench_lite.store import Results
+
+__all__ = ["fooling_rate"]
+
+COLUMNS = (
+    Column("dataset", "dataset", numeric=False, group=True),
+    Column("attack", "attack", numeric=False, group=True),
+    Column("model", "classifier", numeric=False),
+    Column("norm", "norm", numeric=False),
+    Column("size", "size"),
+    Column("fit_n", "fitted on"),
+    Column("fit", "fooled of these", "%"),
+    Column("fooled", "fooled of others", "%", interval=True),
+    Column("control", "random direction", "%", interval=True),
+    Column("dominant", "dominant label", "% of fooled", numeric=False),
+    Column("n", "n"),
+)
+_REMARK = (
+    "fooled: the prediction is another one than on the clean image; fitted on: images that the perturbation was made "
+    "from, none of which is among the n others; random direction: a random perturbation of the same size on the same "
+    "n images; dominant label: the commonest new prediction; size: in the norm, linf on the 0-255 scale; "
+    "[95 % Wilson interval]"
+)
+
+
+@tables.register("fooling_rate", "Moosavi-Dezfooli et al.'s Table 1: fooling rates of universal perturbations.")
+def fooling_rate(results: Results) -> Table:
+    notes = Footnotes()
+    found = [g for g in groups(results) if g.cell["attack"] in _FITTED and g.model in (g.cell["sources"] or [])]
+    order = list(dict.fromkeys(group.cell["variant"] for group in found))
+    found.sort(key=lambda group: order.index(group.cell["variant"]))
+    body = [tuple(_row(group, _names(results, group), notes)) for group in found]
+    lines = [_REMARK, *notes.lines(results)] if found else ["no cell of these results has a universal perturbation"]
+    if found and results.run.get("reference") == "uap-t1":
+        paper = references.load("uap-t1")
+        body += [row for entry in paper.rows if entry["split"] == "val" for row in _published(entry, paper)]
+        lines.append(f"published: {paper.source}. {paper.protocol}")
+    return Table("fooling_rate", "Fooling rate of one perturbation for all images", COLUMNS, tuple(body), tuple(lines))
+
+
+_FITTED = ("universal", "universal_sgd")
+
+
+def _names(results: Results, group: Group) -> list[str]:
+    return list((results.run.get("classes") or {}).get(group.cell["dataset"]) or [])
+
+
+def _row(group: Group, names: list[str], notes: Footnotes) -> Iterator[Value]:
+    cell = group.cell
+    yield from (label(cell["dataset"]), label(cell["variant"]), notes.name(group.model, group), label(cell["norm"]))
+    yield number((cell["eps"] or 0) * (255 if cell["norm"] == "linf" else 1))
+    yield count(cell["fit_n"])
+    if not group.ok:
+        yield from (*[MISSING] * 4, count(cell["n"], "label"))
+        return
+    yield number(100 * cell["fit_rate"])
+    hit, control = changed(group), changed(group, "control_pred")
+    yield share(wilson(int(hit.sum()), len(hit)))
+    yield share(wilson(int(control.sum()), len(control)))
+    yield _dominant(group["adv_pred"].astype(np.int64)[hit], names)
+    yield count(len(hit))
+
+
+def _dominant(predictions: np.ndarray, names: list[str]) -> Value:
+    if len(predictions) == 0:
+        return MISSING
+    counts = np.bincount(predictions)
+    top = int(counts.argmax())
+    name = names[top] if top < len(names) else f"class {top}"
+    return label(f"{name} {100 * counts[top] / len(predictions):.0f}")
+
+
+def _published(entry: dict[str, object], paper: references.Reference) -> Iterator[tuple[Value, ...]]:
+    def said(text: str) -> Value:
+        return Value(text, kind="published", note=paper.source)
+
+    for model, value in entry.items():
+        if model not in {"norm", "split"}:
+            size = "2000/255" if entry["norm"] == "l2" else "10"
+            rate = Value(f"{value:g}", float(str(value)), kind="published", note=paper.source)
+            head = (label("ImageNet"), label("published"), said(model), said(str(entry["norm"])), said(size))
+            yield (*head, said("10000"), label(""), rate, label(""), label(""), said("50000"))
