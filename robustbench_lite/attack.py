@@ -142,6 +142,8 @@ class Attack(Config):
 
 
 class StepAttack(Attack):
+    fills: ClassVar[bool] = False  # a step evaluates as many images as a batch holds, however few rows there are
+
     @abstractmethod
     def start(self, x: torch.Tensor, goal: Goal, draw: Draw) -> State:
         """State of fresh samples x (n, C, H, W) in [0, 1]; no forward passes here."""

@@ -255,11 +255,14 @@ class _Drive:
         if self.oracle.device.type == "cuda":
             torch.cuda.empty_cache()
         n = len(window.index)
-        if n == 1:
+        size = max(n, self.oracle.batch_size) if self.attack.fills else n
+        if size == 1:
             self.outcome.status[window.index] = NO_MEMORY
             self.finished += 1
             return self._next()
-        self.oracle.batch_size = max(1, n // 2)
+        self.oracle.batch_size = max(1, size // 2)
+        if n <= self.oracle.batch_size:
+            return window
         index = torch.arange(n, device=window.index.device)
         self.parked.append(rows(window, index[n // 2 :]))
         return rows(window, index[: n // 2])

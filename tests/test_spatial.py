@@ -168,3 +168,18 @@ def test_the_version_of_what_goes_on_counts(monkeypatch):
     assert one != spatial().fingerprint()
     monkeypatch.setattr(attacks["pgd"], "version", 99)
     assert spatial(then={"pgd": {}}).fingerprint() != one
+
+
+def test_a_lack_of_memory_makes_batches_smaller_not_results_worse():
+    net, x, goal = problem(3)
+
+    def scarce(_net, inputs):
+        if len(inputs[0]) > 5:
+            raise MemoryError
+
+    whole = attack(spatial(**SMALL), net, x, 64, goal)
+    handle = net.register_forward_pre_hook(lambda _net, inputs: scarce(_net, inputs) if len(inputs[0]) != 3 else None)
+    scant = attack(spatial(**SMALL), net, x, 64, goal)
+    handle.remove()
+    assert torch.equal(whole.found, scant.found)
+    assert set(scant.reasons()) == {"ok"}

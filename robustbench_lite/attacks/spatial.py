@@ -55,6 +55,7 @@ class Spatial(StepAttack):
         ),
     )
     found: ClassVar[tuple[str, ...]] = PARAMETERS
+    fills: ClassVar[bool] = True
 
     search: Literal["grid", "worst_of_k", "random", "first_order"] = Field(
         "grid", description="How candidates are chosen."

@@ -20,6 +20,7 @@ from robustbench_lite.figure import figures
 from robustbench_lite.groups import groups, through
 from robustbench_lite.render import render
 from robustbench_lite.report.charts import round_up
+from robustbench_lite.report.made import made
 from robustbench_lite.report.paired import paired
 from robustbench_lite.report.pictures import MOST, Picture, pictures
 from robustbench_lite.report.ranking import Ranking, rankings
@@ -87,6 +88,7 @@ def _run(results: Results, name: str) -> dict[str, Any]:
         "curves": [_chart(one) for one in broken(results)],
         "cost": [_chart(one) for one in costs(results)],
         "transfer": list(_heats(results)),
+        "made": made(results),
         "figures": list(_figures(results)),
     }
     return {

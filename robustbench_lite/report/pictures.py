@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from robustbench_lite.record import Row
     from robustbench_lite.store import Results
 
-__all__ = ["MOST", "Picture", "class_names", "pictures"]
+__all__ = ["MOST", "Picture", "as_uri", "class_names", "pictures"]
 
 MOST = 96  # pictures on a page
 _SHOWN = ("easiest", "median", "hardest", "failed", "near tie")
@@ -127,9 +127,9 @@ def _picture(group: Group, row: Row, outcome: str, stored: Row, names: list[str]
         after=f"{_called(row['adv_pred'], names)} ({100 * row['adv_confidence']:.0f}\u00a0%)",
         size=size,
         facts=", ".join(part for part in (size, f"margin {row['margin']:.2g}", bits) if part),
-        clean=_uri(clean),
-        adversarial=_uri(rounded),
-        difference=_uri(amplified),
+        clean=as_uri(clean),
+        adversarial=as_uri(rounded),
+        difference=as_uri(amplified),
         factor=factor,
     )
 
@@ -143,7 +143,7 @@ def _moved(row: Row) -> str:
     return f"{made['angle']:+.0f}\u00b0, {made['dx']:+.1f} px right, {made['dy']:+.1f} px down{zoom}"
 
 
-def _uri(pixels: npt.NDArray[np.uint8]) -> str:
+def as_uri(pixels: npt.NDArray[np.uint8]) -> str:
     """(C, H, W) as a PNG data URI."""
     image = Image.fromarray(pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0)))
     buffer = io.BytesIO()
