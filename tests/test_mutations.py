@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from robustbench_lite import calibration, engine, judge, threat
-from robustbench_lite.attacks import deepfool, lbfgs, pgd
+from robustbench_lite.attacks import deepfool, lbfgs, pgd, spatial, universal, universal_sgd
 from robustbench_lite.threat import Goal, size
 
 
@@ -112,6 +112,32 @@ def missing_clip(monkeypatch):
     monkeypatch.setattr(calibration, "run", leak)
 
 
+def last_candidates_left_out(monkeypatch):
+    total = spatial.Spatial._total.fget
+    monkeypatch.setattr(spatial.Spatial, "_total", property(lambda self: total(self) - 10))
+
+
+def one_transform_for_the_whole_batch(monkeypatch):
+    rebuild = spatial.Spatial.rebuild
+    monkeypatch.setattr(spatial.Spatial, "rebuild", lambda self, x, found: rebuild(self, x, found[:1].expand_as(found)))
+
+
+def parameters_of_another_candidate(monkeypatch):
+    better = spatial.Spatial._better
+    swap = lambda self, s, value, found, *rest: better(self, s, value, found.flip(1), *rest)
+    monkeypatch.setattr(spatial.Spatial, "_better", swap)
+
+
+def universal_without_projection(monkeypatch):
+    monkeypatch.setattr(universal, "project", lambda r, _norm, _epsilon: r)
+    monkeypatch.setattr(universal_sgd, "project", lambda r, _norm, _epsilon: r)
+
+
+def universal_downhill(monkeypatch):
+    ascent = universal_sgd.UniversalSGD._ascent
+    monkeypatch.setattr(universal_sgd.UniversalSGD, "_ascent", lambda self, *values: -ascent(self, *values))
+
+
 MUTATIONS = {
     wrong_sign: ["pgd", "fgsm", "lbfgs"],
     sign_of_targeted_ignored: ["pgd"],
@@ -125,6 +151,11 @@ MUTATIONS = {
     farthest_class: ["deepfool"],
     first_success_is_good_enough: ["lbfgs"],
     missing_clip: ["pgd", "deepfool", "fgsm"],
+    last_candidates_left_out: ["spatial"],
+    one_transform_for_the_whole_batch: ["spatial"],
+    parameters_of_another_candidate: ["spatial"],
+    universal_without_projection: ["universal", "universal_sgd"],
+    universal_downhill: ["universal_sgd"],
 }
 
 
