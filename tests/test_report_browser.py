@@ -8,6 +8,7 @@ from itertools import pairwise
 import pytest
 
 from robustbench_lite.comparison import compare, side
+from robustbench_lite.drawing import figure
 from robustbench_lite.report.page import page as html
 from robustbench_lite.runner import run
 from robustbench_lite.store import Store, read
@@ -70,6 +71,23 @@ def real(tmp_path_factory):
     folder = tmp_path_factory.mktemp("real")
     run(ROOT / "suites" / "deepfool.yaml", results=folder, limit=12, device="cpu")
     return save(folder / "page.html", read(folder / "deepfool"))
+
+
+@pytest.fixture(scope="module")
+def moved(tmp_path_factory):
+    """Rotations with their landscape, and a universal perturbation."""
+    folder = tmp_path_factory.mktemp("moved")
+    suite = {
+        "version": 1,
+        "name": "moved",
+        "data": {"fashion_mnist": {"samples": 12}},
+        "models": ["resnet8_fashion", "vgg_fashion"],
+        "attacks": [{"spatial": {"search": "worst_of_k", "k": 3}}, {"universal_sgd": {"fit": 30, "epochs": 2}}],
+        "tables": ["spatial", "fooling_rate"],
+    }
+    results = run(suite, results=folder, device="cpu")
+    figure(results.folder, "spatial_landscape", {"points": 7}, "cpu")
+    return save(folder / "page.html", read(results.folder))
 
 
 @pytest.fixture
@@ -229,6 +247,25 @@ def test_dark_and_light(small, visit):
 def test_axe_finds_no_violation(real, visit, scheme, width):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
     page = visit(real, color_scheme=scheme, viewport={"width": width, "height": 800}).page
+    page.evaluate("for (const part of document.querySelectorAll('details')) part.open = true")
+    found = axe.Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_rotations_and_universal_perturbations_are_shown(moved, visit, scheme, width):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
+    seen = visit(moved, color_scheme=scheme, viewport={"width": width, "height": 800})
+    page = seen.page
+    made = page.locator("section", has_text="Made for all images together").locator("figure")
+    assert made.count() == 2
+    assert made.first.locator("img").count() == 2
+    assert "change \u00d7" in made.first.inner_text()
+    assert "px right" in page.locator(".gallery").inner_text()
+    assert "Loss under rotations and translations" in page.locator("main").inner_text()
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    assert [url for url in seen.requests if not url.startswith(("file:", "data:"))] == []
     page.evaluate("for (const part of document.querySelectorAll('details')) part.open = true")
     found = axe.Axe().run(page)
     assert found.violations_count == 0, found.generate_report()
