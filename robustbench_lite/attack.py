@@ -114,7 +114,7 @@ class Attack(Config):
 
     @property
     def typical_passes(self) -> float:
-        """Forwards and backwards per sample that `plan` should expect; a guess, not a bound."""
+        """Forwards and backwards per sample, or image to fit on, that `plan` should expect; a guess, not a bound."""
         return 2.0
 
     @property
@@ -165,10 +165,9 @@ class SetAttack(Attack):
 
 @dataclass
 class Fitted:
-    """What fits a whole set: one perturbation (1, C, H, W), and how much of the fitting set it fools."""
+    """What fits a whole set: one perturbation (1, C, H, W), and what there is to say about it."""
 
     perturbation: torch.Tensor
-    rate: float
     notes: tuple[str, ...] = ()
 
 

@@ -59,6 +59,7 @@ class Bench:
     limit: int | None = None
     _classifiers: dict[str, Classifier | RobustbenchError] = field(default_factory=dict)
     _samples: dict[str, Samples] = field(default_factory=dict)
+    _fitting: dict[tuple[str, int], Samples] = field(default_factory=dict)
     _inspections: dict[tuple[str, str], Inspection | RobustbenchError] = field(default_factory=dict)
 
     def classifier(self, name: str) -> Classifier:
@@ -78,6 +79,11 @@ class Bench:
 
     def fitting(self, name: str, n: int) -> Samples:
         """N samples to fit on, none of which is tested: of `fit_from`, or those next in rank. Raises DataError."""
+        if (name, n) not in self._fitting:  # every cell asks for them, and a folder takes minutes to read
+            self._fitting[name, n] = self._next(name, n)
+        return self._fitting[name, n]
+
+    def _next(self, name: str, n: int) -> Samples:
         source, tested = self._source(name), self.samples(name)
         origin = source.fit_source or source.model_copy(update={"samples": None, "stratified": False})
         try:  # tested ones may be among the first, but not more than there are
@@ -91,6 +97,9 @@ class Bench:
                 f"fit: {n} images are wanted beside the {len(tested)} tested ones, dataset '{found.dataset}' has "
                 f"{len(free)}; fit on fewer, test fewer, or name another source with fit_from"
             )
+        sizes = [_shape(tuple(some.images.shape[1:])) for some in (found, tested)]
+        if sizes[0] != sizes[1]:
+            raise DataError(f"fit_from: its images are {sizes[0]}, those tested {sizes[1]}; set size on one of them")
         ids = tuple(found.ids[i] for i in free[:n])
         return Samples(found.dataset, ids, found.images[free[:n]], found.labels[free[:n]], found.classes)
 

@@ -45,7 +45,6 @@ class Outcome:
     wall: float = 0.0
     notes: tuple[str, ...] = ()
     artifacts: dict[str, torch.Tensor] = field(default_factory=dict)  # what was made for all samples together
-    fit: tuple[int, float] | None = None  # images fitted on, and the share of them that was fooled
 
     @classmethod
     def empty(cls, x: torch.Tensor, details: int = 0) -> Outcome:
@@ -131,7 +130,10 @@ def _craft(attack: SetAttack, oracle: Oracle, job: Job) -> Outcome:
 
 
 def _fit(attack: FittedAttack, oracle: Oracle, job: Job) -> Outcome:
-    """One perturbation for all, and a control beside it; what fitting cost is shared by the tested samples."""
+    """One perturbation for all, and a control beside it; what fitting cost is shared by the tested samples.
+
+    Where a single fitting image gave no finite gradient, the perturbation says nothing: all samples fail.
+    """
     if job.fitting is None:
         raise TypeError("a FittedAttack needs samples to fit on")
     start, some, n = time.perf_counter(), job.fitting, len(job.x)
@@ -143,9 +145,9 @@ def _fit(attack: FittedAttack, oracle: Oracle, job: Job) -> Outcome:
     total = ledger.counts.sum(0)
     first = torch.arange(n, device=job.x.device)[:, None] < total % n  # whole numbers whose sum is the total
     outcome.ledger = Ledger(total // n + first, outcome.ledger.seconds + (time.perf_counter() - start) / n)
-    outcome.status += int(ledger.trouble) * NOT_FINITE
+    outcome.status += ledger.broken.any() * NOT_FINITE
     outcome.artifacts = {"perturbation": found.perturbation, "control": attack.control(found.perturbation)}
-    outcome.fit, outcome.notes = (len(some.x), found.rate), found.notes
+    outcome.notes = found.notes
     return outcome
 
 

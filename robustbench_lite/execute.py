@@ -123,15 +123,20 @@ def _run(cell: Cell, bench: Bench, progress: Callable[[int], None]) -> Done:
         done.samples += _Table(cell, scored, ids, labels, outcome).rows()
     done.images = _image_rows(cell, samples, keep.tolist(), outcome) if bench.suite.images == "all" else []
     done.artifacts = _artifact_rows(cell, outcome)
-    done.cell = _summary(cell, bench, done.samples, outcome, clean) | {
-        "near_ties": near_ties,
-        "classes": clean.shape[1],
-        "seconds_forward": oracle.clock.forward,
-        "seconds_backward": oracle.clock.backward,
-        "seconds_judge": time.perf_counter() - start,
-        "seconds_alone": alone,
-        "batch_size": oracle.batch_size,
-    }
+    fit = _on_fitting_set(cell, bench, ready, outcome)
+    done.cell = (
+        _summary(cell, bench, done.samples, outcome, clean)
+        | fit
+        | {
+            "near_ties": near_ties,
+            "classes": clean.shape[1],
+            "seconds_forward": oracle.clock.forward,
+            "seconds_backward": oracle.clock.backward,
+            "seconds_judge": time.perf_counter() - start,
+            "seconds_alone": alone,
+            "batch_size": oracle.batch_size,
+        }
+    )
     return done
 
 
@@ -207,6 +212,16 @@ def _score(
     return _Scored(target, clean, goal, verdicts, control)
 
 
+def _on_fitting_set(cell: Cell, bench: Bench, ready: Ready, outcome: Outcome) -> Row:
+    """How many images a perturbation was fitted on, and how many of them it fools: here too the judge looks."""
+    attack, fitting = cell.attack, ready.job.fitting
+    if not isinstance(attack, FittedAttack) or fitting is None:
+        return {}
+    x = attack.apply(fitting.x, outcome.artifacts["perturbation"])
+    after = look(ready.victim.module, x, bench.device, bench.batch_for(x)).argmax(1)
+    return {"fit_n": len(x), "fit_rate": float((after != fitting.goal.label).double().mean())}
+
+
 def _goal(attack: Attack, labels: torch.Tensor, clean: torch.Tensor, draw: Draw) -> Goal:
     """What success is measured against, per sample; the target where there is one is never the true label."""
     classes = clean.shape[1]
@@ -275,8 +290,6 @@ def _summary(cell: Cell, bench: Bench, table: list[Row], outcome: Outcome, clean
         "forwards": int(outcome.forwards.sum()),
         "backwards": int(outcome.backwards.sum()),
         "seconds": outcome.wall,
-        "fit_n": outcome.fit[0] if outcome.fit else None,
-        "fit_rate": outcome.fit[1] if outcome.fit else None,
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from robustbench_lite.attack import FittedAttack
 from robustbench_lite.bench import Bench, images
 from robustbench_lite.errors import RobustbenchError
 from robustbench_lite.groups import through
@@ -37,7 +38,9 @@ def preview(suite: Suite, options: Options) -> Table:
     pace: dict[tuple[str, str], float] = {}
     rows = tuple(_row(cell, bench, pace, stored=cell.id in stored) for cell in plan(suite, bench))
     code = [model.title for model in suite.models if model.runs_code]
-    notes = ["passes: forwards and backwards per sample, a typical number; estimate: at this device's measured pace"]
+    notes = [
+        "passes: forwards and backwards per sample, or image to fit on, typically; estimate: at this device's pace"
+    ]
     notes += [f"runs code of yours: {', '.join(code)}"] if code else []
     left = sum(row[6].value or 0 for row in rows if row[7].text == "to run")
     return Table("plan", f"{suite.name}: {len(rows)} cells, about {left:.0f} s to run", COLUMNS, rows, tuple(notes))
@@ -54,7 +57,8 @@ def _row(cell: Cell, bench: Bench, pace: dict[tuple[str, str], float], *, stored
     state = f"fails: {error}" if error else "in the store" if stored else "to run"
     passes = cell.attack.typical_passes
     paces = [] if state != "to run" else [pace[cell.dataset, source] for source in cell.sources]
-    estimate = cell.n * passes * sum(paces) if paces else None
+    rows = cell.attack.fit if isinstance(cell.attack, FittedAttack) else cell.n
+    estimate = rows * passes * sum(paces) if paces else None
     return (
         Value(cell.id, kind="label"),
         Value(cell.dataset, kind="label"),

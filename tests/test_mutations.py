@@ -40,7 +40,8 @@ def rescaled_instead_of_projected(monkeypatch):
 def wrong_norm_in_the_projection(monkeypatch):
     project = threat.project
     swapped = {"linf": "l2", "l2": "linf", "l1": "linf"}
-    monkeypatch.setattr(pgd, "project", lambda r, norm, epsilon: project(r, swapped[norm], epsilon))
+    for module in (pgd, universal, universal_sgd):
+        monkeypatch.setattr(module, "project", lambda r, norm, epsilon: project(r, swapped[norm], epsilon))
 
 
 def no_best_so_far(monkeypatch):
@@ -133,6 +134,13 @@ def universal_without_projection(monkeypatch):
     monkeypatch.setattr(universal_sgd, "project", lambda r, _norm, _epsilon: r)
 
 
+def universal_without_a_sum(monkeypatch):
+    """Every image starts from nothing instead of from what the images before it have left."""
+    step = universal.Universal._step
+    start = lambda self, oracle, some, v, row: step(self, oracle, some, torch.zeros_like(v), row)
+    monkeypatch.setattr(universal.Universal, "_step", start)
+
+
 def universal_downhill(monkeypatch):
     ascent = universal_sgd.UniversalSGD._ascent
     monkeypatch.setattr(universal_sgd.UniversalSGD, "_ascent", lambda self, *values: -ascent(self, *values))
@@ -143,18 +151,19 @@ MUTATIONS = {
     sign_of_targeted_ignored: ["pgd"],
     no_projection: ["pgd"],
     rescaled_instead_of_projected: ["pgd"],
-    wrong_norm_in_the_projection: ["pgd"],
+    wrong_norm_in_the_projection: ["pgd", "universal", "universal_sgd"],
     no_best_so_far: ["lbfgs"],
     off_by_one_step: ["pgd"],
-    missing_square_in_deepfool: ["deepfool"],
+    missing_square_in_deepfool: ["deepfool", "universal"],
     overshoot_ignored: ["deepfool"],
     farthest_class: ["deepfool"],
     first_success_is_good_enough: ["lbfgs"],
-    missing_clip: ["pgd", "deepfool", "fgsm"],
+    missing_clip: ["pgd", "deepfool", "fgsm", "universal", "universal_sgd"],
     last_candidates_left_out: ["spatial"],
     one_transform_for_the_whole_batch: ["spatial"],
     parameters_of_another_candidate: ["spatial"],
     universal_without_projection: ["universal", "universal_sgd"],
+    universal_without_a_sum: ["universal"],
     universal_downhill: ["universal_sgd"],
 }
 

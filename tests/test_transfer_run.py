@@ -59,7 +59,7 @@ def test_adversarials_are_made_once_for_each_set_of_sources(results):
 def test_clean_predictions_are_made_once_for_each_classifier(tmp_path, monkeypatch):
     inspected = []
     inner = bench._inspect
-    monkeypatch.setattr(bench, "_inspect", lambda c, s, b: inspected.append(c.name) or inner(c, s, b))
+    monkeypatch.setattr(bench, "_inspect", lambda c, *rest, **more: inspected.append(c.name) or inner(c, *rest, **more))
     run({**SUITE, "attacks": ["ensemble"], "data": {"fashion_mnist": 2}} | {"data": {"fashion_mnist": {"samples": 2}}}
         | {"attacks": [{"ensemble": {"steps": 1}}]}, tmp_path)  # fmt: skip
     assert sorted(inspected) == sorted(NETS)

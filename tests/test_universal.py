@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 
 from robustbench_lite.attack import attacks
 from robustbench_lite.bench import Bench
+from robustbench_lite.calibration import problems
+from robustbench_lite.datasets.bundled import Bundled
 from robustbench_lite.engine import Job, run
 from robustbench_lite.errors import DataError
 from robustbench_lite.oracle import Oracle
 from robustbench_lite.plan import plan
+from robustbench_lite.record import CELLS
 from robustbench_lite.rng import Draw, keys
 from robustbench_lite.runner import run as run_suite
 from robustbench_lite.suite import load
 from robustbench_lite.table import tables
 from robustbench_lite.threat import Goal, rescaled, size
+from robustbench_lite.verify import verify
 from tests.helpers import CPU, images, mlp
 
 KINDS = ("universal", "universal_sgd")
@@ -52,6 +61,11 @@ def fitted(name, net, work, batch_size=16, **params):
     return run(attacks.build(name, params), Oracle(net, CPU, batch_size), work)
 
 
+def rate(net, some, outcome):
+    moved = (some.x + outcome.artifacts["perturbation"]).clamp(0, 1)
+    return float((net(moved).argmax(1) != some.goal.label).double().mean())
+
+
 @pytest.mark.parametrize("name", KINDS)
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_the_perturbation_and_its_control_have_the_size_that_is_allowed(name, norm):
@@ -62,11 +76,28 @@ def test_the_perturbation_and_its_control_have_the_size_that_is_allowed(name, no
     assert float(size(v, norm)) <= 0.2 + 1e-6
     assert float(size(control, norm)) == pytest.approx(float(size(v, norm)), rel=1e-5)
     assert torch.allclose(outcome.candidates, work.x + v)
-    assert outcome.fit[0] == 40
-    record = attacks.build(name, {"norm": norm, "epsilon": 0.2, "clip": False})
-    some = work.fitting
-    rate = (net(record.apply(some.x, v)).argmax(1) != some.goal.label).float().mean()
-    assert outcome.fit[1] == pytest.approx(float(rate), abs=1 / 40)
+
+
+@pytest.mark.parametrize(
+    ("name", "norm", "params"),
+    [
+        ("universal", "l2", {"delta": 0}),
+        ("universal", "linf", {"delta": 0, "inner": "linf"}),
+        ("universal_sgd", "l2", {}),
+        ("universal_sgd", "linf", {}),
+    ],
+)
+def test_on_one_side_of_a_hyperplane_the_farthest_image_decides(name, norm, params):
+    problem = problems()[0]
+    label = problem.logits().argmax(1)
+    side = (label == label.mode()[0]).nonzero()[:, 0]
+    job = Job(problem.x[side], Goal(label[side], 2), Draw(keys(0, name, [str(i) for i in side.tolist()])))
+    job.fitting = job
+    radius = problem.radius(Goal(label, 2), norm)[side]
+    assert len(side) > 5
+    for share, expected in ((1.001, torch.ones(len(side), dtype=torch.bool)), (0.999, radius < radius.max())):
+        outcome = fitted(name, problem.module, job, norm=norm, epsilon=share * float(radius.max()), **params)
+        assert torch.equal(problem.module(outcome.candidates).argmax(1) != job.goal.label, expected)
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -86,17 +117,17 @@ def test_the_batch_size_does_not_change_the_perturbation(name, batch_size):
     work = jobs(net)
     one, other = (fitted(name, net, work, each, epsilon=0.1) for each in (16, batch_size))
     assert torch.allclose(one.artifacts["perturbation"], other.artifacts["perturbation"], atol=1e-5)
-    assert one.fit == other.fit
 
 
 def test_the_paper_stops_as_soon_as_enough_are_fooled():
     net = mlp(seed=4)
     work = jobs(net)
     easy = fitted("universal", net, work, epsilon=1.0, delta=0.9, norm="l2")
-    assert easy.fit[1] >= 0.1
+    assert rate(net, work.fitting, easy) >= 0.1
     assert "after 1 passes (reached: 1 - delta)" in easy.notes[0]
     hard = fitted("universal", net, work, epsilon=1e-4, passes=2)
-    assert hard.fit[1] < 0.8
+    assert rate(net, work.fitting, hard) < 0.8
+    assert f"fools {rate(net, work.fitting, hard):.1%} of the 40 images" in hard.notes[0]
     assert "after 2 passes (not reached: 1 - delta)" in hard.notes[0]
 
 
@@ -145,6 +176,9 @@ def test_rows_cells_and_artifacts(results):
     assert len(samples[samples["attack"] == "universal_sgd"]) == 2 * 2 * 40  # fitted for each, scored on both
     artifacts = results.artifacts().to_pylist()
     assert len(artifacts) == 2 * len(universal)
+    said = {float(note.split("%")[0].removeprefix("fools ")) for notes in universal["notes"] for note in notes}
+    paper = universal[universal["attack"] == "universal"]
+    assert said == {round(100 * share, 1) for share in paper["fit_rate"]}  # the judge agrees with what the attack says
     stored = {(row["cell"], row["name"]): np.frombuffer(row["values"], "<f4") for row in artifacts}
     for row in universal.itertuples():
         kind = {"linf": np.inf, "l2": 2}[row.norm]
@@ -170,10 +204,55 @@ def test_the_tables(results):
         assert row["control"].value == pytest.approx(100 * (mine["control_pred"] != mine["clean_pred"]).mean())
         assert row["n"].value == 40 and row["fit_n"].value == 60
     assert {row["fooled"].value for row in rows if row["model"].text == "ResNet-152"} == {88.5, 84.0}
+    assert {row["fit"].value for row in rows if row["model"].text == "ResNet-152"} == {89.7, 85.4}
     across = tables.make("universal_matrix", results)
     assert len(across.rows) == 3  # two perturbations and the random direction
     assert across.rows[2][2].text == "random direction"
     assert "pgd" not in str(across.rows)
+
+
+def test_the_published_matrix_is_cut_to_our_classifiers(results):
+    cells = results.cell_table.to_pylist()
+    row = next(i for i, cell in enumerate(cells) if cell["attack"] == "universal")
+    paper = [
+        cell | {"models": ["lenet_mnist", "fc500_150_10_mnist"]} if i == row else cell for i, cell in enumerate(cells)
+    ]
+    run = {
+        **results.run,
+        "published": {"lenet_mnist": {"classifier": "VGG-19"}, "fc500_150_10_mnist": {"classifier": "GoogLeNet"}},
+    }
+
+    def published(run):
+        table = tables.make(
+            "universal_matrix", replace(results, cell_table=pa.Table.from_pylist(paper, CELLS), run=run, memo={})
+        )
+        return [[v.text for v in r[2:3] + r[5:7]] for r in table.rows if r[2].kind == "published"]
+
+    assert published(run) == [["VGG-19", "77.8", "53.6"], ["GoogLeNet", "39.8", "78.9"]]
+    assert published(results.run) == [["VGG-F", "93.7", "71.8"], ["CaffeNet", "74", "93.3"]]
+
+
+def test_verify_sees_when_images_are_not_what_the_perturbation_makes(results, tmp_path):
+    assert not verify(results.folder, "cpu").disagreements
+    folder = tmp_path / "copy"
+    shutil.copytree(results.folder, folder)
+    path = next(folder.glob("artifacts/*.parquet"))
+    table = pq.read_table(path)
+    rows = table.to_pylist()
+    values = np.frombuffer(rows[0]["values"], "<f4") + np.float32(0.01)
+    rows[0]["values"] = values.tobytes()
+    pq.write_table(pa.Table.from_pylist(rows, table.schema), path)
+    wrong = verify(folder, "cpu").disagreements
+    assert len(wrong) == 40 and {(one.cell, one.column) for one in wrong} == {(path.stem, "perturbation")}
+
+
+def test_fooling_rates_by_size_of_the_fitting_set_stand_beside_figure_6(tmp_path):
+    attacks_ = [{"universal_sgd": {"epsilon": 0.3, "epochs": 1, "batch": 10, "matrix": {"fit": [10, 40]}}}]
+    results = run_suite({**SUITE, "models": ["fc500_150_10_mnist"], "attacks": attacks_}, tmp_path, device="cpu")
+    table = tables.make("fooling_rate", results)
+    sizes = [row[5].text for row in table.rows]
+    assert sizes[:2] == ["10", "40"] and sizes[-4:] == ["500", "1000", "2000", "4000"]
+    assert [row[7].value for row in table.rows[-4:]] == [31, 37, 49, 69]
 
 
 def test_what_is_tested_is_never_fitted_on():
@@ -202,3 +281,35 @@ def test_too_few_images_fail_that_cell_only(tmp_path):
     cells: pd.DataFrame = run_suite(suite, tmp_path, device="cpu").cells()
     assert list(cells["status"]) == ["failed", "ok"]
     assert "fit: 100000 images are wanted" in cells["error"][0]
+
+
+class Steep(torch.nn.Module):
+    """Finite logits whose gradient is NaN everywhere: infinity times 0."""
+
+    def forward(self, x):
+        first = x.flatten(1)[:, :1]
+        return mlp()(x) + (first - first.detach()).sqrt() * 0
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_gradients_that_are_not_finite_are_no_robustness(name):
+    net = Steep().eval()
+    assert set(fitted(name, net, jobs(net), epsilon=0.2).reasons()) == {"gradient or logits not finite"}
+
+
+def test_images_to_fit_on_are_loaded_once(monkeypatch):
+    loads, load_bundled = [], Bundled.load
+    monkeypatch.setattr(Bundled, "load", lambda self, root: loads.append(self.samples) or load_bundled(self, root))
+    suite = load(SUITE)
+    plan(suite, Bench(suite, CPU))
+    assert sorted(loads) == [40, 65, 100]  # the tested ones, and those for each size of the fitting set
+
+
+def test_images_to_fit_on_have_the_size_of_those_tested():
+    suite = load({**SUITE, "data": {"mnist": {"samples": 40, "pad": 2, "fit_from": {"bundled": "mnist"}}}})
+    bench = Bench(suite, CPU)
+    assert bench.fitting("mnist", 5).images.shape[1:] == (1, 32, 32)
+    small = bench.samples("mnist")
+    bench._samples["mnist"] = replace(small, images=small.images[:, :, :30])
+    with pytest.raises(DataError, match="its images are 1x32x32, those tested 1x30x32"):
+        bench.fitting("mnist", 6)

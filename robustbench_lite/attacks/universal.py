@@ -49,7 +49,7 @@ class Universal(FittedAttack):
 
     @property
     def typical_passes(self) -> float:
-        return 20.0 * self.fit / 100  # of each of a hundred tested images
+        return 13.0 * self.passes
 
     def fitted(self, oracle: Oracle, x: torch.Tensor, goal: Goal, draw: Draw) -> Fitted:
         v = best = torch.zeros_like(x[:1])
@@ -63,7 +63,7 @@ class Universal(FittedAttack):
                 best, most = v, rate
         stopped = "reached" if most >= 1 - self.delta else "not reached"
         note = f"fools {most:.1%} of the {len(x)} images it was fitted on after {passes} passes ({stopped}: 1 - delta)"
-        return Fitted(best, most, (note,))
+        return Fitted(best, (note,))
 
     def _pass(self, oracle: Oracle, some: Job, v: torch.Tensor, order: torch.Tensor) -> torch.Tensor:
         """The perturbation after every image had its turn.

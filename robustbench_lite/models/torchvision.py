@@ -26,6 +26,7 @@ _PUBLISHED = {
         "resnet101": "ResNet-101",
         "resnet50": "ResNet-50",
         "vgg16": "VGG-16",
+        "vgg19": "VGG-19",
         "googlenet": "GoogLeNet",
     }.items()
 }

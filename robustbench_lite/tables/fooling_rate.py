@@ -49,9 +49,9 @@ def fooling_rate(results: Results) -> Table:
     body = [tuple(_row(group, _names(results, group), notes)) for group in found]
     lines = [_REMARK, *notes.lines(results)] if found else ["no cell of these results has a universal perturbation"]
     if found and results.run.get("reference") == "uap-t1":
-        paper = references.load("uap-t1")
-        body += [row for entry in paper.rows if entry["split"] == "val" for row in _published(entry, paper)]
-        lines.append(f"published: {paper.source}. {paper.protocol}")
+        papers = [references.load("uap-t1"), *([references.load("uap-fig6")] if _by_size(found) else [])]
+        body += [row for paper in papers for row in _published(paper)]
+        lines += [f"published: {paper.source}. {paper.protocol}" for paper in papers]
     return Table("fooling_rate", "Fooling rate of one perturbation for all images", COLUMNS, tuple(body), tuple(lines))
 
 
@@ -87,13 +87,37 @@ def _dominant(predictions: np.ndarray, names: list[str]) -> Value:
     return label(f"{name} {100 * counts[top] / len(predictions):.0f}")
 
 
-def _published(entry: dict[str, object], paper: references.Reference) -> Iterator[tuple[Value, ...]]:
+def _by_size(found: list[Group]) -> bool:
+    """Whether some attack ran with fitting sets of several sizes."""
+    facts = {(g.cell["dataset"], g.cell["attack"], g.cell["norm"], g.cell["eps"], g.cell["fit_n"]) for g in found}
+    return len(facts) > len({fact[:-1] for fact in facts})
+
+
+def _published(paper: references.Reference) -> Iterator[tuple[Value, ...]]:
+    """The paper's rows: classifier, norm, size, how many fitted on, fooled of these and of others."""
+
     def said(text: str) -> Value:
         return Value(text, kind="published", note=paper.source)
 
-    for model, value in entry.items():
-        if model not in {"norm", "split"}:
-            size = "2000/255" if entry["norm"] == "l2" else "10"
-            rate = Value(f"{value:g}", float(str(value)), kind="published", note=paper.source)
-            head = (label("ImageNet"), label("published"), said(model), said(str(entry["norm"])), said(size))
-            yield (*head, said("10000"), label(""), rate, label(""), label(""), said("50000"))
+    def rate(percent: float) -> Value:
+        return Value(f"{percent:g}", float(percent), kind="published", note=paper.source)
+
+    head, tail = (label("ImageNet"), label("published")), (label(""), label(""), said("50000"))
+    if paper.id == "uap-fig6":
+        for row in paper.rows:
+            yield (
+                *head,
+                said("GoogLeNet"),
+                label(""),
+                label(""),
+                said(str(row["X"])),
+                label(""),
+                rate(row["fooling"]),
+                *tail,
+            )
+        return
+    for norm, size in (("l2", "2000/255"), ("linf", "10")):
+        fitted, tested = paper.row(norm=norm, split="X") or {}, paper.row(norm=norm, split="val") or {}
+        for model in [key for key in tested if key not in {"norm", "split"}]:
+            rates = (rate(fitted[model]), rate(tested[model]))
+            yield (*head, said(model), said(norm), said(size), said("10000"), *rates, *tail)

@@ -23,6 +23,7 @@ __all__ = ["Matrix", "changed", "matrix", "unseen"]
 
 MANY = 10  # above so many classes top-5 is said too
 SEEN, UNSEEN = "white box", "black box"
+_FACTS = frozenset({"row", "rmsd"})  # of a published row; its other keys are classifiers
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Matrix:
     reference: Callable[[Row], str | None]
     remarks: tuple[str, ...]
     control: bool = False  # a row of what a random perturbation of the same size does
+    pairwise: bool = False  # an entry is about its row and column only, so a part of the published table is one too
 
 
 def unseen(cell: Row) -> list[str]:
@@ -56,8 +58,9 @@ def matrix(kind: Matrix, results: Results) -> Table:
     for members in cells.values():
         blocks.setdefault((members[0].cell["dataset"], members[0].cell["variant"]), []).append(members)
     models = list(dict.fromkeys(group.model for members in cells.values() for group in members))
-    rows = [row for block in blocks.values() for row in _block(kind, block, models, notes)]
-    footnotes = [*kind.remarks, *_sources(kind, blocks, models), *notes.lines(results)]
+    columns = _theirs(results, models)
+    rows = [row for block in blocks.values() for row in _block(kind, block, models, columns, notes)]
+    footnotes = [*kind.remarks, *_sources(kind, blocks, columns), *notes.lines(results)]
     if not cells:
         footnotes = [f"no cell of these results belongs in this table: {kind.remarks[0]}", *notes.lines(results)]
     return Table(kind.name, kind.title, _columns(kind, models), tuple(rows), tuple(footnotes))
@@ -77,7 +80,9 @@ def _columns(kind: Matrix, models: list[str]) -> tuple[Column, ...]:
     )
 
 
-def _block(kind: Matrix, block: list[list[Group]], models: list[str], notes: Footnotes) -> Iterator[tuple[Value, ...]]:
+def _block(
+    kind: Matrix, block: list[list[Group]], models: list[str], columns: list[str], notes: Footnotes
+) -> Iterator[tuple[Value, ...]]:
     """Our rows, then the paper's."""
     cell = block[0][0].cell
     heading = (label(cell["dataset"]), label(cell["variant"]))
@@ -86,10 +91,10 @@ def _block(kind: Matrix, block: list[list[Group]], models: list[str], notes: Foo
             yield (*heading, *_row(kind, members, models, top, notes))
     if kind.control:
         yield (*heading, *_random(block, models))
-    paper = _paper(kind, block, models)
+    paper = _paper(kind, block, columns)
     for row in paper.rows if paper else ():
         nothing = Value("", kind="published")
-        values = [value for key, value in row.items() if key not in {"row", "rmsd"}]
+        values = [value for key, value in row.items() if key not in _FACTS]
         entries = [Value(f"{value:g}", value, kind="published", note=paper.source if paper else "") for value in values]
         yield (
             *heading,
@@ -157,20 +162,39 @@ def _random(block: list[list[Group]], models: list[str]) -> Iterator[Value]:
     yield from (label(""), count(max((len(group.rows) for group in own.values()), default=0)))
 
 
-def _paper(kind: Matrix, block: list[list[Group]], models: list[str]) -> references.Reference | None:
-    """The published table, where it has as many classifiers as ours."""
+def _theirs(results: Results, models: list[str]) -> list[str]:
+    """What papers call our classifiers; empty for one that is in none."""
+    names = results.run.get("published")
+    known = names if isinstance(names, dict) else {}
+    return [str((known.get(model) or {}).get("classifier", "")) for model in models]
+
+
+def _paper(kind: Matrix, block: list[list[Group]], ours: list[str]) -> references.Reference | None:
+    """The published table, where it has as many classifiers as ours; of a pairwise one the part that fits.
+
+    That is the part on our classifiers where the paper has all of them, else its first ones.
+    """
     name = kind.reference(block[0][0].cell)
     found = references.load(name) if name else None
-    theirs = [key for key in found.rows[0] if key not in {"row", "rmsd"}] if found else []
-    return found if found and found.shown and len(theirs) == len(models) else None
+    if found is None or not found.shown:
+        return None
+    theirs = [key for key in found.rows[0] if key not in _FACTS]
+    if not kind.pairwise or len(ours) > len(theirs):
+        return found if len(theirs) == len(ours) else None
+    chosen = ours if set(ours) <= set(theirs) else theirs[: len(ours)]
+    rows = [row for name in chosen for row in found.rows if row["row"] == name]
+    return replace(
+        found,
+        rows=tuple({key: row[key] for key in row if key in _FACTS} | {key: row[key] for key in chosen} for row in rows),
+    )
 
 
-def _sources(kind: Matrix, blocks: dict[tuple[str, str], list[list[Group]]], models: list[str]) -> list[str]:
+def _sources(kind: Matrix, blocks: dict[tuple[str, str], list[list[Group]]], ours: list[str]) -> list[str]:
     """Where the published rows come from, and whose columns they are."""
     out = []
     for block in blocks.values():
-        paper = _paper(kind, block, models)
+        paper = _paper(kind, block, ours)
         if paper:
-            theirs = ", ".join(key for key in paper.rows[0] if key not in {"row", "rmsd"})
+            theirs = ", ".join(key for key in paper.rows[0] if key not in _FACTS)
             out.append(f"published: {paper.source}; its columns are, in this order, {theirs}. {paper.protocol}")
     return list(dict.fromkeys(out))

@@ -26,6 +26,7 @@ _KIND = Matrix(
         "random direction: the same for a random perturbation of the same size",
     ),
     control=True,
+    pairwise=True,
 )
 
 
