@@ -3,27 +3,44 @@
 A `StepAttack` is a pair of pure functions over per-sample state (as optax writes optimisers): `start` makes the state,
 `step` advances every row by about one forward and backward pass. It never loops over steps, batches or restarts: the
 engine does, so that no sample waits for another. A `SetAttack` needs all samples at once (one epsilon for a data set).
-A `FittedAttack` finds one perturbation on some images, to be tested on others.
+A `FittedAttack` finds one perturbation on some images, to be tested on others. A `SceneAttack` changes the textures of
+objects of which classifiers are shown views.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, PositiveInt, field_validator
 
+from robustbench_lite.errors import AttackError
 from robustbench_lite.lazy import torch
 from robustbench_lite.registry import Config, Registry, fingerprint
 from robustbench_lite.rng import Draw, keys
 from robustbench_lite.threat import size, steepest
+from robustbench_lite.transforms.distribution import Distribution, Operations
+from robustbench_lite.transforms.scene import Scene
+from robustbench_lite.views import Chain
 
 if TYPE_CHECKING:
     from robustbench_lite.oracle import Oracle
     from robustbench_lite.threat import Goal, Norm
+    from robustbench_lite.views import Views
 
-__all__ = ["Attack", "Card", "Crafted", "Fitted", "FittedAttack", "SetAttack", "State", "StepAttack", "attacks"]
+__all__ = [
+    "Attack",
+    "Card",
+    "Crafted",
+    "Fitted",
+    "FittedAttack",
+    "SceneAttack",
+    "SetAttack",
+    "State",
+    "StepAttack",
+    "attacks",
+]
 
 GoalName = Literal["label", "prediction"]
 Target = Literal["random", "least_likely", "next"] | int
@@ -60,10 +77,11 @@ class State:
 
 @dataclass
 class Crafted:
-    """What a set attack proposes: candidates (n, C, H, W), and what it has to say about the set."""
+    """What a set attack proposes: candidates (n, C, H, W), what it has to say about the set, and what it made."""
 
     candidates: torch.Tensor
     notes: tuple[str, ...] = ()
+    artifacts: dict[str, torch.Tensor] = field(default_factory=dict)
 
 
 class Attack(Config):
@@ -89,6 +107,15 @@ class Attack(Config):
             "Several are attacked as the mean of their probabilities."
         ),
     )
+
+    under: Operations | None = Field(
+        None,
+        description=(
+            "A distribution of transformations, a list of operations: beside the image itself the judge scores fresh "
+            "views of it, and of the original, drawn from there. null: no views."
+        ),
+    )
+    evaluation_draws: PositiveInt = Field(1000, description="Views of each image that the judge scores.")
 
     @field_validator("sources")
     @classmethod
@@ -121,6 +148,18 @@ class Attack(Config):
     def boxed(self) -> bool:
         """Whether candidates promise to stay in [0, 1]."""
         return True
+
+    def views(self, scene: object | None = None) -> Views | None:  # noqa: ARG002  (for attacks on scenes)
+        """What classifiers are shown of an image; None: the image itself."""
+        return None if self.under is None else Distribution(self.under)
+
+    def params(self) -> dict[str, Any]:
+        """Every parameter; those about views only where there are any, so that what was stored before stands."""
+        own = super().params()
+        if self.under is None:
+            defaults = {key: type(self).model_fields[key].default for key in ("under", "evaluation_draws")}
+            return {key: value for key, value in own.items() if key not in defaults or value != defaults[key]}
+        return own
 
     def fingerprint(self) -> str:
         """Hash of everything about the attack that changes its outcome, the classifiers aside."""
@@ -161,6 +200,24 @@ class SetAttack(Attack):
     @abstractmethod
     def craft(self, oracle: Oracle, x: torch.Tensor, goal: Goal, draw: Draw) -> Crafted:
         """Candidates for all samples x (N, C, H, W) in [0, 1]; the oracle splits large batches itself."""
+
+
+class SceneAttack(Attack):
+    """On objects before a camera: samples are their textures, and classifiers are only ever shown views."""
+
+    evaluation_draws: PositiveInt = Field(100, description="Views of each object that the judge scores.")
+
+    def views(self, scene: object | None = None) -> Views:
+        """The scene's views, and what `under` does to them. Raises AttackError where there is no scene."""
+        if not isinstance(scene, Scene):
+            raise AttackError(
+                f"{self.registered}: expected an object (a dataset with the source `object:`), got images"
+            )
+        return scene if self.under is None else Chain((scene, Distribution(self.under)))
+
+    @abstractmethod
+    def craft(self, oracle: Oracle, x: torch.Tensor, goal: Goal, draw: Draw, views: Views) -> Crafted:
+        """Textures for all samples, from their textures x (N, C, T, T) in [0, 1], that work in their views."""
 
 
 @dataclass

@@ -6,27 +6,31 @@ accuracy agrees with the card. What fails here fails the cells of that classifie
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from robustbench_lite.dataset import DataSource, Samples, padded
 from robustbench_lite.datasets.common import balanced
 from robustbench_lite.errors import DataError, ModelError, RobustbenchError
-from robustbench_lite.judge import look
+from robustbench_lite.judge import look, pooled
 from robustbench_lite.lazy import torch
 from robustbench_lite.measure import clopper_pearson
 from robustbench_lite.model import Classifier
+from robustbench_lite.rng import Draw, keys
 from robustbench_lite.threat import tie
+from robustbench_lite.transforms.scene import Scene
+from robustbench_lite.views import pairs
 
 if TYPE_CHECKING:
     from torch import nn
 
     from robustbench_lite.suite import Suite
 
-__all__ = ["Bench", "Inspection", "Victim", "auto_batch_size", "images"]
+__all__ = ["Bench", "Inspection", "Victim", "auto_batch_size", "images", "shown"]
 
 T = TypeVar("T")
 _POOL = 4  # times as many samples as wanted are looked through for those that every classifier gets right
+_LOOKS = 100  # views that are looked at of each object: 60 MB of them at 224 x 224
 _PROBE = 16  # images of which the predictions are compared across batch sizes
 
 
@@ -179,8 +183,10 @@ class Bench:
         """The names of the classes of every dataset that could be loaded."""
         return {name: list(samples.classes) for name, samples in self._samples.items()}
 
-    def batch_for(self, x: torch.Tensor) -> int:
-        return self.batch_size or auto_batch_size(x, self.device)
+    def batch_for(self, x: torch.Tensor, scene: object | None = None) -> int:
+        """How many images like x (N, C, H, W), or views of a scene, a classifier looks at together."""
+        like = torch.empty((1, 3, *scene.size), device="meta") if isinstance(scene, Scene) else x
+        return self.batch_size or auto_batch_size(like, self.device)
 
     def _load(self, name: str) -> Classifier | RobustbenchError:
         source = next(model for model in self.suite.models if model.title == name)
@@ -205,6 +211,15 @@ def images(samples: Samples) -> torch.Tensor:
     return torch.from_numpy(samples.images).float() / 255
 
 
+def shown(samples: Samples, looks: int = _LOOKS) -> torch.Tensor:
+    """What classifiers are shown of the samples: the images, or `looks` views of each where there is a scene."""
+    x = images(samples)
+    if not isinstance(samples.scene, Scene):
+        return x
+    row, number = next(pairs(len(x), looks, len(x) * looks))
+    return samples.scene.see(x[row], Draw(keys(0, "inspect", samples.ids)[row]), number)
+
+
 def _unwrap(value: T | RobustbenchError) -> T:
     if isinstance(value, RobustbenchError):
         raise value
@@ -213,11 +228,11 @@ def _unwrap(value: T | RobustbenchError) -> T:
 
 def head(samples: Samples, n: int) -> Samples:
     """The first n by hash rank (the order in which sources deliver)."""
-    return Samples(samples.dataset, samples.ids[:n], samples.images[:n], samples.labels[:n], samples.classes)
+    return replace(samples, ids=samples.ids[:n], images=samples.images[:n], labels=samples.labels[:n])
 
 
 def _inspect(classifier: Classifier, samples: Samples, bench: Bench, *, canvas: bool) -> Inspection:
-    x, name = images(samples), classifier.name
+    x, name = shown(samples), classifier.name
     _check_size(classifier, samples.dataset, x, bench.device, canvas=canvas)
     training = [path or "the model" for path, part in classifier.module.named_modules() if part.training]
     if training:
@@ -226,9 +241,15 @@ def _inspect(classifier: Classifier, samples: Samples, bench: Bench, *, canvas: 
     logits = look(classifier.module, x, bench.device, size)
     _check_outputs(name, logits, classifier.card.classes)
     _check_batches(classifier, x, logits, bench)
-    correct = int((logits.argmax(1) == torch.from_numpy(samples.labels)).sum())
+    labels = torch.from_numpy(samples.labels).repeat_interleave(len(x) // len(samples))
+    correct = int((logits.argmax(1) == labels).sum())
     card, doubt = _against_card(classifier, samples, correct)
-    return Inspection(logits, correct / len(x), card, (*classifier.warnings, *doubt))
+    return Inspection(
+        logits if samples.scene is None else pooled(logits, len(samples)),
+        correct / len(x),
+        card,
+        (*classifier.warnings, *doubt),
+    )
 
 
 def _check_size(classifier: Classifier, dataset: str, x: torch.Tensor, device: torch.device, *, canvas: bool) -> None:

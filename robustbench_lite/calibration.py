@@ -11,15 +11,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
+from math import radians, tan
 from typing import TYPE_CHECKING, Any
 
-from robustbench_lite.attack import Attack, FittedAttack, attacks
+import numpy as np
+
+from robustbench_lite.attack import Attack, FittedAttack, SceneAttack, attacks
 from robustbench_lite.engine import Job, run
 from robustbench_lite.judge import Verdicts, judge, look
 from robustbench_lite.lazy import torch
 from robustbench_lite.oracle import Oracle
 from robustbench_lite.rng import Draw, keys
 from robustbench_lite.threat import Goal, Norm, dual_size
+from robustbench_lite.transforms.mesh import Mesh
+from robustbench_lite.transforms.scene import Pose, Scene
 
 if TYPE_CHECKING:
     from torch import nn
@@ -118,6 +123,9 @@ def calibrate(
     if record.found:
         yield from _planted(record, BATCH_SIZES if batch_sizes is None else batch_sizes)
         return
+    if issubclass(record, SceneAttack):
+        yield from _walled(record, BATCH_SIZES if batch_sizes is None else batch_sizes)
+        return
     if issubclass(record, FittedAttack):
         yield from _universal(record, BATCH_SIZES if batch_sizes is None else batch_sizes)
         return
@@ -182,6 +190,36 @@ def _planted(record: type[Attack], batch_sizes: Sequence[int]) -> Iterator[Findi
             yield Finding(record.registered, case, "all found", f"{right}/{_N} found", right == _N)
 
 
+def _walled(record: type[SceneAttack], batch_sizes: Sequence[int]) -> Iterator[Finding]:
+    """Attacks on objects: a picture that just fills the screen, so that every view is the picture itself."""
+    problem = problems()[-1]  # ten classes, square and in colour
+    scene, label = _wall(problem.x.shape[-1]), problem.logits().argsort(1)
+    for targeted, batch_size in product((False, True), batch_sizes):
+        goal = Goal(label[:, -2] if targeted else label[:, -1], problem.classes, targeted)
+        attack = attacks.build(
+            record.registered, {"penalty": [0], "steps": 20, "step_size": 0.05, "draws": 1, "fresh": 1}
+        )
+        exact = problem.radius(goal, "l2")
+        verdicts = _verdicts(attack, problem, goal, batch_size, scene)
+        won, below = int(verdicts.success.sum()), int((verdicts.sizes["l2"] < 0.98 * exact)[verdicts.success].sum())
+        case = f"picture on a wall, {'targeted' if targeted else 'untargeted'}, batch {batch_size}"
+        found = f"{won}/{_N} succeed, {below} impossible"
+        yield Finding(record.registered, case, "all", found, won == _N and below == 0)
+
+
+class _Wall(Scene):
+    def pose(self, draw: Draw, step: int) -> Pose:  # noqa: ARG002
+        return Pose(distance=self.distance[0])
+
+
+def _wall(side: int) -> Scene:
+    """A square whose corners are the centres of the screen's corner pixels."""
+    half = tan(radians(Scene.field / 2)) * (side - 1) / side
+    corners = np.array([[-1, -1, 0], [1, -1, 0], [1, 1, 0], [-1, 1, 0]]) * half
+    faces, normals = np.array([[0, 1, 2], [0, 2, 3]]), np.tile([0.0, 0.0, 1.0], (4, 1))
+    return _Wall(Mesh(corners, faces, (np.sign(corners[:, :2]) + 1) / 2, normals), (side, side), (1.0, 1.0))
+
+
 def _universal(record: type[FittedAttack], batch_sizes: Sequence[int]) -> Iterator[Finding]:
     """One perturbation for images on one side of a hyperplane: it fools all once it reaches the farthest, else not.
 
@@ -210,10 +248,10 @@ def _universal(record: type[FittedAttack], batch_sizes: Sequence[int]) -> Iterat
                 yield Finding(record.registered, case, "none", found, not (missed or impossible or faults))
 
 
-def _verdicts(attack: Attack, problem: Linear, goal: Goal, batch_size: int) -> Verdicts:
+def _verdicts(attack: Attack, problem: Linear, goal: Goal, batch_size: int, scene: Scene | None = None) -> Verdicts:
     draw = Draw(keys(0, attack.stream(), [str(i) for i in range(len(problem.x))]))
     oracle = Oracle(problem.module, torch.device("cpu"), batch_size)
-    outcome = run(attack, oracle, Job(problem.x, goal, draw))
+    outcome = run(attack, oracle, Job(problem.x, goal, draw, scene=scene))
     return judge(
         attack, lambda part: look(problem.module, part, torch.device("cpu"), 64), problem.x, outcome.candidates, goal
     )

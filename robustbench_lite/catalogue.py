@@ -18,18 +18,20 @@ from robustbench_lite.models import archs, zoo
 from robustbench_lite.registry import Config
 from robustbench_lite.suite import load
 from robustbench_lite.table import tables
+from robustbench_lite.transforms.distribution import operations
 
 __all__ = ["description", "listing"]
 
 
 def listing(kind: str) -> list[tuple[str, str]]:
-    """(name, one line) of everything of a kind: models, attacks, datasets, tables, figures or suites."""
+    """(name, one line) of everything of a kind: models, attacks, datasets, tables, figures, operations or suites."""
     listings = {
         "models": _models,
         "attacks": _attacks,
         "datasets": _datasets,
         "tables": _tables,
         "figures": _figures,
+        "operations": _operations,
         "suites": _suites,
     }
     return list(listings[kind]())
@@ -46,12 +48,12 @@ def description(name: str) -> str:
         return f"{name}: {one.description}\nsamples: {one.n}\nsource: {one.source}\nlicence: {one.licence}"
     if name in tables:
         return f"{name}: {tables.summary(name)}"
-    for registry in (datasets, models, figures):
+    for registry in (datasets, models, figures, operations):
         if name in registry:
             return f"{name}: {_first_line(registry[name])}\n\n{_parameters(registry[name])}"
     if Path(name).suffix in {".yaml", ".yml"}:
         return _suite_page(Path(name))
-    known = [*attacks, *zoo.available(), *facts, *tables, *datasets, *models, *figures]
+    known = [*attacks, *zoo.available(), *facts, *tables, *datasets, *models, *figures, *operations]
     raise UsageError(f"nothing is called '{name}'{did_you_mean(name, known)}")
 
 
@@ -91,6 +93,11 @@ def _tables() -> Iterator[tuple[str, str]]:
 def _figures() -> Iterator[tuple[str, str]]:
     for name in figures:
         yield name, _first_line(figures[name])
+
+
+def _operations() -> Iterator[tuple[str, str]]:
+    for name in operations:
+        yield name, _first_line(operations[name])
 
 
 def _suites() -> Iterator[tuple[str, str]]:

@@ -22,7 +22,7 @@ from robustbench_lite.errors import RobustbenchError, SuiteError, UsageError
 __all__ = ["main"]
 
 FORMATS = ("text", "markdown", "latex", "csv", "json")
-KINDS = ("models", "attacks", "datasets", "tables", "figures", "suites")
+KINDS = ("models", "attacks", "datasets", "tables", "figures", "operations", "suites")
 FAILED_CELLS = 3
 
 
@@ -183,13 +183,17 @@ def figure(results: Path, name: str, options: tuple[str, ...], out: Path | None,
 
     svg, rows = draw(results, name, _assignments(options), device)
     path = out or results / "figures" / f"{name}.svg"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(svg, encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be written ({error.strerror})") from None
+    _write(path, svg)
     click.echo(str(path))
     click.echo(f"rows are in {rows}", err=True)
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written ({error.strerror})") from None
 
 
 def _assignments(options: tuple[str, ...]) -> dict[str, Any]:
@@ -213,11 +217,20 @@ def list_(kind: str) -> None:
 
 @cli.command()
 @click.argument("name")
-def describe(name: str) -> None:
-    """Explain an attack, classifier, dataset, source, table or suite called NAME."""
+@click.option("--sheet", type=click.Path(path_type=Path), help="Draw random views of images there, as SVG.")
+def describe(name: str, sheet: Path | None) -> None:
+    """Explain an attack, classifier, dataset, source, operation, table or suite called NAME.
+
+    With --sheet, draw what a suite's transformations, or an operation, make of images.
+    """
     from robustbench_lite.catalogue import description
 
     click.echo(description(name))
+    if sheet is not None:
+        from robustbench_lite.drawing import contact_sheet
+
+        _write(sheet, contact_sheet(name))
+        click.echo(f"the contact sheet is in {sheet}", err=True)
 
 
 @cli.command()

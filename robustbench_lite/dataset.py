@@ -30,6 +30,7 @@ class Samples:
     images: npt.NDArray[np.uint8]
     labels: npt.NDArray[np.int64]
     classes: tuple[str, ...]
+    scene: object | None = None  # where the images are textures: what classifiers are shown of them
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -11,12 +11,16 @@ from pydantic import ValidationError
 from robustbench_lite.bench import Bench
 from robustbench_lite.errors import NoResultsError, UsageError, did_you_mean
 from robustbench_lite.figure import Figure, figures
+from robustbench_lite.figures.contact_sheet import ContactSheet
 from robustbench_lite.registry import problems_of
 from robustbench_lite.runner import device_named
 from robustbench_lite.store import Store, read
 from robustbench_lite.suite import load
+from robustbench_lite.transforms.distribution import operations
 
-__all__ = ["figure"]
+__all__ = ["contact_sheet", "figure"]
+
+_PLAIN = {"version": 1, "data": "fashion_mnist", "models": ["resnet8_fashion"]}
 
 
 def figure(folder: Path, name: str, options: Mapping[str, Any], device: str = "auto") -> tuple[str, Path]:
@@ -28,6 +32,19 @@ def figure(folder: Path, name: str, options: Mapping[str, Any], device: str = "a
     bench = Bench(load({**results.run["suite"]}, root=Path(results.run["root"])), device_named(device))
     table = record.compute(results, bench)
     return record.draw(table), Store(folder).write_figure(name, table)
+
+
+def contact_sheet(name: str) -> str:
+    """Random views of images as SVG: of a suite file, or of one operation with its defaults on bundled images."""
+    if Path(name).suffix in {".yaml", ".yml"}:
+        suite = load(Path(name))
+    elif name in operations:
+        attack = {"pgd": {"under": [name]}}
+        suite = load({**_PLAIN, "name": name, "attacks": [attack]})
+    else:
+        raise UsageError(f"'{name}' is no operation and no suite file{did_you_mean(name, operations)}")
+    sheet = ContactSheet()
+    return sheet.draw(sheet.sheet(Bench(suite, device_named("cpu"))))
 
 
 def _record(name: str, options: Mapping[str, Any]) -> Figure:

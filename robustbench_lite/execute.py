@@ -11,12 +11,12 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from robustbench_lite import provenance
-from robustbench_lite.attack import Attack, FittedAttack
+from robustbench_lite.attack import Attack, FittedAttack, SceneAttack
 from robustbench_lite.batch import rows
 from robustbench_lite.bench import Bench, Victim, images
 from robustbench_lite.engine import Job, Outcome, run
 from robustbench_lite.errors import AttackError, RobustbenchError
-from robustbench_lite.judge import Verdicts, judge, look
+from robustbench_lite.judge import Panel, Verdicts, judge, look, rank
 from robustbench_lite.lazy import torch
 from robustbench_lite.model import Classifier
 from robustbench_lite.models.common import content_hash
@@ -26,6 +26,7 @@ from robustbench_lite.record import Row
 from robustbench_lite.registry import canonical
 from robustbench_lite.rng import Draw, keys
 from robustbench_lite.threat import Goal
+from robustbench_lite.transforms.scene import Scene
 
 if TYPE_CHECKING:
     from robustbench_lite.dataset import Samples
@@ -112,13 +113,16 @@ def _run(cell: Cell, bench: Bench, progress: Callable[[int], None]) -> Done:
     labels, ids = torch.from_numpy(samples.labels)[keep], [samples.ids[i] for i in keep.tolist()]
     before = content_hash(victim.module)
     outcome, oracle = attacked(cell, bench, ready, progress)
-    timed = len(cell.sources) == 1 and job.fitting is None
+    timed = len(cell.sources) == 1 and job.fitting is None and job.scene is None
     alone = _time_alone(cell, bench, victim, job) if timed else None
     if content_hash(victim.module) != before:
         raise AttackError(f"{cell.source}: parameters or buffers changed during the attack")
     start, done, near_ties = time.perf_counter(), Done(), 0
     for name in cell.targets:
-        scored = _score(cell, bench, name, x, labels, keep, goal, outcome)
+        panel = _panel(cell, bench, name, job, ids)
+        scored = _score(cell, bench, name, x, labels, keep, goal, outcome, panel)
+        if panel is not None:
+            scored.views = panel.columns(x, outcome.candidates.nan_to_num(), labels, scored.goal)
         near_ties += int(scored.verdicts.near_tie.sum())
         done.samples += _Table(cell, scored, ids, labels, outcome).rows()
     done.images = _image_rows(cell, samples, keep.tolist(), outcome) if bench.suite.images == "all" else []
@@ -149,6 +153,7 @@ class _Scored:
     goal: Goal
     verdicts: Verdicts
     control: torch.Tensor | None  # predictions under a random perturbation of the same size
+    views: dict[str, torch.Tensor] = field(default_factory=dict)  # columns of counts over random views
 
 
 @dataclass(frozen=True)
@@ -173,8 +178,10 @@ def prepare(cell: Cell, bench: Bench) -> Ready:
     draw = Draw(keys(cell.seed, cell.attack.stream(), [samples.ids[i] for i in keep.tolist()]))
     clean = bench.clean_logits(cell.dataset, cell.sources, cell.attack.shares)
     goal = replace(_goal(cell.attack, labels, clean[keep], draw), members=len(cell.sources))
+    if isinstance(samples.scene, Scene) and not isinstance(cell.attack, SceneAttack):
+        raise AttackError(f"{cell.attack.registered}: '{cell.dataset}' is an object that is seen in views; use eot3d")
     fitting = _fitting(cell, bench, cell.attack, victim) if isinstance(cell.attack, FittedAttack) else None
-    return Ready(victim, Job(x, goal, draw, fitting), keep, clean)
+    return Ready(victim, Job(x, goal, draw, fitting, samples.scene), keep, clean)
 
 
 def _fitting(cell: Cell, bench: Bench, attack: FittedAttack, victim: Victim) -> Job:
@@ -195,14 +202,20 @@ def _score(
     keep: torch.Tensor,
     goal: Goal,
     outcome: Outcome,
+    panel: Panel | None,
 ) -> _Scored:
-    """The judge's verdicts on one target. Its own clean prediction counts where the goal is to leave that."""
+    """The judge's verdicts on one target. Its own clean prediction counts where the goal is to leave that.
+
+    A texture is what the target makes of it on average over views.
+    """
     target, clean = bench.classifier(name), bench.inspect(cell.dataset, name).logits[keep]
     if not goal.targeted:
         goal = Goal(labels if cell.attack.goal == "label" else clean.argmax(1), clean.shape[1])
     size = bench.batch_for(x)
 
     def classify(part: torch.Tensor) -> torch.Tensor:
+        if panel is not None and isinstance(cell.attack, SceneAttack):
+            return panel.logits(part)
         return look(target.module, part, bench.device, size)
 
     verdicts = judge(cell.attack, classify, x, outcome.candidates, goal, outcome.found)
@@ -210,6 +223,15 @@ def _score(
     if isinstance(cell.attack, FittedAttack):
         control = classify(cell.attack.apply(x, outcome.artifacts["control"])).argmax(1)
     return _Scored(target, clean, goal, verdicts, control)
+
+
+def _panel(cell: Cell, bench: Bench, name: str, job: Job, ids: list[str]) -> Panel | None:
+    """Where classifiers are shown random views of the images: what scores those."""
+    views = cell.attack.views(job.scene)
+    if views is None:
+        return None
+    most, module = bench.batch_for(job.x, job.scene), bench.classifier(name).module
+    return Panel(views, module, bench.device, most, cell.attack.evaluation_draws, cell.seed, ids)
 
 
 def _on_fitting_set(cell: Cell, bench: Bench, ready: Ready, outcome: Outcome) -> Row:
@@ -242,7 +264,7 @@ def _goal(attack: Attack, labels: torch.Tensor, clean: torch.Tensor, draw: Draw)
 def _to(job: Job, device: torch.device) -> Job:
     goal = replace(job.goal, label=job.goal.label.to(device))
     fitting = None if job.fitting is None else _to(job.fitting, device)
-    return Job(job.x.to(device), goal, Draw(job.draw.key.to(device)), fitting)
+    return Job(job.x.to(device), goal, Draw(job.draw.key.to(device)), fitting, job.scene)
 
 
 def attacked(
@@ -250,7 +272,7 @@ def attacked(
 ) -> tuple[Outcome, Oracle]:
     """Run the attack on the device; everything comes back to the CPU."""
     victim, job = ready.victim, ready.job
-    oracle = Oracle(victim.module, bench.device, bench.batch_for(job.x), victim.members)
+    oracle = Oracle(victim.module, bench.device, bench.batch_for(job.x, job.scene), victim.members)
     outcome = run(cell.attack, oracle, _to(job, bench.device), progress)
     return outcome.cpu(), oracle
 
@@ -346,10 +368,11 @@ class _Table:
             "zero_gradient": outcome.zero_gradient.tolist(),
             "seconds": outcome.seconds.tolist(),
             "status": self._status(),
-            "label_rank": _rank(verdicts.logits, self.labels),
-            "target_rank": _rank(verdicts.logits, goal.label) if goal.targeted else [None] * n,
+            "label_rank": rank(verdicts.logits, self.labels),
+            "target_rank": rank(verdicts.logits, goal.label) if goal.targeted else [None] * n,
             "control_pred": [None] * n if self.scored.control is None else self.scored.control.tolist(),
             "transform": self._transform(),
+            **{name: counts.tolist() for name, counts in self.scored.views.items()},
         }
 
     def _transform(self) -> list[str | None]:
@@ -370,12 +393,6 @@ class _Table:
             fault or (reason if reason != "ok" and not won else "ok")
             for fault, reason, won in zip(verdicts.fault, reasons, verdicts.success.tolist(), strict=True)
         ]
-
-
-def _rank(logits: torch.Tensor, label: torch.Tensor) -> list[int]:
-    """How many classes score above `label` (N,) in logits (N, K)."""
-    ranks: list[int] = (logits > logits.gather(1, label[:, None])).sum(1).tolist()
-    return ranks
 
 
 def _artifact_rows(cell: Cell, outcome: Outcome) -> list[Row]:

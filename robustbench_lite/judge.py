@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from robustbench_lite.attack import Attack
 from robustbench_lite.lazy import torch
+from robustbench_lite.rng import Draw, keys
 from robustbench_lite.threat import Goal, size, tie
+from robustbench_lite.views import Views, pairs
 
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["Verdicts", "judge", "look"]
+__all__ = ["Panel", "Verdicts", "judge", "look", "pooled", "rank"]
 
 
 @dataclass
@@ -35,6 +38,62 @@ def look(module: nn.Module, x: torch.Tensor, device: torch.device, batch_size: i
     """Logits (N, K) of images (N, C, H, W) on the CPU, in batches, without gradients."""
     with torch.no_grad():
         return torch.cat([module(x[i : i + batch_size].to(device)).float().cpu() for i in range(0, len(x), batch_size)])
+
+
+def pooled(logits: torch.Tensor, n: int) -> torch.Tensor:
+    """Log of the mean probabilities (n, K) of n samples, from the logits (n * views, K) of their views, row by row."""
+    views = logits.double().view(n, -1, logits.shape[1])
+    return (views.log_softmax(2).logsumexp(1) - math.log(views.shape[1])).float()
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Scores images in fresh random views: `draws` of each, the same for all images and attacks of a seed and sample.
+
+    No attack draws from here. At most `most` views are in memory at once.
+    """
+
+    views: Views
+    module: nn.Module
+    device: torch.device
+    most: int
+    draws: int
+    seed: int
+    ids: list[str]
+
+    def columns(
+        self, x: torch.Tensor, candidates: torch.Tensor, labels: torch.Tensor, goal: Goal
+    ) -> dict[str, torch.Tensor]:
+        """How often (N,) the candidates and the clean images x (N, C, H, W) are taken for what; columns of SAMPLES."""
+        names = {"label": labels} | ({"target": goal.label} if goal.targeted else {})
+        out = {"draws": torch.full_like(labels, self.draws)}
+        for prefix, images in (("", candidates), ("clean_", x)):
+            counts = self.count(images, torch.stack(list(names.values()), 1))
+            out |= {f"{prefix}draws_{name}": column for name, column in zip(names, counts.unbind(1), strict=True)}
+        return out
+
+    def logits(self, x: torch.Tensor) -> torch.Tensor:
+        """Log of the probabilities (N, K), averaged over the views of each image x (N, C, H, W); CPU.
+
+        Keeps N x draws x K numbers: 0.4 MB for each object, 100 views and 1000 classes.
+        """
+        return pooled(torch.cat([self._see(x, *pair) for pair in pairs(len(x), self.draws, self.most)]), len(x))
+
+    def _see(self, x: torch.Tensor, row: torch.Tensor, number: torch.Tensor) -> torch.Tensor:
+        """Logits (m, K) of the views with these numbers (m,) of the images in these rows (m,) of x; CPU."""
+        key = keys(self.seed, "judge", self.ids)[row]
+        with torch.no_grad():
+            seen = self.views.see(x[row].to(self.device), Draw(key.to(self.device)), number.to(self.device))
+            logits: torch.Tensor = self.module(seen)
+        return logits.cpu()
+
+    def count(self, x: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
+        """In how many views of each image x (N, C, H, W) each of its classes (N, L) is predicted: (N, L), CPU."""
+        found = torch.zeros_like(classes)
+        for row, number in pairs(len(x), self.draws, self.most):
+            predicted = self._see(x, row, number).argmax(1)
+            found.index_add_(0, row, (predicted[:, None] == classes[row]).to(found.dtype))
+        return found
 
 
 def judge(
@@ -104,3 +163,9 @@ def _sizes(x: torch.Tensor, candidates: torch.Tensor) -> dict[str, torch.Tensor]
         "rho_linf": linf / size(x, "linf"),
         "rmsd": 255 * l2 / x[0].numel() ** 0.5,
     }
+
+
+def rank(logits: torch.Tensor, label: torch.Tensor) -> list[int]:
+    """How many classes score above `label` (N,) in logits (N, K)."""
+    ranks: list[int] = (logits > logits.gather(1, label[:, None])).sum(1).tolist()
+    return ranks

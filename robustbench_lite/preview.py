@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from robustbench_lite.attack import FittedAttack
-from robustbench_lite.bench import Bench, images
+from robustbench_lite.bench import Bench, shown
 from robustbench_lite.errors import RobustbenchError
 from robustbench_lite.groups import through
 from robustbench_lite.oracle import Oracle
@@ -74,7 +74,7 @@ def _row(cell: Cell, bench: Bench, pace: dict[tuple[str, str], float], *, stored
 def _seconds_per_pass(dataset: str, model: str, bench: Bench) -> float:
     """Half the time of one forward and backward pass per sample, warmed up once."""
     classifier = bench.classifier(model)
-    x = images(bench.samples(dataset))[:32].to(bench.device)
+    x = shown(bench.samples(dataset), looks=8)[:32].to(bench.device)
     oracle = Oracle(classifier.module, bench.device)
     for _ in range(2):
         oracle.open(len(x))

@@ -61,6 +61,11 @@ SAMPLES = pa.schema(
         ("target_rank", _int),  # the same of the target; null when untargeted
         ("control_pred", _int),  # the prediction under a random perturbation of the same size; null: not scored
         ("transform", _text),  # what was done to the image, canonical JSON: angle (degrees), dx, dy (pixels), ...
+        ("draws", _int),  # fresh random views that were scored of each image; null: the attack is not seen through any
+        ("draws_target", _int),  # of these, views of the adversarial image classified as the target; null: untargeted
+        ("draws_label", _int),  # as the true label
+        ("clean_draws_target", _int),  # the same two for the original image, in the same views
+        ("clean_draws_label", _int),
     ],
     metadata=_META,
 )

@@ -45,6 +45,10 @@ class Draw:
 
     key: torch.Tensor
 
+    def fork(self, purpose: str) -> Draw:
+        """Numbers for everything within one purpose: streams of their own, the same for the same name."""
+        return Draw(_mix(self.key ^ _hash(purpose)))
+
     def bits(self, purpose: str, shape: Sequence[int], step: torch.Tensor | int = 0) -> torch.Tensor:
         """Random int64 (n, *shape); `step` (n,) or a number tells repeated draws for one purpose apart."""
         steps = torch.as_tensor(step, device=self.key.device)

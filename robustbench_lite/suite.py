@@ -38,6 +38,7 @@ SETTINGS = {
     "images": "Whether adversarial images are stored: all (default) or none.",
     "gate": "What `check` lets pass: limits of every gate, and of some (`cells`).",
     "defaults": "Parameters by attack that hold unless an entry says otherwise.",
+    "under": "A distribution of transformations that every attack is evaluated under, unless its entry says otherwise.",
     "include": "File, or list of files, whose keys this file extends; relative to it, within its folder.",
 }
 LARGEST_SEED = 2**63 - 1  # a column of the store holds it

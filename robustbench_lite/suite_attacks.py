@@ -40,7 +40,7 @@ class Attacks(Records):
             if name not in attacks:
                 self.wrong(path, f"unknown attack '{name}'{did_you_mean(name, attacks)}", key=True)
                 continue
-            own = defaults.get(name, {})
+            own = self._common() | defaults.get(name, {})
             attack = self.record(attacks, name, {**own, **params}, path, self._origins(path, name, own, params))
             if attack is not None:
                 self._sources(path, attack)
@@ -67,7 +67,14 @@ class Attacks(Records):
         written = self.marked.data["attacks"][path[1]]
         matrix = (written[name] or {}).get("matrix", {}) if isinstance(written, dict) else {}
         origins: dict[str, Key] = {key: ("defaults", name) for key in defaults if key not in params}
+        if "under" in origins and "under" not in ((self.marked.data.get("defaults") or {}).get(name) or {}):
+            origins["under"] = ()
         return origins | dict.fromkeys(matrix, (*path, "matrix"))
+
+    def _common(self) -> dict[str, Any]:
+        """What the suite says for all attacks."""
+        under = self.marked.data.get("under")
+        return {} if under is None else {"under": under}
 
     def _different(self, built: list[tuple[Key, str | None, Attack]]) -> list[tuple[Key, str | None, Attack]]:
         """Those that nobody before them equals; the others are problems."""

@@ -15,6 +15,7 @@ from robustbench_lite.models import archs, zoo
 from robustbench_lite.registry import Config, Registry
 from robustbench_lite.suite import LARGEST_SEED, REQUIRED, SETTINGS
 from robustbench_lite.table import tables
+from robustbench_lite.transforms.distribution import operations
 
 __all__ = ["schema", "schema_text"]
 
@@ -40,6 +41,7 @@ def schema() -> Schema:
         "images": {"enum": ["all", "none"], "default": "all"},
         "gate": _gate(),
         "defaults": _object({name: _params(attacks[name]) for name in attacks}),
+        "under": {"$ref": "#/$defs/distribution"},
         "include": {"anyOf": [_TEXT, {"type": "array", "items": _TEXT}]},
     }
     return {
@@ -52,6 +54,7 @@ def schema() -> Schema:
         "if": {"not": {"required": ["include"]}},
         "then": {"required": list(REQUIRED)},
         "properties": {name: {"description": SETTINGS[name], **parts[name]} for name in SETTINGS},
+        "$defs": {"distribution": _distribution()},
     }
 
 
@@ -66,7 +69,9 @@ def _object(properties: Schema, required: tuple[str, ...] = ()) -> Schema:
 
 
 def _standard(part: Schema) -> Schema:
-    """The same with the names of JSON schema for bounds, inside alternatives too."""
+    """The same with the names of JSON schema for bounds, inside alternatives too; a distribution by reference."""
+    if part.get("format") == "distribution":
+        return {"$ref": "#/$defs/distribution"}
     out = {_BOUNDS.get(key, key): value for key, value in part.items()}
     return out | ({"anyOf": [_standard(choice) for choice in out["anyOf"]]} if "anyOf" in out else {})
 
@@ -100,6 +105,15 @@ def _attack() -> Schema:
         nullable = {"anyOf": [_params(attacks[name], extra=extra), {"type": "null"}]}
         choices.append(_object({name: nullable, "as": label}, (name,)) | {"description": attacks[name].card.title})
     return {"anyOf": [{"enum": list(attacks)}, *choices]}
+
+
+def _distribution() -> Schema:
+    """A list of operations, each a name or {name: parameters}."""
+    choices = []
+    for name in operations:
+        params = _params(operations[name])
+        choices.append(_object({name: {"anyOf": [params, {"type": "null"}]}}, (name,)))
+    return {"type": "array", "minItems": 1, "items": {"anyOf": [{"enum": list(operations)}, *choices]}}
 
 
 def _source(registry: Registry[Any], plain: str) -> list[Schema]:

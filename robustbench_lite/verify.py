@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from robustbench_lite.attack import Attack, FittedAttack, attacks
+from robustbench_lite.attack import Attack, FittedAttack, SceneAttack, attacks
 from robustbench_lite.bench import Bench
 from robustbench_lite.errors import NoResultsError
-from robustbench_lite.judge import Verdicts, judge, look
+from robustbench_lite.judge import Panel, Verdicts, judge, look
 from robustbench_lite.lazy import torch
 from robustbench_lite.record import Row
 from robustbench_lite.runner import device_named
@@ -98,11 +98,15 @@ def _rescore(cell: Row, samples: list[Row], images: dict[str, Row], bench: Bench
     adversarial = np.frombuffer(b"".join(row["adversarial"] for row in ordered), "<f4").reshape(shape)
     x, candidates = torch.from_numpy(clean.copy()).float() / 255, torch.from_numpy(adversarial.copy())
     module = bench.classifier(samples[0]["model"]).module
-    size = bench.batch_for(x)
-    attack = _attack(cell)
+    size, attack = bench.batch_for(x), _attack(cell)
+    classify = lambda part: look(module, part, bench.device, size)
+    if isinstance(attack, SceneAttack):  # only views of objects need the data
+        scene, ids = bench.samples(cell["dataset"]).scene, [row["sample"] for row in samples]
+        most, draws = bench.batch_for(x, scene), attack.evaluation_draws
+        classify = Panel(attack.views(scene), module, bench.device, most, draws, cell["seed"], ids).logits
     return judge(
         attack,
-        lambda part: look(module, part, bench.device, size),
+        classify,
         x,
         candidates,
         _goal(samples, bench),

@@ -16,6 +16,7 @@ SUITES = sorted((PACKAGE.parent / "suites").glob("*.yaml"))
 KEYWORDS = {
     *("$schema", "$id", "title", "description", "type", "properties", "additionalProperties", "required", "items"),
     *("anyOf", "enum", "const", "default", "pattern", "minItems", "maxItems", "minProperties", "prefixItems"),
+    *("$ref", "$defs"),
     *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minLength", "if", "then", "not"),
 }
 
@@ -24,7 +25,7 @@ def nodes(schema):
     """Every sub-schema."""
     yield schema
     for key, value in schema.items():
-        if key == "properties":
+        if key in {"properties", "$defs"}:
             for inner in value.values():
                 yield from nodes(inner)
         elif key in {"anyOf", "prefixItems"}:

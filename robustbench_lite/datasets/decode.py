@@ -15,7 +15,7 @@ from pydantic import Field, PositiveInt
 from robustbench_lite.dataset import DataSource
 from robustbench_lite.errors import DataError
 
-__all__ = ["EncodedSource"]
+__all__ = ["EncodedSource", "opened"]
 
 _LARGEST = 64_000_000  # pixels; more is a bomb or a mistake
 _FILTERS = {"nearest": 0, "bilinear": 2, "bicubic": 3, "lanczos": 1}
@@ -44,24 +44,7 @@ class EncodedSource(DataSource):
         return np.stack([image for _, image in images])
 
     def _decode(self, name: str, data: bytes) -> npt.NDArray[np.uint8]:
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("error")  # Pillow only warns of bombs up to twice its limit
-                image = Image.open(io.BytesIO(data))
-                if image.width * image.height > _LARGEST:
-                    raise DataError(f"{name}: {image.width}x{image.height} pixels, at most {_LARGEST} are decoded")
-                image.load()
-        except DataError:
-            raise
-        except (
-            UnidentifiedImageError,
-            OSError,
-            SyntaxError,
-            ValueError,
-            Warning,
-            Image.DecompressionBombError,
-        ) as error:
-            raise DataError(f"{name}: not a readable image ({error})") from None
+        image = opened(name, data)
         grey = self.channels == 1 or (self.channels is None and image.mode in {"1", "L"})
         array = np.asarray(self._crop(image.convert("L" if grey else "RGB")))
         return array[None] if array.ndim == 2 else np.ascontiguousarray(array.transpose(2, 0, 1))
@@ -75,6 +58,29 @@ class EncodedSource(DataSource):
             image = image.resize((width, height), _FILTERS[self.interpolation])
         left, top = (round((side - self.size) / 2) for side in image.size)
         return image.crop((left, top, left + self.size, top + self.size))
+
+
+def opened(name: str, data: bytes) -> Image.Image:
+    """The picture in encoded bytes, guarded against bombs. Raises DataError."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # Pillow only warns of bombs up to twice its limit
+            image = Image.open(io.BytesIO(data))
+            if image.width * image.height > _LARGEST:
+                raise DataError(f"{name}: {image.width}x{image.height} pixels, at most {_LARGEST} are decoded")
+            image.load()
+    except DataError:
+        raise
+    except (
+        UnidentifiedImageError,
+        OSError,
+        SyntaxError,
+        ValueError,
+        Warning,
+        Image.DecompressionBombError,
+    ) as error:
+        raise DataError(f"{name}: not a readable image ({error})") from None
+    return image
 
 
 def _text(shape: tuple[int, ...]) -> str:

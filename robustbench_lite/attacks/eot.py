@@ -1,0 +1,204 @@
+"""Expectation over transformation, on images (Athalye et al., https://arxiv.org/abs/1707.07397)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import Field, PositiveInt, model_validator
+
+from robustbench_lite.attack import Card, State, StepAttack, attacks
+from robustbench_lite.batch import per_row, rows
+from robustbench_lite.errors import AttackError
+from robustbench_lite.lazy import kornia, torch
+from robustbench_lite.oracle import Oracle
+from robustbench_lite.registry import Number
+from robustbench_lite.rng import Draw
+from robustbench_lite.threat import Goal, Norm, project, size, steepest
+from robustbench_lite.transforms.distribution import Distribution
+from robustbench_lite.views import pairs
+
+__all__ = ["EOT"]
+
+_BETAS, _TINY = (0.9, 0.999), 1e-8  # Adam's own defaults
+_MISSED = 1e6  # a weight that misses the wanted share scores worse than any that reaches it
+
+
+@dataclass
+class EOTState(State):
+    adv: torch.Tensor  # the iterate
+    taken: torch.Tensor  # (n,) steps with the current weight
+    phase: torch.Tensor  # (n,) which of the weights that is
+    first: torch.Tensor  # (n, C, H, W) Adam's moments
+    second: torch.Tensor
+
+
+@attacks.register("eot")
+class EOT(StepAttack):
+    """Ascent on the mean log-probability of the goal over random views of the image; the last iterate counts."""
+
+    card: ClassVar[Card] = Card(
+        title="Expectation over transformation (2D)",
+        paper="Athalye et al., Synthesizing Robust Adversarial Examples, ICML 2018",
+        arxiv="1707.07397",
+        protocol=(
+            "Maximise E log P(y_t | t(x')) - lambda E ||LAB(t(x')) - LAB(t(x))||_2 by projected gradients, fresh "
+            "transformations t in every step, the distance between transformed images. 2D: random targets, scale 0.9 "
+            "to 1.4, rotation +-22.5 degrees, lighten or darken +-0.05, Gaussian noise of standard deviation 0 to 0.1, "
+            "any in-bounds translation; each result evaluated on 1,000 fresh transformations."
+        ),
+        deviations=(
+            "penalty: null, the default, bounds a norm instead of paying for the distance in LAB.",
+            "Untargeted: log (1 - P(y | t(x'))) takes the place of log P(y_t | t(x')).",
+            "Of several weights the result with the least distance counts that reaches the wanted share on held-out "
+            "draws; if none does, the one with the largest share.",
+            "The last iterate counts: the best of them would be that of a lucky draw.",
+        ),
+    )
+
+    norm: Literal["linf", "l2", "l1"] = Field("linf", description="Norm of the ball.")
+    epsilon: Number = Field(8 / 255, gt=0, description="Radius of the ball, for images in [0, 1].")
+    penalty: tuple[Number, ...] | None = Field(
+        None,
+        description=(
+            "Instead of a ball: weights lambda of the mean LAB distance (Euclidean, over all pixels), each tried in "
+            "turn. Colour images only."
+        ),
+    )
+    optimizer: Literal["signed", "adam"] = Field(
+        "signed", description="Steps of a fixed size in the norm (its steepest direction), or Adam's."
+    )
+    steps: PositiveInt = Field(40, description="Gradient steps (with each weight).")
+    step_size: Number | None = Field(
+        None,
+        gt=0,
+        description="Size of a step, or Adam's learning rate; null: 2.5 epsilon / steps, with `penalty` 2/255.",
+    )
+    draws: PositiveInt = Field(10, description="Views of each image in every step.")
+    held_out: PositiveInt = Field(100, description="penalty: further views that choose between the weights.")
+    wanted: Number = Field(0.9, gt=0, le=1, description="penalty: the share of them where the goal must be reached.")
+
+    @model_validator(mode="after")
+    def _weights(self) -> Self:
+        if self.penalty is not None and (not self.penalty or min(self.penalty) < 0):
+            raise ValueError("penalty: expected numbers, none below 0")
+        return self
+
+    @property
+    def threat(self) -> Norm | None:
+        return self.norm if self.penalty is None else None
+
+    @property
+    def budget(self) -> float | None:
+        return self.epsilon if self.penalty is None else None
+
+    @property
+    def distribution(self) -> Distribution:
+        """What is optimised over; without operations the image itself."""
+        return Distribution(self.under or ())
+
+    @property
+    def _copies(self) -> int:
+        """Views in a step; one is enough where all are the same."""
+        return 1 if self.distribution.still else self.draws
+
+    @property
+    def typical_passes(self) -> float:
+        chosen = 0 if self.penalty is None else self.held_out
+        return len(self.penalty or (0,)) * (2.0 * self._copies * self.steps + chosen)
+
+    def start(self, x: torch.Tensor, goal: Goal, draw: Draw) -> EOTState:
+        if self.penalty is not None and x.shape[1] != 3:
+            raise AttackError(f"eot: penalty is a distance of colours, expected 3 channels, got {x.shape[1]}")
+        count = torch.zeros(len(x), dtype=torch.int64, device=x.device)
+        moment = x.new_zeros(x.shape if self.optimizer == "adam" else (len(x), 0))
+        return EOTState(x, goal, draw, x, count.float(), count.bool(), x, count, count, moment, moment.clone())
+
+    def step(self, oracle: Oracle, state: State) -> State:
+        """At most a batch of views is in memory at once; a row costs `draws` forwards and backwards."""
+        assert isinstance(state, EOTState)
+        moved = self._move(state, self._gradient(oracle, state))
+        ended = moved.taken >= self.steps
+        score = torch.where(ended, 0.0, float("inf"))
+        if self.penalty is None:
+            return replace(moved, candidate=moved.adv, score=score, done=ended)
+        if bool(ended.any()):
+            index = ended.nonzero()[:, 0]
+            score = score.index_copy(0, index, self._worth(oracle, rows(moved, index), index))
+        done = ended & (moved.phase + 1 >= len(self.penalty))
+        return replace(_again(moved, ended), candidate=moved.adv, score=score, done=done)
+
+    def _gradient(self, oracle: Oracle, s: EOTState) -> torch.Tensor:
+        """Gradient (n, C, H, W) of the mean over fresh draws."""
+        total = torch.zeros_like(s.adv)
+        number = (s.phase * self.steps + s.taken) * self._copies
+        for row, draw in pairs(len(s.x), self._copies, oracle.batch_size, s.x.device):
+            total.index_add_(0, row, self._of_views(oracle, s, row, number[row] + draw))
+        return total / self._copies
+
+    def _of_views(self, oracle: Oracle, s: EOTState, row: torch.Tensor, number: torch.Tensor) -> torch.Tensor:
+        """Gradient (m, C, H, W) through the view with that number (m,) of each row (m,)."""
+        views, draw = self.distribution, rows(s.draw, row)
+        leaf = s.adv[row].requires_grad_()
+        with torch.enable_grad():
+            seen = views.see(leaf, draw, number)
+        view = oracle.differentiate(seen.detach(), row)
+        loss, seed = rows(s.goal, row).ascent(view.logits)
+        gradient, _ = view.gradient(seed)
+        if self._copies > 1 or self.penalty is not None:  # one alone: its weight changes no direction, but underflows
+            gradient = gradient * per_row(torch.sigmoid(-loss), gradient)
+        if self.penalty is not None:
+            weight = gradient.new_tensor(self.penalty)[s.phase[row]]
+            gradient = gradient - per_row(weight, gradient) * _away(seen.detach(), views.see(s.x[row], draw, number))
+        return gradient if seen is leaf else torch.autograd.grad(seen, leaf, gradient)[0]
+
+    def _move(self, s: EOTState, gradient: torch.Tensor) -> EOTState:
+        """One step uphill, back into the ball where there is one, and into the box."""
+        taken, first, second = s.taken + 1, s.first, s.second
+        if self.optimizer == "signed":
+            way = steepest(gradient, self.norm)
+        else:
+            first = torch.lerp(gradient, first, _BETAS[0])
+            second = torch.lerp(gradient.square(), second, _BETAS[1])
+            unbiased = [per_row(1 - beta ** taken.double(), first).to(first.dtype) for beta in _BETAS]
+            way = first / unbiased[0] / ((second / unbiased[1]).sqrt() + _TINY)
+        length = 2.5 * self.epsilon / self.steps if self.penalty is None else 2 / 255
+        moved = (way * (self.step_size or length)).add_(s.adv).sub_(s.x)
+        if self.penalty is None:
+            moved = project(moved, self.norm, self.epsilon)
+        return replace(s, adv=moved.add_(s.x).clamp_(0, 1), taken=taken, first=first, second=second)
+
+    def _worth(self, oracle: Oracle, s: EOTState, place: torch.Tensor) -> torch.Tensor:
+        """Scores (n,) of the finished iterates at `place` (n,) in the window: on held-out draws, lower is better."""
+        reached, distance = (torch.zeros(len(s.x), device=s.x.device) for _ in range(2))
+        for row, number in pairs(len(s.x), self.held_out, oracle.batch_size, s.x.device):
+            draw, views = rows(s.draw, row), self.distribution
+            step = -1 - number  # no step of the optimisation has a number below 0
+            seen, clean = (views.see(images[row], draw, step) for images in (s.adv, s.x))
+            logits = oracle.logits(seen, place[row])
+            reached.index_add_(0, row, rows(s.goal, row).reached(logits).to(reached.dtype))
+            distance.index_add_(0, row, _distance(seen, clean))
+        share = reached / self.held_out
+        return torch.where(share >= self.wanted, distance / self.held_out, _MISSED * (2 - share))
+
+
+def _again(s: EOTState, ended: torch.Tensor) -> EOTState:
+    """The rows that `ended` (n,) start over from the image, with the next weight."""
+    fresh = {"adv": s.x, "first": torch.zeros_like(s.first), "second": torch.zeros_like(s.second)}
+    begun: dict[str, Any] = {
+        name: torch.where(per_row(ended, value), value, getattr(s, name)) for name, value in fresh.items()
+    }
+    return replace(s, taken=torch.where(ended, 0, s.taken), phase=s.phase + ended, **begun)
+
+
+def _distance(seen: torch.Tensor, clean: torch.Tensor) -> torch.Tensor:
+    """||LAB(seen) - LAB(clean)||_2 of every row (n,)."""
+    return size(kornia.color.rgb_to_lab(seen) - kornia.color.rgb_to_lab(clean), "l2")
+
+
+def _away(seen: torch.Tensor, clean: torch.Tensor) -> torch.Tensor:
+    """Gradient of that distance in `seen` (n, C, H, W); zero where they are equal."""
+    leaf = seen.requires_grad_()
+    with torch.enable_grad():
+        total = _distance(leaf, clean).sum()
+    return torch.autograd.grad(total, leaf)[0]

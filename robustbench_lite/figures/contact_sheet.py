@@ -1,0 +1,129 @@
+"""What a distribution of transformations does: images in a row each, one random view beside the other."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from PIL import Image
+from pydantic import Field, PositiveInt
+
+from robustbench_lite.attack import Attack
+from robustbench_lite.errors import UsageError, did_you_mean
+from robustbench_lite.figure import Figure, figures
+from robustbench_lite.lazy import torch
+from robustbench_lite.rng import Draw, keys
+from robustbench_lite.svg import document, element
+from robustbench_lite.table import Column, Table, Value
+from robustbench_lite.views import Views, pairs
+
+if TYPE_CHECKING:
+    from robustbench_lite.bench import Bench
+    from robustbench_lite.store import Results
+    from robustbench_lite.suite import Suite
+
+__all__ = ["ContactSheet"]
+
+META = b"robustbench_lite.figure"
+_SIDE, _GAP, _TOP = 96, 6, 52  # pixels
+
+
+@figures.register("contact_sheet")
+class ContactSheet(Figure):
+    """Random views of the first images, as the judge draws them; the image itself comes first in each row."""
+
+    title: ClassVar[str] = "Contact sheet"
+
+    attack: str | None = Field(None, description="An attack of the suite, as tables call it; null: the first in views.")
+    dataset: str | None = Field(None, description="A dataset of the suite; null: the first.")
+    images: PositiveInt = Field(4, description="Rows.")
+    draws: PositiveInt = Field(8, description="Views of each image.")
+
+    def compute(self, results: Results, bench: Bench) -> pa.Table:  # noqa: ARG002  (no attack needs to have run)
+        return self.sheet(bench)
+
+    def sheet(self, bench: Bench) -> pa.Table:
+        """The views of a suite's images, one row each; needs no results. Raises UsageError."""
+        name, attack = self._attack(bench.suite)
+        views = attack.views()
+        assert views is not None
+        names = [entry.name for entry in bench.suite.data]
+        dataset = self.dataset or names[0]
+        if dataset not in names:
+            raise UsageError(f"unknown dataset '{dataset}'{did_you_mean(dataset, names)}")
+        samples = bench.samples(dataset)
+        x = torch.from_numpy(samples.images[: self.images]).float() / 255
+        heading = f"{bench.suite.name}: {dataset} as {name} is scored"
+        return _rows(views, x, list(samples.ids[: self.images]), bench.suite.seed, self.draws, heading)
+
+    def _attack(self, suite: Suite) -> tuple[str, Attack]:
+        found = {entry.variant: entry.attack for entry in suite.attacks if entry.attack.views() is not None}
+        if not found:
+            raise UsageError(f"{suite.name}: no attack is scored in random views; say `under` in the suite")
+        name = self.attack or next(iter(found))
+        if name not in found:
+            raise UsageError(f"no attack '{name}' is scored in views{did_you_mean(name, found)}")
+        return name, found[name]
+
+    def draw(self, table: pa.Table) -> str:
+        facts = json.loads(table.schema.metadata[META])
+        columns = facts["draws"] + 1
+        step, first = _SIDE + _GAP, 10 + _GAP
+        width, height = first + columns * step + 10, _TOP + len(facts["samples"]) * step + 10
+        parts = [element("rect", width=width, height=height, fill="white")]
+        parts.append(element("text", text=facts["heading"], x=10, y=20, font_size=14, font_weight=600))
+        parts.append(element("text", text="as it is, then random views", x=10, y=40))
+        for row in table.to_pylist():
+            pixels = np.frombuffer(row["pixels"], np.uint8).reshape(row["shape"])
+            x = first + (row["draw"] + 1) * step if row["draw"] >= 0 else 10
+            place = {"x": x, "y": _TOP + facts["samples"].index(row["sample"]) * step}
+            parts.append(element("image", href=_uri(pixels), width=_SIDE, height=_SIDE, **place, style=_CRISP))
+        says = f"{facts['draws']} random views of each of {len(facts['samples'])} images."
+        return document(width, height, f"{self.title}: {facts['heading']}", says, parts)
+
+    def data(self, table: pa.Table) -> Table:
+        columns = (Column("sample", "image", numeric=False), Column("change", "mean change", "grey levels"))
+        images = {(row["sample"], row["draw"]): np.frombuffer(row["pixels"], np.uint8) for row in table.to_pylist()}
+        rows = []
+        for name in dict.fromkeys(name for name, _ in images):
+            own = images[name, -1].astype(float)
+            away = [np.abs(seen - own).mean() for (other, draw), seen in images.items() if other == name and draw >= 0]
+            change = float(np.mean(away))
+            rows.append((Value(name, kind="label"), Value(f"{change:.1f}", change)))
+        heading = json.loads(table.schema.metadata[META])["heading"]
+        return Table("views", f"How far views are from the image: {heading}", columns, tuple(rows))
+
+
+_CRISP = "image-rendering: pixelated"
+
+
+def _rows(views: Views, x: torch.Tensor, ids: list[str], seed: int, draws: int, heading: str) -> pa.Table:
+    """The images x (n, C, H, W), draw -1, and their views."""
+    draw = Draw(keys(seed, "judge", ids))
+    found = [(name, -1, image) for name, image in zip(ids, x, strict=True)]
+    for row, number in pairs(len(x), draws, 64):
+        seen = views.see(x[row], Draw(draw.key[row]), number)
+        found += zip([ids[i] for i in row.tolist()], number.tolist(), seen, strict=True)
+    pixels = [(image * 255).round().to(torch.uint8).numpy() for _, _, image in found]
+    table = pa.table(
+        {
+            "sample": [name for name, _, _ in found],
+            "draw": [number for _, number, _ in found],
+            "shape": [list(image.shape) for image in pixels],
+            "pixels": pa.array([image.tobytes() for image in pixels], pa.binary()),
+        }
+    )
+    return table.replace_schema_metadata({META: json.dumps({"heading": heading, "samples": ids, "draws": draws})})
+
+
+def _uri(pixels: npt.NDArray[np.uint8]) -> str:
+    """(C, H, W) as a PNG data URI."""
+    image = Image.fromarray(pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0)))
+    stream = io.BytesIO()
+    image.save(stream, "PNG")
+    return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode()

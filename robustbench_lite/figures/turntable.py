@@ -1,0 +1,201 @@
+"""Objects turned before the camera, as they were and as they were attacked, with what classifiers take them for."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+from PIL import Image
+from pydantic import Field
+
+from robustbench_lite.errors import UsageError
+from robustbench_lite.figure import Figure, figures
+from robustbench_lite.judge import look
+from robustbench_lite.lazy import torch
+from robustbench_lite.registry import Number
+from robustbench_lite.svg import document, element
+from robustbench_lite.table import Column, Table, Value
+from robustbench_lite.transforms.scene import Pose, Scene, expose
+
+if TYPE_CHECKING:
+    from robustbench_lite.bench import Bench
+    from robustbench_lite.record import Row
+    from robustbench_lite.store import Results
+
+__all__ = ["Turntable"]
+
+_SIDE, _GAP, _LEFT = 96, 6, 78  # of a picture, in pixels
+_FRAMES = {"target": "#D55E00", "label": "#009E73", "other": "#999999"}
+
+
+@figures.register("turntable")
+class Turntable(Figure):
+    """A full turn of every object: the original and the adversarial texture, with the prediction of each view."""
+
+    title: ClassVar[str] = "Turntable"
+
+    dataset: str | None = Field(None, description="The object of the results; null: all.")
+    views: int = Field(12, ge=2, le=72, description="Views of the turn.")
+    tilt: Number = Field(25, ge=-90, le=90, description="From how high the camera looks, degrees.")
+    grey: Number = Field(0.7, ge=0, le=1, description="The background.")
+    folder: str | None = Field(
+        None, description="Where to write the textures as PNG too, named by cell; null: nowhere."
+    )
+
+    def compute(self, results: Results, bench: Bench) -> pa.Table:
+        rows = [row for cell in results.cell_table.to_pylist() for row in self._cell(results, bench, cell)]
+        if not rows:
+            raise UsageError(f"{results.folder}: no attacked object there whose texture was stored")
+        return pa.Table.from_pylist(rows)
+
+    def _cell(self, results: Results, bench: Bench, cell: Row) -> Iterator[Row]:
+        """A row for each view, texture and scored classifier."""
+        if cell["status"] != "ok" or self.dataset not in {None, cell["dataset"]}:
+            return
+        samples = bench.samples(cell["dataset"])
+        if not isinstance(samples.scene, Scene):
+            return
+        targets = {
+            row["sample"]: row["target"] for row in results.sample_table.to_pylist() if row["cell"] == cell["cell"]
+        }
+        for stored in results.images(cell["cell"]).to_pylist():
+            label = int(samples.labels[samples.ids.index(stored["sample"])])
+            facts = {"cell": cell["cell"], "dataset": cell["dataset"], "variant": cell["variant"]}
+            facts |= {"label": samples.classes[label], "target": _name(samples.classes, targets[stored["sample"]])}
+            for kind, texture in _textures(stored).items():
+                self._write(f"{cell['cell']}-{stored['sample']}-{kind}", texture)
+                seen = self._turn(samples.scene, texture)
+                pictures = [_png(view) for view in seen]
+                for model in cell["models"]:
+                    logits = look(bench.classifier(model).module, seen, bench.device, bench.batch_for(seen))
+                    for i, p in enumerate(logits.double().softmax(1)):
+                        best = int(p.argmax())
+                        found = {"prediction": samples.classes[best], "confidence": float(p[best]), "png": pictures[i]}
+                        outcome = {label: "label", targets[stored["sample"]]: "target"}.get(best, "other")
+                        angle = 360 * i / self.views
+                        yield facts | {"model": model, "texture": kind, "angle": angle, "outcome": outcome} | found
+
+    def _turn(self, scene: Scene, texture: torch.Tensor) -> torch.Tensor:
+        """The views (views, 3, H, W) of a texture (3, T, T), without noise."""
+        background, distance = (self.grey,) * 3, sum(scene.distance) / 2
+        light, depth = (0.3, 0.5, math.sqrt(1 - 0.3**2 - 0.5**2)), sum(scene.shading) / 2
+        down = math.radians(self.tilt) / 2
+        poses = []
+        for i in range(self.views):
+            half = math.pi * i / self.views
+            # first about the vertical, then towards the camera: the product of two quaternions
+            c, s, a, b = math.cos(down), math.sin(down), math.cos(half), math.sin(half)
+            poses.append(Pose((c * a, s * a, c * b, s * b), (0.0, 0.0), distance, light, depth, background))
+        shots = [scene.shoot(pose, torch.device("cpu")) for pose in poses]
+        return expose(texture.expand(self.views, -1, -1, -1), shots).clamp(0, 1)
+
+    def _write(self, name: str, texture: torch.Tensor) -> None:
+        if self.folder is not None:
+            Path(self.folder).mkdir(parents=True, exist_ok=True)
+            (Path(self.folder) / f"{name}.png").write_bytes(_png(texture))
+
+    def draw(self, table: pa.Table) -> str:
+        parts: list[str] = []
+        y = 34
+        rows, widest = table.to_pylist(), 0
+        for (_, model), block in groupby(rows, lambda row: (row["cell"], row["model"])):
+            strips = [(kind, list(part)) for kind, part in groupby(block, lambda row: row["texture"])]
+            first = strips[0][1][0]
+            parts.append(element("text", text=f"{_heading(first)}, {model}", x=6, y=y, font_size=14, font_weight=600))
+            for number, (kind, views) in enumerate(strips):
+                at = y + 14 + number * (_SIDE + 34)
+                parts += [element("g", _strip(kind, views), transform=f"translate(0,{at})")]
+                widest = max(widest, len(views))
+            y += 14 + len(strips) * (_SIDE + 34) + 24
+        width = _LEFT + widest * (_SIDE + _GAP)
+        parts += _legend(y)
+        white = element("rect", width=width, height=y + 16, fill="white")
+        says = "; ".join(
+            f"{row[0].text} {row[1].text}: {row[3].text} as the label, {row[4].text} as the target"
+            for row in self.data(table).rows
+        )
+        return document(width, y + 16, self.title, f"Views of a full turn. {says}.", [white, *parts])
+
+    def data(self, table: pa.Table) -> Table:
+        columns = (
+            Column("object", "object", numeric=False),
+            Column("texture", "texture", numeric=False),
+            Column("model", "classifier", numeric=False),
+            Column("label", "as its label", "%"),
+            Column("target", "as the target", "%"),
+            Column("other", "most often else", numeric=False),
+            Column("views", "views"),
+        )
+        key = lambda row: (_heading(row), row["texture"], row["model"])
+        rows = tuple(_counted(*name, list(part)) for name, part in groupby(table.to_pylist(), key))
+        return Table("turntable", "What the views of a full turn are taken for", columns, rows)
+
+
+def _counted(heading: str, kind: str, model: str, views: list[dict[str, Any]]) -> tuple[Value, ...]:
+    others = [view["prediction"] for view in views if view["outcome"] == "other"]
+    shares = [100 * sum(view["outcome"] == name for view in views) / len(views) for name in ("label", "target")]
+    return (
+        *(Value(text, kind="label") for text in (heading, kind, model)),
+        *(Value(f"{share:.0f}", share) for share in shares),
+        Value(max(others, key=others.count) if others else "", kind="label"),
+        Value(str(len(views)), len(views)),
+    )
+
+
+def _heading(row: dict[str, Any]) -> str:
+    goal = "any other class" if row["target"] is None else row["target"]
+    return f"{row['dataset']} ({row['label']}) to {goal}, {row['variant']}"
+
+
+def _name(classes: tuple[str, ...], label: int | None) -> str | None:
+    return None if label is None else classes[label]
+
+
+def _textures(stored: Row) -> dict[str, torch.Tensor]:
+    """The original and the adversarial texture (3, T, T)."""
+    clean = np.frombuffer(stored["clean"], np.uint8).astype(np.float32) / 255
+    adversarial = np.frombuffer(stored["adversarial"], "<f4").copy()
+    both = {"original": clean, "adversarial": adversarial}
+    return {kind: torch.from_numpy(values).view(stored["shape"]) for kind, values in both.items()}
+
+
+def _png(image: torch.Tensor) -> bytes:
+    """An image (3, H, W) in [0, 1] as PNG, 8 bits a channel."""
+    file = io.BytesIO()
+    Image.fromarray((image.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()).save(file, "PNG")
+    return file.getvalue()
+
+
+def _strip(kind: str, views: list[dict[str, Any]]) -> Iterator[str]:
+    yield element("text", text=kind, x=6, y=_SIDE / 2)
+    for i, view in enumerate(views):
+        x = _LEFT + i * (_SIDE + _GAP)
+        yield element("image", x=x, y=0, width=_SIDE, height=_SIDE, href=_uri(view["png"]))
+        colour = _FRAMES[view["outcome"]]
+        yield element("rect", x=x, y=0, width=_SIDE, height=_SIDE, fill="none", stroke=colour, stroke_width=3)
+        name = view["prediction"] if len(view["prediction"]) <= 16 else view["prediction"][:15] + "…"
+        yield element("text", text=name, x=x, y=_SIDE + 13, font_size=10)
+        yield element("text", text=f"{view['confidence']:.0%}", x=x, y=_SIDE + 25, font_size=10, fill="#555")
+
+
+def _uri(png: bytes) -> str:
+    """The picture, no larger than it is drawn on a fine screen, as a data URI."""
+    file = io.BytesIO()
+    image = Image.open(io.BytesIO(png))
+    image.resize([min(side, 2 * _SIDE) for side in image.size], Image.Resampling.LANCZOS).save(file, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def _legend(y: float) -> Iterator[str]:
+    for i, (outcome, colour) in enumerate(_FRAMES.items()):
+        x = _LEFT + i * 160
+        yield element("rect", x=x, y=y - 10, width=12, height=12, fill="none", stroke=colour, stroke_width=3)
+        text = {"target": "the attacker's target", "label": "its own class", "other": "another class"}[outcome]
+        yield element("text", text=text, x=x + 20, y=y)

@@ -1,0 +1,126 @@
+"""Athalye et al.'s Table 1: how images hold up under random transformations, attacked and original."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from robustbench_lite import references
+from robustbench_lite.groups import Group, groups
+from robustbench_lite.measure import bootstrap_mean, wilson
+from robustbench_lite.table import Column, Table, Value, tables
+from robustbench_lite.tables.common import MISSING, Footnotes, count, label, number, share
+
+if TYPE_CHECKING:
+    from robustbench_lite.store import Results
+
+__all__ = ["eot"]
+
+COLUMNS = (
+    Column("dataset", "dataset", numeric=False, group=True),
+    Column("model", "classifier", numeric=False, group=True),
+    Column("goal", "goal", numeric=False, group=True),
+    Column("attack", "attack", numeric=False),
+    Column("untransformed", "as it is", "%", interval=True),
+    Column("adversariality", "adversariality", "%", interval=True),
+    Column("accuracy", "accuracy", "%", interval=True),
+    Column("clean_adversariality", "original: adversariality", "%", interval=True),
+    Column("clean_accuracy", "original: accuracy", "%", interval=True),
+    Column("rmsd", "RMSD"),
+    Column("n", "n"),
+    Column("draws", "draws each"),
+)
+_REMARK = (
+    "as it is: attacks that succeed on the image without a transformation, of all n [95 % Wilson interval]; "
+    "adversariality: share of fresh random views that are classified as the target (untargeted: not as the true "
+    "label), accuracy: as the true label, means over the n images of the share over each image's draws [95 % bootstrap "
+    "interval over images]; original: the same for the clean images in the same views; RMSD on the 0-255 scale; no "
+    "attack has seen these draws"
+)
+
+
+@tables.register("eot", "Athalye et al.'s Table 1: adversariality and accuracy over random transformations.")
+def eot(results: Results) -> Table:
+    notes = Footnotes()
+    found = [group for group in groups(results) if _viewed(group)]
+    rows = [tuple(_row(group, notes)) for group in found]
+    lines = [_REMARK, *_distributions(found), *notes.lines(results)]
+    if not found:
+        lines = ["no attack of these results is evaluated under random views: say `under` in the suite"]
+    if found and results.run.get("reference") == "eot-t1":
+        paper = references.load("eot-t1")
+        rows.append(tuple(_published(paper)))
+        lines.append(f"published: {paper.source}. {paper.quantity}. {paper.protocol}")
+    return Table("eot", "Adversariality and accuracy over random transformations", COLUMNS, tuple(rows), tuple(lines))
+
+
+def _viewed(group: Group) -> bool:
+    """Whether its images were scored in views, or would have been."""
+    if group.ok:
+        return bool((group["draws"] != None).all())  # noqa: E711  (element by element)
+    return "evaluation_draws" in json.loads(group.cell["params"] or "{}")
+
+
+def _row(group: Group, notes: Footnotes) -> Iterator[Value]:
+    yield label(group.cell["dataset"])
+    yield label(group.title)
+    yield label({"target": "targeted"}.get(group.cell["goal"], "untargeted"))
+    yield notes.name(group.cell["variant"], group)
+    if not group.ok:
+        yield from [MISSING] * 6
+        yield count(group.cell["n"])
+        yield MISSING
+        return
+    yield share(wilson(int(group["success"].sum()), len(group.rows)))
+    for prefix in ("", "clean_"):
+        yield share(bootstrap_mean(_adversarial(group, prefix)))
+        yield share(bootstrap_mean(_shares(group, f"{prefix}draws_label")))
+    yield number(float(group["rmsd"].astype(np.float64).mean()), 4)
+    yield count(len(group.rows))
+    draws = set(group["draws"].tolist())
+    yield count(draws.pop()) if len(draws) == 1 else MISSING
+
+
+def _adversarial(group: Group, prefix: str) -> npt.NDArray[np.float64]:
+    """The share of each image's views in which the attacker has what he wants."""
+    if group.cell["goal"] == "target":
+        return _shares(group, f"{prefix}draws_target")
+    return 1 - _shares(group, f"{prefix}draws_label")
+
+
+def _shares(group: Group, column: str) -> npt.NDArray[np.float64]:
+    found: npt.NDArray[np.float64] = group[column].astype(np.float64) / group["draws"].astype(np.float64)
+    return found
+
+
+def _distributions(found: list[Group]) -> list[str]:
+    """The transformations, in words, once for each that occurs."""
+    lists = [json.loads(group.cell["params"]).get("under") for group in found]
+    said = ["; ".join(_operation(*part) for one in entries for part in one.items()) for entries in lists if entries]
+    return [f"transformations: {text}" for text in dict.fromkeys(said)]
+
+
+def _operation(name: str, params: dict[str, object]) -> str:
+    plain = {key: value for key, value in params.items() if value != "zeros" and value is not False}
+    return f"{name} ({', '.join(f'{key} {_plain(value)}' for key, value in plain.items())})"
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, list):
+        return " to ".join(map(_plain, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _published(paper: references.Reference) -> Iterator[Value]:
+    original, adversarial = paper.rows
+    yield from (label("ImageNet"), label("Inception-v3"), label("targeted"))
+    yield Value("published", kind="published", note=paper.source)
+    yield Value("", kind="label")
+    means = [row[name] for row in (adversarial, original) for name in ("adversariality_mean", "accuracy_mean")]
+    yield from (Value(f"{mean:g}", mean, kind="published", note=paper.source) for mean in means)
+    yield Value("", kind="label")
+    yield from (Value("1000", 1000, kind="published", note=paper.source) for _ in ("n", "draws"))
