@@ -3,12 +3,13 @@
 A `StepAttack` is a pair of pure functions over per-sample state (as optax writes optimisers): `start` makes the state,
 `step` advances every row by about one forward and backward pass. It never loops over steps, batches or restarts: the
 engine does, so that no sample waits for another. A `SetAttack` needs all samples at once (one epsilon for a data set).
+A `StickerAttack` changes one object of which the samples are photographs.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, field_validator
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
     from robustbench_lite.oracle import Oracle
     from robustbench_lite.rng import Draw
     from robustbench_lite.threat import Goal, Norm
+    from robustbench_lite.transforms.shots import Shots
 
-__all__ = ["Attack", "Card", "Crafted", "SetAttack", "State", "StepAttack", "attacks"]
+__all__ = ["Attack", "Card", "Crafted", "SetAttack", "State", "StepAttack", "StickerAttack", "attacks"]
 
 GoalName = Literal["label", "prediction"]
 Target = Literal["random", "least_likely", "next"] | int
@@ -58,10 +60,11 @@ class State:
 
 @dataclass
 class Crafted:
-    """What a set attack proposes: candidates (n, C, H, W), and what it has to say about the set."""
+    """What a set attack proposes: candidates (n, C, H, W), what it has to say about the set, and what it made."""
 
     candidates: torch.Tensor
     notes: tuple[str, ...] = ()
+    artifacts: dict[str, torch.Tensor] = field(default_factory=dict)
 
 
 class Attack(Config):
@@ -139,6 +142,14 @@ class SetAttack(Attack):
     @abstractmethod
     def craft(self, oracle: Oracle, x: torch.Tensor, goal: Goal, draw: Draw) -> Crafted:
         """Candidates for all samples x (N, C, H, W) in [0, 1]; the oracle splits large batches itself."""
+
+
+class StickerAttack(Attack):
+    """On an object: samples are photographs of it, and one sticker is made for all of them."""
+
+    @abstractmethod
+    def craft(self, oracle: Oracle, x: torch.Tensor, goal: Goal, draw: Draw, shots: Shots) -> Crafted:
+        """Photographs x (N, C, H, W) in [0, 1] with the sticker on the object; `shots` says how it lies in them."""
 
 
 attacks: Registry[Attack] = Registry("attack", "robustbench_lite.attacks")

@@ -6,7 +6,7 @@ accuracy agrees with the card. What fails here fails the cells of that classifie
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from robustbench_lite.dataset import DataSource, Samples
@@ -185,7 +185,7 @@ def _unwrap(value: T | RobustbenchError) -> T:
 
 def head(samples: Samples, n: int) -> Samples:
     """The first n by hash rank (the order in which sources deliver)."""
-    return Samples(samples.dataset, samples.ids[:n], samples.images[:n], samples.labels[:n], samples.classes)
+    return replace(samples, ids=samples.ids[:n], images=samples.images[:n], labels=samples.labels[:n])
 
 
 def _inspect(classifier: Classifier, samples: Samples, bench: Bench) -> Inspection:

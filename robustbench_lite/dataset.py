@@ -29,6 +29,7 @@ class Samples:
     images: npt.NDArray[np.uint8]
     labels: npt.NDArray[np.int64]
     classes: tuple[str, ...]
+    scene: object | None = None  # how an object lies in the images, where they are photographs of one
 
     def __len__(self) -> int:
         return len(self.ids)

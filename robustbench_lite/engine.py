@@ -11,12 +11,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from robustbench_lite.attack import Attack, SetAttack, State, StepAttack
+from robustbench_lite.attack import Attack, SetAttack, State, StepAttack, StickerAttack
 from robustbench_lite.batch import put, rows
+from robustbench_lite.errors import AttackError
 from robustbench_lite.lazy import torch
 from robustbench_lite.oracle import BACKWARD, FORWARD, ZERO_GRADIENT, Ledger, Oracle, is_out_of_memory
 from robustbench_lite.rng import Draw
 from robustbench_lite.threat import Goal
+from robustbench_lite.transforms.shots import Shots
 
 __all__ = ["Job", "Outcome", "run"]
 
@@ -31,6 +33,7 @@ class Job:
     x: torch.Tensor
     goal: Goal
     draw: Draw
+    scene: object | None = None  # how an object lies in the images, where they are photographs of one
 
 
 @dataclass
@@ -42,6 +45,7 @@ class Outcome:
     status: torch.Tensor
     wall: float = 0.0
     notes: tuple[str, ...] = ()
+    artifacts: dict[str, torch.Tensor] = field(default_factory=dict)  # what was made for all samples together
 
     @classmethod
     def empty(cls, x: torch.Tensor) -> Outcome:
@@ -51,7 +55,9 @@ class Outcome:
     def cpu(self) -> Outcome:
         """The same, on the CPU."""
         ledger = Ledger(self.ledger.counts.cpu(), self.ledger.seconds.cpu())
-        return replace(self, candidates=self.candidates.cpu(), ledger=ledger, status=self.status.cpu())
+        artifacts = {name: value.cpu() for name, value in self.artifacts.items()}
+        out = replace(self, candidates=self.candidates.cpu(), ledger=ledger, status=self.status.cpu())
+        return replace(out, artifacts=artifacts)
 
     @property
     def forwards(self) -> torch.Tensor:
@@ -97,23 +103,33 @@ def run(attack: Attack, oracle: Oracle, job: Job, progress: Progress = lambda _:
     start = time.perf_counter()
     if isinstance(attack, StepAttack):
         outcome = _Drive(attack, oracle, job, progress).finish()
-    elif isinstance(attack, SetAttack):
+    elif isinstance(attack, SetAttack | StickerAttack):
         outcome = _craft(attack, oracle, job)
     else:
-        raise TypeError(f"expected a StepAttack or a SetAttack, got {type(attack).__name__}")
+        raise TypeError(f"expected a StepAttack, SetAttack or StickerAttack, got {type(attack).__name__}")
     oracle.synchronize()
     outcome.wall = time.perf_counter() - start
     progress(len(job.x))
     return outcome
 
 
-def _craft(attack: SetAttack, oracle: Oracle, job: Job) -> Outcome:
+def _craft(attack: SetAttack | StickerAttack, oracle: Oracle, job: Job) -> Outcome:
     start, n = time.perf_counter(), len(job.x)
     ledger = oracle.open(n)
-    crafted = attack.craft(oracle, job.x, job.goal, job.draw)
+    work = job.x, job.goal, job.draw
+    if isinstance(attack, SetAttack):
+        crafted = attack.craft(oracle, *work)
+    elif isinstance(job.scene, Shots):
+        crafted = attack.craft(oracle, *work, job.scene.to(job.x.device))
+    else:
+        raise AttackError(
+            f"{attack.registered}: expected photographs of one object (a dataset with the source `sign:` or "
+            "`photographs:`), got unrelated images"
+        )
     oracle.synchronize()
     ledger.seconds += (time.perf_counter() - start) / max(n, 1)
-    return Outcome(crafted.candidates, ledger, ledger.broken * NOT_FINITE, notes=crafted.notes)
+    status = ledger.broken * NOT_FINITE
+    return Outcome(crafted.candidates, ledger, status, notes=crafted.notes, artifacts=crafted.artifacts)
 
 
 @dataclass

@@ -26,6 +26,7 @@ from robustbench_lite.record import Row
 from robustbench_lite.registry import canonical
 from robustbench_lite.rng import Draw, keys
 from robustbench_lite.threat import Goal
+from robustbench_lite.transforms.shots import Shots
 
 if TYPE_CHECKING:
     from robustbench_lite.dataset import Samples
@@ -38,10 +39,11 @@ _ALONE_SECONDS = 5.0  # but no longer than this
 
 @dataclass
 class Done:
-    """What a cell left behind: a row per sample, the adversarial images, and the cell's own row."""
+    """What a cell left behind: a row per sample, the images, what was made for all of them, and the cell's own row."""
 
     samples: list[Row] = field(default_factory=list)
     images: list[Row] = field(default_factory=list)
+    artifacts: list[Row] = field(default_factory=list)
     cell: Row = field(default_factory=dict)
 
 
@@ -111,15 +113,16 @@ def _run(cell: Cell, bench: Bench, progress: Callable[[int], None]) -> Done:
     labels, ids = torch.from_numpy(samples.labels)[keep], [samples.ids[i] for i in keep.tolist()]
     before = content_hash(victim.module)
     outcome, oracle = attacked(cell, bench, ready, progress)
-    alone = _time_alone(cell, bench, victim, job) if len(cell.sources) == 1 else None
+    alone = _time_alone(cell, bench, victim, job) if len(cell.sources) == 1 and job.scene is None else None
     if content_hash(victim.module) != before:
         raise AttackError(f"{cell.source}: parameters or buffers changed during the attack")
     start, done, near_ties = time.perf_counter(), Done(), 0
     for name in cell.targets:
         scored = _score(cell, bench, name, x, labels, keep, goal, outcome)
         near_ties += int(scored.verdicts.near_tie.sum())
-        done.samples += _Table(cell, scored, ids, labels, outcome).rows()
+        done.samples += _Table(cell, scored, ids, labels, outcome, job.scene).rows()
     done.images = _image_rows(cell, samples, keep.tolist(), outcome) if bench.suite.images == "all" else []
+    done.artifacts = _artifact_rows(cell, outcome)
     done.cell = _summary(cell, bench, done.samples, outcome, clean) | {
         "near_ties": near_ties,
         "classes": clean.shape[1],
@@ -164,7 +167,8 @@ def prepare(cell: Cell, bench: Bench) -> Ready:
     draw = Draw(keys(cell.seed, cell.attack.fingerprint(), [samples.ids[i] for i in keep.tolist()]))
     clean = bench.clean_logits(cell.dataset, cell.sources, cell.attack.shares)
     goal = replace(_goal(cell.attack, labels, clean[keep], draw), members=len(cell.sources))
-    return Ready(victim, Job(x, goal, draw), keep, clean)
+    scene = samples.scene.pick(keep) if isinstance(samples.scene, Shots) else samples.scene
+    return Ready(victim, Job(x, goal, draw, scene), keep, clean)
 
 
 def _score(
@@ -205,7 +209,7 @@ def _goal(attack: Attack, labels: torch.Tensor, clean: torch.Tensor, draw: Draw)
 
 def _to(job: Job, device: torch.device) -> Job:
     goal = replace(job.goal, label=job.goal.label.to(device))
-    return Job(job.x.to(device), goal, Draw(job.draw.key.to(device)))
+    return Job(job.x.to(device), goal, Draw(job.draw.key.to(device)), job.scene)
 
 
 def attacked(
@@ -265,6 +269,7 @@ class _Table:
     ids: list[str]
     labels: torch.Tensor
     outcome: Outcome
+    scene: object | None
 
     def rows(self) -> list[Row]:
         cell, attack = self.cell, self.cell.attack
@@ -311,7 +316,15 @@ class _Table:
             "status": self._status(),
             "label_rank": _rank(verdicts.logits, self.labels),
             "target_rank": _rank(verdicts.logits, goal.label) if goal.targeted else [None] * n,
+            "transform": self._transform(),
+            "adv_second": verdicts.second.tolist(),
+            "adv_second_confidence": verdicts.second_confidences.tolist(),
         }
+
+    def _transform(self) -> list[str | None]:
+        if isinstance(self.scene, Shots):
+            return [canonical(facts) if facts else None for facts in self.scene.facts]
+        return [None] * len(self.ids)
 
     def _status(self) -> list[str]:
         """A broken contract fails the sample; a broken gradient does unless the judge saw a success all the same."""
@@ -326,6 +339,13 @@ def _rank(logits: torch.Tensor, label: torch.Tensor) -> list[int]:
     """How many classes score above `label` (N,) in logits (N, K)."""
     ranks: list[int] = (logits > logits.gather(1, label[:, None])).sum(1).tolist()
     return ranks
+
+
+def _artifact_rows(cell: Cell, outcome: Outcome) -> list[Row]:
+    return [
+        {"cell": cell.id, "name": name, "shape": list(value.shape), "values": value.numpy().astype("<f4").tobytes()}
+        for name, value in outcome.artifacts.items()
+    ]
 
 
 def _image_rows(cell: Cell, samples: Samples, keep: list[int], outcome: Outcome) -> list[Row]:

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from robustbench_lite.attack import Attack
+from robustbench_lite.attack import Attack, StickerAttack
 from robustbench_lite.errors import RobustbenchError
 from robustbench_lite.record import SCHEMA_VERSION
 from robustbench_lite.registry import canonical, fingerprint
+from robustbench_lite.transforms.shots import Shots
 
 if TYPE_CHECKING:
     from robustbench_lite.bench import Bench
@@ -102,6 +103,9 @@ def _cell(suite: Suite, bench: Bench, data: DataEntry, sources: Names, targets: 
         "attack": entry.attack.fingerprint(),
         "seed": suite.seed,
     }
+    scene = None if error else bench.samples(data.name).scene
+    if isinstance(entry.attack, StickerAttack) and isinstance(scene, Shots):
+        identity["scene"] = scene.identity
     return Cell(
         id=fingerprint(identity),
         suite=suite.name,

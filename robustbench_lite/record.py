@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-__all__ = ["CELLS", "IMAGES", "SAMPLES", "SCHEMA_VERSION", "Row"]
+__all__ = ["ARTIFACTS", "CELLS", "IMAGES", "SAMPLES", "SCHEMA_VERSION", "Row"]
 
 SCHEMA_VERSION = 1
 Row = dict[str, Any]
@@ -59,6 +59,9 @@ SAMPLES = pa.schema(
         ("status", _text),  # "ok", or why the attack on this sample failed
         ("label_rank", _int),  # how many classes score above the true label on the adversarial image; 0: top-1
         ("target_rank", _int),  # the same of the target; null when untargeted
+        ("transform", _text),  # what was done to the image, canonical JSON: angle (degrees), distance (feet), dx, ...
+        ("adv_second", _int),  # the class that the adversarial image is taken for next after adv_pred
+        ("adv_second_confidence", _real),
     ],
     metadata=_META,
 )
@@ -101,6 +104,16 @@ CELLS = pa.schema(
         ("provenance", _text),  # canonical JSON: versions, machine, times
         ("sources", pa.list_(_text)),  # the classifiers that the attack saw
         ("classes", _int),  # how many classes there are
+    ],
+    metadata=_META,
+)
+
+ARTIFACTS = pa.schema(  # what an attack made for all samples together: a universal perturbation, a sticker, ...
+    [
+        ("cell", _text),
+        ("name", _text),
+        ("shape", pa.list_(pa.int32())),
+        ("values", pa.binary()),  # float32 little-endian
     ],
     metadata=_META,
 )

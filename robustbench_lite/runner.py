@@ -101,7 +101,7 @@ def run_suite(suite: Suite, options: Options, observer: Observer | None = None) 
         for cell in due:
             told.started(cell)
             done = execute(cell, bench, told.progressed)
-            store.write(cell.id, done.samples, done.cell, done.images)
+            store.write(cell.id, done.samples, done.cell, done.images, done.artifacts)
             told.finished(cell, done)
         store.write_run(record | {"finished": _now()})
     return read(folder)

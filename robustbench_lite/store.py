@@ -20,14 +20,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from robustbench_lite.errors import NoResultsError, StoreError
-from robustbench_lite.record import CELLS, IMAGES, SAMPLES, SCHEMA_VERSION, Row
+from robustbench_lite.record import ARTIFACTS, CELLS, IMAGES, SAMPLES, SCHEMA_VERSION, Row
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["Results", "Store", "read", "runs"]
 
-_PARTS = {"samples": SAMPLES, "images": IMAGES, "cells": CELLS}
+_PARTS = {"samples": SAMPLES, "images": IMAGES, "artifacts": ARTIFACTS, "cells": CELLS}
 _KEY = b"robustbench_lite.schema"
 
 
@@ -62,12 +62,19 @@ class Store:
                 with suppress(OSError):
                     stale.unlink()
 
-    def write(self, cell: str, samples: list[Row], row: Row, images: list[Row] | None = None) -> None:
+    def write(
+        self,
+        cell: str,
+        samples: list[Row],
+        row: Row,
+        images: list[Row] | None = None,
+        artifacts: list[Row] | None = None,
+    ) -> None:
         """Store one cell, replacing what was there. Raises StoreError (disk full, ...); then the cell does not count.
 
         Raises ValueError for a column that the schema lacks: pyarrow would drop it without a word.
         """
-        contents = {"samples": samples, "images": images or [], "cells": [row]}
+        contents = {"samples": samples, "images": images or [], "artifacts": artifacts or [], "cells": [row]}
         tables = {part: _table(rows, _PARTS[part]) for part, rows in contents.items()}
         self._drop(self._path("cells", cell))
         for part, table in tables.items():
@@ -79,7 +86,7 @@ class Store:
 
     def remove(self, cell: str) -> None:
         """Take one cell out of the store; one that is not there is fine."""
-        for part in ("cells", "samples", "images"):
+        for part in ("cells", "samples", "images", "artifacts"):
             self._drop(self._path(part, cell))
 
     def has(self, cell: str) -> bool:
@@ -194,17 +201,23 @@ class Results:
 
     def images(self, cell: str | None = None) -> pa.Table:
         """The stored images of one cell, or of all; empty where none were kept. Raises StoreError where damaged."""
-        cells = self.cell_table["cell"].to_pylist() if cell is None else [cell]
-        return pa.concat_tables([_empty(IMAGES), *(self._images(one) for one in cells)])
+        return self._beside("images", cell)
 
-    def _images(self, cell: str) -> pa.Table:
-        path = self.folder / "images" / f"{cell}.parquet"
-        if not path.is_file():
-            return _empty(IMAGES)
-        table, problem = _read_file(path, IMAGES)
-        if table is None:
-            raise StoreError(problem)
-        return table
+    def artifacts(self, cell: str | None = None) -> pa.Table:
+        """What the attacks of one cell, or of all, made for all samples together. Raises StoreError where damaged."""
+        return self._beside("artifacts", cell)
+
+    def _beside(self, part: str, cell: str | None) -> pa.Table:
+        """The rows of one cell, or of all, in a part that not every cell has."""
+        cells = self.cell_table["cell"].to_pylist() if cell is None else [cell]
+        tables = [_empty(_PARTS[part])]
+        for path in (self.folder / part / f"{one}.parquet" for one in cells):
+            if path.is_file():
+                table, problem = _read_file(path, _PARTS[part])
+                if table is None:
+                    raise StoreError(problem)
+                tables.append(table)
+        return pa.concat_tables(tables)
 
 
 def read(folder: Path | str) -> Results:

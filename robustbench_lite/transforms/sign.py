@@ -32,7 +32,9 @@ def stop_sign(side: int) -> npt.NDArray[np.uint8]:
     for strokes in _WORD:
         for stroke in strokes:
             points = [((x * 0.175 + 0.15) * big, (y * 0.32 + 0.34) * big) for x, y in stroke]
-            draw.line(points, fill=_WHITE, width=round(0.052 * big), joint="curve")
+            draw.line(points, fill=_WHITE, width=round(0.052 * big))
+            for x, y in points:
+                draw.circle((x, y), 0.026 * big, fill=_WHITE)
     return np.asarray(image.resize((side, side), Image.Resampling.BOX))
 
 
