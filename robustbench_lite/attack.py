@@ -4,7 +4,7 @@ A `StepAttack` is a pair of pure functions over per-sample state (as optax write
 `step` advances every row by about one forward and backward pass. It never loops over steps, batches or restarts: the
 engine does, so that no sample waits for another. A `SetAttack` needs all samples at once (one epsilon for a data set).
 A `FittedAttack` finds one perturbation on some images, to be tested on others. A `SceneAttack` changes the textures of
-objects of which classifiers are shown views.
+objects of which classifiers are shown views, a `StickerAttack` one object of which the samples are photographs.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from robustbench_lite.rng import Draw, keys
 from robustbench_lite.threat import size, steepest
 from robustbench_lite.transforms.distribution import Distribution, Operations
 from robustbench_lite.transforms.scene import Scene
+from robustbench_lite.transforms.shots import Shots
 from robustbench_lite.views import Chain
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ __all__ = [
     "SetAttack",
     "State",
     "StepAttack",
+    "StickerAttack",
     "attacks",
 ]
 
@@ -257,6 +259,23 @@ class FittedAttack(Attack):
     @property
     def boxed(self) -> bool:
         return self.clip
+
+
+class StickerAttack(Attack):
+    """On one object: samples are photographs of it, and one sticker is made for all of them."""
+
+    def shots(self, scene: object | None) -> Shots:
+        """How the object lies in the photographs. Raises AttackError where there is none."""
+        if not isinstance(scene, Shots):
+            raise AttackError(
+                f"{self.registered}: expected photographs of one object (a dataset with the source `sign:` or "
+                "`photographs:`), got unrelated images"
+            )
+        return scene
+
+    @abstractmethod
+    def craft(self, oracle: Oracle, x: torch.Tensor, goal: Goal, draw: Draw, shots: Shots) -> Crafted:
+        """Photographs x (N, C, H, W) in [0, 1] with the sticker on the object; `shots` says how it lies in them."""
 
 
 attacks: Registry[Attack] = Registry("attack", "robustbench_lite.attacks")

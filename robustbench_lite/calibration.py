@@ -16,15 +16,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from robustbench_lite.attack import Attack, FittedAttack, SceneAttack, attacks
+from robustbench_lite.attack import Attack, FittedAttack, SceneAttack, StickerAttack, attacks
+from robustbench_lite.batch import rows
 from robustbench_lite.engine import Job, run
 from robustbench_lite.judge import Verdicts, judge, look
 from robustbench_lite.lazy import torch
 from robustbench_lite.oracle import Oracle
 from robustbench_lite.rng import Draw, keys
 from robustbench_lite.threat import Goal, Norm, dual_size
+from robustbench_lite.transforms.camera import OVER, Placement, to_corners
 from robustbench_lite.transforms.mesh import Mesh
 from robustbench_lite.transforms.scene import Pose, Scene
+from robustbench_lite.transforms.shots import Poses, Shots
 
 if TYPE_CHECKING:
     from torch import nn
@@ -125,6 +128,9 @@ def calibrate(
         return
     if issubclass(record, SceneAttack):
         yield from _walled(record, BATCH_SIZES if batch_sizes is None else batch_sizes)
+        return
+    if issubclass(record, StickerAttack):
+        yield from _stuck(record, BATCH_SIZES if batch_sizes is None else batch_sizes)
         return
     if issubclass(record, FittedAttack):
         yield from _universal(record, BATCH_SIZES if batch_sizes is None else batch_sizes)
@@ -248,7 +254,42 @@ def _universal(record: type[FittedAttack], batch_sizes: Sequence[int]) -> Iterat
                 yield Finding(record.registered, case, "none", found, not (missed or impossible or faults))
 
 
-def _verdicts(attack: Attack, problem: Linear, goal: Goal, batch_size: int, scene: Scene | None = None) -> Verdicts:
+def _stuck(record: type[StickerAttack], batch_sizes: Sequence[int]) -> Iterator[Finding]:
+    """Attacks on objects: pictures that fill the photograph, a sticker for each; it must succeed, as anything may."""
+    problem = problems()[-1]  # square and in colour
+    ordered, n = problem.logits().argsort(1), 6
+    options = {"mask": "poster", "steps": 30, "step_size": 0.05, "draws": 2, "gain": [1, 1]}
+    for targeted in (False, True):
+        attack = attacks.build(record.registered, options | ({"target": 0} if targeted else {}))
+        goal = Goal(ordered[:, -2] if targeted else ordered[:, -1], problem.classes, targeted)
+        exact = problem.radius(goal, "l2")
+        for batch_size in batch_sizes:
+            won = below = 0
+            for i in torch.arange(n)[:, None]:
+                one = Linear(problem.name, problem.module, problem.x[i], problem.classes, problem.weight)
+                verdicts = _verdicts(attack, one, rows(goal, i), batch_size, _picture(one.x))
+                won += int(verdicts.success)
+                below += int(verdicts.success & (verdicts.sizes["l2"] < 0.98 * exact[i]))
+            case = f"a picture, {'targeted' if targeted else 'untargeted'}, batch {batch_size}"
+            found = f"{won}/{n} succeed, {below} impossible"
+            yield Finding(record.registered, case, "all", found, won == n and below == 0)
+
+
+class _Picture(Shots):
+    def training(self, poses: Poses, draw: Draw, number: torch.Tensor) -> tuple[torch.Tensor, Placement]:  # noqa: ARG002
+        index = number * 0
+        return self.texture[None][index], rows(self.placed, index)
+
+
+def _picture(x: torch.Tensor) -> Shots:
+    """A texture (1, 3, S, S) photographed from the front, its corner pixels in the corners."""
+    end = float(x.shape[-1] * OVER - 1)
+    corners = torch.tensor([[[0.0, 0.0], [end, 0.0], [end, end], [0.0, end]]])
+    placed = Placement(to_corners(corners, x.shape[-1]), torch.zeros(1), torch.ones(1))
+    return _Picture("picture", x[0], placed, ({},))
+
+
+def _verdicts(attack: Attack, problem: Linear, goal: Goal, batch_size: int, scene: object | None = None) -> Verdicts:
     draw = Draw(keys(0, attack.stream(), [str(i) for i in range(len(problem.x))]))
     oracle = Oracle(problem.module, torch.device("cpu"), batch_size)
     outcome = run(attack, oracle, Job(problem.x, goal, draw, scene=scene))

@@ -30,7 +30,7 @@ class Samples:
     images: npt.NDArray[np.uint8]
     labels: npt.NDArray[np.int64]
     classes: tuple[str, ...]
-    scene: object | None = None  # where the images are textures: what classifiers are shown of them
+    scene: object | None = None  # where the images are textures or photographs of an object: how it is seen
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from robustbench_lite.attack import Attack, FittedAttack, SceneAttack, SetAttack, State, StepAttack
+from robustbench_lite.attack import Attack, FittedAttack, SceneAttack, SetAttack, State, StepAttack, StickerAttack
 from robustbench_lite.batch import put, rows
 from robustbench_lite.lazy import torch
 from robustbench_lite.oracle import BACKWARD, FORWARD, ZERO_GRADIENT, Ledger, Oracle, is_out_of_memory
@@ -32,7 +32,7 @@ class Job:
     goal: Goal
     draw: Draw
     fitting: Job | None = None  # other samples, to fit on
-    scene: object | None = None  # what classifiers are shown of the images, where these are textures
+    scene: object | None = None  # where the images are textures or photographs of an object: how it is seen
 
 
 @dataclass
@@ -108,24 +108,26 @@ def run(attack: Attack, oracle: Oracle, job: Job, progress: Progress = lambda _:
         outcome = _Drive(attack, oracle, job, progress).finish()
         if attack.follow_up is not None:
             outcome = _go_on(attack.follow_up, oracle, job, outcome)
-    elif isinstance(attack, SetAttack | SceneAttack):
+    elif isinstance(attack, SetAttack | SceneAttack | StickerAttack):
         outcome = _craft(attack, oracle, job)
     elif isinstance(attack, FittedAttack):
         outcome = _fit(attack, oracle, job)
     else:
-        raise TypeError(f"expected a StepAttack, SetAttack, SceneAttack or FittedAttack, got {type(attack).__name__}")
+        raise TypeError(f"expected an attack of a kind that attack.py names, got {type(attack).__name__}")
     oracle.synchronize()
     outcome.wall = time.perf_counter() - start
     progress(len(job.x))
     return outcome
 
 
-def _craft(attack: SetAttack | SceneAttack, oracle: Oracle, job: Job) -> Outcome:
+def _craft(attack: SetAttack | SceneAttack | StickerAttack, oracle: Oracle, job: Job) -> Outcome:
     start, n = time.perf_counter(), len(job.x)
     ledger = oracle.open(n)
     work = job.x, job.goal, job.draw
     if isinstance(attack, SceneAttack):
         crafted = attack.craft(oracle, *work, attack.views(job.scene))
+    elif isinstance(attack, StickerAttack):
+        crafted = attack.craft(oracle, *work, attack.shots(job.scene).to(job.x.device))
     else:
         crafted = attack.craft(oracle, *work)
     oracle.synchronize()

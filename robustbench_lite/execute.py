@@ -8,28 +8,29 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from robustbench_lite import provenance
-from robustbench_lite.attack import Attack, FittedAttack, SceneAttack
+from robustbench_lite.attack import Attack, FittedAttack, SceneAttack, SetAttack, StepAttack
 from robustbench_lite.batch import rows
 from robustbench_lite.bench import Bench, Victim, images
 from robustbench_lite.engine import Job, Outcome, run
 from robustbench_lite.errors import AttackError, RobustbenchError
-from robustbench_lite.judge import Panel, Verdicts, judge, look, rank
+from robustbench_lite.judge import Panel, judge, look
 from robustbench_lite.lazy import torch
-from robustbench_lite.model import Classifier
 from robustbench_lite.models.common import content_hash
 from robustbench_lite.oracle import Oracle
 from robustbench_lite.plan import Cell
 from robustbench_lite.record import Row
 from robustbench_lite.registry import canonical
 from robustbench_lite.rng import Draw, keys
+from robustbench_lite.tabulate import Scored, Written, artifact_rows, goal_name, image_rows
 from robustbench_lite.threat import Goal
 from robustbench_lite.transforms.scene import Scene
+from robustbench_lite.transforms.shots import Shots
 
 if TYPE_CHECKING:
-    from robustbench_lite.dataset import Samples
+    pass
 
 __all__ = ["Done", "Ready", "attacked", "deterministic", "execute", "prepare"]
 
@@ -91,7 +92,7 @@ def _describe(cell: Cell, bench: Bench) -> Row:
         "version": attack.version,
         "norm": attack.threat,
         "eps": attack.budget,
-        "goal": _goal_name(attack),
+        "goal": goal_name(attack),
         "seed": cell.seed,
         "status": "ok",
         "error": None,
@@ -99,10 +100,6 @@ def _describe(cell: Cell, bench: Bench) -> Row:
         "notes": [],
         "device": str(bench.device),
     }
-
-
-def _goal_name(attack: Attack) -> str:
-    return "target" if attack.target is not None else attack.goal
 
 
 def _run(cell: Cell, bench: Bench, progress: Callable[[int], None]) -> Done:
@@ -113,7 +110,7 @@ def _run(cell: Cell, bench: Bench, progress: Callable[[int], None]) -> Done:
     labels, ids = torch.from_numpy(samples.labels)[keep], [samples.ids[i] for i in keep.tolist()]
     before = content_hash(victim.module)
     outcome, oracle = attacked(cell, bench, ready, progress)
-    timed = len(cell.sources) == 1 and job.fitting is None and job.scene is None
+    timed = len(cell.sources) == 1 and isinstance(cell.attack, StepAttack | SetAttack)
     alone = _time_alone(cell, bench, victim, job) if timed else None
     if content_hash(victim.module) != before:
         raise AttackError(f"{cell.source}: parameters or buffers changed during the attack")
@@ -124,9 +121,9 @@ def _run(cell: Cell, bench: Bench, progress: Callable[[int], None]) -> Done:
         if panel is not None:
             scored.views = panel.columns(x, outcome.candidates.nan_to_num(), labels, scored.goal)
         near_ties += int(scored.verdicts.near_tie.sum())
-        done.samples += _Table(cell, scored, ids, labels, outcome).rows()
-    done.images = _image_rows(cell, samples, keep.tolist(), outcome) if bench.suite.images == "all" else []
-    done.artifacts = _artifact_rows(cell, outcome)
+        done.samples += Written(cell, scored, ids, labels, outcome, job.scene).rows()
+    done.images = image_rows(cell, samples, keep.tolist(), outcome) if bench.suite.images == "all" else []
+    done.artifacts = artifact_rows(cell, outcome)
     fit = _on_fitting_set(cell, bench, ready, outcome)
     done.cell = (
         _summary(cell, bench, done.samples, outcome, clean)
@@ -142,18 +139,6 @@ def _run(cell: Cell, bench: Bench, progress: Callable[[int], None]) -> Done:
         }
     )
     return done
-
-
-@dataclass
-class _Scored:
-    """One target's view of the candidates; everything has a row per sample."""
-
-    target: Classifier
-    clean: torch.Tensor
-    goal: Goal
-    verdicts: Verdicts
-    control: torch.Tensor | None  # predictions under a random perturbation of the same size
-    views: dict[str, torch.Tensor] = field(default_factory=dict)  # columns of counts over random views
 
 
 @dataclass(frozen=True)
@@ -181,7 +166,8 @@ def prepare(cell: Cell, bench: Bench) -> Ready:
     if isinstance(samples.scene, Scene) and not isinstance(cell.attack, SceneAttack):
         raise AttackError(f"{cell.attack.registered}: '{cell.dataset}' is an object that is seen in views; use eot3d")
     fitting = _fitting(cell, bench, cell.attack, victim) if isinstance(cell.attack, FittedAttack) else None
-    return Ready(victim, Job(x, goal, draw, fitting, samples.scene), keep, clean)
+    scene = samples.scene.pick(keep) if isinstance(samples.scene, Shots) else samples.scene
+    return Ready(victim, Job(x, goal, draw, fitting, scene), keep, clean)
 
 
 def _fitting(cell: Cell, bench: Bench, attack: FittedAttack, victim: Victim) -> Job:
@@ -203,7 +189,7 @@ def _score(
     goal: Goal,
     outcome: Outcome,
     panel: Panel | None,
-) -> _Scored:
+) -> Scored:
     """The judge's verdicts on one target. Its own clean prediction counts where the goal is to leave that.
 
     A texture is what the target makes of it on average over views.
@@ -222,7 +208,7 @@ def _score(
     control = None
     if isinstance(cell.attack, FittedAttack):
         control = classify(cell.attack.apply(x, outcome.artifacts["control"])).argmax(1)
-    return _Scored(target, clean, goal, verdicts, control)
+    return Scored(target, clean, goal, verdicts, control)
 
 
 def _panel(cell: Cell, bench: Bench, name: str, job: Job, ids: list[str]) -> Panel | None:
@@ -313,103 +299,3 @@ def _summary(cell: Cell, bench: Bench, table: list[Row], outcome: Outcome, clean
         "backwards": int(outcome.backwards.sum()),
         "seconds": outcome.wall,
     }
-
-
-@dataclass
-class _Table:
-    """Everything that the rows of one target are put together from."""
-
-    cell: Cell
-    scored: _Scored
-    ids: list[str]
-    labels: torch.Tensor
-    outcome: Outcome
-
-    def rows(self) -> list[Row]:
-        cell, attack = self.cell, self.cell.attack
-        common = {
-            "cell": cell.id,
-            "suite": cell.suite,
-            "dataset": cell.dataset,
-            "source": cell.source,
-            "model": self.scored.target.name,
-            "weights": self.scored.target.weights,
-            "attack": attack.registered,
-            "variant": cell.variant,
-            "params": canonical(attack.params()),
-            "norm": attack.threat,
-            "eps": attack.budget,
-            "goal": _goal_name(attack),
-        }
-        columns = self._columns()
-        names = list(columns)
-        return [common | dict(zip(names, values, strict=True)) for values in zip(*columns.values(), strict=True)]
-
-    def _columns(self) -> dict[str, list[Any]]:
-        outcome, verdicts, clean = self.outcome, self.scored.verdicts, self.scored.clean
-        goal, n = self.scored.goal, len(self.ids)
-        predictions = clean.argmax(1)
-        return {
-            "sample": self.ids,
-            "label": self.labels.tolist(),
-            "target": goal.label.tolist() if goal.targeted else [None] * n,
-            "clean_pred": predictions.tolist(),
-            "clean_correct": (predictions == self.labels).tolist(),
-            "clean_confidence": clean.double().softmax(1).amax(1).tolist(),
-            "adv_pred": verdicts.predictions.tolist(),
-            "adv_confidence": verdicts.confidences.tolist(),
-            "success": verdicts.success.tolist(),
-            "success_8bit": verdicts.success_8bit.tolist(),
-            "margin": verdicts.margin.tolist(),
-            "near_tie": verdicts.near_tie.tolist(),
-            **{name: value.tolist() for name, value in verdicts.sizes.items()},
-            "forwards": outcome.forwards.tolist(),
-            "backwards": outcome.backwards.tolist(),
-            "zero_gradient": outcome.zero_gradient.tolist(),
-            "seconds": outcome.seconds.tolist(),
-            "status": self._status(),
-            "label_rank": rank(verdicts.logits, self.labels),
-            "target_rank": rank(verdicts.logits, goal.label) if goal.targeted else [None] * n,
-            "control_pred": [None] * n if self.scored.control is None else self.scored.control.tolist(),
-            "transform": self._transform(),
-            **{name: counts.tolist() for name, counts in self.scored.views.items()},
-        }
-
-    def _transform(self) -> list[str | None]:
-        names = self.cell.attack.found
-        if not names:
-            return [None] * len(self.ids)
-        found = self.outcome.found
-        known = found.isfinite().all(1).tolist()  # not where the attack failed before it found anything
-        return [
-            canonical(dict(zip(names, row, strict=True))) if ok else None
-            for row, ok in zip(found.tolist(), known, strict=True)
-        ]
-
-    def _status(self) -> list[str]:
-        """A broken contract fails the sample; a broken gradient does unless the judge saw a success all the same."""
-        reasons, verdicts = self.outcome.reasons(), self.scored.verdicts
-        return [
-            fault or (reason if reason != "ok" and not won else "ok")
-            for fault, reason, won in zip(verdicts.fault, reasons, verdicts.success.tolist(), strict=True)
-        ]
-
-
-def _artifact_rows(cell: Cell, outcome: Outcome) -> list[Row]:
-    return [
-        {"cell": cell.id, "name": name, "shape": list(value.shape), "values": value.numpy().astype("<f4").tobytes()}
-        for name, value in outcome.artifacts.items()
-    ]
-
-
-def _image_rows(cell: Cell, samples: Samples, keep: list[int], outcome: Outcome) -> list[Row]:
-    return [
-        {
-            "cell": cell.id,
-            "sample": samples.ids[i],
-            "shape": list(samples.images[i].shape),
-            "clean": samples.images[i].tobytes(),
-            "adversarial": candidate.numpy().astype("<f4").tobytes(),
-        }
-        for i, candidate in zip(keep, outcome.candidates, strict=True)
-    ]

@@ -26,6 +26,8 @@ class Verdicts:
     logits: torch.Tensor
     predictions: torch.Tensor
     confidences: torch.Tensor
+    second: torch.Tensor  # the class after the predicted one, and its confidence
+    second_confidences: torch.Tensor
     success: torch.Tensor
     success_8bit: torch.Tensor
     margin: torch.Tensor
@@ -115,10 +117,13 @@ def judge(
     logits = classify(torch.where(sound.view(-1, 1, 1, 1), candidates, x))
     rounded = (candidates.nan_to_num().clamp(0, 1) * 255).round() / 255
     margin = goal.margin(logits)
+    top = logits.double().softmax(1).topk(2, dim=1)
     return Verdicts(
         logits=logits,
         predictions=logits.argmax(1),
-        confidences=logits.double().softmax(1).amax(1),
+        confidences=top.values[:, 0],
+        second=top.indices[:, 1],
+        second_confidences=top.values[:, 1],
         success=goal.reached(logits) & sound,
         success_8bit=goal.reached(classify(rounded)) & sound,
         margin=margin,

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from robustbench_lite.attack import Attack, FittedAttack
+from robustbench_lite.attack import Attack, FittedAttack, StickerAttack
 from robustbench_lite.errors import RobustbenchError
 from robustbench_lite.record import SCHEMA_VERSION
 from robustbench_lite.registry import canonical, fingerprint
+from robustbench_lite.transforms.shots import Shots
 
 if TYPE_CHECKING:
     from robustbench_lite.bench import Bench
@@ -107,6 +108,9 @@ def _cell(suite: Suite, bench: Bench, data: DataEntry, sources: Names, targets: 
             identity["fit"] = fingerprint(list(bench.fitting(data.name, entry.attack.fit).ids))
         except RobustbenchError as problem:
             error = str(problem)
+    scene = None if error else bench.samples(data.name).scene
+    if isinstance(entry.attack, StickerAttack) and isinstance(scene, Shots):
+        identity["scene"] = scene.identity
     return Cell(
         id=fingerprint(identity),
         suite=suite.name,

@@ -66,6 +66,8 @@ SAMPLES = pa.schema(
         ("draws_label", _int),  # as the true label
         ("clean_draws_target", _int),  # the same two for the original image, in the same views
         ("clean_draws_label", _int),
+        ("adv_second", _int),  # the class that the adversarial image is taken for next after adv_pred
+        ("adv_second_confidence", _real),
     ],
     metadata=_META,
 )
@@ -110,6 +112,16 @@ CELLS = pa.schema(
         ("classes", _int),  # how many classes there are
         ("fit_n", _int),  # images that a perturbation for all was fitted on; null: none is
         ("fit_rate", _real),  # the share of them that it fools
+    ],
+    metadata=_META,
+)
+
+ARTIFACTS = pa.schema(  # what an attack made for all samples together: a universal perturbation, a sticker, ...
+    [
+        ("cell", _text),
+        ("name", _text),
+        ("shape", pa.list_(pa.int32())),
+        ("values", pa.binary()),  # float32 little-endian
     ],
     metadata=_META,
 )

@@ -58,6 +58,10 @@ class Recipe(Config):
     shift: int = 0  # random translation, pixels
     pad: int = 0  # black pixels around every image, in training and tests: a canvas
     flip: bool = False
+    rotation: Number = 0.0  # random, degrees either way; with scale, squeeze, shift one resampling, edges repeated
+    scale: tuple[Number, Number] | None = None  # random factor per image
+    squeeze: tuple[Number, Number] | None = None  # random factor of the width: things seen from the side
+    brightness: tuple[Number, Number] | None = None  # random factor per image
     sharpness: tuple[Number, Number] | None = None  # random factor per image: 0 blurs, 1 leaves, above 1 sharpens
     sides: tuple[PositiveInt, ...] = ()  # of the images in each epoch, pixels: small ones first cost less
     batch_norm: bool = False  # after each convolution while training, folded into its weights at the end
@@ -211,12 +215,13 @@ class _Session:
 
 
 def _augment(x: torch.Tensor, todo: Recipe, generator: torch.Generator) -> torch.Tensor:
-    """Random flips, translations (zero fill) and sharpness, per image, on the device; floats in [0, 1]."""
+    """Random flips, translations (zero fill), resampling, light and sharpness, per image; floats in [0, 1]."""
     n, side = len(x), x.shape[-1]
     if todo.flip:
         flip = torch.rand(n, generator=generator).to(x.device) < 0.5
         x = torch.where(flip.view(-1, 1, 1, 1), x.flip(3), x)
-    if todo.shift:
+    resampled = todo.rotation or todo.scale or todo.squeeze
+    if todo.shift and not resampled:
         s = todo.shift
         padded = torch.nn.functional.pad(x, (s, s, s, s))
         at = torch.randint(0, 2 * s + 1, (2, n), generator=generator).to(x.device)
@@ -225,11 +230,28 @@ def _augment(x: torch.Tensor, todo: Recipe, generator: torch.Generator) -> torch
         index = torch.arange(n, device=x.device)[:, None, None]
         x = padded.permute(0, 2, 3, 1)[index, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
     x = x.float() / 255
+
+    def draw(bounds: tuple[float, float]) -> torch.Tensor:
+        return torch.empty(n).uniform_(*bounds, generator=generator).to(x.device)
+
+    if resampled:
+        angle, scale = draw((-todo.rotation, todo.rotation)), draw(todo.scale or (1, 1))
+        moved = torch.stack([draw((-todo.shift, todo.shift)) for _ in range(2)], 1)
+        x = _resample(x, angle, torch.stack([scale * draw(todo.squeeze or (1, 1)), scale], 1), moved)
+    if todo.brightness:
+        x = (x * draw(todo.brightness).view(-1, 1, 1, 1)).clamp(0, 1)
     if todo.sharpness:
-        low, high = todo.sharpness
-        factor = low + (high - low) * torch.rand(n, generator=generator).to(x.device)
-        x = kornia.enhance.sharpness(x, factor)
+        x = kornia.enhance.sharpness(x, draw(todo.sharpness))
     return x
+
+
+def _resample(x: torch.Tensor, angle: torch.Tensor, scale: torch.Tensor, moved: torch.Tensor) -> torch.Tensor:
+    """Images (N, C, H, W) turned by angle (N,) degrees, scaled by (N, 2) about the centre, moved by (N, 2) pixels."""
+    centre = torch.tensor([[(x.shape[3] - 1) / 2, (x.shape[2] - 1) / 2]], device=x.device).expand(len(x), 2)
+    matrix = kornia.geometry.transform.get_rotation_matrix2d(centre, angle, scale)
+    matrix[:, :, 2] += moved
+    size = (x.shape[2], x.shape[3])
+    return kornia.geometry.transform.warp_affine(x, matrix, size, padding_mode="border", align_corners=True)
 
 
 def _write(todo: Recipe, net: nn.Module, out: Path, root: Path, trained_on: int) -> Card:

@@ -31,6 +31,7 @@ LAYERS = [
     {"bench", "suite_schema", "catalogue", "calibration"},
     {"figures"},
     {"plan", "report"},
+    {"tabulate"},
     {"execute"},
     {"runner"},
     {"progress", "verify", "preview", "doctor", "drawing", "gate_session", "handwritten"},

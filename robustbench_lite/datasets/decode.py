@@ -29,6 +29,7 @@ class EncodedSource(DataSource):
     interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] = Field(
         "bilinear", description="Filter of the scaling."
     )
+    trim: bool = Field(default=False, description="First cut off what is exactly black on the four sides.")
     channels: Literal[1, 3] | None = Field(None, description="Convert to grey or colour; null: as the images are.")
 
     def decode_all(self, files: Iterable[tuple[str, bytes]]) -> npt.NDArray[np.uint8]:
@@ -45,6 +46,8 @@ class EncodedSource(DataSource):
 
     def _decode(self, name: str, data: bytes) -> npt.NDArray[np.uint8]:
         image = opened(name, data)
+        if self.trim and (box := image.convert("RGB").getbbox()):
+            image = image.crop(box)
         grey = self.channels == 1 or (self.channels is None and image.mode in {"1", "L"})
         array = np.asarray(self._crop(image.convert("L" if grey else "RGB")))
         return array[None] if array.ndim == 2 else np.ascontiguousarray(array.transpose(2, 0, 1))

@@ -19,6 +19,8 @@ ARCHITECTURES = {
     "nin": "nin:NIN",
     "vgg": "vgg:VGG",
     "googlenet": "googlenet:GoogLeNet",
+    "gtsrb_cnn": "signs:GTSRBCNN",
+    "lisa_cnn": "signs:LISACNN",
     **{f"resnet{depth}": f"resnet:resnet{depth}" for depth in (8, 14, 20, 32, 44, 56, 110)},
 }
 
