@@ -64,6 +64,7 @@ def _batch_size(_: click.Context, __: click.Parameter, value: str) -> int | None
 @click.option("--fresh", is_flag=True, help="Run cells again that are in the store already.")
 def run(suite: Path, overrides: tuple[str, ...], **options: Any) -> None:
     """Run SUITE; what is in the store already is not run again. Prints the suite's tables."""
+    from robustbench_lite.drawing import figure as draw
     from robustbench_lite.progress import observer
     from robustbench_lite.runner import Options, run_suite
     from robustbench_lite.suite import load
@@ -75,6 +76,9 @@ def run(suite: Path, overrides: tuple[str, ...], **options: Any) -> None:
         results = run_suite(loaded, Options(command=command, **options), told)
     for name in loaded.tables:
         _print_table(results, name, "text")
+    ran = any(row["status"] == "ok" for row in results.cell_table.to_pylist())
+    for name in loaded.figures if ran else ():
+        draw(results.folder, name, {}, options["device"])
     failed = [row for row in results.cell_table.to_pylist() if row["status"] != "ok"]
     for row in failed:
         click.echo(f"failed: {row['dataset']} · {row['source']} · {row['variant']}: {row['error']}", err=True)

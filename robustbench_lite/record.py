@@ -126,16 +126,6 @@ ARTIFACTS = pa.schema(  # what an attack made for all samples together: a univer
     metadata=_META,
 )
 
-ARTIFACTS = pa.schema(  # what an attack made for all samples together: a universal perturbation, a sticker, ...
-    [
-        ("cell", _text),
-        ("name", _text),
-        ("shape", pa.list_(pa.int32())),
-        ("values", pa.binary()),  # float32 little-endian
-    ],
-    metadata=_META,
-)
-
 IMAGES = pa.schema(
     [
         ("cell", _text),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from robustbench_lite import references
 from robustbench_lite.dataset import DataSource, datasets
 from robustbench_lite.datasets.on_demand import NAMES
 from robustbench_lite.errors import SuiteError, did_you_mean
+from robustbench_lite.figure import figures
 from robustbench_lite.gate import Gate
 from robustbench_lite.model import ModelSource, models
 from robustbench_lite.registry import canonical
@@ -35,6 +36,7 @@ SETTINGS = {
     "models": "Classifiers: names of the zoo, `source:name`, or mappings with a source.",
     "attacks": "Attacks: names, or mappings from a name to parameters.",
     "tables": "Tables to print after the run.",
+    "figures": "Figures to draw after the run, for the report.",
     "images": "Whether adversarial images are stored: all (default) or none.",
     "gate": "What `check` lets pass: limits of every gate, and of some (`cells`).",
     "defaults": "Parameters by attack that hold unless an entry says otherwise.",
@@ -63,6 +65,7 @@ class Suite:
     reference: str | None = None
     seed: int = 0
     tables: tuple[str, ...] = ()
+    figures: tuple[str, ...] = ()
     images: str = "all"
     gate: Gate = field(default_factory=Gate)
     root: Path = field(default_factory=Path.cwd)  # relative paths in the suite start here
@@ -121,7 +124,8 @@ class _Builder(Attacks):
             "data": self._data(),
             "models": self._models(),
             "attacks": self.entries(),
-            "tables": self._tables(),
+            "tables": self._named("table", tables),
+            "figures": self._named("figure", figures),
             "images": self._choice("images", ("all", "none"), "all"),
             "gate": self._gate(),
         }
@@ -165,14 +169,15 @@ class _Builder(Attacks):
             self.wrong(("reference",), f"unknown reference '{value}'{did_you_mean(value, references.known())}")
         return value if value is None else str(value)
 
-    def _tables(self) -> tuple[str, ...]:
-        named: list[tuple[Key, str]] = []
-        for i, name in enumerate(self.items("tables")):
-            if not isinstance(name, str) or name not in tables:
-                self.wrong(("tables", i), f"unknown table '{name}'{did_you_mean(str(name), tables)}")
+    def _named(self, what: str, known: Iterable[str]) -> tuple[str, ...]:
+        """Names of tables or figures, none twice."""
+        names, named = set(known), list[tuple[Key, str]]()
+        for i, name in enumerate(self.items(f"{what}s")):
+            if not isinstance(name, str) or name not in names:
+                self.wrong((f"{what}s", i), f"unknown {what} '{name}'{did_you_mean(str(name), names)}")
             else:
-                named.append((("tables", i), name))
-        self.unique("table", named)
+                named.append(((f"{what}s", i), name))
+        self.unique(what, named)
         return tuple(name for _, name in named)
 
     def _gate(self) -> Gate:

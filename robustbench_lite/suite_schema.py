@@ -9,6 +9,7 @@ from robustbench_lite import references
 from robustbench_lite.attack import attacks
 from robustbench_lite.dataset import datasets
 from robustbench_lite.datasets import bundled, on_demand
+from robustbench_lite.figure import figures
 from robustbench_lite.gate import Gate, Rule
 from robustbench_lite.model import models
 from robustbench_lite.models import archs, zoo
@@ -38,6 +39,7 @@ def schema() -> Schema:
         "models": {"type": "array", "minItems": 1, "items": _model()},
         "attacks": {"type": "array", "minItems": 1, "items": _attack()},
         "tables": {"type": "array", "items": {"enum": list(tables)}},
+        "figures": {"type": "array", "items": {"enum": list(figures)}},
         "images": {"enum": ["all", "none"], "default": "all"},
         "gate": _gate(),
         "defaults": _object({name: _params(attacks[name]) for name in attacks}),

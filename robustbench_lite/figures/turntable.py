@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import math
 from collections.abc import Iterator
 from itertools import groupby
@@ -12,15 +10,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
-from PIL import Image
 from pydantic import Field
 
 from robustbench_lite.errors import UsageError
 from robustbench_lite.figure import Figure, figures
+from robustbench_lite.figures.strips import Pictured, outcome, png, strips
 from robustbench_lite.judge import look
 from robustbench_lite.lazy import torch
 from robustbench_lite.registry import Number
-from robustbench_lite.svg import document, element
 from robustbench_lite.table import Column, Table, Value
 from robustbench_lite.transforms.scene import Pose, Scene, expose
 
@@ -30,9 +27,6 @@ if TYPE_CHECKING:
     from robustbench_lite.store import Results
 
 __all__ = ["Turntable"]
-
-_SIDE, _GAP, _LEFT = 96, 6, 78  # of a picture, in pixels
-_FRAMES = {"target": "#D55E00", "label": "#009E73", "other": "#999999"}
 
 
 @figures.register("turntable")
@@ -69,18 +63,19 @@ class Turntable(Figure):
             label = int(samples.labels[samples.ids.index(stored["sample"])])
             facts = {"cell": cell["cell"], "dataset": cell["dataset"], "variant": cell["variant"]}
             facts |= {"label": samples.classes[label], "target": _name(samples.classes, targets[stored["sample"]])}
+            target = targets[stored["sample"]]
             for kind, texture in _textures(stored).items():
                 self._write(f"{cell['cell']}-{stored['sample']}-{kind}", texture)
                 seen = self._turn(samples.scene, texture)
-                pictures = [_png(view) for view in seen]
+                pictures = [png(view) for view in seen]
                 for model in cell["models"]:
                     logits = look(bench.classifier(model).module, seen, bench.device, bench.batch_for(seen))
                     for i, p in enumerate(logits.double().softmax(1)):
                         best = int(p.argmax())
                         found = {"prediction": samples.classes[best], "confidence": float(p[best]), "png": pictures[i]}
-                        outcome = {label: "label", targets[stored["sample"]]: "target"}.get(best, "other")
                         angle = 360 * i / self.views
-                        yield facts | {"model": model, "texture": kind, "angle": angle, "outcome": outcome} | found
+                        view = {"model": model, "texture": kind, "angle": angle}
+                        yield facts | view | found | {"outcome": outcome(best, label, target)}
 
     def _turn(self, scene: Scene, texture: torch.Tensor) -> torch.Tensor:
         """The views (views, 3, H, W) of a texture (3, T, T), without noise."""
@@ -99,29 +94,18 @@ class Turntable(Figure):
     def _write(self, name: str, texture: torch.Tensor) -> None:
         if self.folder is not None:
             Path(self.folder).mkdir(parents=True, exist_ok=True)
-            (Path(self.folder) / f"{name}.png").write_bytes(_png(texture))
+            (Path(self.folder) / f"{name}.png").write_bytes(png(texture))
 
     def draw(self, table: pa.Table) -> str:
-        parts: list[str] = []
-        y = 34
-        rows, widest = table.to_pylist(), 0
-        for (_, model), block in groupby(rows, lambda row: (row["cell"], row["model"])):
-            strips = [(kind, list(part)) for kind, part in groupby(block, lambda row: row["texture"])]
-            first = strips[0][1][0]
-            parts.append(element("text", text=f"{_heading(first)}, {model}", x=6, y=y, font_size=14, font_weight=600))
-            for number, (kind, views) in enumerate(strips):
-                at = y + 14 + number * (_SIDE + 34)
-                parts += [element("g", _strip(kind, views), transform=f"translate(0,{at})")]
-                widest = max(widest, len(views))
-            y += 14 + len(strips) * (_SIDE + 34) + 24
-        width = _LEFT + widest * (_SIDE + _GAP)
-        parts += _legend(y)
-        white = element("rect", width=width, height=y + 16, fill="white")
         says = "; ".join(
             f"{row[0].text} {row[1].text}: {row[3].text} as the label, {row[4].text} as the target"
             for row in self.data(table).rows
         )
-        return document(width, y + 16, self.title, f"Views of a full turn. {says}.", [white, *parts])
+        rows: list[Pictured] = [
+            row | {"heading": f"{_heading(row)}, {row['model']}", "strip": row["texture"], "caption": ""}
+            for row in table.to_pylist()
+        ]
+        return strips(self.title, f"Views of a full turn. {says}.", rows)
 
     def data(self, table: pa.Table) -> Table:
         columns = (
@@ -164,38 +148,3 @@ def _textures(stored: Row) -> dict[str, torch.Tensor]:
     adversarial = np.frombuffer(stored["adversarial"], "<f4").copy()
     both = {"original": clean, "adversarial": adversarial}
     return {kind: torch.from_numpy(values).view(stored["shape"]) for kind, values in both.items()}
-
-
-def _png(image: torch.Tensor) -> bytes:
-    """An image (3, H, W) in [0, 1] as PNG, 8 bits a channel."""
-    file = io.BytesIO()
-    Image.fromarray((image.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()).save(file, "PNG")
-    return file.getvalue()
-
-
-def _strip(kind: str, views: list[dict[str, Any]]) -> Iterator[str]:
-    yield element("text", text=kind, x=6, y=_SIDE / 2)
-    for i, view in enumerate(views):
-        x = _LEFT + i * (_SIDE + _GAP)
-        yield element("image", x=x, y=0, width=_SIDE, height=_SIDE, href=_uri(view["png"]))
-        colour = _FRAMES[view["outcome"]]
-        yield element("rect", x=x, y=0, width=_SIDE, height=_SIDE, fill="none", stroke=colour, stroke_width=3)
-        name = view["prediction"] if len(view["prediction"]) <= 16 else view["prediction"][:15] + "…"
-        yield element("text", text=name, x=x, y=_SIDE + 13, font_size=10)
-        yield element("text", text=f"{view['confidence']:.0%}", x=x, y=_SIDE + 25, font_size=10, fill="#555")
-
-
-def _uri(png: bytes) -> str:
-    """The picture, no larger than it is drawn on a fine screen, as a data URI."""
-    file = io.BytesIO()
-    image = Image.open(io.BytesIO(png))
-    image.resize([min(side, 2 * _SIDE) for side in image.size], Image.Resampling.LANCZOS).save(file, "PNG")
-    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
-
-
-def _legend(y: float) -> Iterator[str]:
-    for i, (outcome, colour) in enumerate(_FRAMES.items()):
-        x = _LEFT + i * 160
-        yield element("rect", x=x, y=y - 10, width=12, height=12, fill="none", stroke=colour, stroke_width=3)
-        text = {"target": "the attacker's target", "label": "its own class", "other": "another class"}[outcome]
-        yield element("text", text=text, x=x + 20, y=y)

@@ -1,0 +1,86 @@
+"""An object in every pose, as it was and with the sticker, with what classifiers take it for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+
+from robustbench_lite.errors import UsageError
+from robustbench_lite.figure import Figure, figures
+from robustbench_lite.figures.strips import Pictured, outcome, png, strips
+from robustbench_lite.lazy import torch
+from robustbench_lite.measure import wilson
+from robustbench_lite.table import Column, Table
+from robustbench_lite.tables.common import count, label, share
+from robustbench_lite.tables.pose_common import Shot, named, photographs, where
+
+if TYPE_CHECKING:
+    from robustbench_lite.bench import Bench
+    from robustbench_lite.groups import Group
+    from robustbench_lite.store import Results
+
+__all__ = ["Poses"]
+
+_BEFORE, _AFTER = "original", "attacked"
+
+
+@figures.register("poses")
+class Poses(Figure):
+    """Photographs of an object from known distances and angles, before and after the attack, with the predictions."""
+
+    title: ClassVar[str] = "Before and after, pose by pose"
+
+    def compute(self, results: Results, bench: Bench) -> pa.Table:  # noqa: ARG002  (all of it is stored)
+        rows = [
+            row
+            for group, shots in photographs(results, frames=False)
+            if group.ok
+            for row in _rows(results, group, shots)
+        ]
+        if not rows:
+            raise UsageError(f"{results.folder}: no stored photographs of an object with known distances and angles")
+        return pa.Table.from_pylist(rows)
+
+    def draw(self, table: pa.Table) -> str:
+        said = "; ".join(f"{row[0].text}: {row[2].text} % success" for row in self.data(table).rows)
+        rows: list[Pictured] = table.to_pylist()
+        return strips(self.title, f"An object from several distances and angles. {said}.", rows)
+
+    def data(self, table: pa.Table) -> Table:
+        columns = (
+            Column("attack", "attack", numeric=False),
+            Column("poses", "poses"),
+            Column("success", "success", "%", interval=True),
+        )
+        rows = []
+        for heading in dict.fromkeys(table["heading"].to_pylist()):
+            won = [row["success"] for row in table.to_pylist() if row["heading"] == heading and row["strip"] == _AFTER]
+            rows.append((label(heading), count(len(won)), share(wilson(sum(won), len(won)))))
+        return Table("poses", self.title, columns, tuple(rows))
+
+
+def _rows(results: Results, group: Group, shots: list[Shot]) -> Iterator[dict[str, Any]]:
+    stored = {row["sample"]: row for row in results.images(group.cell["cell"]).to_pylist()}
+    heading = f"{group.cell['dataset']}, {group.title}, {group.cell['variant']}"
+    for strip, prefix, column, dtype, scale in (
+        (_BEFORE, "clean", "clean", np.uint8, 255),
+        (_AFTER, "adv", "adversarial", np.dtype("<f4"), 1),
+    ):
+        for shot in shots:
+            if (image := stored.get(shot.row["sample"])) is None:
+                continue
+            pixels = np.frombuffer(image[column], dtype).reshape(image["shape"]).astype(np.float32) / scale
+            prediction = shot.row[f"{prefix}_pred"]
+            yield {
+                "heading": heading,
+                "strip": strip,
+                "caption": where(shot).text,
+                "prediction": named(results, group, prediction).text,
+                "confidence": shot.row[f"{prefix}_confidence"],
+                "outcome": outcome(prediction, shot.row["label"], shot.row["target"]),
+                "success": shot.row["success"],
+                "png": png(torch.from_numpy(pixels)),
+            }
