@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import cos, pi
 from typing import ClassVar, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
@@ -58,7 +59,8 @@ class EOT3D(SceneAttack):
             "Of several weights the largest one counts that reaches the wanted share on held-out views, the least "
             "visible; if none does, the one with the largest share. The largest is tried first.",
             "Untargeted: log (1 - P(y | t(x'))) takes the place of log P(y_t | t(x')).",
-            "The optimiser is Adam, its steps clipped to the box; the paper says projected gradients.",
+            "The optimiser is Adam, its steps clipped to the box, their size falling along a cosine; the paper says "
+            "projected gradients.",
         ),
     )
 
@@ -67,7 +69,11 @@ class EOT3D(SceneAttack):
         description="Weights lambda of the mean LAB distance (Euclidean, over all pixels of a view); 0: none.",
     )
     steps: PositiveInt = Field(150, description="Gradient steps with each weight.")
-    step_size: Number = Field(0.02, gt=0, description="Adam's learning rate, or the length of a signed step.")
+    step_size: Number = Field(
+        0.02,
+        gt=0,
+        description="Adam's learning rate, or the length of a signed step, at first; it falls to 0 along a cosine.",
+    )
     optimizer: Literal["adam", "signed"] = Field("adam", description="Adam, or the sign of the gradient.")
     draws: PositiveInt = Field(40, description="Views in each step.")
     fresh: PositiveInt = Field(8, description="Of these, views that the step before did not have.")
@@ -119,9 +125,11 @@ class EOT3D(SceneAttack):
         for step in range(self.steps):
             numbers = torch.arange(step * self.fresh, step * self.fresh + self.draws, device=texture.device)
             ascent = self._gradient(sitter, texture, numbers, weight)
+            length = self.step_size * (1 + cos(pi * step / self.steps)) / 2  # the last steps average over many views
             if optimizer is None:
-                texture += self.step_size * ascent.sign()
+                texture += length * ascent.sign()
             else:
+                optimizer.param_groups[0]["lr"] = length
                 texture.grad = -ascent
                 optimizer.step()
             texture.clamp_(0, 1)
