@@ -60,7 +60,7 @@ def suite(**changes):
                 "classes": 3,
             }
         ],
-        "attacks": [{"eot3d": {"target": 2, "steps": 50, "draws": 8, "fresh": 8, "step_size": 0.1, "penalty": [0]}}],
+        "attacks": [{"eot3d": {"target": 2, "steps": 70, "draws": 8, "fresh": 8, "step_size": 0.15, "penalty": [0]}}],
         **changes,
     }
 
@@ -150,7 +150,7 @@ def test_a_larger_penalty_stays_nearer():
 
 
 def test_of_several_weights_the_largest_that_suffices_counts():
-    common = {"steps": 20, "draws": 6, "fresh": 6, "step_size": 0.1, "held_out": 30}
+    common = {"steps": 40, "draws": 6, "fresh": 6, "step_size": 0.1, "held_out": 30}
     _, several = crafted(penalty=[0.001, 100, 0], wanted=0.9, **common)
     _, alone = crafted(penalty=[0.001], **common)
     assert torch.equal(several.candidates, alone.candidates)
