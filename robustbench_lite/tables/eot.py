@@ -34,6 +34,8 @@ COLUMNS = (
     Column("n", "n"),
     Column("draws", "draws each"),
 )
+# what the rows of the published tables are about: data, images or textures, views of each
+_PUBLISHED = {"eot-t1": ("ImageNet", 1000, 1000), "eot-t2": ("10 objects", 200, 100)}
 _REMARK = (
     "as it is: attacks that succeed on the image without a transformation, of all n [95 % Wilson interval]; "
     "adversariality: share of fresh random views that are classified as the target (untargeted: not as the true "
@@ -51,9 +53,9 @@ def eot(results: Results) -> Table:
     lines = [_REMARK, *_distributions(found), *notes.lines(results)]
     if not found:
         lines = ["no attack of these results is evaluated under random views: say `under` in the suite"]
-    if found and results.run.get("reference") == "eot-t1":
-        paper = references.load("eot-t1")
-        rows.append(tuple(_published(paper)))
+    if found and (wanted := str(results.run.get("reference"))) in _PUBLISHED:
+        paper = references.load(wanted)
+        rows.append(tuple(_published(paper, *_PUBLISHED[wanted])))
         lines.append(f"published: {paper.source}. {paper.quantity}. {paper.protocol}")
     return Table("eot", "Adversariality and accuracy over random transformations", COLUMNS, tuple(rows), tuple(lines))
 
@@ -115,12 +117,12 @@ def _plain(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _published(paper: references.Reference) -> Iterator[Value]:
+def _published(paper: references.Reference, data: str, n: int, draws: int) -> Iterator[Value]:
     original, adversarial = paper.rows
-    yield from (label("ImageNet"), label("Inception-v3"), label("targeted"))
+    yield from (label(data), label("Inception-v3"), label("targeted"))
     yield Value("published", kind="published", note=paper.source)
     yield Value("", kind="label")
     means = [row[name] for row in (adversarial, original) for name in ("adversariality_mean", "accuracy_mean")]
     yield from (Value(f"{mean:g}", mean, kind="published", note=paper.source) for mean in means)
     yield Value("", kind="label")
-    yield from (Value("1000", 1000, kind="published", note=paper.source) for _ in ("n", "draws"))
+    yield from (Value(str(number), number, kind="published", note=paper.source) for number in (n, draws))
