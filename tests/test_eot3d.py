@@ -198,7 +198,7 @@ def test_a_run_counts_fresh_views_of_both_and_can_be_verified(tmp_path):
     assert [value.text for value in line[-1:]] == ["100"]
     report = verify(tmp_path / "objects")
     assert report.rows == 1 and not report.disagreements
-    assert results.cells()["forwards"].item() == results.cells()["backwards"].item() == 50 * 8
+    assert results.cells()["forwards"].item() == results.cells()["backwards"].item() == 70 * 8
 
 
 def test_the_turntable_shows_original_and_adversarial(tmp_path):
