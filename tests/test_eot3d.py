@@ -19,6 +19,7 @@ from robustbench_lite.drawing import figure
 from robustbench_lite.engine import Job, run
 from robustbench_lite.errors import AttackError, DataError, SuiteError, UsageError
 from robustbench_lite.figures.turntable import Turntable
+from robustbench_lite.measure import wilson
 from robustbench_lite.oracle import Oracle
 from robustbench_lite.plan import plan
 from robustbench_lite.rng import Draw, keys
@@ -195,7 +196,10 @@ def test_a_run_counts_fresh_views_of_both_and_can_be_verified(tmp_path):
     assert row["success"] and row["success_8bit"] and row["adv_pred"] == 2
     assert results.artifacts().to_pylist()[0]["shape"] == [3, 32, 32]
     (line,) = tables.make("eot", results).rows
-    assert [value.text for value in line[-1:]] == ["100"]
+    cells = dict(zip([column.key for column in tables.make("eot", results).columns], line, strict=True))
+    assert cells["draws"].text == "100"
+    assert cells["adversariality"].value == row["draws_target"]
+    assert (cells["adversariality"].low, cells["adversariality"].n) == (100 * wilson(row["draws_target"], 100).low, 100)
     report = verify(tmp_path / "objects")
     assert report.rows == 1 and not report.disagreements
     assert results.cells()["forwards"].item() == results.cells()["backwards"].item() == 70 * 8

@@ -15,7 +15,7 @@ from robustbench_lite.svg import document, element
 
 __all__ = ["Pictured", "outcome", "png", "strips"]
 
-_SIDE, _GAP, _LEFT, _TOP = 80, 4, 68, 34  # of a picture, in pixels
+_SIDE, _GAP, _LEFT, _TOP = 80, 4, 76, 34  # of a picture, in pixels
 _FRAMES = {"target": "#D55E00", "label": "#009E73", "other": "#999999"}
 _WORDS = {"target": "the attacker's target", "label": "its own class", "other": "another class"}
 _LONGEST = 15

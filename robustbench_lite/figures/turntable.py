@@ -135,7 +135,8 @@ def _counted(heading: str, kind: str, model: str, views: list[dict[str, Any]]) -
 
 def _heading(row: dict[str, Any]) -> str:
     goal = "any other class" if row["target"] is None else row["target"]
-    return f"{row['dataset']} ({row['label']}) to {goal}, {row['variant']}"
+    name = "" if row["variant"] == goal else f", {row['variant']}"
+    return f"{row['dataset']} ({row['label']}) to {goal}{name}"
 
 
 def _name(classes: tuple[str, ...], label: int | None) -> str | None:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from robustbench_lite import references
 from robustbench_lite.groups import Group, groups
-from robustbench_lite.measure import bootstrap_mean, wilson
+from robustbench_lite.measure import Estimate, bootstrap_mean, wilson
 from robustbench_lite.table import Column, Table, Value, tables
 from robustbench_lite.tables.common import MISSING, Footnotes, count, label, number, share
 
@@ -40,8 +40,8 @@ _REMARK = (
     "as it is: attacks that succeed on the image without a transformation, of all n [95 % Wilson interval]; "
     "adversariality: share of fresh random views that are classified as the target (untargeted: not as the true "
     "label), accuracy: as the true label, means over the n images of the share over each image's draws [95 % bootstrap "
-    "interval over images]; original: the same for the clean images in the same views; RMSD on the 0-255 scale; no "
-    "attack has seen these draws"
+    "interval over images; with one image the Wilson interval over its draws]; original: the same for the "
+    "clean images in the same views; RMSD on the 0-255 scale; no attack has seen these draws"
 )
 
 
@@ -79,12 +79,20 @@ def _row(group: Group, notes: Footnotes) -> Iterator[Value]:
         return
     yield share(wilson(int(group["success"].sum()), len(group.rows)))
     for prefix in ("", "clean_"):
-        yield share(bootstrap_mean(_adversarial(group, prefix)))
-        yield share(bootstrap_mean(_shares(group, f"{prefix}draws_label")))
+        yield share(_mean(_adversarial(group, prefix), group))
+        yield share(_mean(_shares(group, f"{prefix}draws_label"), group))
     yield number(float(group["rmsd"].astype(np.float64).mean()), 4)
     yield count(len(group.rows))
     draws = set(group["draws"].tolist())
     yield count(draws.pop()) if len(draws) == 1 else MISSING
+
+
+def _mean(shares: npt.NDArray[np.float64], group: Group) -> Estimate:
+    """Their mean; a single image has no spread over images, only its draws say how sure it is."""
+    if len(shares) > 1:
+        return bootstrap_mean(shares)
+    draws = int(group["draws"][0])
+    return wilson(round(float(shares[0]) * draws), draws)
 
 
 def _adversarial(group: Group, prefix: str) -> npt.NDArray[np.float64]:
@@ -120,7 +128,7 @@ def _plain(value: object) -> str:
 def _published(paper: references.Reference, data: str, n: int, draws: int) -> Iterator[Value]:
     original, adversarial = paper.rows
     yield from (label(data), label("Inception-v3"), label("targeted"))
-    yield Value("published", kind="published", note=paper.source)
+    yield Value("EOT", kind="published", note=paper.source)
     yield Value("", kind="label")
     means = [row[name] for row in (adversarial, original) for name in ("adversariality_mean", "accuracy_mean")]
     yield from (Value(f"{mean:g}", mean, kind="published", note=paper.source) for mean in means)
