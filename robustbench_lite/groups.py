@@ -56,6 +56,24 @@ class Group:
     def ok(self) -> bool:
         return not self.trouble
 
+    @property
+    def viewed(self) -> bool:
+        """Whether its samples were scored in random views, or would have been."""
+        if self.ok:
+            return bool((self["draws"] != None).all())  # noqa: E711  (element by element)
+        return "evaluation_draws" in json.loads(self.cell["params"] or "{}")
+
+    def share_of_views(self, column: str) -> npt.NDArray[np.float64]:
+        """(n,) per sample the share of its views that `column` counts: draws_target, clean_draws_label, ..."""
+        found: npt.NDArray[np.float64] = self[column].astype(np.float64) / self["draws"].astype(np.float64)
+        return found
+
+    def adversariality(self, prefix: str = "") -> npt.NDArray[np.float64]:
+        """(n,) the share of views in which the attacker has what he wants; of the original with the prefix `clean_`."""
+        if self.cell["goal"] == "target":
+            return self.share_of_views(f"{prefix}draws_target")
+        return 1 - self.share_of_views(f"{prefix}draws_label")
+
 
 def through(cell: Row) -> str:
     """The sources in few words: all but the one classifier that was scored and not seen."""

@@ -18,7 +18,9 @@ __all__ = [
     "bootstrap_ratio",
     "clopper_pearson",
     "mcnemar",
+    "mean_of_views",
     "median_with_failures",
+    "newcombe",
     "rates",
     "wilson",
 ]
@@ -81,6 +83,24 @@ def wilson(successes: float, n: int, confidence: float = 0.95) -> Estimate:
     low = 0.0 if successes == 0 else max(0.0, centre - half)
     high = 1.0 if successes == n else min(1.0, centre + half)
     return Estimate(share, low, high, n)
+
+
+def newcombe(first: Estimate, second: Estimate) -> Estimate:
+    """The difference of two shares of different draws, from their Wilson intervals (Newcombe 1998, method 10)."""
+    value = first.value - second.value
+    below = ((first.value - first.low) ** 2 + (second.high - second.value) ** 2) ** 0.5
+    above = ((first.high - first.value) ** 2 + (second.value - second.low) ** 2) ** 0.5
+    return Estimate(value, value - below, value + above, min(first.n, second.n))
+
+
+def mean_of_views(shares: Values, draws: int, confidence: float = 0.95) -> Estimate:
+    """The mean over samples of shares of `draws` views each, by bootstrap over samples.
+
+    A single sample has no spread over samples, only its draws say how sure it is: then Wilson's interval over those.
+    """
+    if len(shares) != 1:
+        return bootstrap_mean(shares, confidence)
+    return wilson(round(shares[0] * draws), draws, confidence)
 
 
 def clopper_pearson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:

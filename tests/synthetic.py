@@ -103,12 +103,12 @@ def example(folder: Path) -> Results:
     return read(folder)
 
 
-def write(folder: Path, cell: Row, *, images: int = 0, **columns: object) -> None:
+def write(folder: Path, cell: Row, *, n: int = 20, images: int = 0, **columns: object) -> None:
     """A cell whose samples have these columns, each one value for all or a list."""
     rows = [
         row | {"margin": 0.1, "l2": 0.5, "linf": 0.1, "clean_confidence": 0.9, "adv_confidence": 0.8}
         | {name: value[i] if isinstance(value, list) else value for name, value in columns.items()}
-        for i, row in enumerate(sample_rows(cell))
+        for i, row in enumerate(sample_rows(cell, n))
     ]  # fmt: skip
     Store(folder).write(cell["cell"], rows, cell, [row | {"cell": cell["cell"]} for row in image_rows("x", images)])
 

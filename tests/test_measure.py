@@ -10,7 +10,9 @@ from robustbench_lite.measure import (
     bootstrap_mean,
     bootstrap_ratio,
     clopper_pearson,
+    mean_of_views,
     median_with_failures,
+    newcombe,
     rates,
     wilson,
 )
@@ -31,6 +33,23 @@ def test_wilson_agrees_with_scipy(share, confidence):
 def test_clopper_pearson_agrees_with_scipy(share, confidence):
     expected = stats.binomtest(*share).proportion_ci(confidence, method="exact")
     assert clopper_pearson(*share, confidence) == pytest.approx((expected.low, expected.high), abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "low", "high"),  # Newcombe 1998, Table II, method 10
+    [((56, 70), (48, 80), 0.0524, 0.3339), ((9, 10), (3, 10), 0.1705, 0.8090), ((10, 10), (0, 10), 0.6075, 1.0)],
+)
+def test_differences_of_shares_have_the_published_intervals(first, second, low, high):
+    found = newcombe(wilson(*first), wilson(*second))
+    assert (found.low, found.high) == pytest.approx((low, high), abs=1e-4)
+    back = newcombe(wilson(*second), wilson(*first))
+    assert (back.low, back.high) == pytest.approx((-found.high, -found.low))
+
+
+def test_one_sample_is_as_sure_as_its_views():
+    one, many = mean_of_views([0.4], 50), mean_of_views([0.2, 0.4, 0.6], 50)
+    assert (one.value, one.low, one.high, one.n) == (0.4, wilson(20, 50).low, wilson(20, 50).high, 50)
+    assert many == bootstrap_mean([0.2, 0.4, 0.6])
 
 
 def test_a_share_of_nothing_is_unknown():

@@ -79,6 +79,39 @@ def test_the_strongest_attack_counts_per_sample(tmp_path):
     assert ranking.entries[0].estimate.value == pytest.approx(11 / 20)  # 0 to 8 are broken by one or the other
 
 
+def viewed(folder, right, n):
+    """Two attacks in 100 views of n images; `right`: of each classifier under the stronger, the other leaves 90."""
+    for model, left in right.items():
+        for attack, label in (("pgd", 90), ("eot", left)):
+            cell = cell_row(f"{model}-{attack}", model, attack, norm="linf", eps=0.1, goal="target")
+            views = {"draws": 100, "draws_label": label, "draws_target": 95 - label, "clean_draws_label": 95}
+            write(folder, cell, n=n, clean_correct=True, adv_pred=2, **views)
+    Store(folder).write_run({"models": list(right)})
+    (found,) = rankings(read(folder))
+    return found
+
+
+def test_where_images_were_seen_in_views_those_count(tmp_path):
+    alone = viewed(tmp_path / "one", {"lenet": 5}, 20)
+    assert (alone.threat, alone.draws, alone.metric) == (
+        "linf at most 0.1, in random views", 100, "accuracy in fresh random views",
+    )  # fmt: skip
+    assert alone.answer == "lenet: 5.0 % of the views stay right"
+    assert alone.lead == ("Goal reached in 90.0 [90.0, 90.0]\u00a0% of the views (eot), 5.0 [5.0, 5.0]\u00a0% (pgd).")
+    assert (round(alone.entries[0].clean, 6), alone.entries[0].estimate.n) == (0.95, 20)
+    assert "n=20, 100 views, 95\u00a0% before" in page([read(tmp_path / "one")])
+
+
+def test_of_one_image_the_views_tell_classifiers_apart(tmp_path):
+    clear, close = (
+        viewed(tmp_path / "a", {"lenet": 60, "fc": 20}, 1),
+        viewed(tmp_path / "b", {"lenet": 22, "fc": 20}, 1),
+    )
+    assert [entry.tied for entry in clear.entries] == [False, False] and clear.test.startswith("Newcombe")
+    assert "40.0 points [26.8, 51.2] ahead of fc on the same image. This is a real difference" in clear.lead
+    assert [entry.tied for entry in close.entries] == [False, True] and "This may be chance" in close.lead
+
+
 def test_black_boxes_rank_those_who_were_not_seen(tmp_path):
     cell = cell_row("c", "fc", "ensemble", norm=None, goal="label", models=["lenet", "fc"], sources=["fc"])
     rows = [row | {"model": m, "clean_correct": True} for m in ("lenet", "fc") for row in sample_rows(cell)]

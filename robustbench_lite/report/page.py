@@ -131,7 +131,8 @@ def _ranking(ranking: Ranking, shown: Sequence[Picture]) -> dict[str, Any]:
         places = {name: f"{100 * min(1.0, part / top):.2f}%" for name, part in (("at", value), ("low", low))}
         places["width"] = f"{100 * (min(1.0, high / top) - min(1.0, low / top)):.2f}%"
         text = f"{value:.1f} [{low:.1f}, {high:.1f}]\u00a0%"
-        said = f"n={found.n}" + (f", {100 * entry.clean:.0f}\u00a0% before" if ranking.percent else "")
+        views = f", {ranking.draws} views" if ranking.draws else ""
+        said = f"n={found.n}{views}" + (f", {100 * entry.clean:.0f}\u00a0% before" if ranking.of else "")
         rows.append({"name": entry.model, "text": text, "said": said, "tied": entry.tied, **places})
     attacks = tuple(dict.fromkeys(name for entry in ranking.entries for name in entry.attacks))
     return {

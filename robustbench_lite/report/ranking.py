@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from robustbench_lite.groups import Group, groups, limits
-from robustbench_lite.measure import Estimate, bootstrap_mean, mcnemar, wilson
+from robustbench_lite.measure import Estimate, bootstrap_mean, mcnemar, mean_of_views, newcombe, wilson
 
 if TYPE_CHECKING:
     from robustbench_lite.store import Results
@@ -40,24 +41,25 @@ class Ranking:
     dataset: str
     threat: str
     metric: str
-    percent: bool
+    of: str  # what the estimates are a share of: images, views of them; empty: they are sizes, of a norm
     entries: tuple[Entry, ...]
     test: str  # how ties were decided
-    lead: str  # by how much the first is ahead of the second, and whether that is more than chance
+    lead: str  # by how much the first is ahead of the second, by more than chance or not; alone in views: by attack
+    draws: int = 0  # views of each image; 0: the image itself
 
     @property
     def answer(self) -> str:
         """One sentence."""
         best, tied = self.entries[0], [entry.model for entry in self.entries[1:] if entry.tied]
         share = f"{100 * best.estimate.value:.1f} %"
-        if self.percent and best.estimate.value == 0:
-            return "No classifier holds out: every image is misclassified"
-        value = f"{share} of the images stay right" if self.percent else f"an image must change by {share} of its norm"
+        if self.of and best.estimate.value == 0:
+            return f"No classifier holds out: every {self.of.removesuffix('s')} is misclassified"
+        value = f"{share} of the {self.of} stay right" if self.of else f"an image must change by {share} of its norm"
         if len(self.entries) == 1:
             return f"{best.model}: {value}"
         if len(tied) == len(self.entries) - 1 > 1:
             low = f"{100 * self.entries[-1].estimate.value:.1f}"
-            between = f"{low} to {share} of the images stay right" if self.percent else f"{low} to {share} of the norm"
+            between = f"{low} to {share} of the {self.of} stay right" if self.of else f"{low} to {share} of the norm"
             return f"No classifier stands out: {between}"
         if len(tied) > _NAMED:
             tied = [*tied[:_NAMED], f"{len(tied) - _NAMED} others"]
@@ -70,8 +72,32 @@ class _Threat:
     dataset: str
     title: str
     metric: str
-    kind: str  # accuracy, size
+    kind: str  # accuracy, size, views
     column: str = ""  # of the size
+    draws: int = 0  # views of each image
+
+    @property
+    def of(self) -> str:
+        return {"accuracy": "images", "views": "views"}.get(self.kind, "")
+
+    def test(self, n: int) -> str:
+        """How two classifiers are told apart on the same n samples."""
+        if self.kind == "accuracy":
+            return "exact McNemar test"
+        return "Newcombe's interval" if self.kind == "views" and n == 1 else "paired bootstrap"
+
+    def clean(self, group: Group) -> float:
+        """Share that was right before the attack."""
+        views = self.kind == "views"
+        return float((group.share_of_views("clean_draws_label") if views else group["clean_correct"]).mean())
+
+    def estimate(self, values: npt.NDArray[np.float64], confidence: float = 0.95) -> Estimate:
+        """The mean over samples (n,) of what is scored; sizes of infinity, never broken, are left out."""
+        if self.kind == "accuracy":
+            return wilson(int(values.sum()), len(values), confidence)
+        if self.kind == "views":
+            return replace(mean_of_views(values, self.draws, confidence), n=len(values))
+        return bootstrap_mean(values[np.isfinite(values)], confidence)
 
 
 def rankings(results: Results) -> list[Ranking]:
@@ -84,7 +110,16 @@ def rankings(results: Results) -> list[Ranking]:
 
 
 def _threat(group: Group) -> _Threat | None:
-    """What the attacker may do to this classifier; None where it is one of several that were attacked together."""
+    """What the attacker may do to this classifier; where images were scored in views, those are what counts."""
+    found = _budget(group)
+    if found is None or not group.viewed:
+        return found
+    metric, draws = "accuracy in fresh random views", int(group["draws"].min())
+    return replace(found, title=f"{found.title}, in random views", metric=metric, kind="views", draws=draws)
+
+
+def _budget(group: Group) -> _Threat | None:
+    """On the images themselves; None where the classifier is one of several that were attacked together."""
     cell = group.cell
     sources, dataset = cell["sources"] or [cell["source"]], str(cell["dataset"])
     if group.model not in sources:
@@ -109,24 +144,34 @@ def _ranked(threat: _Threat, models: dict[str, list[Group]]) -> Iterator[Ranking
     if not common:
         return
     values = {model: np.array([score[sample] for sample in common]) for model, score in scores.items()}
-    percent = threat.kind == "accuracy"
     entries = []
     for model, column in values.items():
-        finite = column[np.isfinite(column)]
-        estimate = wilson(int(column.sum()), len(column)) if percent else bootstrap_mean(finite)
         attacks = tuple(dict.fromkeys(str(group.cell["variant"]) for group in models[model]))
-        clean = float(np.mean([group["clean_correct"].mean() for group in models[model]]))
+        clean = float(np.mean([threat.clean(group) for group in models[model]]))
         cells = tuple(str(group.cell["cell"]) for group in models[model])
-        entries.append(Entry(model, estimate, tied=False, attacks=attacks, clean=clean, cells=cells))
+        entries.append(Entry(model, threat.estimate(column), tied=False, attacks=attacks, clean=clean, cells=cells))
     entries.sort(key=lambda entry: -entry.estimate.value)
     best, level = values[entries[0].model], _ALPHA / max(1, len(entries) - 1)
-    found = [_Difference.of(best, values[entry.model], percent, level) for entry in entries]
+    found = [_Difference.of_scores(threat, best, values[entry.model], level) for entry in entries]
     entries = [replace(e, tied=d.tied) if i else e for i, (e, d) in enumerate(zip(entries, found, strict=True))]
-    test = "exact McNemar test" if percent else "paired bootstrap"
     many = f", Bonferroni over {len(entries) - 1} comparisons" if len(entries) > 2 else ""
-    lead = found[1].sentence(_second(entries), f"{test}{many}") if len(entries) > 1 else ""
+    test = threat.test(len(common))
+    lead = found[1].sentence(_second(entries), f"{test}{many}") if len(entries) > 1 else _reached(threat, models)
     how = f"{test}, level {_ALPHA}{many}"
-    yield Ranking(threat.dataset, threat.title, threat.metric, percent, tuple(entries), how, lead)
+    yield Ranking(threat.dataset, threat.title, threat.metric, threat.of, tuple(entries), how, lead, threat.draws)
+
+
+def _reached(threat: _Threat, models: dict[str, list[Group]]) -> str:
+    """With a single classifier: in how many of the views each attack has what it wants, the strongest first."""
+    if threat.kind != "views":
+        return ""
+    every = [(mean_of_views(g.adversariality(), threat.draws), g) for g in chain.from_iterable(models.values())]
+    every.sort(key=lambda pair: -pair[0].value)
+    parts: list[str] = []
+    for found, group in every[:_NAMED]:
+        value, low, high = (f"{100 * part:.1f}" for part in (found.value, found.low, found.high))
+        parts.append(f"{value} [{low}, {high}]\u00a0%{' of the views' * (not parts)} ({group.cell['variant']})")
+    return f"Goal reached in {', '.join(parts)}{' and others' * (len(every) > _NAMED)}."
 
 
 def _second(entries: list[Entry]) -> str:
@@ -137,10 +182,12 @@ def _second(entries: list[Entry]) -> str:
 
 
 def _worst(threat: _Threat, members: list[Group]) -> dict[str, float]:
-    """Per sample: still right under every attack (1 or 0), or the size of the smallest success (inf: none)."""
+    """Per sample under the worst attack: right or not (1, 0), a share of its views, or a size (inf: never broken)."""
     out: dict[str, float] = {}
     for group in members:
-        if threat.kind == "accuracy":
+        if threat.kind == "views":
+            column = group.share_of_views("draws_label")
+        elif threat.kind == "accuracy":
             column = (group["clean_correct"].astype(bool) & (group["adv_pred"] == group["label"])).astype(float)
         else:
             column = np.where(group["success"].astype(bool), group[threat.column].astype(float), np.inf)
@@ -154,20 +201,22 @@ class _Difference:
     """The best classifier's lead over another on the same samples."""
 
     estimate: Estimate  # with its interval at 1 - level
-    percent: bool
+    of: str  # images, views; empty: sizes
     p: float | None  # None: the interval decides
     level: float
 
     @classmethod
-    def of(
-        cls, best: npt.NDArray[np.float64], other: npt.NDArray[np.float64], percent: bool, level: float
+    def of_scores(
+        cls, threat: _Threat, best: npt.NDArray[np.float64], other: npt.NDArray[np.float64], level: float
     ) -> _Difference:
-        """Of scores on the same samples (n,): right or wrong (1, 0), or sizes (inf: not broken)."""
-        if percent:
+        """Of scores on the same samples (n,), as `_worst` gives them."""
+        p = None
+        if threat.kind == "accuracy":
             p = mcnemar(int(((best == 1) & (other == 0)).sum()), int(((best == 0) & (other == 1)).sum()))
-            return cls(bootstrap_mean(best - other, 1 - level), percent, p, level)
+        if threat.kind == "views" and len(best) == 1:  # no spread over images: only the draws say how sure it is
+            return cls(newcombe(*(threat.estimate(one, 1 - level) for one in (best, other))), threat.of, p, level)
         both = np.isfinite(best) & np.isfinite(other)
-        return cls(bootstrap_mean(best[both] - other[both], 1 - level), percent, None, level)
+        return cls(bootstrap_mean(best[both] - other[both], 1 - level), threat.of, p, level)
 
     @property
     def tied(self) -> bool:
@@ -177,10 +226,11 @@ class _Difference:
         return not (self.estimate.low > 0 or self.estimate.high < 0)  # NaN, nothing in common: cannot tell
 
     def sentence(self, other: str, test: str) -> str:
-        found, unit = self.estimate, "points" if self.percent else "points of its norm"
+        found, unit = self.estimate, "points" if self.of else "points of its norm"
         if not np.isfinite(found.value):
             return f"Nothing can be said of the lead over {other}: no sample was broken on both."
         value, low, high = (f"{100 * part:.1f}" for part in (found.value, found.low, found.high))
         p = "" if self.p is None else f", p {'< 0.001' if self.p < 0.001 else f'= {self.p:.2g}'}"
         verdict = "This may be chance" if self.tied else "This is a real difference"
-        return f"{value} {unit} [{low}, {high}] ahead of {other} on the same {found.n} images. {verdict} ({test}{p})."
+        same = f"the same {found.n} images" if found.n > 1 else "the same image"
+        return f"{value} {unit} [{low}, {high}] ahead of {other} on {same}. {verdict} ({test}{p})."

@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from robustbench_lite import references
 from robustbench_lite.groups import Group, groups
-from robustbench_lite.measure import Estimate, bootstrap_mean, wilson
+from robustbench_lite.measure import mean_of_views, wilson
 from robustbench_lite.table import Column, Table, Value, tables
 from robustbench_lite.tables.common import MISSING, Footnotes, count, label, number, share
 
@@ -48,7 +47,7 @@ _REMARK = (
 @tables.register("eot", "Athalye et al.'s Table 1: adversariality and accuracy over random transformations.")
 def eot(results: Results) -> Table:
     notes = Footnotes()
-    found = [group for group in groups(results) if _viewed(group)]
+    found = [group for group in groups(results) if group.viewed]
     rows = [tuple(_row(group, notes)) for group in found]
     lines = [_REMARK, *_distributions(found), *notes.lines(results)]
     if not found:
@@ -58,13 +57,6 @@ def eot(results: Results) -> Table:
         rows.append(tuple(_published(paper, *_PUBLISHED[wanted])))
         lines.append(f"published: {paper.source}. {paper.quantity}. {paper.protocol}")
     return Table("eot", "Adversariality and accuracy over random transformations", COLUMNS, tuple(rows), tuple(lines))
-
-
-def _viewed(group: Group) -> bool:
-    """Whether its images were scored in views, or would have been."""
-    if group.ok:
-        return bool((group["draws"] != None).all())  # noqa: E711  (element by element)
-    return "evaluation_draws" in json.loads(group.cell["params"] or "{}")
 
 
 def _row(group: Group, notes: Footnotes) -> Iterator[Value]:
@@ -78,33 +70,13 @@ def _row(group: Group, notes: Footnotes) -> Iterator[Value]:
         yield MISSING
         return
     yield share(wilson(int(group["success"].sum()), len(group.rows)))
+    draws = set(group["draws"].tolist())
     for prefix in ("", "clean_"):
-        yield share(_mean(_adversarial(group, prefix), group))
-        yield share(_mean(_shares(group, f"{prefix}draws_label"), group))
+        for found in (group.adversariality(prefix), group.share_of_views(f"{prefix}draws_label")):
+            yield share(mean_of_views(found, min(draws)))
     yield number(float(group["rmsd"].astype(np.float64).mean()), 4)
     yield count(len(group.rows))
-    draws = set(group["draws"].tolist())
     yield count(draws.pop()) if len(draws) == 1 else MISSING
-
-
-def _mean(shares: npt.NDArray[np.float64], group: Group) -> Estimate:
-    """Their mean; a single image has no spread over images, only its draws say how sure it is."""
-    if len(shares) > 1:
-        return bootstrap_mean(shares)
-    draws = int(group["draws"][0])
-    return wilson(round(float(shares[0]) * draws), draws)
-
-
-def _adversarial(group: Group, prefix: str) -> npt.NDArray[np.float64]:
-    """The share of each image's views in which the attacker has what he wants."""
-    if group.cell["goal"] == "target":
-        return _shares(group, f"{prefix}draws_target")
-    return 1 - _shares(group, f"{prefix}draws_label")
-
-
-def _shares(group: Group, column: str) -> npt.NDArray[np.float64]:
-    found: npt.NDArray[np.float64] = group[column].astype(np.float64) / group["draws"].astype(np.float64)
-    return found
 
 
 def _distributions(found: list[Group]) -> list[str]:
