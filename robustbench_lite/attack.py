@@ -13,7 +13,7 @@ from abc import abstractmethod
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import Field, PositiveInt, field_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
 
 from robustbench_lite.errors import AttackError
 from robustbench_lite.lazy import torch
@@ -45,7 +45,7 @@ __all__ = [
 ]
 
 GoalName = Literal["label", "prediction"]
-Target = Literal["random", "least_likely", "next"] | int
+Target = Literal["random", "least_likely", "next"] | NonNegativeInt
 Sources = Literal["single", "leave_one_out", "all"] | tuple[str, ...]
 
 
@@ -98,7 +98,11 @@ class Attack(Config):
         "label", description="Untargeted: leave the true label, or the prediction on the clean image."
     )
     target: Target | None = Field(
-        None, description="Targeted: a class, or one per sample: random, least_likely or next; null: untargeted."
+        None,
+        description=(
+            "Targeted: a class, by its number (samples of that class are left out), or one per sample: random, "
+            "least_likely or next; null: untargeted."
+        ),
     )
 
     sources: Sources | None = Field(

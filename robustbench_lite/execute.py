@@ -158,6 +158,10 @@ def prepare(cell: Cell, bench: Bench) -> Ready:
     samples, keep = bench.samples(cell.dataset), bench.kept(cell.dataset)
     if len(keep) == 0:
         raise AttackError("no sample is left to attack: keep: correct_by_all left none")
+    if isinstance(target := cell.attack.target, int):
+        keep = keep[torch.from_numpy(samples.labels)[keep] != target]
+        if len(keep) == 0:
+            raise AttackError(f"target: expected another class than {target}, which every sample is of itself")
     victim = bench.victim(cell.sources, cell.attack.shares)
     x, labels = images(samples)[keep], torch.from_numpy(samples.labels)[keep]
     draw = Draw(keys(cell.seed, cell.attack.stream(), [samples.ids[i] for i in keep.tolist()]))
@@ -231,7 +235,10 @@ def _on_fitting_set(cell: Cell, bench: Bench, ready: Ready, outcome: Outcome) ->
 
 
 def _goal(attack: Attack, labels: torch.Tensor, clean: torch.Tensor, draw: Draw) -> Goal:
-    """What success is measured against, per sample; the target where there is one is never the true label."""
+    """What success is measured against, per sample; the target where there is one is never the true label.
+
+    Raises AttackError where the target is not a class of the classifier.
+    """
     classes = clean.shape[1]
     reference = labels if attack.goal == "label" else clean.argmax(1)
     if attack.target is None:
@@ -243,7 +250,11 @@ def _goal(attack: Attack, labels: torch.Tensor, clean: torch.Tensor, draw: Draw)
     elif attack.target == "least_likely":
         target = clean.scatter(1, labels[:, None], float("inf")).argmin(1)
     else:
-        target = torch.full_like(labels, int(attack.target))
+        if attack.target >= classes:
+            raise AttackError(
+                f"target: expected a class below {classes}, as many as the classifier has; got {attack.target}"
+            )
+        target = torch.full_like(labels, attack.target)
     return Goal(target, classes, targeted=True)
 
 
@@ -281,9 +292,11 @@ def _summary(cell: Cell, bench: Bench, table: list[Row], outcome: Outcome, clean
     inspections = {name: bench.inspect(cell.dataset, name) for name in dict.fromkeys((*cell.sources, *cell.targets))}
     several = len(inspections) > 1
     warnings = [f"{name}: {text}" if several else text for name, i in inspections.items() for text in i.warnings]
-    n = len(outcome.status)
-    if n < cell.n:
-        warnings.append(f"{cell.n} samples are wanted, every classifier gets only {n} of those looked at right")
+    n, kept = len(outcome.status), len(bench.kept(cell.dataset))
+    if kept < cell.n:
+        warnings.append(f"{cell.n} samples are wanted, every classifier gets only {kept} of those looked at right")
+    if n < kept:
+        warnings.append(f"{kept - n} of {kept} samples are left out: the target is their own class")
     alone = inspections[cell.sources[0]] if len(cell.sources) == 1 else None
     labels = torch.from_numpy(bench.samples(cell.dataset).labels)
     return {

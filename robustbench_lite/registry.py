@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from fractions import Fraction
 from importlib import import_module
@@ -121,11 +122,17 @@ class Registry(Generic[C]):
             raise SuiteError(Problem(place, message) for _, message in problems_of(error, record)) from None
 
 
+_EXPECTED = "Input should be "
+# how pydantic calls the branches of a union within a path
+_BRANCH = re.compile(r"(literal|tuple|list|nullable|function-\w+)\[.*\]|constrained-\w+|int|float|str|bool|none")
+
+
 def problems_of(error: ValidationError, record: type[BaseModel]) -> list[tuple[Path, str]]:
     """Pydantic's complaints as (path within the record, sentence), one each, in our words."""
     problems: list[tuple[Path, str]] = []
+    expected: dict[Path, list[str]] = {}  # where a value may be one of several things: all of them in one sentence
     for detail in error.errors(include_url=False):
-        path: Path = tuple(detail["loc"])
+        path: Path = tuple(part for part in detail["loc"] if not _BRANCH.fullmatch(str(part)))
         key = ".".join(str(part) for part in path)
         if detail["type"] == "extra_forbidden":
             message = f"unknown key '{path[-1]}'{did_you_mean(str(path[-1]), record.model_fields)}"
@@ -133,9 +140,14 @@ def problems_of(error: ValidationError, record: type[BaseModel]) -> list[tuple[P
             message = f"'{key}' is missing"
         elif detail["type"] == "value_error":
             message = f"{key + ': ' if key else ''}{detail['ctx']['error']}"
+        elif detail["msg"].startswith(_EXPECTED):
+            others = expected.setdefault(path, [])
+            others.append(detail["msg"].removeprefix(_EXPECTED).split(", unable to parse")[0])
+            message = f"{key}: expected {', or '.join(others)}, got {detail['input']!r}"
+            if len(others) > 1:
+                problems = [problem for problem in problems if problem[0] != path]
         else:
-            text = detail["msg"].replace("Input should be", "expected", 1)
-            message = f"{key}: {text}, got {detail['input']!r}"
+            message = f"{key}: {detail['msg']}, got {detail['input']!r}"
         problems.append((path, message))
     return problems
 

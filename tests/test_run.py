@@ -21,6 +21,7 @@ from robustbench_lite.progress import Lines
 from robustbench_lite.runner import Options, run, run_suite
 from robustbench_lite.store import read
 from robustbench_lite.suite import load
+from robustbench_lite.table import tables
 from tests.helpers import ROOT, cli
 
 TIMING = ["seconds"]
@@ -86,6 +87,31 @@ def test_the_bracket_is_stored_with_a_run_and_a_failure_of_it_is_loud(tmp_path, 
     again = run_suite(loaded, Options(results=tmp_path / "wrong"), Lines(stream))
     assert again.run["calibration"]["pgd"]["failed"]
     assert "WARNING: calibration of pgd" in stream.getvalue()
+
+
+def test_samples_of_the_targets_own_class_are_left_out(tmp_path):
+    attack = {"epsilon": 0.1, "steps": 5}
+    frame = run({**SUITE, "attacks": [{"pgd": attack}]}, tmp_path / "all").samples()
+    target = int(frame["label"].mode()[0])
+    others = frame.loc[frame["label"] != target, "sample"]
+    results = run({**SUITE, "attacks": [{"pgd": attack | {"target": target}}]}, tmp_path / "targeted")
+    assert 0 < len(others) < 20
+    assert list(results.samples()["sample"]) == list(others)
+    assert (results.samples()["target"] == target).all()
+    cell = results.cells().iloc[0]
+    assert cell["n"] == len(others)
+    said = f"{20 - len(others)} of 20 samples are left out: the target is their own class"
+    assert list(cell["warnings"]) == [said]
+    assert said in tables.make("accuracy", results).footnotes[-1]
+
+
+def test_a_target_that_the_classifier_does_not_have_is_named(tmp_path):
+    attacks = [{"pgd": {"epsilon": 0.1, "target": 10}}, {"fgsm": {"epsilon": 0.1}}]
+    cells = run({**SUITE, "attacks": attacks}, tmp_path).cells()
+    assert list(cells["status"]) == ["failed", "ok"]
+    assert cells["error"][0] == "target: expected a class below 10, as many as the classifier has; got 10"
+    done = cli("validate", str(written(tmp_path, attacks=[{"pgd": {"epsilon": 0.1, "target": -1}}])))
+    assert done.returncode == 2 and "target" in done.stderr
 
 
 def test_batch_size_and_seed(tmp_path):

@@ -239,6 +239,10 @@ def test_what_is_missing_is_named_at_the_top(write):
         ("defaults: {pgdd: {}}", "s.yaml:5:12: unknown attack 'pgdd'; did you mean 'pgd'?"),
         ("defaults: {fgsm: {eps: 1}}", "s.yaml:5:19: unknown key 'eps'; did you mean 'epsilon'?"),
         ("tables: cost", "s.yaml:5:9: tables: expected a list, got 'cost'"),
+        (
+            "defaults: {pgd: {target: nxt}}",
+            "s.yaml:5:26: target: expected 'random', 'least_likely' or 'next', or a valid integer, got 'nxt'",
+        ),
     ],
 )
 def test_a_wrong_value_is_one_sentence_at_its_place(write, line, said):
