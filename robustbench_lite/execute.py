@@ -32,7 +32,7 @@ from robustbench_lite.transforms.shots import Shots
 if TYPE_CHECKING:
     pass
 
-__all__ = ["Done", "Ready", "attacked", "deterministic", "execute", "prepare"]
+__all__ = ["Done", "Ready", "attacked", "deterministic", "execute", "prepare", "rejudged"]
 
 _ALONE = 5  # samples that are also timed at batch size 1
 _ALONE_SECONDS = 5.0  # but no longer than this
@@ -106,7 +106,7 @@ def _run(cell: Cell, bench: Bench, progress: Callable[[int], None]) -> Done:
     """Attack the sources once, score every target."""
     ready = prepare(cell, bench)
     victim, job, keep, clean = ready.victim, ready.job, ready.keep, ready.clean
-    samples, x, goal = bench.samples(cell.dataset), job.x, job.goal
+    samples = bench.samples(cell.dataset)
     labels, ids = torch.from_numpy(samples.labels)[keep], [samples.ids[i] for i in keep.tolist()]
     before = content_hash(victim.module)
     outcome, oracle = attacked(cell, bench, ready, progress)
@@ -114,16 +114,8 @@ def _run(cell: Cell, bench: Bench, progress: Callable[[int], None]) -> Done:
     alone = _time_alone(cell, bench, victim, job) if timed else None
     if content_hash(victim.module) != before:
         raise AttackError(f"{cell.source}: parameters or buffers changed during the attack")
-    start, done, near_ties = time.perf_counter(), Done(), 0
-    for name in cell.targets:
-        panel = _panel(cell, bench, name, job, ids)
-        scored = _score(cell, bench, name, x, labels, keep, goal, outcome, panel)
-        if panel is not None:
-            scored.views = panel.columns(x, outcome.candidates.nan_to_num(), labels, scored.goal)
-        near_ties += int(scored.verdicts.near_tie.sum())
-        done.samples += Written(cell, scored, ids, labels, outcome, job.scene).rows()
-    done.images = image_rows(cell, samples, keep.tolist(), outcome) if bench.suite.images == "all" else []
-    done.artifacts = artifact_rows(cell, outcome)
+    start = time.perf_counter()
+    done, near_ties = _judged(cell, bench, ready, outcome, labels, ids)
     fit = _on_fitting_set(cell, bench, ready, outcome)
     done.cell = (
         _summary(cell, bench, done.samples, outcome, clean)
@@ -138,6 +130,35 @@ def _run(cell: Cell, bench: Bench, progress: Callable[[int], None]) -> Done:
             "batch_size": oracle.batch_size,
         }
     )
+    return done
+
+
+def _judged(
+    cell: Cell, bench: Bench, ready: Ready, outcome: Outcome, labels: torch.Tensor, ids: list[str]
+) -> tuple[Done, int]:
+    """The rows of every target, and how many verdicts are near ties."""
+    samples, job, x, keep = bench.samples(cell.dataset), ready.job, ready.job.x, ready.keep
+    done, near_ties = Done(), 0
+    for name in cell.targets:
+        panel = _panel(cell, bench, name, job, ids)
+        scored = _score(cell, bench, name, x, labels, keep, job.goal, outcome, panel)
+        if panel is not None:
+            scored.views = panel.columns(x, outcome.candidates.nan_to_num(), labels, scored.goal)
+        near_ties += int(scored.verdicts.near_tie.sum())
+        done.samples += Written(cell, scored, ids, labels, outcome, job.scene).rows()
+    done.images = image_rows(cell, samples, keep.tolist(), outcome) if bench.suite.images == "all" else []
+    done.artifacts = artifact_rows(cell, outcome)
+    return done, near_ties
+
+
+def rejudged(cell: Cell, bench: Bench, ready: Ready, outcome: Outcome) -> Done:
+    """What a run stores of a cell whose attack proposed this, its costs and times aside; nothing is attacked."""
+    samples, keep = bench.samples(cell.dataset), ready.keep
+    labels, ids = torch.from_numpy(samples.labels)[keep], [samples.ids[i] for i in keep.tolist()]
+    done, near_ties = _judged(cell, bench, ready, outcome, labels, ids)
+    done.cell = _describe(cell, bench) | _summary(cell, bench, done.samples, outcome, ready.clean)
+    done.cell |= _on_fitting_set(cell, bench, ready, outcome)
+    done.cell |= {"near_ties": near_ties, "classes": ready.clean.shape[1]}
     return done
 
 

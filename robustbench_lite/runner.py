@@ -20,7 +20,7 @@ from robustbench_lite.registry import canonical
 from robustbench_lite.store import Results, Store, read
 from robustbench_lite.suite import Suite, load
 
-__all__ = ["Observer", "Options", "Silent", "device_named", "run", "run_suite"]
+__all__ = ["Observer", "Options", "Silent", "device_named", "record_of", "run", "run_suite"]
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def run_suite(suite: Suite, options: Options, observer: Observer | None = None) 
         cells = plan(suite, bench)
         cached = set() if options.fresh else store.finished() & {cell.id for cell in cells}
         told.planned(cells, len(cached))
-        record = _record(suite, options, bench, cells)
+        record = record_of(suite, options, bench, cells)
         due = [cell for cell in cells if cell.id not in cached and (options.only is None or options.only(cell))]
         wanted = {cell.attack.registered for cell in due}
         record["calibration"] = _calibration(folder, wanted)
@@ -107,7 +107,7 @@ def run_suite(suite: Suite, options: Options, observer: Observer | None = None) 
     return read(folder)
 
 
-def _record(suite: Suite, options: Options, bench: Bench, cells: Iterable[Cell]) -> dict[str, Any]:
+def record_of(suite: Suite, options: Options, bench: Bench, cells: Iterable[Cell]) -> dict[str, Any]:
     """run.json: what tables need beyond the rows, and where the numbers come from."""
     return {
         "name": suite.name,

@@ -33,7 +33,7 @@ LAYERS = [
     {"plan", "report"},
     {"tabulate"},
     {"execute"},
-    {"runner"},
+    {"runner", "rejudge"},
     {"progress", "verify", "preview", "doctor", "drawing", "gate_session", "handwritten"},
     {"pytest_items"},
     {"pytest_plugin"},
