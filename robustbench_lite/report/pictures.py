@@ -8,7 +8,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -184,9 +184,10 @@ def _picture(results: Results, group: Group, index: int, outcome: str) -> Pictur
     )
 
 
-def _bytes(image: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+def _bytes(image: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.uint8]:
     """[0, 1] to 8 bits, halves up, as the judge rounds."""
-    return np.floor(np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
+    found: npt.NDArray[np.uint8] = np.floor(np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
+    return found
 
 
 def _moved(row: Row) -> str:
