@@ -231,7 +231,7 @@ def _widened(tail: float, n: int) -> float:
 def _bca(
     ratios: npt.NDArray[np.float64], ratio: float, left_out: npt.NDArray[np.float64], tails: Sequence[float]
 ) -> list[float]:
-    """Which quantiles of the resampled `ratios` are the ends: corrected for bias and, by the jackknife, for skewness."""
+    """Which quantiles of the resampled `ratios` are the ends: corrected for bias and, by the jackknife, skewness."""
     normal, below = NormalDist(), float((ratios < ratio).mean() + (ratios <= ratio).mean()) / 2
     if not 0 < below < 1:  # every resample is the same
         return list(tails)
@@ -288,7 +288,7 @@ def _rank(n: int, tail: float) -> int:
 class Size:
     """How large the perturbations of a minimal attack are, and which number says so.
 
-    `mean`: of the successes, at least 99 % of the samples. `median`: of all, failures at infinity, where there are fewer.
+    `mean`: of the successes, at least 99 % of the samples; `median`: with fewer, of all, failures at infinity.
     """
 
     statistic: Literal["mean", "median"]
