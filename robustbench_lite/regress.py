@@ -139,8 +139,8 @@ def _findings(pair: Pairs, gate: Gate) -> list[Finding]:
     if pair.distance is not None and len(pair.distance[0]):
         margin, reached = pair.limits.max_distance_drop, [np.isfinite(side) for side in pair.distance]
         if min(side.mean() for side in reached) >= ENOUGH:
-            both = reached[0] & reached[1]
-            found.append(_distance(*(side[both] for side in pair.distance), gate.distance, margin))
+            first, second = (side[reached[0] & reached[1]] for side in pair.distance)
+            found.append(_distance(first, second, gate.distance, margin))
         else:
             found.append(_medians(*pair.distance, gate.distance, margin))
     return found
