@@ -7,7 +7,7 @@ import shlex
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import FrameType
@@ -132,7 +132,9 @@ def table(results: Path, name: str, out: Path | None, style: str, **options: Any
 
     made = _shaped(tables.make(name, read(results)), **options)
     if out is None:
-        click.echo(render(made, style, width=_width()), nl=False)
+        _print(render(made, style, width=_width()))
+        if style == "text":
+            _print_words([made])
     else:
         _write(out, render(made, style))
         click.echo(str(out))
@@ -319,7 +321,7 @@ cli.add_command(check)
 
 def _print_tables(results: Any, names: tuple[str, ...]) -> None:
     """The tables that a suite names, and what none of them shows."""
-    from robustbench_lite.render import render
+    from robustbench_lite.render import render, sentence
     from robustbench_lite.table import tables
     from robustbench_lite.tables.common import left_out
 
@@ -328,7 +330,21 @@ def _print_tables(results: Any, names: tuple[str, ...]) -> None:
         click.echo(render(one, "text", width=_width()))
     if unsaid := left_out(results, printed):
         verb = shlex.join(["robustbench-lite", "table", str(results.folder), "accuracy"])
-        click.echo(f"{unsaid}; `{verb}` shows them")
+        _print(sentence(f"{unsaid}; `{verb}` shows them", _width()))
+    _print_words(printed)
+
+
+def _print_words(printed: Sequence[Any]) -> None:
+    """Where a reader finds what the words of these tables mean."""
+    from robustbench_lite.glossary import explained
+    from robustbench_lite.render import render, sentence
+
+    if words := explained("\n".join(render(one, "text") for one in printed)):
+        _print(sentence(f"words: {', '.join(words)}: `robustbench-lite describe WORD`, docs/glossary.md", _width()))
+
+
+def _print(text: str) -> None:
+    click.echo(text, nl=False)
 
 
 def _width() -> int | None:

@@ -17,7 +17,7 @@ from robustbench_lite.render.shape import constants, without
 from robustbench_lite.table import Table
 from robustbench_lite.text import visible
 
-__all__ = ["LEAST", "text"]
+__all__ = ["LEAST", "sentence", "text"]
 
 LEAST = 40  # columns; a narrower terminal is taken for one of so many
 _DIM, _PLAIN = "\x1b[2m", "\x1b[0m"
@@ -35,6 +35,11 @@ def text(table: Table, width: int | None, *, color: bool) -> str:
     notes = [*legend, *view.losses(table), *table.footnotes]
     lines = [*fold(visible(table.title), room), *_wrapped(said, wrap), *drawn, *_wrapped(notes, wrap)]
     return "\n".join(lines) + "\n"
+
+
+def sentence(words: str, width: int | None) -> str:
+    """A line of its own below a table, wrapped as its footnotes are."""
+    return "\n".join(_sentence(visible(words), max(width, LEAST) if width else 120)) + "\n"
 
 
 def _wrapped(notes: Sequence[str], width: int) -> Iterator[str]:
