@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from robustbench_lite.groups import groups
+from robustbench_lite.groups import Group, groups
 from robustbench_lite.report.charts import DASHES, Line, Point, Trade, curves, round_up, trades
 from robustbench_lite.svg import PALETTE
 from robustbench_lite.table import Column, Table, Value
@@ -16,7 +16,7 @@ from robustbench_lite.table import Column, Table, Value
 if TYPE_CHECKING:
     from robustbench_lite.store import Results
 
-__all__ = ["Drawn", "broken", "costs"]
+__all__ = ["Drawn", "Limits", "broken", "costs", "limits"]
 
 _LINES = 16  # in one chart; more cannot be told apart
 
@@ -32,12 +32,49 @@ class Drawn:
     table: Table
 
 
-def broken(results: Results) -> Iterator[Drawn]:
+@dataclass(frozen=True)
+class Limits:
+    """Where axes end, so that the same quantity ends at the same place all over a page."""
+
+    size: dict[str, float]  # of the largest success of a minimal attack, by norm
+    mean: dict[str, float]  # of the mean size of such successes, by norm
+    passes: tuple[float, float]
+
+
+def limits(runs: Sequence[Results]) -> Limits:
+    """Of all these runs together."""
+    size: dict[str, float] = {}
+    mean: dict[str, float] = {}
+    passes: list[float] = []
+    for group in (group for results in runs for group in groups(results)):
+        cell = group.cell
+        if not _white(group):
+            continue
+        if own_passes := _passes(group):
+            passes.append(own_passes / len(group.rows))
+        own = group[cell["norm"]].astype(float)[group["success"].astype(bool)]
+        if cell["eps"] is None and len(own):
+            size[cell["norm"]] = max(size.get(cell["norm"], 0), float(own.max()))
+            mean[cell["norm"]] = max(mean.get(cell["norm"], 0), float(own.mean()))
+    size, mean = ({norm: round_up(value) for norm, value in one.items()} for one in (size, mean))
+    return Limits(size, mean, (min(passes, default=1.0), max(passes, default=1.0)))
+
+
+def _white(group: Group) -> bool:
+    """Whether this is a classifier that was attacked itself, with changes that a norm measures."""
+    return group.ok and group.cell["norm"] is not None and (group.cell["sources"] or []) == [group.model]
+
+
+def _passes(group: Group) -> int:
+    return int((group.cell["forwards"] or 0) + (group.cell["backwards"] or 0))
+
+
+def broken(results: Results, ends: Limits) -> Iterator[Drawn]:
     """Share of samples broken as the perturbation grows, from the sizes of minimal attacks' successes."""
     found: dict[tuple[str, str], list[Line]] = {}
     for group in groups(results):
         cell = group.cell
-        if not group.ok or cell["eps"] is not None or cell["norm"] is None or (cell["sources"] or []) != [group.model]:
+        if not _white(group) or cell["eps"] is not None:
             continue
         size = np.sort(group[cell["norm"]].astype(float)[group["success"].astype(bool)])
         share = 100 * np.arange(1, len(size) + 1) / len(group.rows)
@@ -48,7 +85,7 @@ def broken(results: Results) -> Iterator[Drawn]:
     for (dataset, norm), lines in found.items():
         title = f"{dataset}: share of samples broken against the {norm} size of the perturbation"
         drawn = lines[:_LINES]
-        chart = curves(drawn, f"{norm} size, images in [0, 1]", title)
+        chart = curves(drawn, f"{norm} size, images in [0, 1]", title, ends.size.get(norm, 1.0))
         whole = title + _cut(len(drawn), len(lines))
         yield Drawn(whole, "", chart, _legend([line.name for line in drawn]), _quantiles(lines))
 
@@ -62,13 +99,13 @@ def _legend(names: Sequence[str]) -> list[tuple[str, str, str]]:
     return [(name, PALETTE[i % 8], DASHES[i // 4 % 4]) for i, name in enumerate(names)]
 
 
-def costs(results: Results) -> Iterator[Drawn]:
+def costs(results: Results, ends: Limits) -> Iterator[Drawn]:
     """What white-box attacks achieve against the passes that they take, for every norm and budget."""
     found: dict[tuple[str, str, float | None], dict[str, list[tuple[Point, float]]]] = {}
     for group in groups(results):
         cell, n = group.cell, len(group.rows)
-        passes = (cell["forwards"] or 0) + (cell["backwards"] or 0)
-        if not group.ok or cell["norm"] is None or (cell["sources"] or []) != [group.model] or not passes:
+        passes = _passes(group)
+        if not _white(group) or not passes:
             continue
         success = group["success"].astype(bool)
         if cell["eps"] is not None:
@@ -88,11 +125,11 @@ def costs(results: Results) -> Iterator[Drawn]:
         title = f"{dataset}, {norm}{'' if eps is None else f' at most {eps:.4g}'}: {what}, against passes per sample"
         all_of = [Trade(name, tuple(point for point, _ in points)) for name, points in models.items()]
         drawn = all_of[:_LINES]
-        top = 100.0 if eps is not None else round_up(max(p.y for trade in drawn for p in trade.points))
+        top = 100.0 if eps is not None else ends.mean.get(norm, 1.0)
         label = "forward and backward passes per sample"
         whole = title + _cut(len(drawn), len(all_of))
         says = "left is cheaper; " + ("lower" if eps is None else "higher") + " is the stronger attack"
-        chart = trades(drawn, label, top, unit, title)
+        chart = trades(drawn, label, top, unit, title, ends.passes)
         yield Drawn(whole, says, chart, _legend([trade.name for trade in drawn]), _costs(models, what, unit))
 
 
