@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,8 +19,10 @@ from robustbench_lite.comparison import Side, compare
 from robustbench_lite.errors import UsageError
 from robustbench_lite.figure import figures
 from robustbench_lite.groups import groups, through
+from robustbench_lite.measure import Estimate
 from robustbench_lite.render import render
 from robustbench_lite.report.charts import round_up
+from robustbench_lite.report.headline import amount
 from robustbench_lite.report.made import made
 from robustbench_lite.report.paired import paired
 from robustbench_lite.report.pictures import MOST, Picture, pictures
@@ -123,17 +126,17 @@ def _state(cells: int, planned: int, finished: bool) -> str:
 
 
 def _ranking(ranking: Ranking, shown: Sequence[Picture]) -> dict[str, Any]:
-    top = min(100.0, round_up(max(100 * entry.estimate.high for entry in ranking.entries)))
+    ends = [100 * end for entry in ranking.entries for end in (entry.estimate.value, entry.estimate.high)]
+    top = min(100.0, round_up(max([end for end in ends if math.isfinite(end)], default=1.0)))
     rows = []
     for entry in ranking.entries:
         found = entry.estimate
-        value, low, high = (100 * part for part in (found.value, found.low, found.high))
-        places = {name: f"{100 * min(1.0, part / top):.2f}%" for name, part in (("at", value), ("low", low))}
-        places["width"] = f"{100 * (min(1.0, high / top) - min(1.0, low / top)):.2f}%"
-        text = f"{value:.1f} [{low:.1f}, {high:.1f}]\u00a0%"
         views = f", {ranking.draws} views" if ranking.draws else ""
         said = f"n={found.n}{views}" + (f", {100 * entry.clean:.0f}\u00a0% before" if ranking.of else "")
-        rows.append({"name": entry.model, "text": text, "said": said, "tied": entry.tied, **places})
+        said += ", not ranked" if entry.red else ""
+        rows.append(
+            {"name": entry.model, "text": amount(found), "said": said, "tied": entry.tied, **_places(found, top)}
+        )
     attacks = tuple(dict.fromkeys(name for entry in ranking.entries for name in entry.attacks))
     return {
         "dataset": ranking.dataset,
@@ -149,6 +152,14 @@ def _ranking(ranking: Ranking, shown: Sequence[Picture]) -> dict[str, Any]:
         "tied": any(entry.tied for entry in ranking.entries),
         "example": _example(ranking, shown),
     }
+
+
+def _places(found: Estimate, top: float) -> dict[str, str]:
+    """Where value and interval lie on an axis that ends at `top` percent; what is infinite at its end."""
+    value, low, high = (min(1.0, 100 * part / top) for part in (found.value, found.low, found.high))
+    low, high = (value if math.isnan(end) else end for end in (low, high))
+    at, low, high = (0.0 if math.isnan(part) else part for part in (value, low, high))
+    return {"at": f"{100 * at:.2f}%", "low": f"{100 * low:.2f}%", "width": f"{100 * (high - low):.2f}%"}
 
 
 def _example(ranking: Ranking, shown: Sequence[Picture]) -> Picture | None:
