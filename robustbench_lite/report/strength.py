@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from robustbench_lite.groups import groups
+from robustbench_lite.measure import median
 from robustbench_lite.report.charts import DASHES, Line, Point, Trade, curves, round_up, trades
 from robustbench_lite.svg import PALETTE
 from robustbench_lite.table import Column, Table, Value
@@ -73,25 +74,28 @@ def costs(results: Results) -> Iterator[Drawn]:
         success = group["success"].astype(bool)
         if cell["eps"] is not None:
             y = 100 * float(success.mean())
-        elif success.any():
-            y = float(group[cell["norm"]].astype(float)[success].mean())
         else:
-            continue
+            y = median(np.where(success, group[cell["norm"]].astype(float), np.inf)).value
         point = Point(str(cell["variant"]), passes / n, y)
         key = (str(cell["dataset"]), str(cell["norm"]), cell["eps"])
         found.setdefault(key, {}).setdefault(group.model, []).append((point, 1000 * (cell["seconds"] or 0) / n))
     for (dataset, norm, eps), models in found.items():
         if max(len(points) for points in models.values()) < 2:
             continue  # one attack: nothing to weigh
-        what = f"mean {norm} size, successes" if eps is None else "share broken"
+        what = f"median {norm} size, failures as infinite" if eps is None else "share broken"
         unit = "" if eps is None else " %"
         title = f"{dataset}, {norm}{'' if eps is None else f' at most {eps:.4g}'}: {what}, against passes per sample"
-        all_of = [Trade(name, tuple(point for point, _ in points)) for name, points in models.items()]
+        finite = {name: tuple(point for point, _ in points if np.isfinite(point.y)) for name, points in models.items()}
+        all_of = [Trade(name, points) for name, points in finite.items() if points]
+        if not all_of:
+            continue  # nothing but infinite medians
         drawn = all_of[:_LINES]
         top = 100.0 if eps is not None else round_up(max(p.y for trade in drawn for p in trade.points))
         label = "forward and backward passes per sample"
         whole = title + _cut(len(drawn), len(all_of))
         says = "left is cheaper; " + ("lower" if eps is None else "higher") + " is the stronger attack"
+        off = sum(map(len, models.values())) - sum(map(len, finite.values()))
+        says += f"; {off} that broke less than half {'is' if off == 1 else 'are'} in the data only" if off else ""
         chart = trades(drawn, label, top, unit, title)
         yield Drawn(whole, says, chart, _legend([trade.name for trade in drawn]), _costs(models, what, unit))
 
