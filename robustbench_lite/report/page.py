@@ -25,7 +25,7 @@ from robustbench_lite.report.charts import round_up
 from robustbench_lite.report.headline import amount
 from robustbench_lite.report.made import made
 from robustbench_lite.report.paired import paired
-from robustbench_lite.report.pictures import MOST, Picture, pictures
+from robustbench_lite.report.pictures import MOST, pictures, specimen
 from robustbench_lite.report.ranking import Ranking, rankings
 from robustbench_lite.report.strength import Drawn, broken, costs
 from robustbench_lite.table import Table, Value, tables
@@ -104,7 +104,7 @@ def _run(results: Results, name: str) -> dict[str, Any]:
         "finished": run.get("finished"),
         "failed": [f"{cell['dataset']}, {through(cell)}, {cell['variant']}: {cell['error']}" for cell in failed],
         "problems": list(results.problems),
-        "rankings": [_ranking(one, shown) for one in rankings(results)],
+        "rankings": [_ranking(one, results) for one in rankings(results)],
         "tables": [_table(tables.make(name, results)) for name in (*names, *_TABLES) if name != "trust"],
         "trust": _trust(trust) | {"why": name},
         "trust_line": trust.footnotes[0] if trust.footnotes else "",
@@ -125,7 +125,7 @@ def _state(cells: int, planned: int, finished: bool) -> str:
     return ""
 
 
-def _ranking(ranking: Ranking, shown: Sequence[Picture]) -> dict[str, Any]:
+def _ranking(ranking: Ranking, results: Results) -> dict[str, Any]:
     ends = [100 * end for entry in ranking.entries for end in (entry.estimate.value, entry.estimate.high)]
     top = min(100.0, round_up(max([end for end in ends if math.isfinite(end)], default=1.0)))
     rows = []
@@ -150,7 +150,7 @@ def _ranking(ranking: Ranking, shown: Sequence[Picture]) -> dict[str, Any]:
         "several": len(attacks) > 1,
         "test": ranking.test,
         "tied": any(entry.tied for entry in ranking.entries),
-        "example": _example(ranking, shown),
+        "example": specimen(results, [(entry.model, cell) for entry in ranking.entries for cell in entry.cells]),
     }
 
 
@@ -160,15 +160,6 @@ def _places(found: Estimate, top: float) -> dict[str, str]:
     low, high = (value if math.isnan(end) else end for end in (low, high))
     at, low, high = (0.0 if math.isnan(part) else part for part in (value, low, high))
     return {"at": f"{100 * at:.2f}%", "low": f"{100 * low:.2f}%", "width": f"{100 * (high - low):.2f}%"}
-
-
-def _example(ranking: Ranking, shown: Sequence[Picture]) -> Picture | None:
-    """What such an attack looks like: a median success against the best classifier, else the nearest to it."""
-    order = {(entry.model, cell): i for i, entry in enumerate(ranking.entries) for cell in entry.cells}
-    fit = [picture for picture in shown if (picture.model, picture.cell) in order]
-    wanted = ("median", "easiest", "hardest")
-    won = [picture for picture in fit if picture.outcome in wanted]
-    return min(won, key=lambda p: (order[p.model, p.cell], wanted.index(p.outcome)), default=None)
 
 
 def _trust(table: Table) -> dict[str, Any]:
