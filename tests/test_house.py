@@ -21,7 +21,7 @@ LAYERS = [
     {"svg", "registry", "record", "batch", "measure"},
     {"rng", "quasi_newton", "provenance", "references", "suite_yaml", "gate"},
     {"threat", "suite_compose", "regress"},
-    {"oracle", "store", "transforms", "views"},
+    {"box", "oracle", "store", "transforms", "views"},
     {"attack", "dataset", "model", "table", "figure", "groups"},
     {"check", "engine"},
     {"checks", "baseline"},

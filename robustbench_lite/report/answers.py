@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from robustbench_lite.check import doubts
 from robustbench_lite.report.charts import round_up
+from robustbench_lite.report.headline import amount
 from robustbench_lite.report.pictures import specimen
 from robustbench_lite.report.ranking import Entry, Ranking, rankings
 
@@ -29,7 +30,8 @@ def ends(runs: Sequence[Results]) -> dict[str, float]:
     """Where the axis of each quantity ends, in percent: shares at 100, sizes at a round number above all of them."""
     out: dict[str, float] = {}
     for ranking in (one for results in runs for one in ranked(results)):
-        top = 100.0 if ranking.of else round_up(max(100 * entry.estimate.high for entry in ranking.entries))
+        said = [100 * end for one in ranking.entries for end in (one.estimate.value, one.estimate.high)]
+        top = 100.0 if ranking.of else round_up(max([end for end in said if math.isfinite(end)], default=1.0))
         out[ranking.metric] = max(top, out.get(ranking.metric, 0))
     return out
 
@@ -43,7 +45,7 @@ def _answer(ranking: Ranking, results: Results, top: float) -> dict[str, Any]:
     said = [", ".join(_facts(ranking, entry)) for entry in ranking.entries]
     same = said[0] if len(set(said)) == 1 else ""
     rows = [
-        _row(entry, state, top) | {"said": "" if same else facts, "doubts": _doubts(entry, results)}
+        _row(entry, state, top) | {"said": "" if same else facts}
         for entry, facts, state in zip(ranking.entries, said, _states(ranking), strict=True)
     ]
     attacks = tuple(dict.fromkeys(name for entry in ranking.entries for name in entry.attacks))
@@ -60,7 +62,8 @@ def _answer(ranking: Ranking, results: Results, top: float) -> dict[str, Any]:
         "attacks": f"{', '.join(attacks[:_NAMED])}{f' and {more} others' if more > 0 else ''}",
         "several": len(attacks) > 1,
         "test": ranking.test,
-        "states": {row["state"] for row in rows},
+        "states": (states := {row["state"] for row in rows}),
+        "key": states != {"only"},
         "example": specimen(results, [(entry.model, cell) for entry in ranking.entries for cell in entry.cells]),
     }
 
@@ -75,21 +78,27 @@ def _facts(ranking: Ranking, entry: Entry) -> Iterator[str]:
 
 
 def _states(ranking: Ranking) -> list[str]:
-    """What the colour of a classifier says: the best, tied with it, worse; where all are tied there is no best."""
-    if len(ranking.entries) == 1:
-        return ["only"]
-    others = ["tied" if entry.tied else "worse" for entry in ranking.entries[1:]]
-    return ["best" if "worse" in others else "tied", *others]
+    """What the colour of a classifier says: the best, tied with it, worse, red; where all are tied none is the best."""
+    known = ranking.known
+    worse = any(not entry.tied for entry in known[1:])
+    out = []
+    for entry in ranking.entries:
+        if entry not in known:
+            out.append("red" if entry.red else "only")
+        elif len(known) == 1:
+            out.append("only")
+        elif entry is known[0]:
+            out.append("best" if worse else "tied")
+        else:
+            out.append("tied" if entry.tied else "worse")
+    return out
 
 
 def _row(entry: Entry, state: str, top: float) -> dict[str, Any]:
-    value, low, high = (100 * part for part in (entry.estimate.value, entry.estimate.low, entry.estimate.high))
-    places = {name: f"{100 * min(1.0, part / top):.2f}%" for name, part in (("at", value), ("low", low))}
-    places["width"] = f"{100 * (min(1.0, high / top) - min(1.0, low / top)):.2f}%"
-    return {"name": entry.model, "text": f"{value:.1f} [{low:.1f}, {high:.1f}]\u00a0%", "state": state, **places}
-
-
-def _doubts(entry: Entry, results: Results) -> str:
-    """Why the number cannot be believed; empty where it can."""
-    found = doubts(results)
-    return "; ".join(dict.fromkeys(str(doubt) for cell in entry.cells for doubt in found.get(cell, ())))
+    """Where value and interval lie on an axis that ends at `top` percent; what is infinite at its end."""
+    found = entry.estimate
+    value, low, high = (min(1.0, 100 * part / top) for part in (found.value, found.low, found.high))
+    low, high = (value if math.isnan(end) else end for end in (low, high))
+    at, low, high = (0.0 if math.isnan(part) else part for part in (value, low, high))
+    places = {"at": f"{100 * at:.2f}%", "low": f"{100 * low:.2f}%", "width": f"{100 * (high - low):.2f}%"}
+    return {"name": entry.model, "text": amount(found), "state": state, "red": entry.red, **places}

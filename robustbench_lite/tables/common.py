@@ -90,6 +90,9 @@ def spread(estimate: Estimate, digits: int = 3, kind: Kind = "measured", mark: s
     """A number with its interval."""
     if math.isnan(estimate.value):
         return Value("—", n=estimate.n, kind="missing", note="not defined on every sample", mark=mark)
+    if math.isnan(estimate.low):
+        text, few = _significant(estimate.value, digits), f"too few samples for an interval (n={estimate.n})"
+        return Value(text, estimate.value, n=estimate.n, kind=kind, note=few, mark=mark)
     value, low, high = (_significant(part, digits) for part in (estimate.value, estimate.low, estimate.high))
     text = f"{value} [{low}, {high}]"
     return Value(text, estimate.value, estimate.low, estimate.high, estimate.n, kind, mark=mark)
@@ -100,6 +103,8 @@ def share(estimate: Estimate, *, interval: bool = True) -> Value:
     if math.isnan(estimate.value):
         return Value("—", n=0, kind="missing", note="a share of no samples")
     value, low, high = (100 * part for part in (estimate.value, estimate.low, estimate.high))
+    if math.isnan(low):
+        return Value(f"{value:.1f}", value, n=estimate.n, note=f"too few samples for an interval (n={estimate.n})")
     text = f"{value:.1f} [{low:.1f}, {high:.1f}]" if interval else f"{value:.1f}"
     return Value(text, value, low, high, estimate.n)
 
