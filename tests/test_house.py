@@ -18,8 +18,8 @@ PACKAGE = ROOT / "robustbench_lite"
 # imports may only point up this list; rooms on one line do not import each other, so there are no cycles
 LAYERS = [
     {"errors", "lazy", "robustbench_lite", "text"},
-    {"svg", "registry", "record", "batch", "measure"},
-    {"rng", "quasi_newton", "provenance", "references", "suite_yaml", "gate"},
+    {"svg", "registry", "record", "batch", "measure", "foreign"},
+    {"rng", "quasi_newton", "provenance", "references", "suite_yaml", "gate", "imported"},
     {"threat", "suite_compose", "regress"},
     {"oracle", "store", "transforms", "views"},
     {"attack", "dataset", "model", "table", "figure", "groups"},
@@ -27,7 +27,7 @@ LAYERS = [
     {"checks", "pairing"},
     {"attacks", "datasets", "models", "tables", "judge", "render", "suite_records"},
     {"suite_attacks"},
-    {"suite", "train", "comparison", "verdicts"},
+    {"suite", "train", "comparison", "verdicts", "inspection"},
     {"bench", "suite_schema", "catalogue", "calibration"},
     {"figures"},
     {"plan", "report"},
