@@ -103,6 +103,8 @@ def _cell(suite: Suite, bench: Bench, data: DataEntry, sources: Names, targets: 
         "attack": entry.attack.fingerprint(),
         "seed": suite.seed,
     }
+    if not error:
+        error = entry.attack.too_far(bench.samples(data.name).images.shape[1:])
     if not error and isinstance(entry.attack.target, int) and entry.attack.target in bench.samples(data.name).labels:
         identity["without"] = "target"  # samples of the target's own class
     if isinstance(entry.attack, FittedAttack) and not error:
