@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from robustbench_lite.dataset import DataSource, Samples, padded
+from robustbench_lite.datasets.classes import Classes, aligned
 from robustbench_lite.datasets.common import balanced
 from robustbench_lite.errors import DataError, ModelError, RobustbenchError
 from robustbench_lite.foreign import blamed, undisturbed
@@ -66,6 +67,7 @@ class Bench:
     batch_size: int | None = None  # null: chosen by image size and device
     limit: int | None = None
     _classifiers: dict[str, Classifier | RobustbenchError] = field(default_factory=dict)
+    _raw: dict[str, Samples | RobustbenchError] = field(default_factory=dict)  # labels as the data have them
     _samples: dict[str, Samples | RobustbenchError] = field(default_factory=dict)
     _fitting: dict[tuple[str, int], Samples] = field(default_factory=dict)
     _inspections: dict[tuple[str, str], Inspection | RobustbenchError] = field(default_factory=dict)
@@ -80,15 +82,37 @@ class Bench:
     def samples(self, name: str) -> Samples:
         """The selected samples of dataset `name`; with `keep: correct_by_all` the pool they are kept from.
 
-        Raises DataError.
+        Labels are class numbers of the first classifier that they fit. Raises DataError.
         """
         if name not in self._samples:
             try:
-                with blamed(name, DataError, "load"):
-                    self._samples[name] = padded(self._pool(name), self._source(name).pad)
+                self._samples[name] = self._labelled(self._loaded(name))
             except RobustbenchError as error:  # every cell asks for them, and a folder takes minutes to read
                 self._samples[name] = error
         return _unwrap(self._samples[name])
+
+    def _loaded(self, name: str) -> Samples:
+        """The same with labels as the data have them."""
+        if name not in self._raw:
+            try:
+                with blamed(name, DataError, "load"):
+                    self._raw[name] = padded(self._pool(name), self._source(name).pad)
+            except RobustbenchError as error:
+                self._raw[name] = error
+        return _unwrap(self._raw[name])
+
+    def _labelled(self, raw: Samples) -> Samples:
+        refused: list[DataError] = []
+        for model in self.suite.models:
+            try:
+                return aligned(raw, _classes(self.classifier(model.title)))
+            except DataError as error:
+                refused.append(error)
+            except RobustbenchError:  # it cannot be loaded, which its own cells say
+                continue
+        if refused:
+            raise refused[0]
+        return raw
 
     def fitting(self, name: str, n: int) -> Samples:
         """N samples to fit on, none of which is tested: of `fit_from`, or those next in rank. Raises DataError."""
@@ -143,11 +167,23 @@ class Bench:
         if key not in self._inspections:
             try:
                 classifier, samples, canvas = self.classifier(model), self.samples(data), self._source(data).pad > 0
+                self._check_labels(data, model)
                 with blamed(model, ModelError, "inspect"), undisturbed():
                     self._inspections[key] = _inspect(classifier, samples, self, canvas=canvas)
             except RobustbenchError as error:
                 self._inspections[key] = error
         return _unwrap(self._inspections[key])
+
+    def _check_labels(self, data: str, model: str) -> None:
+        """The samples have one label each, so all classifiers must number the classes alike. Raises DataError."""
+        raw, samples = self._loaded(data), self.samples(data)
+        own = aligned(raw, _classes(self.classifier(model)))
+        if not (own.labels == samples.labels).all():
+            first = self.suite.models[0].title
+            raise DataError(
+                f"{model} numbers the classes of dataset '{samples.dataset}' otherwise than {first}, by their names; "
+                "put it into a suite of its own"
+            )
 
     def kept(self, data: str) -> torch.Tensor:
         """Indices of the samples that take part: all, or the first that every classifier gets right."""
@@ -260,6 +296,10 @@ def shown(samples: Samples, looks: int = _LOOKS) -> torch.Tensor:
     return samples.scene.see(x[row], Draw(keys(0, "inspect", samples.ids)[row]), number)
 
 
+def _classes(classifier: Classifier) -> Classes:
+    return Classes(classifier.name, classifier.card.classes, classifier.card.labels)
+
+
 def _unwrap(value: T | RobustbenchError) -> T:
     if isinstance(value, RobustbenchError):
         raise value
@@ -272,13 +312,8 @@ def head(samples: Samples, n: int) -> Samples:
 
 
 def _inspect(classifier: Classifier, samples: Samples, bench: Bench, *, canvas: bool) -> Inspection:
-    x, classes = shown(samples), classifier.card.classes
-    if int(samples.labels.max()) >= classes:
-        raise DataError(
-            f"{classifier.name} has {classes} classes, dataset '{samples.dataset}' has labels up to "
-            f"{int(samples.labels.max())}; take other data, or another classifier"
-        )
-    _check_size(classifier, samples.dataset, x, bench.device, canvas=canvas)
+    x = shown(samples)
+    _check_size(classifier, samples, x, bench.device, canvas=canvas)
     logits = looked(classifier, x, bench.device, bench.batch_for(x))
     labels = torch.from_numpy(samples.labels).repeat_interleave(len(x) // len(samples))
     correct = int((logits.argmax(1) == labels).sum())
@@ -291,9 +326,12 @@ def _inspect(classifier: Classifier, samples: Samples, bench: Bench, *, canvas: 
     )
 
 
-def _check_size(classifier: Classifier, dataset: str, x: torch.Tensor, device: torch.device, *, canvas: bool) -> None:
+def _check_size(
+    classifier: Classifier, samples: Samples, x: torch.Tensor, device: torch.device, *, canvas: bool
+) -> None:
     """The card's size, or on a canvas any that the classifier can look at."""
-    name, expected, size = classifier.name, tuple(classifier.card.size), tuple(x.shape[1:])
+    name, dataset = classifier.name, samples.dataset
+    expected, size = tuple(classifier.card.size), tuple(x.shape[1:])
     if canvas and size[0] == expected[0]:
         try:
             look(classifier.module, x[:1], device, 1)
@@ -305,8 +343,17 @@ def _check_size(classifier: Classifier, dataset: str, x: torch.Tensor, device: t
     elif size != expected:
         raise DataError(
             f"{name} takes images of {_shape(expected)}, dataset '{dataset}' has {_shape(size)}; "
-            "set size (and channels) on the dataset"
+            f"{_advice(size, expected, plain=samples.scene is None)}"
         )
+
+
+def _advice(size: tuple[int, ...], expected: tuple[int, ...], *, plain: bool) -> str:
+    """Options that make images of `size` those that are expected, where there are any."""
+    wanted = [f"size: {expected[1]}"] if size[1:] != expected[1:] else []
+    wanted += [f"channels: {expected[0]}"] if size[0] != expected[0] else []
+    if expected[1] != expected[2] or (size[0] != expected[0] and (expected[0] not in {1, 3} or not plain)):
+        return "no option makes these of those: use other data, or wrap the classifier in one that converts images"
+    return f"say `{', '.join(wanted)}` on the dataset"
 
 
 def _against_card(classifier: Classifier, samples: Samples, correct: int) -> tuple[float | None, tuple[str, ...]]:

@@ -299,6 +299,7 @@ def _summary(cell: Cell, bench: Bench, table: list[Row], outcome: Outcome, clean
     inspections = {name: bench.inspect(cell.dataset, name) for name in dict.fromkeys((*cell.sources, *cell.targets))}
     several = len(inspections) > 1
     warnings = [f"{name}: {text}" if several else text for name, i in inspections.items() for text in i.warnings]
+    warnings += bench.samples(cell.dataset).warnings
     understood = [f"{name}: {note}" for name in inspections for note in bench.classifier(name).notes]
     n, kept = len(outcome.status), len(bench.kept(cell.dataset))
     if kept < cell.n:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from robustbench_lite.attack import Attack, FittedAttack, StickerAttack
-from robustbench_lite.errors import RobustbenchError
+from robustbench_lite.errors import AttackError, RobustbenchError
 from robustbench_lite.record import SCHEMA_VERSION, Row
 from robustbench_lite.registry import canonical, fingerprint
 from robustbench_lite.transforms.shots import Shots
@@ -146,6 +146,8 @@ def _cell(suite: Suite, bench: Bench, data: DataEntry, sources: Names, targets: 
 def _more(bench: Bench, data: str, attack: Attack) -> dict[str, Any]:
     """What else changes the outcome of some attacks: samples left out, others to fit on, an object's photographs."""
     samples, more = bench.samples(data), dict[str, Any]()
+    if text := attack.too_far(samples.images.shape[1:]):
+        raise AttackError(text)
     if isinstance(attack.target, int) and attack.target in samples.labels:
         more["without"] = "target"  # samples of the target's own class
     if isinstance(attack, FittedAttack):

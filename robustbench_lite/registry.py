@@ -17,7 +17,7 @@ from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError, WithJsonSchema
 
-from robustbench_lite.errors import Problem, SuiteError, did_you_mean
+from robustbench_lite.errors import Problem, SuiteError, did_you_mean, suggestion
 
 __all__ = ["Config", "Number", "Registry", "canonical", "fingerprint", "one_of", "problems_of"]
 
@@ -123,6 +123,7 @@ class Registry(Generic[C]):
 
 
 _EXPECTED = "Input should be "
+_LITERAL = re.compile(r"'([^']*)'")
 # how pydantic calls the branches of a union within a path
 _BRANCH = re.compile(r"(literal|tuple|list|nullable|function-\w+)\[.*\]|constrained-\w+|int|float|str|bool|none")
 
@@ -139,11 +140,16 @@ def problems_of(error: ValidationError, record: type[BaseModel]) -> list[tuple[P
         elif detail["type"] == "missing":
             message = f"'{key}' is missing"
         elif detail["type"] == "value_error":
-            message = f"{key + ': ' if key else ''}{detail['ctx']['error']}"
+            text = str(detail["ctx"]["error"])
+            field = text.partition(":")[0]
+            if not key and field in record.model_fields:  # about one field, said where all of them are known
+                path = (field,)
+            message = f"{key + ': ' if key else ''}{text}"
         elif detail["msg"].startswith(_EXPECTED):
             others = expected.setdefault(path, [])
             others.append(detail["msg"].removeprefix(_EXPECTED).split(", unable to parse")[0])
             message = f"{key}: expected {', or '.join(others)}, got {detail['input']!r}"
+            message += suggestion(str(detail["input"]), _LITERAL.findall(" ".join(others)))
             if len(others) > 1:
                 problems = [problem for problem in problems if problem[0] != path]
         else:
