@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import sys
 import sysconfig
 import traceback
@@ -19,12 +20,14 @@ import numpy as np
 from robustbench_lite.errors import RobustbenchError
 from robustbench_lite.lazy import torch
 
-__all__ = ["OURS", "blamed", "installed", "real", "told", "trace", "undisturbed", "where"]
+__all__ = ["OURS", "blamed", "excerpt", "installed", "real", "told", "trace", "undisturbed", "where"]
 
 OURS = Path(__file__).resolve().parent
 _STDLIB = Path(sysconfig.get_path("stdlib")).resolve()
 _SHOWN = 400  # characters of a message; a tensor's may fill a screen
 _KEPT = 20_000  # characters of a traceback
+_FRAMES = 3
+_FRAME = re.compile(r'^  (File "([^"]+)", line \d+, in .+)\n((?:    .*\n)*)', re.MULTILINE)
 Switch = tuple[Callable[[], Any], Callable[[Any], object]]
 
 
@@ -158,3 +161,10 @@ def trace(error: BaseException) -> str:
         text = "".join(traceback.format_tb(error.__traceback__)) + type(error).__name__
     half = _KEPT // 2
     return text if len(text) <= _KEPT else f"{text[:half]}\n...\n{text[-half:]}"
+
+
+def excerpt(text: str) -> list[str]:
+    """The lines of a stored traceback that are about the user's own code, at most the last few."""
+    frames = _FRAME.findall(text)
+    own = [(head, body) for head, file, body in frames if not installed(file)]
+    return [line.strip() for head, body in own[-_FRAMES:] for line in (head, *body.splitlines()[:1]) if line.strip()]

@@ -40,6 +40,7 @@ def preview(suite: Suite, options: Options) -> Table:
     pace: dict[tuple[str, str], float] = {}
     rows = tuple(_row(cell, bench, pace, stored=cell.id in stored) for cell in cells)
     code = [model.title for model in suite.models if model.runs_code]
+    code += [entry.variant for entry in suite.attacks if entry.attack.source]
     notes = [
         "passes: forwards and backwards per sample, or image to fit on, typically; estimate: at this device's pace"
     ]

@@ -18,14 +18,15 @@ PACKAGE = ROOT / "robustbench_lite"
 # imports may only point up this list; rooms on one line do not import each other, so there are no cycles
 LAYERS = [
     {"errors", "glossary", "lazy", "robustbench_lite", "text"},
-    {"svg", "registry", "record", "batch", "measure", "foreign"},
+    {"foreign"},
+    {"svg", "registry", "record", "batch", "measure"},
     {"rng", "quasi_newton", "provenance", "references", "suite_yaml", "gate", "imported"},
     {"threat", "suite_compose", "regress"},
     {"box", "oracle", "store", "transforms", "views"},
     {"attack", "dataset", "model", "table", "figure", "groups"},
     {"check", "engine"},
     {"checks", "baseline"},
-    {"attacks", "datasets", "models", "pairing", "tables", "judge", "render", "suite_records"},
+    {"attacks", "datasets", "models", "pairing", "tables", "judge", "render", "suite_records", "own_attacks"},
     {"suite_attacks"},
     {"suite", "train", "comparison", "verdicts", "inspection"},
     {"bench", "suite_schema", "catalogue", "calibration"},
