@@ -19,8 +19,8 @@ import torch
 import robustbench_lite
 from robustbench_lite.progress import Lines
 from robustbench_lite.runner import Options, run, run_suite
-from robustbench_lite.store import read
 from robustbench_lite.sealed import seal
+from robustbench_lite.store import read
 from robustbench_lite.suite import load
 from robustbench_lite.table import tables
 from tests.helpers import ROOT, cli

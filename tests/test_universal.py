@@ -23,6 +23,7 @@ from robustbench_lite.plan import plan
 from robustbench_lite.record import CELLS
 from robustbench_lite.rng import Draw, keys
 from robustbench_lite.runner import run as run_suite
+from robustbench_lite.sealed import seal
 from robustbench_lite.suite import load
 from robustbench_lite.table import tables
 from robustbench_lite.threat import Goal, rescaled, size
