@@ -20,7 +20,7 @@ from robustbench_lite.judge import Panel, judge, look
 from robustbench_lite.lazy import torch
 from robustbench_lite.models.common import content_hash
 from robustbench_lite.oracle import Oracle
-from robustbench_lite.plan import Cell
+from robustbench_lite.plan import TARGETS, Cell
 from robustbench_lite.record import Row
 from robustbench_lite.registry import canonical
 from robustbench_lite.rng import Draw, keys
@@ -164,9 +164,10 @@ def prepare(cell: Cell, bench: Bench) -> Ready:
             raise AttackError(f"target: expected another class than {target}, which every sample is of itself")
     victim = bench.victim(cell.sources, cell.attack.shares)
     x, labels = images(samples)[keep], torch.from_numpy(samples.labels)[keep]
-    draw = Draw(keys(cell.seed, cell.attack.stream(), [samples.ids[i] for i in keep.tolist()]))
+    ids = [samples.ids[i] for i in keep.tolist()]
+    draw, targets = (Draw(keys(cell.seed, stream, ids)) for stream in (cell.attack.stream(), TARGETS))
     clean = bench.clean_logits(cell.dataset, cell.sources, cell.attack.shares)
-    goal = replace(_goal(cell.attack, labels, clean[keep], draw), members=len(cell.sources))
+    goal = replace(_goal(cell.attack, labels, clean[keep], targets), members=len(cell.sources))
     if isinstance(samples.scene, Scene) and not isinstance(cell.attack, SceneAttack):
         raise AttackError(f"{cell.attack.registered}: '{cell.dataset}' is an object that is seen in views; use eot3d")
     fitting = _fitting(cell, bench, cell.attack, victim) if isinstance(cell.attack, FittedAttack) else None
@@ -237,6 +238,7 @@ def _on_fitting_set(cell: Cell, bench: Bench, ready: Ready, outcome: Outcome) ->
 def _goal(attack: Attack, labels: torch.Tensor, clean: torch.Tensor, draw: Draw) -> Goal:
     """What success is measured against, per sample; the target where there is one is never the true label.
 
+    `draw` is the same for every attack, so that two of them can be compared sample by sample.
     Raises AttackError where the target is not a class of the classifier.
     """
     classes = clean.shape[1]

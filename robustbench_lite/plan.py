@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from robustbench_lite.bench import Bench
     from robustbench_lite.suite import AttackEntry, DataEntry, Suite
 
-__all__ = ["Cell", "experiments", "plan"]
+__all__ = ["TARGETS", "Cell", "experiments", "plan"]
 
+TARGETS = "targets"  # the stream of random targets: of the suite's seed and the sample, whatever the attack
 Names = tuple[str, ...]
 
 
@@ -105,6 +106,8 @@ def _cell(suite: Suite, bench: Bench, data: DataEntry, sources: Names, targets: 
     }
     if not error and isinstance(entry.attack.target, int) and entry.attack.target in bench.samples(data.name).labels:
         identity["without"] = "target"  # samples of the target's own class
+    if entry.attack.target == "random":
+        identity["stream"] = TARGETS  # they once depended on the attack's parameters
     if isinstance(entry.attack, FittedAttack) and not error:
         try:
             identity["fit"] = fingerprint(list(bench.fitting(data.name, entry.attack.fit).ids))
