@@ -19,7 +19,8 @@ SUITE = {
 def targets(folder, attacks, seed=0, **options):
     """{variant: {sample: target}} of a run."""
     frame = run({**SUITE, "seed": seed, "attacks": attacks}, folder, **options).samples()
-    return {str(name): dict(zip(part["sample"], part["target"], strict=True)) for name, part in frame.groupby("variant")}
+    parts = frame.groupby("variant")
+    return {str(name): dict(zip(part["sample"], part["target"], strict=True)) for name, part in parts}
 
 
 @pytest.mark.parametrize("target", ["random", "next", "least_likely"])
