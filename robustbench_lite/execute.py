@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from statistics import median
@@ -32,7 +33,9 @@ from robustbench_lite.transforms.shots import Shots
 if TYPE_CHECKING:
     pass
 
-__all__ = ["Done", "Ready", "attacked", "deterministic", "execute", "prepare"]
+__all__ = ["Done", "Ready", "Stages", "attacked", "deterministic", "execute", "prepare"]
+
+INSPECTING, ATTACKING, TIMING, JUDGING = "inspecting", "attacking", "timing at batch size 1", "judging"
 
 _ALONE = 5  # samples that are also timed at batch size 1
 _ALONE_SECONDS = 5.0  # but no longer than this
@@ -56,12 +59,38 @@ def deterministic() -> None:
     torch.backends.cuda.matmul.allow_tf32 = False
 
 
-def execute(cell: Cell, bench: Bench, progress: Callable[[int], None] = lambda _: None) -> Done:
-    """Run one cell. Never raises for what a classifier or an attack does wrong; only for interrupts."""
+@dataclass
+class Stages:
+    """What the cell is doing, told as it begins, and how long each took."""
+
+    told: Callable[[str], None] = lambda _: None
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        """While this is open the stage is `name`."""
+        self.told(name)
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+
+def execute(
+    cell: Cell,
+    bench: Bench,
+    progress: Callable[[int], None] = lambda _: None,
+    stages: Stages | None = None,
+    *,
+    timing: bool = True,
+) -> Done:
+    """Run one cell. Never raises for what a classifier or an attack does wrong; only for interrupts.
+
+    `timing`: also time a few samples at batch size 1.
+    """
     started = datetime.now(UTC)
     row = _describe(cell, bench)
     try:
-        done = _run(cell, bench, progress)
+        done = _run(cell, bench, progress, stages or Stages(), timing=timing)
         row |= done.cell
     except RobustbenchError as error:
         done, row = Done(), row | {"status": "failed", "error": str(error)}
@@ -102,29 +131,27 @@ def _describe(cell: Cell, bench: Bench) -> Row:
     }
 
 
-def _run(cell: Cell, bench: Bench, progress: Callable[[int], None]) -> Done:
+def _run(cell: Cell, bench: Bench, progress: Callable[[int], None], stages: Stages, *, timing: bool) -> Done:
     """Attack the sources once, score every target."""
-    ready = prepare(cell, bench)
+    with stages(INSPECTING):
+        ready = prepare(cell, bench)
+        for name in cell.targets:
+            bench.inspect(cell.dataset, name)
     victim, job, keep, clean = ready.victim, ready.job, ready.keep, ready.clean
-    samples, x, goal = bench.samples(cell.dataset), job.x, job.goal
+    samples = bench.samples(cell.dataset)
     labels, ids = torch.from_numpy(samples.labels)[keep], [samples.ids[i] for i in keep.tolist()]
     before = content_hash(victim.module)
-    outcome, oracle = attacked(cell, bench, ready, progress)
-    timed = len(cell.sources) == 1 and isinstance(cell.attack, StepAttack | SetAttack)
-    alone = _time_alone(cell, bench, victim, job) if timed else None
+    with stages(ATTACKING):
+        outcome, oracle = attacked(cell, bench, ready, progress)
+    alone = None
+    if timing and len(cell.sources) == 1 and isinstance(cell.attack, StepAttack | SetAttack):
+        with stages(TIMING):
+            alone = _time_alone(cell, bench, victim, job)
     if content_hash(victim.module) != before:
         raise AttackError(f"{cell.source}: parameters or buffers changed during the attack")
-    start, done, near_ties = time.perf_counter(), Done(), 0
-    for name in cell.targets:
-        panel = _panel(cell, bench, name, job, ids)
-        scored = _score(cell, bench, name, x, labels, keep, goal, outcome, panel)
-        if panel is not None:
-            scored.views = panel.columns(x, outcome.candidates.nan_to_num(), labels, scored.goal)
-        near_ties += int(scored.verdicts.near_tie.sum())
-        done.samples += Written(cell, scored, ids, labels, outcome, job.scene).rows()
-    done.images = image_rows(cell, samples, keep.tolist(), outcome) if bench.suite.images == "all" else []
-    done.artifacts = artifact_rows(cell, outcome)
-    fit = _on_fitting_set(cell, bench, ready, outcome)
+    with stages(JUDGING):
+        done, near_ties = _judged(cell, bench, ready, outcome, labels, ids)
+        fit = _on_fitting_set(cell, bench, ready, outcome)
     done.cell = (
         _summary(cell, bench, done.samples, outcome, clean)
         | fit
@@ -133,12 +160,32 @@ def _run(cell: Cell, bench: Bench, progress: Callable[[int], None]) -> Done:
             "classes": clean.shape[1],
             "seconds_forward": oracle.clock.forward,
             "seconds_backward": oracle.clock.backward,
-            "seconds_judge": time.perf_counter() - start,
+            "seconds_judge": stages.seconds[JUDGING],
+            "seconds_inspect": stages.seconds[INSPECTING],
+            "seconds_timing": stages.seconds.get(TIMING),
             "seconds_alone": alone,
             "batch_size": oracle.batch_size,
         }
     )
     return done
+
+
+def _judged(
+    cell: Cell, bench: Bench, ready: Ready, outcome: Outcome, labels: torch.Tensor, ids: list[str]
+) -> tuple[Done, int]:
+    """The rows of every target, and how many verdicts are near ties."""
+    samples, job, x, keep = bench.samples(cell.dataset), ready.job, ready.job.x, ready.keep
+    done, near_ties = Done(), 0
+    for name in cell.targets:
+        panel = _panel(cell, bench, name, job, ids)
+        scored = _score(cell, bench, name, x, labels, keep, job.goal, outcome, panel)
+        if panel is not None:
+            scored.views = panel.columns(x, outcome.candidates.nan_to_num(), labels, scored.goal)
+        near_ties += int(scored.verdicts.near_tie.sum())
+        done.samples += Written(cell, scored, ids, labels, outcome, job.scene).rows()
+    done.images = image_rows(cell, samples, keep.tolist(), outcome) if bench.suite.images == "all" else []
+    done.artifacts = artifact_rows(cell, outcome)
+    return done, near_ties
 
 
 @dataclass(frozen=True)

@@ -112,6 +112,8 @@ CELLS = pa.schema(
         ("classes", _int),  # how many classes there are
         ("fit_n", _int),  # images that a perturbation for all was fitted on; null: none is
         ("fit_rate", _real),  # the share of them that it fools
+        ("seconds_inspect", _real),  # loading and inspecting what no cell before had needed
+        ("seconds_timing", _real),  # what it took to time samples at batch size 1; null: not timed
     ],
     metadata=_META,
 )
