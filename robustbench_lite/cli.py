@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shlex
 import signal
@@ -18,6 +19,7 @@ import click
 from robustbench_lite import __version__
 from robustbench_lite.cli_gate import baseline, check
 from robustbench_lite.errors import RobustbenchError, SuiteError, UsageError
+from robustbench_lite.text import lines, visible
 
 __all__ = ["main"]
 
@@ -81,10 +83,10 @@ def run(suite: Path, overrides: tuple[str, ...], **options: Any) -> None:
         draw(results.folder, name, {}, options["device"])
     failed = [row for row in results.cell_table.to_pylist() if row["status"] != "ok"]
     for row in failed:
-        click.echo(f"failed: {row['dataset']} · {row['source']} · {row['variant']}: {row['error']}", err=True)
+        _say(f"failed: {row['dataset']} · {row['source']} · {row['variant']}: {row['error']}")
     for problem in results.problems:
-        click.echo(f"warning: {problem}", err=True)
-    click.echo(f"rows are in {options['results'] / loaded.name}", err=True)
+        _say(f"warning: {problem}")
+    _say(f"rows are in {options['results'] / loaded.name}")
     if failed:
         raise SystemExit(FAILED_CELLS)
 
@@ -166,7 +168,7 @@ def verify(results: Path, device: str) -> None:
 
     report = check(results, device)
     for line in (*report.skipped, *(str(entry) for entry in report.disagreements)):
-        click.echo(line)
+        click.echo(visible(line))
     click.echo(
         f"{report.rows} rows re-scored, {len(report.disagreements)} values disagree, "
         f"{report.near_ties} near ties fell the other way"
@@ -254,10 +256,10 @@ def fetch(suite: Path, overrides: tuple[str, ...]) -> None:
     loaded = load(suite, overrides)
     for entry in loaded.data:
         entry.source.fetch(loaded.root)
-        click.echo(f"{entry.name}: ready")
+        click.echo(visible(f"{entry.name}: ready"))
     for model in loaded.models:
         model.fetch(loaded.root)
-        click.echo(f"{model.title}: ready")
+        click.echo(visible(f"{model.title}: ready"))
 
 
 @cli.command()
@@ -307,6 +309,11 @@ def _print_table(results: Any, name: str, style: str) -> None:
         click.echo()
 
 
+def _say(text: str) -> None:
+    """Text of unknown origin on stderr: what it would do to a terminal is seen instead of done."""
+    click.echo(lines(text), err=True)
+
+
 def _width() -> int | None:
     """The terminal's width; null where nobody looks, so that nothing is cut."""
     if not sys.stdout.isatty():
@@ -329,11 +336,11 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except (click.ClickException, click.Abort) as error:
         code = _refuse(error)
     except SuiteError as error:
-        click.echo(str(error), err=True)
+        _say(str(error))
         click.echo(f"{len(error.problems)} problem{'' if len(error.problems) == 1 else 's'}; nothing was run", err=True)
         code = error.exit_code
     except RobustbenchError as error:
-        click.echo(f"error: {error}", err=True)
+        _say(f"error: {error}")
         code = error.exit_code
     except Stopped:
         click.echo("terminated; finished cells are in the store, the same command goes on from there", err=True)
@@ -342,7 +349,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     except Exception:  # noqa: BLE001  (a bug prints its traceback and says that it is one)
-        traceback.print_exc()
+        _say(traceback.format_exc())
         click.echo("internal error: this is a bug of robustbench_lite; please report the lines above", err=True)
         code = RobustbenchError.exit_code
     raise SystemExit(code)
@@ -352,5 +359,7 @@ def _refuse(error: click.ClickException | click.Abort) -> int:
     if isinstance(error, click.Abort):  # what click makes of a KeyboardInterrupt
         click.echo("interrupted; finished cells are in the store, the same command goes on from there", err=True)
         return 130
-    error.show()
+    shown = io.StringIO()
+    error.show(shown)
+    _say(shown.getvalue().rstrip("\n"))
     return UsageError.exit_code if isinstance(error, click.UsageError) else error.exit_code

@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from robustbench_lite.text import visible
+
 __all__ = ["baseline", "check"]
 
 _SUMMARY = 2**20  # bytes of a job summary, the limit of GitHub
@@ -66,9 +68,9 @@ def check(results: Path, file: Path, style: str, **options: Any) -> None:
         used = Path(path).stat().st_size if Path(path).exists() else 0
         _append(Path(path), summary(report, _SUMMARY - used - 1))
     for verdict in report.of("incomparable"):
-        click.echo(f"error: {verdict.name}: {verdict.reasons[0]}", err=True)
+        click.echo(visible(f"error: {verdict.name}: {verdict.reasons[0]}"), err=True)
     for problem in found.problems:
-        click.echo(f"warning: {problem}", err=True)
+        click.echo(visible(f"warning: {problem}"), err=True)
     if report.exit_code:
         raise SystemExit(report.exit_code)
 

@@ -17,7 +17,7 @@ from tests.helpers import ROOT
 PACKAGE = ROOT / "robustbench_lite"
 # imports may only point up this list; rooms on one line do not import each other, so there are no cycles
 LAYERS = [
-    {"errors", "lazy", "robustbench_lite", "text"},
+    {"errors", "files", "lazy", "robustbench_lite", "text"},
     {"svg", "registry", "record", "batch", "measure"},
     {"rng", "quasi_newton", "provenance", "references", "suite_yaml", "gate"},
     {"threat", "suite_compose", "regress"},
