@@ -49,6 +49,11 @@ def _device_option(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")(command)
 
 
+def _trust_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    text = "Run the code that RESULTS names; only for folders whose code you have read, or of your own runs."
+    return click.option("--trust", is_flag=True, help=text)(command)
+
+
 def _batch_size(_: click.Context, __: click.Parameter, value: str) -> int | None:
     if value == "auto":
         return None
@@ -80,7 +85,7 @@ def run(suite: Path, overrides: tuple[str, ...], **options: Any) -> None:
         _print_table(results, name, "text")
     ran = any(row["status"] == "ok" for row in results.cell_table.to_pylist())
     for name in loaded.figures if ran else ():
-        draw(results.folder, name, {}, options["device"])
+        draw(results.folder, name, {}, options["device"], suite=loaded)
     failed = [row for row in results.cell_table.to_pylist() if row["status"] != "ok"]
     for row in failed:
         _say(f"failed: {row['dataset']} · {row['source']} · {row['variant']}: {row['error']}")
@@ -162,11 +167,12 @@ def compare(a: str, b: str, style: str) -> None:
 @cli.command()
 @click.argument("results", type=click.Path(path_type=Path))
 @_device_option
-def verify(results: Path, device: str) -> None:
+@_trust_option
+def verify(results: Path, device: str, trust: bool) -> None:
     """Score the stored adversarials of RESULTS again, without attacking, and print what disagrees."""
     from robustbench_lite.verify import verify as check
 
-    report = check(results, device)
+    report = check(results, device, trust=trust)
     for line in (*report.skipped, *(str(entry) for entry in report.disagreements)):
         click.echo(visible(line))
     click.echo(
@@ -183,11 +189,12 @@ def verify(results: Path, device: str) -> None:
 @click.option("--set", "options", multiple=True, metavar="KEY=VALUE", help="A parameter of the figure; see `describe`.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="The SVG file; default: beside the rows.")
 @_device_option
-def figure(results: Path, name: str, options: tuple[str, ...], out: Path | None, device: str) -> None:
+@_trust_option
+def figure(results: Path, name: str, options: tuple[str, ...], out: Path | None, device: str, trust: bool) -> None:
     """Draw figure NAME of RESULTS as SVG; its rows are stored in RESULTS/figures."""
     from robustbench_lite.drawing import figure as draw
 
-    svg, rows = draw(results, name, _assignments(options), device)
+    svg, rows = draw(results, name, _assignments(options), device, trust=trust)
     path = out or results / "figures" / f"{name}.svg"
     _write(path, svg)
     click.echo(str(path))
@@ -342,6 +349,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except RobustbenchError as error:
         _say(f"error: {error}")
         code = error.exit_code
+    except SystemExit as error:
+        code = _ended(error)
     except Stopped:
         click.echo("terminated; finished cells are in the store, the same command goes on from there", err=True)
         code = 143
@@ -353,6 +362,14 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         click.echo("internal error: this is a bug of robustbench_lite; please report the lines above", err=True)
         code = RobustbenchError.exit_code
     raise SystemExit(code)
+
+
+def _ended(error: SystemExit) -> int:
+    """The code of a verb that says how it went; none of them says that with 0."""
+    if isinstance(error.code, int) and error.code:
+        return error.code
+    _say("error: code that the suite names ended the program; what it was asked for was not done")
+    return FAILED_CELLS
 
 
 def _refuse(error: click.ClickException | click.Abort) -> int:

@@ -28,7 +28,7 @@ LAYERS = [
     {"attacks", "datasets", "models", "tables", "judge", "render", "suite_records"},
     {"suite_attacks"},
     {"suite", "train", "comparison", "verdicts"},
-    {"bench", "suite_schema", "catalogue", "calibration"},
+    {"bench", "suite_schema", "catalogue", "calibration", "recorded"},
     {"figures"},
     {"plan", "report"},
     {"tabulate"},
