@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from robustbench_lite.errors import ModelError
 from robustbench_lite.lazy import torch
 from robustbench_lite.model import Card, Classifier
+from robustbench_lite.models.bounds import check_file, check_tensors
 
 if TYPE_CHECKING:
     from torch import nn
@@ -72,6 +73,7 @@ def sha256_of(path: Path) -> str:
 
 def read_weights(path: Path, what: str) -> dict[str, torch.Tensor]:
     """A state dict from .safetensors, or from .pt/.pth without running code. Raises ModelError otherwise."""
+    check_file(path, what)
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file  # imports torch
@@ -89,16 +91,17 @@ def read_weights(path: Path, what: str) -> dict[str, torch.Tensor]:
             f"{what}: '{path.name}' holds more than weights or is damaged, and was not loaded ({type(error).__name__}: "
             f"{reason[:120]}); save it as .safetensors"
         ) from None
-    return _plain(state, what, path.name)
+    return _plain(state, what, path)
 
 
-def _plain(state: object, what: str, file: str) -> dict[str, torch.Tensor]:
+def _plain(state: object, what: str, path: Path) -> dict[str, torch.Tensor]:
     """The tensors by name: training scripts wrap them in `state_dict`, DataParallel prefixes them with `module.`."""
     for key in ("state_dict", "model_state_dict", "model"):
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise ModelError(f"{what}: expected a state dict of tensors in '{file}'")
+        raise ModelError(f"{what}: expected a state dict of tensors in '{path.name}'")
+    check_tensors(state.values(), path.stat().st_size, what, path.name)
     return {
         str(name).removeprefix("module."): value.float() if value.is_floating_point() else value
         for name, value in state.items()
