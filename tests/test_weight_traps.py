@@ -120,7 +120,7 @@ def test_a_number_that_becomes_as_many_floats_is_refused(tmp_path):
         read_weights(path, "net")
 
 
-@pytest.mark.filterwarnings("ignore:torch.quantize", "ignore:Validating sparse")
+@pytest.mark.filterwarnings("ignore:torch.quantize", "ignore:Validating sparse", "ignore:TypedStorage")
 def test_tensors_that_are_not_plain_are_refused(tmp_path):
     empty = torch.zeros(1, 0, dtype=torch.long), torch.zeros(0)
     sparse = Calls(torch._utils._rebuild_sparse_tensor, torch.sparse_coo, (*empty, (10**10,), True))
