@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
-import io
 import os
 import shlex
-import signal
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from types import FrameType
 from typing import Any, NoReturn
 
 import click
 
 from robustbench_lite import __version__
+from robustbench_lite.cli_end import FAILED_CELLS, exit_code, say
 from robustbench_lite.cli_gate import baseline, check
-from robustbench_lite.errors import RobustbenchError, SuiteError, UsageError
-from robustbench_lite.text import lines, visible
+from robustbench_lite.errors import UsageError
+from robustbench_lite.text import visible
 
 __all__ = ["main"]
 
 FORMATS = ("text", "markdown", "latex", "csv", "json")
 KINDS = ("models", "attacks", "datasets", "tables", "figures", "operations", "suites")
-FAILED_CELLS = 3
-
-
-class Stopped(BaseException):
-    """SIGTERM, as an exception, so that what is written is whole."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -87,10 +79,10 @@ def run(suite: Path, overrides: tuple[str, ...], **options: Any) -> None:
         draw(results.folder, name, {}, options["device"], suite=loaded)
     failed = [row for row in results.cell_table.to_pylist() if row["status"] != "ok"]
     for row in failed:
-        _say(f"failed: {row['dataset']} · {row['source']} · {row['variant']}: {row['error']}")
+        say(f"failed: {row['dataset']} · {row['source']} · {row['variant']}: {row['error']}")
     for problem in results.problems:
-        _say(f"warning: {problem}")
-    _say(f"rows are in {options['results'] / loaded.name}")
+        say(f"warning: {problem}")
+    say(f"rows are in {options['results'] / loaded.name}")
     if failed:
         raise SystemExit(FAILED_CELLS)
 
@@ -219,7 +211,7 @@ def figure(results: Path, name: str, options: tuple[str, ...], out: Path | None,
     path = out or results / "figures" / f"{name}.svg"
     _write(path, svg)
     click.echo(str(path))
-    click.echo(f"rows are in {rows}", err=True)
+    say(f"rows are in {rows}")
 
 
 def _write(path: Path, text: str) -> None:
@@ -264,7 +256,7 @@ def describe(name: str, sheet: Path | None) -> None:
         from robustbench_lite.drawing import contact_sheet
 
         _write(sheet, contact_sheet(name))
-        click.echo(f"the contact sheet is in {sheet}", err=True)
+        say(f"the contact sheet is in {sheet}")
 
 
 @cli.command()
@@ -300,7 +292,7 @@ def train(recipe: str, out: Path, data: Path | None, device: str) -> None:
     from robustbench_lite.runner import device_named
     from robustbench_lite.train import train as run_recipe
 
-    progress = lambda line: click.echo(line, err=True)
+    progress = lambda line: say(line)
     card = run_recipe(recipe, out, data_root=data, device=str(device_named(device)), progress=progress)
     click.echo(f"{card.name}: test error {card.test_error:.2f} %; weights and card are in {out}")
 
@@ -356,11 +348,6 @@ def _print(text: str) -> None:
     click.echo(text, nl=False)
 
 
-def _say(text: str) -> None:
-    """Text of unknown origin on stderr: what it would do to a terminal is seen instead of done."""
-    click.echo(lines(text), err=True)
-
-
 def _width() -> int | None:
     """COLUMNS where that is set, else the terminal's width; null where nobody looks, so that nothing is left out."""
     if (said := os.environ.get("COLUMNS", "")).isdigit():
@@ -370,55 +357,9 @@ def _width() -> int | None:
     return os.get_terminal_size(sys.stdout.fileno()).columns
 
 
-def _terminated(_: int, __: FrameType | None) -> NoReturn:
-    raise Stopped
-
-
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and exit.
 
     0 ok, 1 disagreement or failed gate, 2 usage, 3 failed cells, 4 baseline, 5 internal, 130 and 143 stopped.
     """
-    signal.signal(signal.SIGTERM, _terminated)
-    try:
-        code = cli.main(arguments, standalone_mode=False) or 0
-    except (click.ClickException, click.Abort) as error:
-        code = _refuse(error)
-    except SuiteError as error:
-        _say(str(error))
-        click.echo(f"{len(error.problems)} problem{'' if len(error.problems) == 1 else 's'}; nothing was run", err=True)
-        code = error.exit_code
-    except RobustbenchError as error:
-        _say(f"error: {error}")
-        code = error.exit_code
-    except SystemExit as error:
-        code = _ended(error)
-    except Stopped:
-        click.echo("terminated; finished cells are in the store, the same command goes on from there", err=True)
-        code = 143
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
-    except Exception:  # noqa: BLE001  (a bug prints its traceback and says that it is one)
-        _say(traceback.format_exc())
-        click.echo("internal error: this is a bug of robustbench_lite; please report the lines above", err=True)
-        code = RobustbenchError.exit_code
-    raise SystemExit(code)
-
-
-def _ended(error: SystemExit) -> int:
-    """The code of a verb that says how it went; none of them says that with 0."""
-    if isinstance(error.code, int) and error.code:
-        return error.code
-    _say("error: code that the suite names ended the program; what it was asked for was not done")
-    return FAILED_CELLS
-
-
-def _refuse(error: click.ClickException | click.Abort) -> int:
-    if isinstance(error, click.Abort):  # what click makes of a KeyboardInterrupt
-        click.echo("interrupted; finished cells are in the store, the same command goes on from there", err=True)
-        return 130
-    shown = io.StringIO()
-    error.show(shown)
-    _say(shown.getvalue().rstrip("\n"))
-    return UsageError.exit_code if isinstance(error, click.UsageError) else error.exit_code
+    raise SystemExit(exit_code(lambda: cli.main(arguments, standalone_mode=False)))

@@ -37,6 +37,7 @@ LAYERS = [
     {"progress", "verify", "preview", "doctor", "drawing", "gate_session", "handwritten"},
     {"pytest_items"},
     {"pytest_plugin"},
+    {"cli_end"},
     {"cli_gate"},
     {"cli"},
     {"__main__"},
