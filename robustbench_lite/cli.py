@@ -292,8 +292,7 @@ def train(recipe: str, out: Path, data: Path | None, device: str) -> None:
     from robustbench_lite.runner import device_named
     from robustbench_lite.train import train as run_recipe
 
-    progress = lambda line: say(line)
-    card = run_recipe(recipe, out, data_root=data, device=str(device_named(device)), progress=progress)
+    card = run_recipe(recipe, out, data_root=data, device=str(device_named(device)), progress=say)
     click.echo(f"{card.name}: test error {card.test_error:.2f} %; weights and card are in {out}")
 
 
