@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from robustbench_lite.lazy import torch
+from robustbench_lite.memory import chunked
 
 if TYPE_CHECKING:
     from torch import nn
@@ -21,7 +22,6 @@ __all__ = [
     "Ledger",
     "Oracle",
     "Pass",
-    "is_out_of_memory",
     "logits_of",
 ]
 
@@ -71,14 +71,6 @@ class Clock:
 
     forward: float = 0.0
     backward: float = 0.0
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """CUDA says it with a class of its own, the CPU allocator with a RuntimeError."""
-    text = str(error).lower()
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
-        isinstance(error, RuntimeError) and ("can't allocate memory" in text or "not enough memory" in text)
-    )
 
 
 @dataclass
@@ -142,16 +134,7 @@ class Oracle:
 
     def chunked(self, work: Callable[[slice], torch.Tensor], n: int) -> torch.Tensor:
         """`work` on slices of at most `batch_size` of n rows, joined; halves the batch when memory runs out."""
-        parts: list[torch.Tensor] = []
-        at = 0
-        while at < n:
-            try:
-                parts.append(work(slice(at, min(at + self.batch_size, n))))
-                at += self.batch_size
-            except Exception as error:
-                if not is_out_of_memory(error) or self.batch_size == 1:
-                    raise
-                self.batch_size //= 2
+        parts, self.batch_size = chunked(work, n, self.batch_size)
         return torch.cat(parts)
 
     def _check(self, logits: torch.Tensor, rows: torch.Tensor | None) -> None:
