@@ -64,6 +64,7 @@ def _batch_size(_: click.Context, __: click.Parameter, value: str) -> int | None
 def run(suite: Path, overrides: tuple[str, ...], **options: Any) -> None:
     """Run SUITE; what is in the store already is not run again. Prints the suite's tables."""
     from robustbench_lite.drawing import figure as draw
+    from robustbench_lite.foreign import excerpt
     from robustbench_lite.progress import observer
     from robustbench_lite.runner import Options, run_suite
     from robustbench_lite.suite import load
@@ -80,6 +81,8 @@ def run(suite: Path, overrides: tuple[str, ...], **options: Any) -> None:
     failed = [row for row in results.cell_table.to_pylist() if row["status"] != "ok"]
     for row in failed:
         say(f"failed: {row['dataset']} · {row['source']} · {row['variant']}: {row['error']}")
+        for line in excerpt(row["traceback"] or ""):
+            say(f"  {line}")
     for problem in results.problems:
         say(f"warning: {problem}")
     say(f"rows are in {options['results'] / loaded.name}")
@@ -233,12 +236,14 @@ def _assignments(options: tuple[str, ...]) -> dict[str, Any]:
 @click.argument("kind", type=click.Choice(KINDS))
 def list_(kind: str) -> None:
     """List what can be named in a suite."""
-    from robustbench_lite.catalogue import listing
+    from robustbench_lite.catalogue import listing, problems
 
     rows = listing(kind)
     width = max((len(name) for name, _ in rows), default=0)
     for name, text in rows:
         click.echo(f"{name:{width}}  {text}".rstrip())
+    for problem in problems():
+        click.echo(f"warning: {problem}", err=True)
 
 
 @cli.command()

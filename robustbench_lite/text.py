@@ -1,11 +1,12 @@
-"""Text of unknown origin, made safe to look at."""
+"""Text of unknown origin, made safe to look at, and numbers as people write them."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 
-__all__ = ["lines", "shortened", "visible"]
+__all__ = ["budget", "lines", "listed", "shortened", "visible"]
 
 _LONGEST = 20_000  # characters of one text; what is longer holds up a terminal, a page, a log
 _FEWEST = 1_000  # of it that are shown at the end
@@ -41,3 +42,18 @@ def shortened(text: str, most: int = _LONGEST) -> str:
     end = min(_FEWEST, most // 4)
     start = most - end
     return f"{text[:start]} ... {len(text) - most:,} characters left out ... {text[-end:]}"
+
+
+def budget(epsilon: float) -> str:
+    """A radius for images in [0, 1]: 8/255 where it is a whole or half number of grey levels and no short decimal."""
+    levels = 255 * epsilon
+    if float(f"{epsilon:.2g}") == epsilon or abs(2 * levels - round(2 * levels)) > 1e-6 * levels:
+        return f"{epsilon:.4g}"
+    return f"{round(2 * levels) / 2:g}/255"
+
+
+def listed(names: Sequence[str], most: int = 4) -> str:
+    """Names in a sentence: a, b and c; beyond `most` the others are counted."""
+    if len(names) > most + 1:
+        names = [*names[:most], f"{len(names) - most} others"]
+    return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)

@@ -9,16 +9,18 @@ from __future__ import annotations
 import mmap
 import struct
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from itertools import islice
 from pathlib import Path
 
 from robustbench_lite.errors import ModelError
 from robustbench_lite.files import regular
 from robustbench_lite.lazy import torch
 
-__all__ = ["LARGEST", "check_file", "check_tensors"]
+__all__ = ["DEEPEST", "LARGEST", "check_file", "check_nesting", "check_tensors"]
 
 LARGEST = 32 * 2**30  # bytes of a file; the largest published image classifiers have half of that
+DEEPEST, _MOST = 3, 20_000  # mappings within mappings that are looked into, and how many of them
 _GROWTH = 8  # eight bits become float32, and two names may share a tensor
 _SPARE = 2**20  # bytes; small files are mostly names
 _END, _END64, _LOCATOR = b"PK\5\6", b"PK\6\6", b"PK\6\7"
@@ -72,6 +74,16 @@ def _has_one_directory(path: Path, size: int) -> bool:
     (place,) = struct.unpack("<Q", locator[8:16])
     length, start = struct.unpack("<2Q", tail[40:56])
     return tail[:4] == _END64 and place == size - len(tail) == start + length
+
+
+def check_nesting(state: object, what: str, file: str) -> None:
+    """Raises ModelError where mappings hold mappings without end: a file can name one a thousand times."""
+    level = [state]
+    for _ in range(DEEPEST + 1):
+        inner = (value for one in level if isinstance(one, Mapping) for value in one.values())
+        level = list(islice((value for value in inner if isinstance(value, Mapping)), _MOST + 1))
+        if len(level) > _MOST:
+            raise ModelError(f"{what}: '{file}' holds more than {_MOST:,} mappings within mappings, and was not loaded")
 
 
 def check_tensors(tensors: Iterable[torch.Tensor], size: int, what: str, file: str) -> None:
