@@ -14,15 +14,12 @@ from typing import NoReturn
 import click
 
 from robustbench_lite.errors import RobustbenchError, SuiteError, UsageError
+from robustbench_lite.limits import Stopped
 from robustbench_lite.text import lines
 
 __all__ = ["FAILED_CELLS", "exit_code", "say"]
 
 FAILED_CELLS = 3
-
-
-class Stopped(BaseException):
-    """SIGTERM, as an exception, so that what is written is whole."""
 
 
 def say(text: str) -> None:
