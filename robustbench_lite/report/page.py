@@ -15,12 +15,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from robustbench_lite.check import checks
-from robustbench_lite.comparison import Side, compare
-from robustbench_lite.errors import UsageError
 from robustbench_lite.figure import figures
 from robustbench_lite.groups import groups, through
 from robustbench_lite.measure import Estimate
+from robustbench_lite.naming import called
 from robustbench_lite.render import render
+from robustbench_lite.report.changed import changed
 from robustbench_lite.report.charts import round_up
 from robustbench_lite.report.headline import amount
 from robustbench_lite.report.made import made
@@ -50,6 +50,7 @@ def page(runs: Sequence[Results]) -> str:
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_shown
     )
     template = environment.get_template("page.html.j2")
+    runs = called(runs)
     return template.render(
         runs=[_run(results, f"run{i}") for i, results in enumerate(runs, 1)],
         changes=_changes(runs),
@@ -69,14 +70,12 @@ def _shown(value: object) -> object:
 
 
 def _changes(runs: Sequence[Results]) -> dict[str, Any] | None:
-    """The paired differences where two runs are given that have something in common."""
-    if len(runs) != 2:
+    """What changed between two runs that have something in common."""
+    found = changed(runs)
+    if found is None:
         return None
-    a, b = (Side(f"{r.run.get('name') or r.folder.name}, {r.run.get('started') or 'no date'}", r, None) for r in runs)
-    try:
-        return _table(compare(a, b))
-    except UsageError:  # other attacks or data: two runs side by side, nothing to pair
-        return None
+    charts = [_chart(one) for one in found.charts]
+    return {"sentence": found.sentence, "charts": charts, "table": _table(found.table), "flips": found.flips}
 
 
 def _run(results: Results, name: str) -> dict[str, Any]:
@@ -99,7 +98,7 @@ def _run(results: Results, name: str) -> dict[str, Any]:
         "parts": ("answer", *(name for name in optional if optional[name]), "tables", "images", "trust", "provenance"),
         **optional,
         "name": run.get("name") or results.folder.name,
-        "title": run.get("title") or run.get("name") or results.folder.name,
+        "title": _title(results),
         "state": _state(len(cells), len(planned), bool(run.get("finished"))),
         "finished": run.get("finished"),
         "failed": [f"{cell['dataset']}, {through(cell)}, {cell['variant']}: {cell['error']}" for cell in failed],
@@ -115,6 +114,12 @@ def _run(results: Results, name: str) -> dict[str, Any]:
         "provenance": _provenance(results),
         "suite": run.get("text") or "",
     }
+
+
+def _title(results: Results) -> str:
+    """What the suite is called, and what tells this run from others."""
+    title = str(results.run.get("title") or results.run.get("name") or results.folder.name)
+    return f"{title} ({results.label})" if results.label and results.label != title else title
 
 
 def _state(cells: int, planned: int, finished: bool) -> str:
