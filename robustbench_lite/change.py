@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from json import loads
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,7 @@ class Change:
     a: Group
     b: Group
     places: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]  # of the common samples, in the order of A
+    red: tuple[str, str] = ("", "")  # why the number of either side does not stand; empty: it does
     adjusted: float = 1.0  # `main_p`, corrected over all comparisons (Holm)
 
     @property
@@ -98,8 +100,8 @@ class Change:
 
     @property
     def of_sizes(self) -> bool:
-        """Whether sizes tell more than verdicts: a minimal attack that breaks everything on both sides."""
-        return self.minimal and not (self.robust[0].any() or self.robust[1].any())
+        """Whether sizes tell more than verdicts: of minimal attacks, but not where all samples share one size."""
+        return self.minimal and not loads(self.a.cell["params"] or "{}").get("fraction")
 
     @property
     def main_p(self) -> float:
@@ -115,8 +117,16 @@ class Change:
     @property
     def direction(self) -> int:
         """-1 where B is certainly worse than A, 1 where it is certainly better, else 0."""
-        if not self.ok or self.adjusted > _ALPHA:
-            return 0
+        return self._way if self.stands and self.adjusted <= _ALPHA else 0
+
+    @property
+    def stands(self) -> bool:
+        """Whether the comparison can be believed: a number that does not stand can only look too robust."""
+        return self.ok and not self.red[0 if self._way < 0 else 1] and not (self._way == 0 and any(self.red))
+
+    @property
+    def _way(self) -> int:
+        """Whether B looks worse (-1) or better (1) than A."""
         if self.of_sizes and self.size[0].statistic == self.size[1].statistic == "mean":
             return int(np.sign(self.size[1].estimate.value - self.size[0].estimate.value))
         return int(np.sign(self.balance[1] - self.balance[0]))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from robustbench_lite.change import Change, common
+from robustbench_lite.check import Doubt, doubts
 from robustbench_lite.errors import UsageError, did_you_mean
 from robustbench_lite.groups import Group, groups, through
 from robustbench_lite.measure import Estimate, Size, bootstrap_mean, wilson
@@ -110,8 +111,23 @@ class Changes:
 
     @property
     def sentence(self) -> str:
-        """What changed from A to B, and whether it is certain; one p-value, adjusted over all comparisons."""
-        told = [pair for pair in self.pairs if pair.ok]
+        """What changed from A to B, and whether it is certain; one p-value, adjusted over all comparisons.
+
+        A number that does not stand makes nothing better, and is named with its reason.
+        """
+        told = [pair for pair in self.pairs if pair.stands]
+        odd = [pair for pair in self.pairs if pair.ok and not pair.stands]
+        said = self._summed(told) if told or not odd else ""
+        if not odd:
+            return said
+        first = next(part for part in odd if any(part.red))
+        more = f" (and {len(odd) - 1} more)" if len(odd) > 1 else ""
+        who = " and ".join(side.name for side, red in zip((self.a, self.b), first.red, strict=True) if red)
+        why = f"the number of {who} under {first.variant} does not stand{more}: {first.red[1] or first.red[0]}"
+        return f"{said}; {why}" if said else f"{self.a.name} and {self.b.name} cannot be compared: {why}"
+
+    def _summed(self, told: list[Change]) -> str:
+        """What the pairs say that can be believed."""
         if not told:
             return f"Nothing can be compared between {self.a.name} and {self.b.name}: no pair of cells has numbers"
         if len(told) == 1:
@@ -168,16 +184,24 @@ def changes(a: Side, b: Side) -> Changes:
     if (a.model is None) != (b.model is None):
         raise UsageError("expected two results folders, or a classifier on both sides (FOLDER:CLASSIFIER)")
     left, right = a.groups(), b.groups()
-    pairs = [Change(left[key], right[key], common(left[key], right[key])) for key in left if key in right]
+    known = doubts(a.results), doubts(b.results)
+    pairs = [_change(left[key], right[key], *known) for key in left if key in right]
     if not pairs:
         raise UsageError(
             f"nothing to compare: no cell of {a.name} has a partner in {b.name} with the same dataset, attack and "
             "parameters" + ("" if a.model else ", and classifier")
         )
     alone = (*_alone(a.name, left, right), *_alone(b.name, right, left))
-    adjusted = iter(holm([pair.main_p for pair in pairs if pair.ok]))
-    tested = [Change(pair.a, pair.b, pair.places, next(adjusted)) if pair.ok else pair for pair in pairs]
+    adjusted = iter(holm([pair.main_p for pair in pairs if pair.stands]))
+    tested = [replace(pair, adjusted=next(adjusted)) if pair.stands else pair for pair in pairs]
     return Changes(a, b, tuple(tested), alone)
+
+
+def _change(a: Group, b: Group, *known: dict[str, tuple[Doubt, ...]]) -> Change:
+    first, second = (
+        "; ".join(map(str, side.get(str(group.cell["cell"]), ()))) for side, group in zip(known, (a, b), strict=True)
+    )
+    return Change(a, b, common(a, b), (first, second))
 
 
 def compare(a: Side, b: Side) -> Table:
@@ -195,7 +219,9 @@ def _alone(name: str, own: dict[tuple[Any, ...], Group], other: dict[tuple[Any, 
 def _row(pair: Change, notes: Footnotes) -> tuple[Value, ...]:
     """One row; with words instead of numbers where a side failed or the samples differ."""
     failed = next((group for group in (pair.a, pair.b) if not group.ok), pair.a)
-    head = (label(pair.a.cell["dataset"]), label(pair.model), notes.name(pair.variant, failed))
+    name = notes.name(pair.variant, failed)
+    marks = [notes.mark(f"{side} does not stand: {red}") for side, red in zip("AB", pair.red, strict=True) if red]
+    head = (label(pair.a.cell["dataset"]), label(pair.model), replace(name, mark=name.mark + "".join(marks)))
     if not (pair.a.ok and pair.b.ok):
         return (*head, *[MISSING] * 9, count(0, "label"))
     if pair.n == 0:

@@ -173,9 +173,27 @@ def test_sizes_of_failures_are_not_compared(tmp_path):
     assert "B needs a larger change on 12, a smaller on 0 (sign test, p = 0.00049)" in row["rho_difference"].note
 
 
-def test_a_never_broken_classifier_is_not_worse(tmp_path):
+def test_a_number_that_does_not_stand_is_no_gain(tmp_path):
+    """Never broken without a budget: a smell. It is no gain in B, and losing it is no loss from A."""
     a, b = sizes(tmp_path / "a", [0.1] * 20), sizes(tmp_path / "b", [np.inf] * 20)
-    assert "b loses 0 and wins 20 of 20 images beside a under deepfool" in sentence(a, b)
+    why = "the number of b under deepfool does not stand: success without a budget: 0 of 20 samples were broken"
+    assert sentence(a, b).startswith(f"a and b cannot be compared: {why}")
+    assert sentence(b, a).startswith(f"b and a cannot be compared: {why}")
+    assert any(note.startswith("[1] B does not stand") for note in table_of(a, b)[1].footnotes)
+    c = sizes(tmp_path / "c", [0.1] * 8 + [np.inf] * 12)
+    assert "cannot be compared" in sentence(c, b)  # neither stands
+    for folder, robust in ((a, [True] * 20), (b, [False] * 9 + [True] * 11)):
+        write(folder, robust, attack="pgd", eps=0.1)
+    found = sentence(a, b)
+    assert found.startswith("b loses 9 and wins 0 of 20 images beside a under pgd (mnist, lenet): certain (p = 0.0039)")
+    assert found.endswith(why + ", without a budget")
+
+
+def test_a_loss_counts_even_where_the_loser_looks_too_robust(tmp_path):
+    """Nineteen of twenty are broken by half the change; that the last one is not is a smell, and no gain."""
+    a, b = sizes(tmp_path / "a", [0.1] * 20), sizes(tmp_path / "b", [0.05] * 19 + [np.inf])
+    assert sentence(a, b).startswith("b needs a smaller change than a on 19 and a larger one on 1 of 20 images")
+    assert "a needs a smaller change than b on 1 and a larger one on 19" in sentence(b, a)  # more than an overstatement
 
 
 def test_which_samples_flipped_is_known(tmp_path):

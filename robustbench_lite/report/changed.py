@@ -63,7 +63,8 @@ class _Dumbbell:
 
 
 def _called(pair: Change) -> str:
-    return f"{pair.model}, {pair.variant}, {pair.a.cell['dataset']}"
+    stands = "" if pair.stands else ", does not stand"
+    return f"{pair.model}, {pair.variant}, {pair.a.cell['dataset']}{stands}"
 
 
 def _charts(found: Changes) -> Iterator[Drawn]:
