@@ -66,6 +66,7 @@ def _batch_size(_: click.Context, __: click.Parameter, value: str) -> int | None
 def run(suite: Path, overrides: tuple[str, ...], **options: Any) -> None:
     """Run SUITE; what is in the store already is not run again. Prints the suite's tables."""
     from robustbench_lite.drawing import figure as draw
+    from robustbench_lite.foreign import excerpt
     from robustbench_lite.progress import observer
     from robustbench_lite.runner import Options, run_suite
     from robustbench_lite.suite import load
@@ -82,6 +83,8 @@ def run(suite: Path, overrides: tuple[str, ...], **options: Any) -> None:
     failed = [row for row in results.cell_table.to_pylist() if row["status"] != "ok"]
     for row in failed:
         click.echo(f"failed: {row['dataset']} · {row['source']} · {row['variant']}: {row['error']}", err=True)
+        for line in excerpt(row["traceback"] or ""):
+            click.echo(f"  {line}", err=True)
     for problem in results.problems:
         click.echo(f"warning: {problem}", err=True)
     click.echo(f"rows are in {options['results'] / loaded.name}", err=True)
@@ -203,12 +206,14 @@ def _assignments(options: tuple[str, ...]) -> dict[str, Any]:
 @click.argument("kind", type=click.Choice(KINDS))
 def list_(kind: str) -> None:
     """List what can be named in a suite."""
-    from robustbench_lite.catalogue import listing
+    from robustbench_lite.catalogue import listing, problems
 
     rows = listing(kind)
     width = max((len(name) for name, _ in rows), default=0)
     for name, text in rows:
         click.echo(f"{name:{width}}  {text}".rstrip())
+    for problem in problems():
+        click.echo(f"warning: {problem}", err=True)
 
 
 @cli.command()

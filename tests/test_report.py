@@ -251,7 +251,8 @@ def test_the_example_is_of_the_strongest_attack_on_the_best_and_can_be_seen(tmp_
 def test_half_finished_failed_and_empty_runs_say_so(tmp_path):
     half = page([example(tmp_path / "half")])
     assert "This run is not finished: 5 of 6 cells" in half
-    assert "Failed: mnist, fc, fgsm: ModelError: logits are not finite" in half
+    assert "<b>1 cell failed:</b> ModelError: logits are not finite" in half
+    assert "mnist · fc · fgsm" in half
     Store(tmp_path / "empty").write_run({"cells": [], "name": "empty"})
     assert "No cell of this run is finished" in page([read(tmp_path / "empty")])
 

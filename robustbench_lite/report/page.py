@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,21 +13,20 @@ import pyarrow.parquet as pq
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from robustbench_lite.check import checks
 from robustbench_lite.figure import figures
+from robustbench_lite.glossary import WORDS
 from robustbench_lite.groups import groups, through
-from robustbench_lite.measure import Estimate
 from robustbench_lite.naming import called
-from robustbench_lite.render import render
+from robustbench_lite.render import constants, render, without
+from robustbench_lite.report.answers import answers, ends, ranked
 from robustbench_lite.report.changed import changed
-from robustbench_lite.report.charts import round_up
-from robustbench_lite.report.headline import amount
 from robustbench_lite.report.made import made
 from robustbench_lite.report.paired import paired
-from robustbench_lite.report.pictures import MOST, pictures, specimen
-from robustbench_lite.report.ranking import Ranking, rankings
-from robustbench_lite.report.strength import Drawn, broken, costs
+from robustbench_lite.report.pictures import MOST, pictures
+from robustbench_lite.report.strength import Drawn, Limits, broken, costs, limits
+from robustbench_lite.report.trusted import failures, trust
 from robustbench_lite.table import Table, Value, tables
+from robustbench_lite.tables.common import unsaid
 from robustbench_lite.text import visible
 
 if TYPE_CHECKING:
@@ -37,10 +35,10 @@ if TYPE_CHECKING:
 __all__ = ["page"]
 
 _FOLDER = Path(__file__).parent
-_TABLES = ("accuracy", "cost", "trust")  # beside those that the suite names
+_TABLES = ("accuracy", "cost")  # beside those that the suite names
 _SCRIPTS = ("tables.js", "gallery.js", "statistics.js", "compare.js")
 _SHOWN = 10  # classifiers of a ranking before the fold
-_ROWS = 400  # of the trust table; above, the checks that passed are counted
+_FEWEST = 12  # pictures of a run, however many runs there are
 
 
 def page(runs: Sequence[Results]) -> str:
@@ -51,15 +49,50 @@ def page(runs: Sequence[Results]) -> str:
     )
     template = environment.get_template("page.html.j2")
     runs = called(runs)
+    most = max(_FEWEST, MOST // max(1, len(runs)))
+    shared = _Shared(ends(runs), limits(runs), most)
     return template.render(
-        runs=[_run(results, f"run{i}") for i, results in enumerate(runs, 1)],
+        runs=[
+            _run(results, f"run{i}", shared) | {"short": short}
+            for i, (results, short) in enumerate(zip(runs, _shorts(runs), strict=True), 1)
+        ],
+        names=_names(runs),
         changes=_changes(runs),
         style=Markup((_FOLDER / "style.css").read_text(encoding="utf-8")),  # noqa: S704  (our own file)
         script=Markup("\n".join((_FOLDER / name).read_text(encoding="utf-8") for name in _SCRIPTS)),  # noqa: S704
         compare=paired(runs),
-        most=MOST,
+        most=most,
         shown=_SHOWN,
+        words=WORDS,
     )
+
+
+@dataclass(frozen=True)
+class _Shared:
+    """What all runs of a page have in common: where axes end, and how many pictures each may show."""
+
+    tops: dict[str, float]
+    limits: Limits
+    most: int
+
+
+def _names(runs: Sequence[Results]) -> list[str]:
+    """What each run is called: its title, and its label where several have that title, or where one was given."""
+    titles = [str(results.run.get("title") or results.run.get("name") or results.folder.name) for results in runs]
+    return [
+        f"{title} ({results.label})" if results.label and _said(results, titles.count(title)) else title
+        for results, title in zip(runs, titles, strict=True)
+    ]
+
+
+def _said(results: Results, times: int) -> bool:
+    """Whether a label adds anything to a title that so many runs have."""
+    return times > 1 or results.label not in {results.folder.name, results.run.get("name")}
+
+
+def _shorts(runs: Sequence[Results]) -> list[str]:
+    """The same in a word."""
+    return [results.label or str(results.run.get("name") or results.folder.name) for results in runs]
 
 
 def _shown(value: object) -> object:
@@ -78,17 +111,16 @@ def _changes(runs: Sequence[Results]) -> dict[str, Any] | None:
     return {"sentence": found.sentence, "charts": charts, "table": _table(found.table), "flips": found.flips}
 
 
-def _run(results: Results, name: str) -> dict[str, Any]:
+def _run(results: Results, name: str, shared: _Shared) -> dict[str, Any]:
     """What the template shows of one run."""
     run, cells = results.run, results.cell_table.to_pylist()
-    failed = [cell for cell in cells if cell["status"] != "ok"]
     planned = run.get("cells") or []
-    shown, total = pictures(results)
-    trust = tables.make("trust", results)
+    pictured, total = pictures(results, shared.most)
+    answered = frozenset(cell for ranking in ranked(results) for entry in ranking.entries for cell in entry.cells)
     names = [name for name in (run.get("tables") or []) if name in tables and name not in _TABLES]
     optional = {
-        "curves": [_chart(one) for one in broken(results)],
-        "cost": [_chart(one) for one in costs(results)],
+        "curves": [_chart(one) for one in broken(results, shared.limits)],
+        "cost": [_chart(one) for one in costs(results, shared.limits)],
         "transfer": list(_heats(results)),
         "made": made(results),
         "figures": list(_figures(results)),
@@ -97,29 +129,20 @@ def _run(results: Results, name: str) -> dict[str, Any]:
         "id": name,
         "parts": ("answer", *(name for name in optional if optional[name]), "tables", "images", "trust", "provenance"),
         **optional,
-        "name": run.get("name") or results.folder.name,
-        "title": _title(results),
         "state": _state(len(cells), len(planned), bool(run.get("finished"))),
-        "finished": run.get("finished"),
-        "failed": [f"{cell['dataset']}, {through(cell)}, {cell['variant']}: {cell['error']}" for cell in failed],
+        "failed": failures(results),
+        "failures": sum(cell["status"] != "ok" for cell in cells),
         "problems": list(results.problems),
-        "rankings": [_ranking(one, results) for one in rankings(results)],
-        "tables": [_table(tables.make(name, results)) for name in (*names, *_TABLES) if name != "trust"],
-        "trust": _trust(trust) | {"why": name},
-        "trust_line": trust.footnotes[0] if trust.footnotes else "",
-        "smells": [(check.title, check.why) for check in checks()],
-        "pictures": shown,
+        "rankings": answers(results, shared.tops),
+        "unranked": unsaid(results, answered, "in no ranking above"),
+        "tables": [_table(tables.make(name, results)) for name in (*names, *_TABLES)],
+        "trust": trust(results),
+        "pictures": pictured,
         "picture_rows": total,
-        "filters": {k: sorted({getattr(p, k) for p in shown}) for k in ("model", "attack", "outcome", "label")},
+        "filters": {k: sorted({getattr(p, k) for p in pictured}) for k in ("model", "attack", "outcome", "label")},
         "provenance": _provenance(results),
         "suite": run.get("text") or "",
     }
-
-
-def _title(results: Results) -> str:
-    """What the suite is called, and what tells this run from others."""
-    title = str(results.run.get("title") or results.run.get("name") or results.folder.name)
-    return f"{title} ({results.label})" if results.label and results.label != title else title
 
 
 def _state(cells: int, planned: int, finished: bool) -> str:
@@ -128,52 +151,6 @@ def _state(cells: int, planned: int, finished: bool) -> str:
     if cells < planned or not finished:
         return f"This run is not finished: {cells} of {planned} cells are in the store. What follows is about those."
     return ""
-
-
-def _ranking(ranking: Ranking, results: Results) -> dict[str, Any]:
-    ends = [100 * end for entry in ranking.entries for end in (entry.estimate.value, entry.estimate.high)]
-    top = min(100.0, round_up(max([end for end in ends if math.isfinite(end)], default=1.0)))
-    rows = []
-    for entry in ranking.entries:
-        found = entry.estimate
-        views = f", {ranking.draws} views" if ranking.draws else ""
-        said = f"n={found.n}{views}" + (f", {100 * entry.clean:.0f}\u00a0% before" if ranking.of else "")
-        said += ", not ranked" if entry.red else ""
-        rows.append(
-            {"name": entry.model, "text": amount(found), "said": said, "tied": entry.tied, **_places(found, top)}
-        )
-    attacks = tuple(dict.fromkeys(name for entry in ranking.entries for name in entry.attacks))
-    return {
-        "dataset": ranking.dataset,
-        "threat": ranking.threat,
-        "metric": ranking.metric,
-        "answer": ranking.answer,
-        "lead": ranking.lead,
-        "rows": rows,
-        "ticks": [f"{share * top:.3g}\u00a0%" for share in (0, 0.5, 1)],
-        "attacks": f"{', '.join(attacks[:6])}{f' and {len(attacks) - 6} others' if len(attacks) > 6 else ''}",
-        "several": len(attacks) > 1,
-        "test": ranking.test,
-        "tied": any(entry.tied for entry in ranking.entries),
-        "example": specimen(results, [(entry.model, cell) for entry in ranking.entries for cell in entry.cells]),
-    }
-
-
-def _places(found: Estimate, top: float) -> dict[str, str]:
-    """Where value and interval lie on an axis that ends at `top` percent; what is infinite at its end."""
-    value, low, high = (min(1.0, 100 * part / top) for part in (found.value, found.low, found.high))
-    low, high = (value if math.isnan(end) else end for end in (low, high))
-    at, low, high = (0.0 if math.isnan(part) else part for part in (value, low, high))
-    return {"at": f"{100 * at:.2f}%", "low": f"{100 * low:.2f}%", "width": f"{100 * (high - low):.2f}%"}
-
-
-def _trust(table: Table) -> dict[str, Any]:
-    """The trust table; where it is long, without what passed."""
-    if len(table.rows) <= _ROWS:
-        return _table(table)
-    rows = tuple(row for row in table.rows if row[4].text != "ok")
-    note = f"{len(table.rows) - len(rows)} checks that found nothing are left out here; `table RESULTS trust` has all"
-    return _table(replace(table, rows=rows[:_ROWS], footnotes=(note, *table.footnotes)))
 
 
 def _chart(found: Drawn) -> dict[str, Any]:
@@ -224,14 +201,17 @@ def _figures(results: Results) -> Iterator[dict[str, Any]]:
 
 
 def _table(table: Table) -> dict[str, Any]:
-    """A table as the template wants it, with the texts that its copy buttons give."""
+    """A table as the template wants it, with the texts that its copy buttons give. What never changes is said once."""
+    fixed = constants(table, headings=True)
+    said = [(table.columns[i], next((row[i].text for row in table.rows if row[i].text), "")) for i in fixed]
+    lean = without(table, fixed)
     return {
         "name": table.name,
         "title": table.title,
-        "columns": table.columns,
-        "rows": [(row, _published(table, row)) for row in table.rows],
+        "same": ", ".join(f"{column.title} {text} {column.unit}".rstrip() for column, text in said if text),
+        "columns": lean.columns,
+        "rows": [(row, _published(table, whole)) for row, whole in zip(lean.rows, table.rows, strict=True)],
         "footnotes": table.footnotes,
-        "why": "",  # where a check's paragraph is
         "copies": {style: render(table, style) for style in ("markdown", "latex", "csv")},
     }
 

@@ -17,7 +17,7 @@ from robustbench_lite.table import Table, Value
 if TYPE_CHECKING:
     from robustbench_lite.store import Results
 
-__all__ = ["MISSING", "Footnotes", "count", "label", "left_out", "number", "share", "spread"]
+__all__ = ["MISSING", "Footnotes", "count", "label", "left_out", "number", "share", "spread", "unsaid"]
 
 Kind = Literal["measured", "published", "derived"]
 _NAMED = 6  # cells that a sentence names
@@ -55,7 +55,11 @@ class Footnotes:
 
 def left_out(results: Results, printed: Iterable[Table]) -> str:
     """A sentence on finished cells whose result stands in none of the tables; empty where there is none."""
-    shown = frozenset[str]().union(*(table.cells for table in printed))
+    return unsaid(results, frozenset[str]().union(*(table.cells for table in printed)), "in no table above")
+
+
+def unsaid(results: Results, shown: frozenset[str], where: str) -> str:
+    """A sentence on finished cells that are not among those shown; empty where there is none."""
     names: Counter[str] = Counter()
     for cell in results.cell_table.to_pylist():
         if cell["status"] == "ok" and cell["cell"] not in shown:
@@ -64,7 +68,7 @@ def left_out(results: Results, printed: Iterable[Table]) -> str:
         return ""
     said = "; ".join([*names][:_NAMED]) + (f"; and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
     many = names.total()
-    return f"{many} finished cell{'s stand' if many > 1 else ' stands'} in no table above: {said}"
+    return f"{many} finished cell{'s stand' if many > 1 else ' stands'} {where}: {said}"
 
 
 def label(text: Any) -> Value:
