@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 import click
 
 from robustbench_lite import __version__
+from robustbench_lite.cli_compare import compare, report
 from robustbench_lite.cli_end import FAILED_CELLS, exit_code, say
 from robustbench_lite.cli_gate import baseline, check
 from robustbench_lite.errors import UsageError
@@ -149,36 +150,6 @@ def _shaped(made: Any, columns: str | None, *, no_intervals: bool, transpose: bo
     made = chosen(made, [key.strip() for key in columns.split(",")]) if columns else made
     made = without_intervals(made) if no_intervals else made
     return transposed(made) if transpose else made
-
-
-@cli.command()
-@click.argument("results", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("-o", "--out", type=click.Path(path_type=Path), default=Path("reports/report.html"), show_default=True)
-def report(results: tuple[Path, ...], out: Path) -> None:
-    """Write one self-contained HTML page on RESULTS...: folders that `run` has written, or that hold such folders."""
-    from robustbench_lite.report.page import page
-    from robustbench_lite.store import read, runs
-
-    text = page([read(folder) for given in results for folder in runs(given)])
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(text, encoding="utf-8", errors="backslashreplace")
-    except OSError as error:
-        raise UsageError(f"{out}: cannot be written ({error.strerror})") from None
-    click.echo(str(out))
-
-
-@cli.command()
-@click.argument("a")
-@click.argument("b")
-@click.option("--format", "style", type=click.Choice(FORMATS), default="text", show_default=True)
-def compare(a: str, b: str, style: str) -> None:
-    """Print what changed from results A to B, sample by sample; FOLDER:CLASSIFIER twice compares classifiers."""
-    from robustbench_lite.comparison import compare as differences
-    from robustbench_lite.comparison import side
-    from robustbench_lite.render import render
-
-    click.echo(render(differences(side(a), side(b)), style, width=_width()))
 
 
 @cli.command()
@@ -323,6 +294,8 @@ def doctor(calibrate: bool) -> None:
 
 cli.add_command(baseline)
 cli.add_command(check)
+cli.add_command(compare)
+cli.add_command(report)
 
 
 def _print_tables(results: Any, names: tuple[str, ...]) -> None:

@@ -24,8 +24,8 @@ LAYERS = [
     {"rng", "quasi_newton", "provenance", "references", "suite_yaml", "gate", "imported"},
     {"threat", "suite_compose", "regress"},
     {"box", "oracle", "store", "transforms", "views"},
-    {"attack", "dataset", "model", "table", "figure", "groups"},
-    {"check", "engine"},
+    {"attack", "dataset", "model", "table", "figure", "groups", "naming"},
+    {"change", "check", "engine"},
     {"checks", "baseline"},
     {"attacks", "datasets", "models", "pairing", "tables", "judge", "render", "suite_records", "own_attacks"},
     {"suite_attacks"},
@@ -41,6 +41,7 @@ LAYERS = [
     {"pytest_plugin"},
     {"cli_end"},
     {"cli_gate"},
+    {"cli_compare"},
     {"cli"},
     {"__main__"},
 ]
