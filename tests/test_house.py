@@ -22,8 +22,8 @@ LAYERS = [
     {"rng", "quasi_newton", "provenance", "references", "suite_yaml", "gate"},
     {"threat", "suite_compose", "regress"},
     {"box", "oracle", "store", "transforms", "views"},
-    {"attack", "dataset", "model", "table", "figure", "groups"},
-    {"check", "engine"},
+    {"attack", "dataset", "model", "table", "figure", "groups", "naming"},
+    {"change", "check", "engine"},
     {"checks", "baseline"},
     {"attacks", "datasets", "models", "pairing", "tables", "judge", "render", "suite_records"},
     {"suite_attacks"},
@@ -38,6 +38,7 @@ LAYERS = [
     {"pytest_items"},
     {"pytest_plugin"},
     {"cli_gate"},
+    {"cli_compare"},
     {"cli"},
     {"__main__"},
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from itertools import pairwise
+from statistics import NormalDist
 
 import pytest
 
@@ -197,13 +198,40 @@ def test_the_statistics_of_the_page_are_those_of_the_package(small, visit):
     page = visit(small[0]).page
     for lost, won in ((0, 0), (5, 0), (8, 3), (40, 22), (900, 1000)):
         assert page.evaluate(f"statistics.mcnemar({lost}, {won})") == pytest.approx(mcnemar(lost, won), rel=1e-9)
-    values = np.random.default_rng(0).gamma(2, 1, 200)
-    ours = page.evaluate("(values) => statistics.bootstrap(values)", values.tolist())
-    wanted = bootstrap_mean(values)
-    assert ours["mean"] == pytest.approx(wanted.value)
-    width = wanted.high - wanted.low
-    assert ours["low"] == pytest.approx(wanted.low, abs=0.06 * width)
-    assert ours["high"] == pytest.approx(wanted.high, abs=0.06 * width)
+    for n in (10, 40, 200):
+        values = np.random.default_rng(n).gamma(2, 1, n)
+        ours = page.evaluate("(values) => statistics.bootstrap(values)", values.tolist())
+        wanted = bootstrap_mean(values)
+        assert ours["mean"] == pytest.approx(wanted.value)
+        width = wanted.high - wanted.low
+        assert (ours["low"], ours["high"]) == pytest.approx((wanted.low, wanted.high), abs=0.08 * width)
+    few = page.evaluate("(values) => statistics.bootstrap(values)", values[:9].tolist())
+    assert few["low"] is few["high"] is None
+    same = page.evaluate("statistics.bootstrap(Array(20).fill(0.25))")
+    assert (same["low"], same["high"]) == (0.25, 0.25)
+    for share in (1e-6, 0.025, 0.5, 0.8, 0.999):
+        assert page.evaluate(f"statistics.deviate({share})") == pytest.approx(NormalDist().inv_cdf(share), abs=1e-9)
+
+
+def test_the_sizes_of_the_page_are_those_of_the_package(small, visit):
+    """Failures count as infinite, and below 99 % success there is no mean."""
+    import numpy as np
+
+    from robustbench_lite.measure import sign_test, size_of
+
+    page = visit(small[0]).page
+    for failures in (0, 1, 2, 60, 120):
+        sizes = np.random.default_rng(failures).random(100)
+        sizes[:failures] = np.inf
+        wanted = size_of(sizes, np.isfinite(sizes))
+        texts = f"[{', '.join('Infinity' if np.isinf(size) else str(size) for size in sizes)}]"
+        ours = page.evaluate(
+            f"(() => {{ const s = statistics.size({texts}); return [s.statistic, String(s.value)]; }})()"
+        )
+        assert ours[0] == wanted.statistic
+        assert float(ours[1].replace("Infinity", "inf")) == pytest.approx(wanted.estimate.value)
+    ours = page.evaluate("statistics.signs([Infinity, Infinity, 3, 1, 1], [2, Infinity, 2, 2, 0])")
+    assert (ours["larger"], ours["smaller"], ours["p"]) == (3, 1, sign_test([9, 1, 3, 1, 1], [2, 1, 2, 2, 0]))
 
 
 def test_images_filter_and_step_with_the_keyboard(small, visit):

@@ -136,18 +136,13 @@ def _against(members: Sequence[tuple[int, Group]]) -> int:
 def _comparable(results: Results, runs: Sequence[Results]) -> Iterator[tuple[Key, str, Group]]:
     """What each cell is paired by, as `compare` does it, and what it is called: the run too, where several have it."""
     others = {group.model for other in runs if other is not results for group in groups(other)}
-    same = [other for other in runs if _run_name(other) == _run_name(results)]
-    run = _run_name(results) + (f" {results.run.get('started')}" if len(same) > 1 else "")
+    run = results.label or str(results.run.get("name") or results.folder.name)
     for group in groups(results):
         if group.ok:
             cell = group.cell
             seen = "itself" if cell["source"] == group.model else through(cell)
             key = (str(cell["dataset"]), seen, str(cell["variant"]), str(cell["params"]))
             yield key, f"{group.model} ({run})" if group.model in others else group.model, group
-
-
-def _run_name(results: Results) -> str:
-    return str(results.run.get("name") or results.folder.name)
 
 
 def _title(key: Key, members: Sequence[tuple[str, Results, Group]]) -> str:
