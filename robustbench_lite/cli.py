@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -15,7 +14,7 @@ import click
 from robustbench_lite import __version__
 from robustbench_lite.cli_compare import compare, report
 from robustbench_lite.cli_end import FAILED_CELLS, exit_code, say
-from robustbench_lite.cli_gate import baseline, check
+from robustbench_lite.cli_gate import baseline, check, width
 from robustbench_lite.errors import UsageError
 from robustbench_lite.text import visible
 
@@ -117,7 +116,7 @@ def plan(suite: Path, overrides: tuple[str, ...], style: str, **options: Any) ->
     from robustbench_lite.runner import Options
     from robustbench_lite.suite import load
 
-    click.echo(render(preview(load(suite, overrides), Options(**options)), style, width=_width()))
+    click.echo(render(preview(load(suite, overrides), Options(**options)), style, width=width()))
 
 
 @cli.command()
@@ -136,7 +135,7 @@ def table(results: Path, name: str, out: Path | None, style: str, **options: Any
 
     made = _shaped(tables.make(name, read(results)), **options)
     if out is None:
-        _print(render(made, style, width=_width()))
+        _print(render(made, style, width=width()))
         if style == "text":
             _print_words([made])
     else:
@@ -211,11 +210,11 @@ def list_(kind: str) -> None:
     from robustbench_lite.catalogue import listing, problems
 
     rows = listing(kind)
-    width = max((len(name) for name, _ in rows), default=0)
+    size = max((len(name) for name, _ in rows), default=0)
     for name, text in rows:
-        click.echo(f"{name:{width}}  {text}".rstrip())
+        click.echo(f"{name:{size}}  {text}".rstrip())
     for problem in problems():
-        click.echo(f"warning: {problem}", err=True)
+        say(f"warning: {problem}")
 
 
 @cli.command()
@@ -306,10 +305,10 @@ def _print_tables(results: Any, names: tuple[str, ...]) -> None:
 
     printed = [tables.make(name, results) for name in names]
     for one in printed:
-        click.echo(render(one, "text", width=_width()))
+        click.echo(render(one, "text", width=width()))
     if unsaid := left_out(results, printed):
         verb = shlex.join(["robustbench-lite", "table", str(results.folder), "accuracy"])
-        _print(sentence(f"{unsaid}; `{verb}` shows them", _width()))
+        _print(sentence(f"{unsaid}; `{verb}` shows them", width()))
     _print_words(printed)
 
 
@@ -319,20 +318,11 @@ def _print_words(printed: Sequence[Any]) -> None:
     from robustbench_lite.render import render, sentence
 
     if words := explained("\n".join(render(one, "text") for one in printed)):
-        _print(sentence(f"words: {', '.join(words)}: `robustbench-lite describe WORD`, docs/glossary.md", _width()))
+        _print(sentence(f"words: {', '.join(words)}: `robustbench-lite describe WORD`, docs/glossary.md", width()))
 
 
 def _print(text: str) -> None:
     click.echo(text, nl=False)
-
-
-def _width() -> int | None:
-    """COLUMNS where that is set, else the terminal's width; null where nobody looks, so that nothing is left out."""
-    if (said := os.environ.get("COLUMNS", "")).isdigit():
-        return int(said) or None
-    if not sys.stdout.isatty():
-        return None
-    return os.get_terminal_size(sys.stdout.fileno()).columns
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:

@@ -88,7 +88,9 @@ def _append(path: Path, text: str) -> None:
 
 
 def width() -> int | None:
-    """Of the terminal; None where nobody looks."""
+    """COLUMNS where that is set, else of the terminal; None where nobody looks, so that nothing is left out."""
+    if (said := os.environ.get("COLUMNS", "")).isdigit():
+        return int(said) or None
     return os.get_terminal_size(sys.stdout.fileno()).columns if sys.stdout.isatty() else None
 
 
