@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from fractions import Fraction
 from importlib import import_module
+from pathlib import Path as FilePath
 from pkgutil import iter_modules
 from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
@@ -65,6 +66,10 @@ class Config(BaseModel):
     def params(self) -> dict[str, Any]:
         """Every parameter with its value, defaults included, as plain data."""
         return self.model_dump(mode="json")
+
+    def absent(self, root: FilePath) -> Iterator[tuple[str, str]]:  # noqa: ARG002
+        """(parameter, sentence) for every file or folder that is named and is not there; `root` is the suite's."""
+        yield from ()
 
 
 C = TypeVar("C", bound=Config)

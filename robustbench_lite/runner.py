@@ -15,6 +15,7 @@ from robustbench_lite.calibration import summary
 from robustbench_lite.errors import DeviceError
 from robustbench_lite.execute import Done, deterministic, execute
 from robustbench_lite.lazy import torch
+from robustbench_lite.namesake import refuse_namesake
 from robustbench_lite.plan import Cell, plan
 from robustbench_lite.registry import canonical
 from robustbench_lite.store import Results, Store, read
@@ -89,6 +90,7 @@ def run_suite(suite: Suite, options: Options, observer: Observer | None = None) 
     folder = options.results / suite.name
     store = Store(folder)
     with store.lock():
+        refuse_namesake(suite, folder)
         cells = plan(suite, bench)
         cached = set() if options.fresh else store.finished() & {cell.id for cell in cells}
         told.planned(cells, len(cached))
@@ -125,6 +127,7 @@ def _record(suite: Suite, options: Options, bench: Bench, cells: Iterable[Cell])
         "planned": [_planned(cell) for cell in cells],
         "suite": suite.resolved(),
         "root": str(suite.root.resolve()),
+        "file": None if suite.file is None else str(suite.file.resolve()),
         "text": suite.text,
         "limit": options.limit,
         "command": options.command,

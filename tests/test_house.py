@@ -31,7 +31,7 @@ LAYERS = [
     {"bench", "suite_schema", "catalogue", "calibration"},
     {"figures"},
     {"plan", "report"},
-    {"tabulate"},
+    {"tabulate", "namesake"},
     {"execute"},
     {"runner"},
     {"progress", "verify", "preview", "doctor", "drawing", "gate_session", "handwritten"},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,6 +46,11 @@ class Python(ModelSource):
     @property
     def runs_code(self) -> bool:
         return True
+
+    def absent(self, root: Path) -> Iterator[tuple[str, str]]:
+        place = self.python.rpartition(":")[0]
+        if place.endswith(".py") and not (root / place).is_file():
+            yield "python", f"no file '{place}' under the suite's folder"
 
     def load(self, root: Path) -> Classifier:
         if not self.trust:
