@@ -9,9 +9,13 @@ objects of which classifiers are shown views, a `StickerAttack` one object of wh
 
 from __future__ import annotations
 
+import hashlib
+import inspect
 import math
 from abc import abstractmethod
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
@@ -91,6 +95,7 @@ class Attack(Config):
     """Common to all attacks. `version` changes when the same parameters would give another result."""
 
     version: ClassVar[int] = 1
+    source: ClassVar[str] = ""  # hash of the code, where that is not ours
     card: ClassVar[Card]
     minimal: ClassVar[bool] = False  # looks for the smallest perturbation instead of spending a budget
     found: ClassVar[tuple[str, ...]] = ()  # names of the numbers that made a candidate, stored in `transform`
@@ -194,7 +199,9 @@ class Attack(Config):
     def fingerprint(self) -> str:
         """Hash of everything about the attack that changes its outcome, the classifiers aside."""
         params = {key: value for key, value in self.params().items() if key != "sources"}
-        return fingerprint({"attack": self.registered, "version": self.version, "params": params})
+        source = type(self).source or _source(type(self))
+        own = {"source": source} if source else {}
+        return fingerprint({"attack": self.registered, "version": self.version, "params": params, **own})
 
     def stream(self) -> str:
         """What tells this attack's random numbers from those of others; usually everything about it."""
@@ -213,6 +220,18 @@ class Attack(Config):
 def _levels(value: float) -> str:
     """The same number as it may have been meant, in levels of 8 bits."""
     return f"; did you mean {value:g}/255?" if value <= 255 else ""
+
+
+@cache
+def _source(record: type[Attack]) -> str:
+    """Hash of the files that define an attack which is not ours, of an installed package; empty: it is ours."""
+    files = {inspect.getsourcefile(part) for part in record.__mro__ if issubclass(part, Attack) and not _ours(part)}
+    contents = [Path(file).read_bytes() for file in files if file and Path(file).is_file()]
+    return fingerprint(sorted(hashlib.sha256(content).hexdigest() for content in contents)) if contents else ""
+
+
+def _ours(record: type) -> bool:
+    return record.__module__.startswith("robustbench_lite.")
 
 
 class StepAttack(Attack):

@@ -7,7 +7,7 @@ import shlex
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import FrameType
@@ -65,6 +65,7 @@ def _batch_size(_: click.Context, __: click.Parameter, value: str) -> int | None
 def run(suite: Path, overrides: tuple[str, ...], **options: Any) -> None:
     """Run SUITE; what is in the store already is not run again. Prints the suite's tables."""
     from robustbench_lite.drawing import figure as draw
+    from robustbench_lite.foreign import excerpt
     from robustbench_lite.progress import observer
     from robustbench_lite.runner import Options, run_suite
     from robustbench_lite.suite import load
@@ -74,14 +75,15 @@ def run(suite: Path, overrides: tuple[str, ...], **options: Any) -> None:
     told = observer()
     with told if isinstance(told, AbstractContextManager) else nullcontext():
         results = run_suite(loaded, Options(command=command, **options), told)
-    for name in loaded.tables:
-        _print_table(results, name, "text")
+    _print_tables(results, loaded.tables)
     ran = any(row["status"] == "ok" for row in results.cell_table.to_pylist())
     for name in loaded.figures if ran else ():
         draw(results.folder, name, {}, options["device"])
     failed = [row for row in results.cell_table.to_pylist() if row["status"] != "ok"]
     for row in failed:
         click.echo(f"failed: {row['dataset']} · {row['source']} · {row['variant']}: {row['error']}", err=True)
+        for line in excerpt(row["traceback"] or ""):
+            click.echo(f"  {line}", err=True)
     for problem in results.problems:
         click.echo(f"warning: {problem}", err=True)
     click.echo(f"rows are in {options['results'] / loaded.name}", err=True)
@@ -106,25 +108,47 @@ def validate(suite: Path, overrides: tuple[str, ...]) -> None:
 @_device_option
 @click.option("--results", type=click.Path(path_type=Path), default=Path("results"), show_default=True)
 @click.option("--limit", type=click.IntRange(min=1))
-def plan(suite: Path, overrides: tuple[str, ...], **options: Any) -> None:
+@click.option("--format", "style", type=click.Choice(FORMATS), default="text", show_default=True)
+def plan(suite: Path, overrides: tuple[str, ...], style: str, **options: Any) -> None:
     """Show the cells of SUITE: which are in the store, and about how long the others take."""
     from robustbench_lite.preview import preview
     from robustbench_lite.render import render
     from robustbench_lite.runner import Options
     from robustbench_lite.suite import load
 
-    click.echo(render(preview(load(suite, overrides), Options(**options)), "text", width=_width()))
+    click.echo(render(preview(load(suite, overrides), Options(**options)), style, width=_width()))
 
 
 @cli.command()
 @click.argument("results", type=click.Path(path_type=Path))
 @click.argument("name")
 @click.option("--format", "style", type=click.Choice(FORMATS), default="text", show_default=True)
-def table(results: Path, name: str, style: str) -> None:
+@click.option("--columns", metavar="KEY,KEY", help="These columns, in this order; their keys are the head of the CSV.")
+@click.option("--no-intervals", is_flag=True, help="Numbers without their intervals.")
+@click.option("--transpose", is_flag=True, help="A column for every row.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="Write it to this file.")
+def table(results: Path, name: str, out: Path | None, style: str, **options: Any) -> None:
     """Print table NAME of RESULTS (a folder that `run` has written)."""
+    from robustbench_lite.render import render
     from robustbench_lite.store import read
+    from robustbench_lite.table import tables
 
-    _print_table(read(results), name, style)
+    made = _shaped(tables.make(name, read(results)), **options)
+    if out is None:
+        _print(render(made, style, width=_width()))
+        if style == "text":
+            _print_words([made])
+    else:
+        _write(out, render(made, style))
+        click.echo(str(out))
+
+
+def _shaped(made: Any, columns: str | None, *, no_intervals: bool, transpose: bool) -> Any:
+    from robustbench_lite.render import chosen, transposed, without_intervals
+
+    made = chosen(made, [key.strip() for key in columns.split(",")]) if columns else made
+    made = without_intervals(made) if no_intervals else made
+    return transposed(made) if transpose else made
 
 
 @cli.command()
@@ -136,11 +160,7 @@ def report(results: tuple[Path, ...], out: Path) -> None:
     from robustbench_lite.store import read, runs
 
     text = page([read(folder) for given in results for folder in runs(given)])
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(text, encoding="utf-8", errors="backslashreplace")
-    except OSError as error:
-        raise UsageError(f"{out}: cannot be written ({error.strerror})") from None
+    _write(out, text)
     click.echo(str(out))
 
 
@@ -195,7 +215,7 @@ def figure(results: Path, name: str, options: tuple[str, ...], out: Path | None,
 def _write(path: Path, text: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        path.write_text(text, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise UsageError(f"{path}: cannot be written ({error.strerror})") from None
 
@@ -211,12 +231,14 @@ def _assignments(options: tuple[str, ...]) -> dict[str, Any]:
 @click.argument("kind", type=click.Choice(KINDS))
 def list_(kind: str) -> None:
     """List what can be named in a suite."""
-    from robustbench_lite.catalogue import listing
+    from robustbench_lite.catalogue import listing, problems
 
     rows = listing(kind)
     width = max((len(name) for name, _ in rows), default=0)
     for name, text in rows:
         click.echo(f"{name:{width}}  {text}".rstrip())
+    for problem in problems():
+        click.echo(f"warning: {problem}", err=True)
 
 
 @cli.command()
@@ -298,17 +320,38 @@ cli.add_command(baseline)
 cli.add_command(check)
 
 
-def _print_table(results: Any, name: str, style: str) -> None:
-    from robustbench_lite.render import render
+def _print_tables(results: Any, names: tuple[str, ...]) -> None:
+    """The tables that a suite names, and what none of them shows."""
+    from robustbench_lite.render import render, sentence
     from robustbench_lite.table import tables
+    from robustbench_lite.tables.common import left_out
 
-    click.echo(render(tables.make(name, results), style, width=_width()).rstrip("\n"))
-    if style == "text":
-        click.echo()
+    printed = [tables.make(name, results) for name in names]
+    for one in printed:
+        click.echo(render(one, "text", width=_width()))
+    if unsaid := left_out(results, printed):
+        verb = shlex.join(["robustbench-lite", "table", str(results.folder), "accuracy"])
+        _print(sentence(f"{unsaid}; `{verb}` shows them", _width()))
+    _print_words(printed)
+
+
+def _print_words(printed: Sequence[Any]) -> None:
+    """Where a reader finds what the words of these tables mean."""
+    from robustbench_lite.glossary import explained
+    from robustbench_lite.render import render, sentence
+
+    if words := explained("\n".join(render(one, "text") for one in printed)):
+        _print(sentence(f"words: {', '.join(words)}: `robustbench-lite describe WORD`, docs/glossary.md", _width()))
+
+
+def _print(text: str) -> None:
+    click.echo(text, nl=False)
 
 
 def _width() -> int | None:
-    """The terminal's width; null where nobody looks, so that nothing is cut."""
+    """COLUMNS where that is set, else the terminal's width; null where nobody looks, so that nothing is left out."""
+    if (said := os.environ.get("COLUMNS", "")).isdigit():
+        return int(said) or None
     if not sys.stdout.isatty():
         return None
     return os.get_terminal_size(sys.stdout.fileno()).columns

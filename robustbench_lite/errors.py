@@ -36,9 +36,14 @@ __all__ = [
 
 
 class RobustbenchError(Exception):
-    """Base of every error that ends in a sentence instead of a traceback."""
+    """Base of every error that ends in a sentence instead of a traceback.
+
+    `stage` is when it happened (load, inspect, attack, judge), `traceback` that of a user's code behind it.
+    """
 
     exit_code = 5
+    stage = ""
+    traceback = ""
 
 
 class UsageError(RobustbenchError):

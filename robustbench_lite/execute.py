@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import time
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from statistics import median
-from typing import TYPE_CHECKING
 
 from robustbench_lite import provenance
 from robustbench_lite.attack import Attack, FittedAttack, SceneAttack, SetAttack, StepAttack
@@ -16,11 +14,12 @@ from robustbench_lite.batch import rows
 from robustbench_lite.bench import Bench, Victim, images
 from robustbench_lite.engine import Job, Outcome, run
 from robustbench_lite.errors import AttackError, RobustbenchError
+from robustbench_lite.foreign import told, trace, undisturbed
 from robustbench_lite.judge import Panel, judge, look
 from robustbench_lite.lazy import torch
 from robustbench_lite.models.common import content_hash
 from robustbench_lite.oracle import Oracle
-from robustbench_lite.plan import Cell
+from robustbench_lite.plan import Cell, labels
 from robustbench_lite.record import Row
 from robustbench_lite.registry import canonical
 from robustbench_lite.rng import Draw, keys
@@ -28,9 +27,6 @@ from robustbench_lite.tabulate import Scored, Written, artifact_rows, goal_name,
 from robustbench_lite.threat import Goal
 from robustbench_lite.transforms.scene import Scene
 from robustbench_lite.transforms.shots import Shots
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["Done", "Ready", "attacked", "deterministic", "execute", "prepare"]
 
@@ -48,6 +44,13 @@ class Done:
     cell: Row = field(default_factory=dict)
 
 
+@dataclass
+class At:
+    """Where an execution is: load, inspect, attack or judge."""
+
+    stage: str = "load"
+
+
 def deterministic() -> None:
     """Same machine, versions and batch size: same bits. Verdicts must not depend on TensorFloat-32 either."""
     torch.backends.cudnn.benchmark = False
@@ -59,18 +62,22 @@ def deterministic() -> None:
 def execute(cell: Cell, bench: Bench, progress: Callable[[int], None] = lambda _: None) -> Done:
     """Run one cell. Never raises for what a classifier or an attack does wrong; only for interrupts."""
     started = datetime.now(UTC)
-    row = _describe(cell, bench)
+    row, at = _describe(cell, bench), At()
     try:
-        done = _run(cell, bench, progress)
+        with undisturbed():
+            done = _run(cell, bench, progress, at)
         row |= done.cell
     except RobustbenchError as error:
-        done, row = Done(), row | {"status": "failed", "error": str(error)}
-    except Exception as error:  # noqa: BLE001  (the one broad except: one cell's failure must not stop the others)
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        text = f"{type(error).__name__}: {error} ({last.name}, line {last.lineno})"
-        done, row = Done(), row | {"status": "failed", "error": " ".join(text.split())}
+        done, row = Done(), row | _failed(str(error), error.stage or at.stage, error.traceback)
+    except (Exception, SystemExit) as error:  # noqa: BLE001  (the one broad except: a cell must not stop the others)
+        done, row = Done(), row | _failed(f"{cell.source}: {told(error)}", at.stage, trace(error))
     done.cell = row | {"provenance": canonical(provenance.of_cell(bench.device, started))}
     return done
+
+
+def _failed(text: str, stage: str, traceback: str) -> Row:
+    """The columns of a cell that has no numbers."""
+    return {"status": "failed", "error": text, "stage": stage, "traceback": traceback or None}
 
 
 def _describe(cell: Cell, bench: Bench) -> Row:
@@ -78,16 +85,9 @@ def _describe(cell: Cell, bench: Bench) -> Row:
     attack = cell.attack
     return {
         "cell": cell.id,
-        "suite": cell.suite,
-        "dataset": cell.dataset,
-        "data": cell.data,
+        **labels(cell),
         "n": cell.n,
-        "source": cell.source,
-        "sources": list(cell.sources),
-        "models": list(cell.targets),
-        "weights": canonical(cell.weights),
         "attack": attack.registered,
-        "variant": cell.variant,
         "params": canonical(attack.params()),
         "version": attack.version,
         "norm": attack.threat,
@@ -99,12 +99,16 @@ def _describe(cell: Cell, bench: Bench) -> Row:
         "warnings": [],
         "notes": [],
         "device": str(bench.device),
+        "probes": canonical({cell.weights[name]: probe for name, probe in cell.probes.items()})
+        if cell.probes
+        else None,
     }
 
 
-def _run(cell: Cell, bench: Bench, progress: Callable[[int], None]) -> Done:
+def _run(cell: Cell, bench: Bench, progress: Callable[[int], None], at: At) -> Done:
     """Attack the sources once, score every target."""
     ready = prepare(cell, bench)
+    at.stage = "attack"
     victim, job, keep, clean = ready.victim, ready.job, ready.keep, ready.clean
     samples, x, goal = bench.samples(cell.dataset), job.x, job.goal
     labels, ids = torch.from_numpy(samples.labels)[keep], [samples.ids[i] for i in keep.tolist()]
@@ -114,6 +118,7 @@ def _run(cell: Cell, bench: Bench, progress: Callable[[int], None]) -> Done:
     alone = _time_alone(cell, bench, victim, job) if timed else None
     if content_hash(victim.module) != before:
         raise AttackError(f"{cell.source}: parameters or buffers changed during the attack")
+    at.stage = "judge"
     start, done, near_ties = time.perf_counter(), Done(), 0
     for name in cell.targets:
         panel = _panel(cell, bench, name, job, ids)
@@ -154,7 +159,9 @@ class Ready:
 def prepare(cell: Cell, bench: Bench) -> Ready:
     """Load and inspect what the cell attacks. Raises RobustbenchError where that cannot be attacked."""
     if cell.error:
-        raise AttackError(cell.error)
+        problem = AttackError(cell.error)
+        problem.stage, problem.traceback = cell.stage, cell.traceback
+        raise problem
     samples, keep = bench.samples(cell.dataset), bench.kept(cell.dataset)
     if len(keep) == 0:
         raise AttackError("no sample is left to attack: keep: correct_by_all left none")
@@ -293,6 +300,7 @@ def _summary(cell: Cell, bench: Bench, table: list[Row], outcome: Outcome, clean
     several = len(inspections) > 1
     warnings = [f"{name}: {text}" if several else text for name, i in inspections.items() for text in i.warnings]
     warnings += bench.samples(cell.dataset).warnings
+    understood = [f"{name}: {note}" for name in inspections for note in bench.classifier(name).notes]
     n, kept = len(outcome.status), len(bench.kept(cell.dataset))
     if kept < cell.n:
         warnings.append(f"{cell.n} samples are wanted, every classifier gets only {kept} of those looked at right")
@@ -305,7 +313,7 @@ def _summary(cell: Cell, bench: Bench, table: list[Row], outcome: Outcome, clean
         "status": "failed" if failed else "ok",
         "error": error,
         "warnings": warnings,
-        "notes": list(outcome.notes),
+        "notes": [*outcome.notes, *understood],
         "clean_accuracy": float((clean.argmax(1) == labels).double().mean()),
         "card_accuracy": alone.card_accuracy if alone else None,
         "card_test_error": bench.classifier(cell.source).card.test_error if alone else None,

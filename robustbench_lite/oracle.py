@@ -8,14 +8,38 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from robustbench_lite.errors import AttackError
 from robustbench_lite.lazy import torch
 
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["BACKWARD", "BROKEN", "FORWARD", "ZERO_GRADIENT", "Ledger", "Oracle", "Pass", "is_out_of_memory"]
+__all__ = [
+    "BACKWARD",
+    "BROKEN",
+    "FORWARD",
+    "ZERO_GRADIENT",
+    "Ledger",
+    "Oracle",
+    "Pass",
+    "is_out_of_memory",
+    "logits_of",
+]
 
 FORWARD, BACKWARD, ZERO_GRADIENT, BROKEN = range(4)  # columns of a ledger
+NO_GRADIENT = (
+    "the classifier gives no gradient in the image, which this attack needs: its forward runs under torch.no_grad, "
+    "detaches, leaves PyTorch or is quantised; take that out, or attack it with an attack that needs none"
+)
+
+
+def logits_of(module: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    """Logits (N, K), float32 whatever the module computes in, of images (N, C, H, W); the one way to ask a classifier.
+
+    It gets a copy: an operation in place is its own business. Both are inside the graph where there is one.
+    """
+    logits: torch.Tensor = module(x.clone())
+    return logits.float()
 
 
 @dataclass
@@ -56,10 +80,12 @@ class Clock:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """CUDA says it with a class of its own, the CPU allocator with a RuntimeError."""
-    text = str(error).lower()
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
-        isinstance(error, RuntimeError) and ("can't allocate memory" in text or "not enough memory" in text)
-    )
+    if not isinstance(error, RuntimeError):
+        return isinstance(error, MemoryError)
+    if isinstance(error, torch.OutOfMemoryError):
+        return True
+    text = " ".join(str(part) for part in error.args).lower()
+    return "can't allocate memory" in text or "not enough memory" in text
 
 
 @dataclass
@@ -101,7 +127,7 @@ class Oracle:
         """Logits (n, K) of images (n, C, H, W), no graph. `rows` (n,): their rows in the window, may repeat."""
         start = time.perf_counter()
         with torch.no_grad():
-            logits: torch.Tensor = self.module(x)
+            logits = logits_of(self.module, x)
         self.synchronize()
         self.clock.forward += time.perf_counter() - start
         self.ledger.add(FORWARD, rows, max(1, len(self.members)))
@@ -113,7 +139,9 @@ class Oracle:
         start = time.perf_counter()
         leaf = x.detach().requires_grad_()
         with torch.enable_grad():
-            logits: torch.Tensor = self.module(leaf)
+            logits = logits_of(self.module, leaf)
+        if not logits.requires_grad:
+            raise AttackError(NO_GRADIENT)
         self.synchronize()
         self.clock.forward += time.perf_counter() - start
         self.ledger.add(FORWARD, rows, max(1, len(self.members)))
@@ -162,7 +190,9 @@ class Pass:
         """Vector-Jacobian product of `seed` (n, K): gradients (n, C, H, W) and their l2 norms (n,)."""
         oracle = self.oracle
         start = time.perf_counter()
-        (gradient,) = torch.autograd.grad(self.graph, self.leaf, seed, retain_graph=True)
+        (gradient,) = torch.autograd.grad(self.graph, self.leaf, seed, retain_graph=True, allow_unused=True)
+        if gradient is None:
+            raise AttackError(NO_GRADIENT)
         oracle.synchronize()
         oracle.clock.backward += time.perf_counter() - start
         oracle.ledger.add(BACKWARD, self._charged(self.wanted), max(1, len(oracle.members)))

@@ -16,7 +16,7 @@ from robustbench_lite.errors import DeviceError
 from robustbench_lite.execute import Done, deterministic, execute
 from robustbench_lite.lazy import torch
 from robustbench_lite.namesake import refuse_namesake
-from robustbench_lite.plan import Cell, plan
+from robustbench_lite.plan import Cell, labels, plan, renamed, settled
 from robustbench_lite.registry import canonical
 from robustbench_lite.store import Results, Store, read
 from robustbench_lite.suite import Suite, load
@@ -92,7 +92,7 @@ def run_suite(suite: Suite, options: Options, observer: Observer | None = None) 
     with store.lock():
         refuse_namesake(suite, folder)
         cells = plan(suite, bench)
-        cached = set() if options.fresh else store.finished() & {cell.id for cell in cells}
+        cached = set() if options.fresh else _cached(store, cells)
         told.planned(cells, len(cached))
         record = _record(suite, options, bench, cells)
         due = [cell for cell in cells if cell.id not in cached and (options.only is None or options.only(cell))]
@@ -107,6 +107,16 @@ def run_suite(suite: Suite, options: Options, observer: Observer | None = None) 
             told.finished(cell, done)
         store.write_run(record | {"finished": _now()})
     return read(folder)
+
+
+def _cached(store: Store, cells: Iterable[Cell]) -> set[str]:
+    """Ids of what is in the store already, under the names that the suite uses now."""
+    stored = store.standing()
+    known = settled(cells, stored)
+    for cell in cells:
+        if cell.id in known and any(stored[cell.id][key] != value for key, value in labels(cell).items()):
+            store.relabel(cell.id, labels(cell), renamed(cell, stored[cell.id]) or {})
+    return known
 
 
 def _record(suite: Suite, options: Options, bench: Bench, cells: Iterable[Cell]) -> dict[str, Any]:

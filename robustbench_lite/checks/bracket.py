@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from robustbench_lite.check import Case, Finding, fine, register, unknown, warning
+from robustbench_lite.check import Case, Finding, doubt, fine, register, unknown
 
 _WHY = (
     "On classifiers that are linear in the image the distance to the nearest boundary is known in closed form. "
@@ -18,5 +18,5 @@ def bracket(case: Case, everything: tuple[Case, ...]) -> Finding:  # noqa: ARG00
     if not entry:
         return unknown("not calibrated when this ran")
     if entry["failed"]:
-        return warning("; ".join(entry["failed"]))
+        return doubt("; ".join(entry["failed"]))
     return fine(f"{entry['checks']} checks passed")
