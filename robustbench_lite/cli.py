@@ -94,10 +94,10 @@ def run(suite: Path, overrides: tuple[str, ...], **options: Any) -> None:
 @cli.command()
 @_suite_options
 def validate(suite: Path, overrides: tuple[str, ...]) -> None:
-    """Check SUITE and name every problem with its line and column; nothing runs."""
+    """Check SUITE, and that the files it names are there: every problem with its line and column; nothing runs."""
     from robustbench_lite.suite import load
 
-    loaded = load(suite, overrides)
+    loaded = load(suite, overrides, files=True)
     parts = [(loaded.data, "dataset"), (loaded.models, "classifier"), (loaded.attacks, "attack")]
     counts = ", ".join(f"{len(part)} {word}{'' if len(part) == 1 else 's'}" for part, word in parts)
     click.echo(f"{suite}: valid ({counts})")
@@ -191,7 +191,7 @@ def figure(results: Path, name: str, options: tuple[str, ...], out: Path | None,
 def _write(path: Path, text: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        path.write_text(text, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise UsageError(f"{path}: cannot be written ({error.strerror})") from None
 

@@ -15,6 +15,7 @@ from fractions import Fraction
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoints, entry_points
+from pathlib import Path as FilePath
 from pkgutil import iter_modules
 from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
@@ -75,6 +76,10 @@ class Config(BaseModel):
     def params(self) -> dict[str, Any]:
         """Every parameter with its value, defaults included, as plain data."""
         return self.model_dump(mode="json")
+
+    def absent(self, root: FilePath) -> Iterator[tuple[str, str]]:  # noqa: ARG002
+        """(parameter, sentence) for every file or folder that is named and is not there; `root` is the suite's."""
+        yield from ()
 
 
 C = TypeVar("C", bound=Config)

@@ -33,7 +33,7 @@ LAYERS = [
     {"bench", "suite_schema", "catalogue", "calibration", "recorded"},
     {"figures"},
     {"plan", "report"},
-    {"tabulate"},
+    {"tabulate", "namesake"},
     {"execute"},
     {"runner"},
     {"progress", "verify", "preview", "doctor", "drawing", "gate_session", "handwritten"},
