@@ -17,9 +17,10 @@ from tests.helpers import ROOT
 PACKAGE = ROOT / "robustbench_lite"
 # imports may only point up this list; rooms on one line do not import each other, so there are no cycles
 LAYERS = [
-    {"errors", "glossary", "lazy", "robustbench_lite", "text"},
+    {"errors", "files", "glossary", "lazy", "robustbench_lite", "text"},
+    {"limits"},
     {"foreign"},
-    {"svg", "registry", "record", "batch", "measure"},
+    {"svg", "registry", "record", "batch", "measure", "memory"},
     {"rng", "quasi_newton", "provenance", "references", "suite_yaml", "gate", "imported"},
     {"threat", "suite_compose", "regress"},
     {"box", "oracle", "store", "transforms", "views"},
@@ -29,7 +30,7 @@ LAYERS = [
     {"attacks", "datasets", "models", "pairing", "tables", "judge", "render", "suite_records", "own_attacks"},
     {"suite_attacks"},
     {"suite", "train", "comparison", "verdicts", "inspection"},
-    {"bench", "suite_schema", "catalogue", "calibration"},
+    {"bench", "suite_schema", "catalogue", "calibration", "recorded"},
     {"figures"},
     {"plan", "report"},
     {"tabulate"},
@@ -38,6 +39,7 @@ LAYERS = [
     {"progress", "verify", "preview", "doctor", "drawing", "gate_session", "handwritten"},
     {"pytest_items"},
     {"pytest_plugin"},
+    {"cli_end"},
     {"cli_gate"},
     {"cli"},
     {"__main__"},

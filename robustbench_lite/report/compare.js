@@ -1,6 +1,6 @@
 // Comparing what the reader chooses: paired differences, flips, classes, sizes and confusions, from the page's own rows.
 if (document.getElementById("compare")) {
-  const MOST = { classes: 30, flips: 100, confusions: 4 };
+  const MOST = { classes: 30, flips: 24, confusions: 4 };
   const rows = JSON.parse(document.getElementById("compare-rows").textContent);
   const section = document.getElementById("compare");
   const [key, reference, found] = ["key", "reference", "found"].map((id) => document.getElementById(`compare-${id}`));
@@ -29,6 +29,7 @@ if (document.getElementById("compare")) {
     return {
       ids: atob(rows.sets[cell.set]).split(" "), label, clean, pred,
       robust: Array.from(label, (own, i) => Number(clean[i] === own && pred[i] === own)),
+      pictures: cell.pictures,
       size: cell.size === undefined ? null : numbers(cell.size, Float32Array),
     };
   };
@@ -81,17 +82,27 @@ if (document.getElementById("compare")) {
     return grid("Differences to the reference, [95 % paired bootstrap interval]", head, [own, ...lines]);
   };
 
+  const picture = (place, title, said, wrong) => make("span", {},
+    make("img", { src: `data:image/png;base64,${rows.pictures[place]}`, width: 72, height: 72, alt: `${title}: ${said}` }),
+    make("small", {}, make("b", { textContent: title }), make("span", { textContent: said, className: wrong ? "doubted" : "" })));
+  const sample = (base, i, other, j) => {
+    const [own, others] = [base.pictures[i], other.pictures[j]];
+    const [truth, before, after] = [called(base.label[i]), called(base.pred[i]), called(other.pred[j])];
+    const said = `${truth}: ${before} for ${base.name}, ${after} for ${other.name}`;
+    if (!own || !others) return make("li", { textContent: `${said} (no image is stored)`, title: base.ids[i] });
+    return make("li", { title: base.ids[i] }, make("span", { className: "trio" }, picture(own[0], "before", truth, false),
+      picture(own[1], base.name, before, base.pred[i] !== base.label[i]), picture(others[1], other.name, after, other.pred[j] !== other.label[j])));
+  };
   const flips = (base, others) => {
-    const list = (title, places) => make("div", {}, make("p", { textContent: `${title}: ${places.length}` }), make("p", {
-      className: "footnote",
-      textContent: places.slice(0, MOST.flips).map((i) => `${called(base.label[i])} ${base.ids[i].slice(0, 10)}`).join(", ")
-        + (places.length > MOST.flips ? `, and ${places.length - MOST.flips} more` : ""),
-    }));
+    const list = (title, both, other) => make("div", {}, make("p", { textContent: `${title}: ${both.length}` }), make("ul", { className: "flips" },
+      ...[...both].sort((a, b) => Boolean(base.pictures[b[0]]) - Boolean(base.pictures[a[0]])).slice(0, MOST.flips)
+        .map(([i, j]) => sample(base, i, other, j)),
+      ...(both.length > MOST.flips ? [make("li", { textContent: `and ${both.length - MOST.flips} more` })] : [])));
     return make("details", {}, make("summary", { textContent: "which samples flipped" }), ...others.flatMap((other) => {
       const both = pairs(base, other);
       return [
-        list(`right for ${base.name}, wrong for ${other.name}`, both.filter(([i, j]) => base.robust[i] && !other.robust[j]).map(([i]) => i)),
-        list(`wrong for ${base.name}, right for ${other.name}`, both.filter(([i, j]) => !base.robust[i] && other.robust[j]).map(([i]) => i)),
+        list(`right for ${base.name}, wrong for ${other.name}`, both.filter(([i, j]) => base.robust[i] && !other.robust[j]), other),
+        list(`wrong for ${base.name}, right for ${other.name}`, both.filter(([i, j]) => !base.robust[i] && other.robust[j]), other),
       ];
     }));
   };
@@ -137,7 +148,7 @@ if (document.getElementById("compare")) {
   const distribution = (cells) => {
     const [width, height, left, bottom] = [620, 250, 52, 36];
     const sorted = cells.map((cell) => Float64Array.from([...cell.size].filter(Number.isFinite)).sort());
-    const top = Math.max(...sorted.map((sizes) => sizes.at(-1) ?? 0)) || 1;
+    const top = rows.keys[key.value].top; // the same for whatever is chosen
     const [px, py] = [(x) => left + (width - left - 14) * x / top, (share) => 10 + (height - bottom - 10) * (1 - share)];
     const title = "Share of samples broken against rho";
     const svg = draw("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", class: "chart", "aria-label": title });
