@@ -18,6 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from robustbench_lite.check import Doubt, doubts
 from robustbench_lite.errors import BaselineError
 from robustbench_lite.groups import Group, groups, through
 from robustbench_lite.record import SCHEMA_VERSION
@@ -51,8 +52,10 @@ _SCHEMA = pa.schema(
         ("success", _flag),  # the attack reached its goal
         ("rho", _real),  # minimal attacks only; in the attack's norm
         ("l2", _real),  # minimal attacks only
+        ("red", _text),  # names of the checks after which the number does not stand, JSON; null: not known
     ]
 )
+_LATER = {"red"}  # columns that older baselines lack
 _NAMES = [field.name for field in _SCHEMA if field.type not in {_flag, _real}]
 _ENCODINGS = {"robust": "RLE", "success": "RLE", "rho": "BYTE_STREAM_SPLIT", "l2": "BYTE_STREAM_SPLIT"}
 
@@ -70,6 +73,8 @@ class Scores:
     through: str = ""  # whose adversarials it saw, in few words; "": its own
     trouble: str = ""  # why there is no number
     cost: float | None = None  # the attack's wall time per sample, in passes of its own run; never in a file
+    red: tuple[str, ...] | None = None  # names of the checks after which the number does not stand; None: not known
+    doubts: tuple[Doubt, ...] = ()  # what they found; never in a file
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -92,6 +97,20 @@ class Scores:
     def variant(self) -> str:
         return str(self.facts["variant"])
 
+    @property
+    def name(self) -> str:
+        """Classifier, attack, dataset: what people call this gate."""
+        seen = f" attacked through {self.through}" if self.through else ""
+        return f"{self.model}{seen} · {self.variant} · {self.dataset}"
+
+    @property
+    def sizes(self) -> dict[str, npt.NDArray[np.float64]] | None:
+        """The distances, infinite where the attack failed."""
+        if self.distances is None:
+            return None
+        found = self.distances.items()
+        return {name: np.where(self.success & np.isfinite(value), value, np.inf) for name, value in found}
+
 
 @dataclass(frozen=True)
 class Baseline:
@@ -103,7 +122,8 @@ class Baseline:
 
 def scores_of(results: Results) -> tuple[Scores, ...]:
     """Every gate of a run, failed ones included."""
-    return tuple(_scores(group) for group in groups(results))
+    known = doubts(results)
+    return tuple(_scores(group, known.get(group.cell["cell"], ())) for group in groups(results))
 
 
 def baseline_of(results: Results) -> Baseline:
@@ -156,7 +176,10 @@ def read_baseline(path: Path) -> Baseline:
             version = int(meta.get(_VERSION, b"0"))
             if version != BASELINE_VERSION:
                 raise BaselineError(_other_version(path, version))
-            table = file.read(columns=_SCHEMA.names, use_threads=False)
+            missing = _LATER - set(file.schema_arrow.names)
+            table = file.read(columns=[name for name in _SCHEMA.names if name not in missing], use_threads=False)
+        for name in sorted(missing):
+            table = table.append_column(name, pa.nulls(len(table), _SCHEMA.field(name).type))
         about = json.loads(meta.get(_ABOUT, b"{}"))
         scores = tuple(_read(table))
     except (pa.ArrowException, OSError, ValueError, LookupError) as error:
@@ -178,7 +201,7 @@ def _other_version(path: Path, version: int) -> str:
     )
 
 
-def _scores(group: Group) -> Scores:
+def _scores(group: Group, red: tuple[Doubt, ...]) -> Scores:
     cell, n = group.cell, 0 if group.trouble else len(group.rows)
     facts = {name: cell.get(name) for name in _FACTS} | {"model": group.model, "weights": None}
     seen = "" if cell["source"] == group.model else through(cell)
@@ -198,6 +221,8 @@ def _scores(group: Group) -> Scores:
         _distances(group, order),
         seen,
         cost=_cost(cell),
+        red=tuple(one.check for one in red),
+        doubts=red,
     )
 
 
@@ -227,6 +252,7 @@ def _table(gate: int, one: Scores) -> pa.Table:
     columns |= {"gate": [gate] * n, "sample": one.samples, "label": one.labels}
     columns |= {"robust": one.robust, "success": one.success}
     columns |= one.distances or dict.fromkeys(("rho", "l2"), np.full(n, np.nan))
+    columns["red"] = [None if one.red is None else json.dumps(one.red)] * n
     return pa.table([_column(columns[field.name], field.type) for field in _SCHEMA], schema=_SCHEMA)
 
 
@@ -253,6 +279,7 @@ def _read(table: pa.Table) -> list[Scores]:
 def _read_one(part: pa.Table) -> Scores:
     facts = {name: part[name][0].as_py() for name in _FACTS}
     distances = {name: np.array(part[name].to_pylist(), np.float64) for name in ("rho", "l2")}
+    red = part["red"][0].as_py()
     return Scores(
         facts,
         part["sample"].to_pylist(),
@@ -260,4 +287,5 @@ def _read_one(part: pa.Table) -> Scores:
         np.array(part["robust"].to_pylist(), np.bool_),
         np.array(part["success"].to_pylist(), np.bool_),
         distances if np.isfinite(distances["rho"]).any() else None,
+        red=None if red is None else tuple(json.loads(red)),
     )

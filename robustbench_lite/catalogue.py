@@ -13,6 +13,7 @@ from robustbench_lite.dataset import datasets
 from robustbench_lite.datasets import bundled, on_demand
 from robustbench_lite.errors import UsageError, did_you_mean
 from robustbench_lite.figure import figures
+from robustbench_lite.glossary import WORDS
 from robustbench_lite.model import models
 from robustbench_lite.models import archs, zoo
 from robustbench_lite.registry import Config
@@ -46,14 +47,14 @@ def description(name: str) -> str:
     if name in (facts := {one.name: one for one in bundled.available()}):
         one = facts[name]
         return f"{name}: {one.description}\nsamples: {one.n}\nsource: {one.source}\nlicence: {one.licence}"
-    if name in tables:
-        return f"{name}: {tables.summary(name)}"
+    if name in tables or name in WORDS:
+        return _wrapped([f"{name}: {tables.summary(name) if name in tables else WORDS[name]}"])[0]
     for registry in (datasets, models, figures, operations):
         if name in registry:
             return f"{name}: {_first_line(registry[name])}\n\n{_parameters(registry[name])}"
     if Path(name).suffix in {".yaml", ".yml"}:
         return _suite_page(Path(name))
-    known = [*attacks, *zoo.available(), *facts, *tables, *datasets, *models, *figures, *operations]
+    known = [*WORDS, *attacks, *zoo.available(), *facts, *tables, *datasets, *models, *figures, *operations]
     raise UsageError(f"nothing is called '{name}'{did_you_mean(name, known)}")
 
 

@@ -7,7 +7,7 @@ import shlex
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import FrameType
@@ -75,8 +75,7 @@ def run(suite: Path, overrides: tuple[str, ...], **options: Any) -> None:
     told = observer()
     with told if isinstance(told, AbstractContextManager) else nullcontext():
         results = run_suite(loaded, Options(command=command, **options), told)
-    for name in loaded.tables:
-        _print_table(results, name, "text")
+    _print_tables(results, loaded.tables)
     ran = any(row["status"] == "ok" for row in results.cell_table.to_pylist())
     for name in loaded.figures if ran else ():
         draw(results.folder, name, {}, options["device"])
@@ -107,25 +106,47 @@ def validate(suite: Path, overrides: tuple[str, ...]) -> None:
 @_device_option
 @click.option("--results", type=click.Path(path_type=Path), default=Path("results"), show_default=True)
 @click.option("--limit", type=click.IntRange(min=1))
-def plan(suite: Path, overrides: tuple[str, ...], **options: Any) -> None:
+@click.option("--format", "style", type=click.Choice(FORMATS), default="text", show_default=True)
+def plan(suite: Path, overrides: tuple[str, ...], style: str, **options: Any) -> None:
     """Show the cells of SUITE: which are in the store, and about how long the others take."""
     from robustbench_lite.preview import preview
     from robustbench_lite.render import render
     from robustbench_lite.runner import Options
     from robustbench_lite.suite import load
 
-    click.echo(render(preview(load(suite, overrides), Options(**options)), "text", width=_width()))
+    click.echo(render(preview(load(suite, overrides), Options(**options)), style, width=_width()))
 
 
 @cli.command()
 @click.argument("results", type=click.Path(path_type=Path))
 @click.argument("name")
 @click.option("--format", "style", type=click.Choice(FORMATS), default="text", show_default=True)
-def table(results: Path, name: str, style: str) -> None:
+@click.option("--columns", metavar="KEY,KEY", help="These columns, in this order; their keys are the head of the CSV.")
+@click.option("--no-intervals", is_flag=True, help="Numbers without their intervals.")
+@click.option("--transpose", is_flag=True, help="A column for every row.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="Write it to this file.")
+def table(results: Path, name: str, out: Path | None, style: str, **options: Any) -> None:
     """Print table NAME of RESULTS (a folder that `run` has written)."""
+    from robustbench_lite.render import render
     from robustbench_lite.store import read
+    from robustbench_lite.table import tables
 
-    _print_table(read(results), name, style)
+    made = _shaped(tables.make(name, read(results)), **options)
+    if out is None:
+        _print(render(made, style, width=_width()))
+        if style == "text":
+            _print_words([made])
+    else:
+        _write(out, render(made, style))
+        click.echo(str(out))
+
+
+def _shaped(made: Any, columns: str | None, *, no_intervals: bool, transpose: bool) -> Any:
+    from robustbench_lite.render import chosen, transposed, without_intervals
+
+    made = chosen(made, [key.strip() for key in columns.split(",")]) if columns else made
+    made = without_intervals(made) if no_intervals else made
+    return transposed(made) if transpose else made
 
 
 @cli.command()
@@ -299,17 +320,38 @@ cli.add_command(baseline)
 cli.add_command(check)
 
 
-def _print_table(results: Any, name: str, style: str) -> None:
-    from robustbench_lite.render import render
+def _print_tables(results: Any, names: tuple[str, ...]) -> None:
+    """The tables that a suite names, and what none of them shows."""
+    from robustbench_lite.render import render, sentence
     from robustbench_lite.table import tables
+    from robustbench_lite.tables.common import left_out
 
-    click.echo(render(tables.make(name, results), style, width=_width()).rstrip("\n"))
-    if style == "text":
-        click.echo()
+    printed = [tables.make(name, results) for name in names]
+    for one in printed:
+        click.echo(render(one, "text", width=_width()))
+    if unsaid := left_out(results, printed):
+        verb = shlex.join(["robustbench-lite", "table", str(results.folder), "accuracy"])
+        _print(sentence(f"{unsaid}; `{verb}` shows them", _width()))
+    _print_words(printed)
+
+
+def _print_words(printed: Sequence[Any]) -> None:
+    """Where a reader finds what the words of these tables mean."""
+    from robustbench_lite.glossary import explained
+    from robustbench_lite.render import render, sentence
+
+    if words := explained("\n".join(render(one, "text") for one in printed)):
+        _print(sentence(f"words: {', '.join(words)}: `robustbench-lite describe WORD`, docs/glossary.md", _width()))
+
+
+def _print(text: str) -> None:
+    click.echo(text, nl=False)
 
 
 def _width() -> int | None:
-    """The terminal's width; null where nobody looks, so that nothing is cut."""
+    """COLUMNS where that is set, else the terminal's width; null where nobody looks, so that nothing is left out."""
+    if (said := os.environ.get("COLUMNS", "")).isdigit():
+        return int(said) or None
     if not sys.stdout.isatty():
         return None
     return os.get_terminal_size(sys.stdout.fileno()).columns

@@ -26,6 +26,9 @@ def baseline(results: Path, out: Path) -> None:
     write_baseline(made, out)
     click.echo(str(out))
     click.echo(f"{len(made.scores)} gates, {out.stat().st_size / 1000:.1f} kB", err=True)
+    for one in made.scores:
+        for doubt in one.doubts:
+            click.echo(f"warning: {one.name}: this number does not stand; {doubt}", err=True)
 
 
 @click.command()

@@ -35,10 +35,10 @@ COLUMNS = (
     Column("lost", "lost"),
     Column("won", "won"),
     Column("p", "p"),
-    Column("rho_a", "rho A"),
-    Column("rho_b", "rho B"),
-    Column("rho_difference", "B - A", "rho", interval=True),
-    Column("n", "n"),
+    Column("rho_a", "rho A", priority=3),
+    Column("rho_b", "rho B", priority=3),
+    Column("rho_difference", "B - A", "rho", interval=True, priority=2),
+    Column("n", "n", priority=2),
 )
 _REMARK = (
     "pairs of the same sample; robust: correct before and after the attack, of n; lost: robust in A and not in B, won: "

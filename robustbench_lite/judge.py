@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from robustbench_lite.attack import Attack
 from robustbench_lite.lazy import torch
+from robustbench_lite.oracle import logits_of
 from robustbench_lite.rng import Draw, keys
 from robustbench_lite.threat import Goal, size, tie
 from robustbench_lite.views import Views, pairs
@@ -39,7 +40,8 @@ class Verdicts:
 def look(module: nn.Module, x: torch.Tensor, device: torch.device, batch_size: int) -> torch.Tensor:
     """Logits (N, K) of images (N, C, H, W) on the CPU, in batches, without gradients."""
     with torch.no_grad():
-        return torch.cat([module(x[i : i + batch_size].to(device)).float().cpu() for i in range(0, len(x), batch_size)])
+        parts = [x[i : i + batch_size].to(device) for i in range(0, len(x), batch_size)]
+        return torch.cat([logits_of(module, part).cpu() for part in parts])
 
 
 def pooled(logits: torch.Tensor, n: int) -> torch.Tensor:
@@ -86,8 +88,7 @@ class Panel:
         key = keys(self.seed, "judge", self.ids)[row]
         with torch.no_grad():
             seen = self.views.see(x[row].to(self.device), Draw(key.to(self.device)), number.to(self.device))
-            logits: torch.Tensor = self.module(seen)
-        return logits.cpu()
+            return logits_of(self.module, seen).cpu()
 
     def count(self, x: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
         """In how many views of each image x (N, C, H, W) each of its classes (N, L) is predicted: (N, L), CPU."""

@@ -13,9 +13,28 @@ from robustbench_lite.lazy import torch
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["BACKWARD", "BROKEN", "FORWARD", "ZERO_GRADIENT", "Ledger", "Oracle", "Pass", "is_out_of_memory"]
+__all__ = [
+    "BACKWARD",
+    "BROKEN",
+    "FORWARD",
+    "ZERO_GRADIENT",
+    "Ledger",
+    "Oracle",
+    "Pass",
+    "is_out_of_memory",
+    "logits_of",
+]
 
 FORWARD, BACKWARD, ZERO_GRADIENT, BROKEN = range(4)  # columns of a ledger
+
+
+def logits_of(module: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    """Logits (N, K), float32 whatever the module computes in, of images (N, C, H, W); the one way to ask a classifier.
+
+    It gets a copy: an operation in place is its own business. Both are inside the graph where there is one.
+    """
+    logits: torch.Tensor = module(x.clone())
+    return logits.float()
 
 
 @dataclass
@@ -101,7 +120,7 @@ class Oracle:
         """Logits (n, K) of images (n, C, H, W), no graph. `rows` (n,): their rows in the window, may repeat."""
         start = time.perf_counter()
         with torch.no_grad():
-            logits: torch.Tensor = self.module(x)
+            logits = logits_of(self.module, x)
         self.synchronize()
         self.clock.forward += time.perf_counter() - start
         self.ledger.add(FORWARD, rows, max(1, len(self.members)))
@@ -113,7 +132,7 @@ class Oracle:
         start = time.perf_counter()
         leaf = x.detach().requires_grad_()
         with torch.enable_grad():
-            logits: torch.Tensor = self.module(leaf)
+            logits = logits_of(self.module, leaf)
         self.synchronize()
         self.clock.forward += time.perf_counter() - start
         self.ledger.add(FORWARD, rows, max(1, len(self.members)))

@@ -19,12 +19,12 @@ from robustbench_lite.threat import Goal
 __all__ = ["preview"]
 
 COLUMNS = (
-    Column("cell", "cell", numeric=False),
+    Column("cell", "cell", numeric=False, priority=3),
     Column("dataset", "dataset", numeric=False),
-    Column("n", "n"),
+    Column("n", "n", priority=2),
     Column("source", "classifier", numeric=False),
     Column("attack", "attack", numeric=False),
-    Column("passes", "passes"),
+    Column("passes", "passes", priority=3),
     Column("seconds", "estimate", "s"),
     Column("state", "state", numeric=False),
 )

@@ -29,6 +29,7 @@ def test_what_is_written_is_read(tmp_path):
         assert one.samples == other.samples == sorted(one.samples)
         assert (one.labels == other.labels).all()
         assert (one.robust == other.robust).all() and one.robust.sum() == (24 if one.model == "fc" else 60)
+        assert one.red == other.red == ()
         assert (one.distances is None) is (one.attack == "fgsm")
         if one.distances is not None and other.distances is not None:
             for name in ("rho", "l2"):

@@ -17,15 +17,15 @@ from tests.helpers import ROOT
 PACKAGE = ROOT / "robustbench_lite"
 # imports may only point up this list; rooms on one line do not import each other, so there are no cycles
 LAYERS = [
-    {"errors", "lazy", "robustbench_lite", "text"},
+    {"errors", "glossary", "lazy", "robustbench_lite", "text"},
     {"svg", "registry", "record", "batch", "measure"},
     {"rng", "quasi_newton", "provenance", "references", "suite_yaml", "gate"},
     {"threat", "suite_compose", "regress"},
-    {"oracle", "store", "transforms", "views"},
+    {"box", "oracle", "store", "transforms", "views"},
     {"attack", "dataset", "model", "table", "figure", "groups"},
-    {"check", "baseline", "engine"},
-    {"checks", "pairing"},
-    {"attacks", "datasets", "models", "tables", "judge", "render", "suite_records"},
+    {"check", "engine"},
+    {"checks", "baseline"},
+    {"attacks", "datasets", "models", "pairing", "tables", "judge", "render", "suite_records"},
     {"suite_attacks"},
     {"suite", "train", "comparison", "verdicts"},
     {"bench", "suite_schema", "catalogue", "calibration"},

@@ -14,7 +14,7 @@ from PIL import Image
 
 from robustbench_lite.report.charts import round_up
 from robustbench_lite.report.page import page
-from robustbench_lite.report.pictures import MOST, pictures
+from robustbench_lite.report.pictures import MOST, pictures, specimen
 from robustbench_lite.report.ranking import rankings
 from robustbench_lite.store import Store, read
 from tests.helpers import ROOT, cli
@@ -176,7 +176,67 @@ def test_pictures_are_the_exact_pixels_and_a_deterministic_choice(tmp_path):
         assert pixels.tobytes() == stored[picture.sample]["clean"]
         adversarial = np.frombuffer(stored[picture.sample]["adversarial"], "<f4").reshape(4, 4)
         shown = np.array(Image.open(io.BytesIO(base64.b64decode(picture.adversarial.partition(",")[2]))))
-        assert np.array_equal(shown, (adversarial * 255).round().astype(np.uint8))
+        assert np.array_equal(shown, np.floor(adversarial * 255 + 0.5).astype(np.uint8))
+
+
+def claims(picture):
+    """What a picture says: true class, class before, class after."""
+    return picture.label, *(text.rpartition(" (")[0] for text in (picture.before, picture.after))
+
+
+def test_a_picture_that_claims_success_was_right_and_became_wrong(tmp_path):
+    wrong = [i < 6 for i in range(20)]  # the goal "reached" where nothing was to be reached, with the smallest change
+    label, before = [k % 3 for k in range(20)], [(k + w) % 3 for k, w in enumerate(wrong)]
+    after = [b if w else (b + 2) % 3 for b, w in zip(before, wrong, strict=True)]
+    for name, columns in {
+        "pgd": {"success": True, "adv_pred": after},
+        "nothing": {"success": wrong, "adv_pred": before},  # only what was wrong before
+    }.items():
+        cell = cell_row(name, "lenet", name, norm="linf", eps=0.1, goal="label")
+        right = [not w for w in wrong]
+        sizes = [0.01 * (k + 1) for k in range(20)]
+        write(tmp_path, cell, images=12, label=label, clean_pred=before, clean_correct=right, l2=sizes, **columns)
+    names = ["Coat", "Coat", "Bag", *map(str, range(3, 10))]  # two classes of one name are told apart
+    Store(tmp_path).write_run({"models": ["lenet"], "classes": {"mnist": names}})
+    results = read(tmp_path)
+    found, _ = pictures(results)
+    by_outcome = {(picture.attack, picture.outcome): picture for picture in found}
+    assert {outcome for attack, outcome in by_outcome if attack == "pgd"} == {
+        "easiest", "median", "hardest", "wrong before",
+    }  # fmt: skip
+    assert {outcome for attack, outcome in by_outcome if attack == "nothing"} == {"failed", "wrong before"}
+    assert (by_outcome["pgd", "easiest"].sample, by_outcome["pgd", "hardest"].sample) == ("s006", "s011")
+    for picture in found:
+        true, was, became = claims(picture)
+        if picture.outcome in {"easiest", "median", "hardest"}:
+            assert was == true and became != was
+        assert (picture.outcome == "wrong before") == (was != true)
+    shown = specimen(results, [("lenet", "nothing"), ("lenet", "pgd")])
+    assert shown is not None and shown.attack == "pgd"
+    assert specimen(results, [("lenet", "nothing")]) is None
+    assert "No picture" not in page([results])
+    pgd = next((tmp_path / "samples").glob("pgd*"))
+    pgd.unlink()
+    assert "No picture: of the images that are stored, none was right before" in page([read(tmp_path)])
+
+
+def test_the_example_is_of_the_strongest_attack_on_the_best_and_can_be_seen(tmp_path):
+    for model, attack, right, linf in (
+        ("best", "weak", 15, 0.1), ("best", "strong", 8, [0.001 * k for k in range(20)]), ("worse", "strong", 2, 0.1),
+    ):  # fmt: skip
+        after = [2 if k < 20 - right else 0 for k in range(20)]
+        cell = cell_row(f"{model}-{attack}", model, attack, norm="linf", eps=0.1, goal="label")
+        write(tmp_path, cell, images=20, clean_pred=0, clean_correct=True, adv_pred=after, linf=linf,
+              success=[p == 2 for p in after], success_8bit=[p == 2 and k != 11 for k, p in enumerate(after)],
+              l2=[float(k) for k in range(20)])  # fmt: skip
+    Store(tmp_path).write_run({"models": ["best", "worse"]})
+    results = read(tmp_path)
+    wanted = [("best", "best-weak"), ("best", "best-strong"), ("worse", "worse-strong")]
+    shown = specimen(results, wanted)
+    assert (shown.model, shown.attack) == ("best", "strong")
+    # 0 to 11 are broken: none of them can be seen (8/255 is 0.031), so the median of all
+    assert shown.sample == "s006"
+    assert shown.label == "0" and shown.before.startswith("0 (") and shown.after.startswith("2 (")
 
 
 def test_half_finished_failed_and_empty_runs_say_so(tmp_path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import random
@@ -17,10 +16,8 @@ import pytest
 import torch
 
 import robustbench_lite
-from robustbench_lite.progress import Lines
-from robustbench_lite.runner import Options, run, run_suite
+from robustbench_lite.runner import run
 from robustbench_lite.store import read
-from robustbench_lite.suite import load
 from robustbench_lite.table import tables
 from tests.helpers import ROOT, cli
 

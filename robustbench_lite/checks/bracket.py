@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from robustbench_lite.check import Case, Finding, fine, register, unknown, warning
+from robustbench_lite.check import Case, Finding, doubt, fine, register, unknown
 
 _WHY = (
     "On classifiers that are linear in the image the distance to the nearest boundary is known exactly, also where the "
@@ -21,7 +21,7 @@ def bracket(case: Case, everything: tuple[Case, ...]) -> Finding:  # noqa: ARG00
     if not entry:
         return unknown("not calibrated when this ran")
     if entry["failed"]:
-        return warning("; ".join(entry["failed"]))
+        return doubt("; ".join(entry["failed"]))
     return fine(f"{entry['checks']} checks passed" + ("" if "params" in entry else " by the attack's defaults"))
 
 

@@ -22,7 +22,7 @@ from robustbench_lite.render import render
 from robustbench_lite.report.charts import round_up
 from robustbench_lite.report.made import made
 from robustbench_lite.report.paired import paired
-from robustbench_lite.report.pictures import MOST, Picture, pictures
+from robustbench_lite.report.pictures import MOST, pictures, specimen
 from robustbench_lite.report.ranking import Ranking, rankings
 from robustbench_lite.report.strength import Drawn, broken, costs
 from robustbench_lite.table import Table, Value, tables
@@ -101,7 +101,7 @@ def _run(results: Results, name: str) -> dict[str, Any]:
         "finished": run.get("finished"),
         "failed": [f"{cell['dataset']}, {through(cell)}, {cell['variant']}: {cell['error']}" for cell in failed],
         "problems": list(results.problems),
-        "rankings": [_ranking(one, shown) for one in rankings(results)],
+        "rankings": [_ranking(one, results) for one in rankings(results)],
         "tables": [_table(tables.make(name, results)) for name in (*names, *_TABLES) if name != "trust"],
         "trust": _trust(trust) | {"why": name},
         "trust_line": trust.footnotes[0] if trust.footnotes else "",
@@ -122,7 +122,7 @@ def _state(cells: int, planned: int, finished: bool) -> str:
     return ""
 
 
-def _ranking(ranking: Ranking, shown: Sequence[Picture]) -> dict[str, Any]:
+def _ranking(ranking: Ranking, results: Results) -> dict[str, Any]:
     top = min(100.0, round_up(max(100 * entry.estimate.high for entry in ranking.entries)))
     rows = []
     for entry in ranking.entries:
@@ -147,17 +147,8 @@ def _ranking(ranking: Ranking, shown: Sequence[Picture]) -> dict[str, Any]:
         "several": len(attacks) > 1,
         "test": ranking.test,
         "tied": any(entry.tied for entry in ranking.entries),
-        "example": _example(ranking, shown),
+        "example": specimen(results, [(entry.model, cell) for entry in ranking.entries for cell in entry.cells]),
     }
-
-
-def _example(ranking: Ranking, shown: Sequence[Picture]) -> Picture | None:
-    """What such an attack looks like: a median success against the best classifier, else the nearest to it."""
-    order = {(entry.model, cell): i for i, entry in enumerate(ranking.entries) for cell in entry.cells}
-    fit = [picture for picture in shown if (picture.model, picture.cell) in order]
-    wanted = ("median", "easiest", "hardest")
-    won = [picture for picture in fit if picture.outcome in wanted]
-    return min(won, key=lambda p: (order[p.model, p.cell], wanted.index(p.outcome)), default=None)
 
 
 def _trust(table: Table) -> dict[str, Any]:

@@ -20,13 +20,13 @@ COLUMNS = (
     Column("attack", "attack", numeric=False),
     Column("forwards", "forward"),
     Column("backwards", "backward"),
-    Column("ms", "batched", "ms"),
-    Column("ms_alone", "alone", "ms"),
-    Column("overhead", "overhead", "%"),
-    Column("batch", "size"),
-    Column("zero_gradient", "0 grad"),
-    Column("near_ties", "ties"),
-    Column("n", "n"),
+    Column("ms", "batched", "ms", better="lower"),
+    Column("ms_alone", "alone", "ms", priority=2),
+    Column("overhead", "overhead", "%", priority=2),
+    Column("batch", "size", priority=3),
+    Column("zero_gradient", "0 grad", priority=3),
+    Column("near_ties", "ties", priority=3),
+    Column("n", "n", priority=2),
 )
 _REMARK = (
     "forward, backward: passes per sample; ms: per sample, in batches of the given size and at size 1; overhead: wall "

@@ -31,14 +31,14 @@ COLUMNS = (
     Column("error_published", "published", "%", group=True),
     Column("error_here", "error here", "%", group=True, interval=True),
     Column("attack", "attack", numeric=False),
-    Column("rho", "rho_adv [95 %]", interval=True),
-    Column("ratio", "/ DeepFool [95 %]", interval=True),
-    Column("success", "success", "%", interval=True),
-    Column("median", "median"),
-    Column("ms", "batch", "ms"),
-    Column("ms_alone", "alone", "ms"),
-    Column("speed", "speed", "x"),
-    Column("n", "n"),
+    Column("rho", "rho_adv [95 %]", interval=True, better="lower"),
+    Column("ratio", "/ DeepFool [95 %]", interval=True, priority=2),
+    Column("success", "success", "%", interval=True, better="higher"),
+    Column("median", "median", priority=2, better="lower"),
+    Column("ms", "batch", "ms", priority=3),
+    Column("ms_alone", "alone", "ms", priority=2, better="lower"),
+    Column("speed", "speed", "x", priority=3, better="higher"),
+    Column("n", "n", priority=2),
 )
 _SHORT = "no epsilon fools the fraction of the data that was asked for: by the protocol there is no value"
 _REMARK = (
@@ -79,7 +79,7 @@ def rho_adv(results: Results) -> Table:
     if not blocks:
         remarks = ["no attack in these results looks for minimal perturbations (deepfool, lbfgs, fgsm with fraction)"]
     title = "rho_adv: the mean relative size of minimal perturbations"
-    return Table("rho_adv", title, COLUMNS, tuple(rows), (*remarks, *notes.lines(results)))
+    return Table("rho_adv", title, COLUMNS, tuple(rows), (*remarks, *notes.lines(results)), notes.shown())
 
 
 def _blocks(results: Results) -> Iterator[Block]:

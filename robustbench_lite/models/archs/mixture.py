@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from robustbench_lite.oracle import logits_of
+
 __all__ = ["Mixture", "mix"]
 
 
@@ -29,4 +31,4 @@ class Mixture(nn.Module):
         self.weights = weights
 
     def forward(self, x: Tensor) -> Tensor:
-        return mix([member(x) for member in self.members], self.weights)
+        return mix([logits_of(member, x) for member in self.members], self.weights)
