@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 
-from robustbench_lite.attack import Card, Fitted, FittedAttack, attacks
+from robustbench_lite.attack import Card, Fitted, FittedAttack, Promise, attacks
 from robustbench_lite.batch import rows
 from robustbench_lite.engine import NO_MEMORY, REASONS, Job, run
 from robustbench_lite.errors import AttackError
@@ -51,6 +51,10 @@ class Universal(FittedAttack):
     @property
     def typical_passes(self) -> float:
         return 13.0 * self.passes
+
+    @property
+    def promise(self) -> Promise:
+        return Promise(factor=1.35, straight=True, share=1 - self.delta)  # the projection takes a part of every step
 
     def fitted(self, oracle: Oracle, x: torch.Tensor, goal: Goal, draw: Draw) -> Fitted:
         v = best = torch.zeros_like(x[:1])
