@@ -15,7 +15,7 @@ from robustbench_lite.batch import rows
 from robustbench_lite.bench import Bench, Victim, images
 from robustbench_lite.engine import Job, Outcome, run
 from robustbench_lite.errors import AttackError, RobustbenchError
-from robustbench_lite.foreign import told, trace, undisturbed
+from robustbench_lite.foreign import is_interrupt, told, trace, undisturbed
 from robustbench_lite.judge import Panel, judge, look
 from robustbench_lite.lazy import torch
 from robustbench_lite.models.common import content_hash
@@ -25,6 +25,7 @@ from robustbench_lite.record import Row
 from robustbench_lite.registry import canonical
 from robustbench_lite.rng import Draw, keys
 from robustbench_lite.tabulate import Scored, Written, artifact_rows, goal_name, image_rows
+from robustbench_lite.text import shortened, storable
 from robustbench_lite.threat import Goal
 from robustbench_lite.transforms.scene import Scene
 from robustbench_lite.transforms.shots import Shots
@@ -94,8 +95,10 @@ def execute(
             done = _run(cell, bench, progress, at, timing=timing)
         row |= done.cell
     except RobustbenchError as error:
-        done, row = Done(), row | _failed(str(error), error.stage or at.now, error.traceback)
-    except (Exception, SystemExit) as error:  # noqa: BLE001  (the one broad except: a cell must not stop the others)
+        done, row = Done(), row | _failed(storable(shortened(str(error))), error.stage or at.now, error.traceback)
+    except BaseException as error:  # the one broad except: a cell must not stop the others
+        if is_interrupt(error):
+            raise
         done, row = Done(), row | _failed(f"{cell.source}: {told(error)}", at.now, trace(error))
     done.cell = row | {"provenance": canonical(provenance.of_cell(bench.device, started))}
     return done

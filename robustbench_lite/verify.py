@@ -12,7 +12,8 @@ import numpy as np
 
 from robustbench_lite.attack import Attack, FittedAttack, SceneAttack, attacks
 from robustbench_lite.bench import Bench
-from robustbench_lite.errors import NoResultsError
+from robustbench_lite.errors import ModelError, NoResultsError
+from robustbench_lite.foreign import blamed, undisturbed
 from robustbench_lite.judge import Panel, Verdicts, judge, look
 from robustbench_lite.lazy import torch
 from robustbench_lite.record import Row
@@ -70,8 +71,9 @@ def verify(folder: Path, device: str = "auto", *, trust: bool = False) -> Report
             skipped.append(f"{cell['cell']} ({cell['source']}, {cell['variant']}): no stored images")
             continue
         found += _as_fitted(cell, images, results)
-        for samples in scored[cell["cell"]].values():
-            wrong, close = _check(cell, samples, images, bench)
+        for name, samples in scored[cell["cell"]].items():
+            with blamed(name, ModelError, "judge"), undisturbed():
+                wrong, close = _check(cell, samples, images, bench)
             found, rows, ties = found + wrong, rows + len(samples), ties + close
     if rows == 0:
         raise NoResultsError(f"{folder}: no stored adversarials to verify (the suite says `images: none`?)")
