@@ -17,6 +17,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from robustbench_lite.files import contents
+
 __all__ = ["atomically", "flush", "make", "opened", "parsed", "seal", "sealed_json", "write_text"]
 
 DIGEST = b"robustbench_lite.sha256"
@@ -24,6 +26,7 @@ _KEY = "sha256"  # of a JSON object: the digest of everything else in it
 _BLANK = b"0" * 64
 _MARK = DIGEST + b"\x18\x40"  # then come 64 bytes: Thrift's way to write a text of that length
 _BLOCK = 1 << 20
+_LARGEST, _LARGEST_JSON = 16 << 30, 256 << 20  # bytes that are read of one file
 
 
 def atomically(path: Path, write: Callable[[Path], object]) -> None:
@@ -96,7 +99,7 @@ def opened(path: Path) -> tuple[pq.ParquetFile, bool]:
 
     Raises ValueError where the digest is not that of the file, and what pyarrow raises for what is no Parquet.
     """
-    content = path.read_bytes()
+    content = contents(path, _LARGEST)
     sealed = _vouched(content)
     return pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=not sealed), sealed
 
@@ -121,9 +124,12 @@ def sealed_json(content: dict[str, Any]) -> bytes:
     return text.encode("utf-8", "backslashreplace")
 
 
-def parsed(text: str) -> dict[str, Any]:
-    """The JSON object; one without a digest was written by an older version. Raises ValueError where it is damaged."""
-    content = json.loads(text)
+def parsed(path: Path) -> dict[str, Any]:
+    """The JSON object in a file; one without a digest was written by an older version.
+
+    Raises OSError, and ValueError where it is damaged.
+    """
+    content = json.loads(contents(path, _LARGEST_JSON).decode("utf-8"))
     if not isinstance(content, dict):
         raise ValueError(f"expected a JSON object, got {type(content).__name__}")
     if _KEY in content and content.pop(_KEY) != _digest(content):

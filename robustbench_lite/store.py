@@ -194,6 +194,7 @@ class Results:
     cell_table: pa.Table
     run: dict[str, Any] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
+    label: str = ""  # what its reader calls it beside others; empty: nothing was given
     memo: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)  # what was derived from it, once
 
     def samples(self) -> pd.DataFrame:
@@ -259,7 +260,7 @@ def runs(folder: Path) -> list[Path]:
 def _read_run(folder: Path) -> tuple[dict[str, Any], list[str]]:
     path = folder / "run.json"
     try:
-        return parsed(path.read_text(encoding="utf-8")), []
+        return parsed(path), []
     except FileNotFoundError:
         return {}, []
     except (OSError, ValueError, RecursionError) as error:

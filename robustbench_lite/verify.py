@@ -10,7 +10,6 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,34 +17,29 @@ import pyarrow as pa
 
 from robustbench_lite.attack import Attack
 from robustbench_lite.bench import Bench
-from robustbench_lite.calibration import summary
-from robustbench_lite.errors import NoResultsError, RobustbenchError, SuiteError
+from robustbench_lite.calibration import calibrated
+from robustbench_lite.errors import ModelError, NoResultsError, RobustbenchError, SuiteError
 from robustbench_lite.execute import deterministic, prepare
+from robustbench_lite.foreign import blamed, undisturbed
 from robustbench_lite.plan import Cell, plan
 from robustbench_lite.provenance import machine, versions
 from robustbench_lite.record import Row
+from robustbench_lite.recorded import suite_of
 from robustbench_lite.registry import canonical
 from robustbench_lite.rejudge import Disagreement, Stored, compared
 from robustbench_lite.runner import Options, device_named, record_of
 from robustbench_lite.sealed import opened
 from robustbench_lite.store import Results, read
-from robustbench_lite.suite import Suite, load
+from robustbench_lite.suite import Suite
 from robustbench_lite.suite_yaml import parse
 
 __all__ = ["Disagreement", "Report", "verify"]
 
+# what a run is, or when and where it was: nothing says how it must read
 _OF_THE_RUN = {
-    "suite",
-    "root",
-    "text",
-    "command",
-    "versions",
-    "machine",
-    "started",
-    "finished",
-    "calibration",
-    "seconds",
-}
+    "suite", "root", "file", "text", "command", "versions", "machine", "started", "finished", "calibration", "seconds"
+}  # fmt: skip
+_CALIBRATED = ("attack", "params", "version", "checks", "failed")
 _MALFORMED = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
 
@@ -64,13 +58,16 @@ class Report:
         return not (self.skipped or self.disagreements)
 
 
-def verify(folder: Path, device: str = "auto") -> Report:
+def verify(folder: Path, device: str = "auto", *, trust: bool = False) -> Report:
     """Recompute every stored value of a results folder.
 
-    Raises NoResultsError where no adversarial was kept, or where it does not say which suite it is of.
+    Raises NoResultsError where no adversarial was kept, or where it does not say which suite it is of; UsageError where
+    its suite names code, unless `trust`: then that code runs.
     """
     results = read(folder)
-    recorded = _recorded(results)
+    if not results.run and results.problems:
+        raise NoResultsError(f"{results.problems[0]}; run the suite again")
+    recorded = suite_of(results, trust=trust)
     deterministic()
     planned = _planned(recorded, results, device)
     report = Report(skipped=list(results.problems))
@@ -81,15 +78,6 @@ def verify(folder: Path, device: str = "auto") -> Report:
         kept = "the suite says `images: none`" if recorded.images == "none" else "; ".join(report.skipped[:1])
         raise NoResultsError(f"{folder}: no stored adversarials to verify ({kept})")
     return report
-
-
-def _recorded(results: Results) -> Suite:
-    """The suite that run.json holds. Raises NoResultsError, or SuiteError where it is no suite."""
-    plain, root = results.run.get("suite"), results.run.get("root")
-    if not isinstance(plain, Mapping) or not isinstance(root, str):
-        why = results.problems[0] if results.problems else "run.json does not say which suite this was"
-        raise NoResultsError(f"{results.folder}: {why}; run the suite again")
-    return load({**plain}, root=Path(root))
 
 
 @dataclass
@@ -197,15 +185,13 @@ def _text(run: Mapping[str, Any]) -> Iterator[Disagreement]:
 
 
 def _calibration(run: Mapping[str, Any], cells: tuple[Cell, ...], *, lax: bool) -> Iterator[Disagreement]:
-    """What the exact-answer bracket says of each attack, calibrated anew; `lax`: other versions said otherwise."""
+    """What the exact-answer bracket says of each attack, calibrated anew; `lax`: an older version said less."""
     stored = run.get("calibration") or {}
-    for name in sorted({cell.attack.registered for cell in cells}):
-        found = _calibrated(name)
-        if stored.get(name) != found and not (lax and stored.get(name, {}).get("version") != found["version"]):
-            yield Disagreement("run.json", "calibration", name, stored.get(name), found)
-
-
-_calibrated = cache(summary)
+    for variant, attack in {cell.variant: cell.attack for cell in cells}.items():
+        entry, found = stored.get(variant) or {}, calibrated(attack)
+        wrong = {name: entry.get(name) for name in _CALIBRATED if entry.get(name) != found[name]}
+        if wrong and not (lax and "params" not in entry):
+            yield Disagreement("run.json", "calibration", variant, wrong, {name: found[name] for name in wrong})
 
 
 def _verify(cell: Cell, row: Row | None, planned: Planned, report: Report) -> None:
@@ -216,11 +202,13 @@ def _verify(cell: Cell, row: Row | None, planned: Planned, report: Report) -> No
         return
     try:
         stored = _stored(row, planned)
-        ready = prepare(cell, planned.bench)
+        with blamed(cell.source, ModelError, "judge"), undisturbed():
+            ready = prepare(cell, planned.bench)
         if not stored.samples or (not stored.images and planned.bench.suite.images == "none"):
             report.skipped.append(f"{name}: {row['error'] or 'no stored images'}")
             return
-        found, close = compared(cell, planned.bench, ready, stored, exact=planned.exact(row))
+        with undisturbed():
+            found, close = compared(cell, planned.bench, ready, stored, exact=planned.exact(row))
     except RobustbenchError as error:
         if row["status"] != "ok" and row["error"] == str(error):  # it fails here in the same way
             return

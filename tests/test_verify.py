@@ -100,7 +100,7 @@ def recorded(change):
     """Another run.json, with the right digest."""
 
     def tamper(folder):
-        content = parsed((folder / "run.json").read_text())
+        content = parsed(folder / "run.json")
         change(content)
         Store(folder).write_run(content)
 
