@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from itertools import pairwise
 from statistics import NormalDist
@@ -14,7 +15,7 @@ from robustbench_lite.report.page import page as html
 from robustbench_lite.runner import run
 from robustbench_lite.store import Store, read
 from tests.helpers import ROOT
-from tests.synthetic import cell_row, two, write
+from tests.synthetic import cell_row, example, two, write
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # playwright's own loop
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright, of the extra 'dev'")
@@ -278,6 +279,62 @@ def test_axe_finds_no_violation(real, visit, scheme, width):
     page.evaluate("for (const part of document.querySelectorAll('details')) part.open = true")
     found = axe.Axe().run(page)
     assert found.violations_count == 0, found.generate_report()
+
+
+@pytest.fixture(scope="module")
+def several(real, moved, tmp_path_factory):
+    """Pages of every kind: one run, two to compare, seven, and one in which most things failed."""
+    folder = tmp_path_factory.mktemp("several")
+    both = [two(folder / name / "nightly", right) for name, right in (("monday", (16, 8)), ("tuesday", (9, 12)))]
+    runs = [read(path) for path in (real.parent / "deepfool", moved.parent / "moved")]
+    failing = example(folder / "failing")
+    long = cell_row("c0", LONG, LONG, status="failed", error=LONG)
+    Store(folder / "long").write("c0", [], long)
+    Store(folder / "long").write_run({"title": LONG, "name": LONG, "cells": ["c0"]})
+    seven = [*runs, *both, failing, read(folder / "long"), two(folder / "x")]
+    pages = {"real": runs[:1], "moved": runs[1:], "two": both, "failing": [failing], "seven": seven}
+    return {name: save(folder / f"{name}.html", *many) for name, many in pages.items()}
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("name", ["real", "moved", "two", "failing", "seven"])
+def test_no_page_is_wider_than_the_window(several, visit, name, width):
+    page = visit(several[name], viewport={"width": width, "height": 800}).page
+    assert page.evaluate("document.scrollingElement.scrollWidth") <= width
+    page.evaluate("for (const part of document.querySelectorAll('details')) part.open = true")
+    assert page.evaluate("document.scrollingElement.scrollWidth") <= width
+    page.wait_for_timeout(50)  # observers of size
+    cut = "box => box.scrollWidth - box.clientWidth > 2"
+    for box in page.locator(".scroll").all():
+        assert box.evaluate(cut) == box.evaluate("box => box.hasAttribute('data-more')")  # a wide table says so
+    if name == "seven":
+        assert page.locator(".overview li").count() == 7
+        assert page.locator(".overview").bounding_box()["y"] < 300
+
+
+def test_navigation_stays_in_sight_and_goes_where_it_says(several, visit):
+    page = visit(several["seven"]).page
+    page.get_by_role("navigation", name="Runs").get_by_role("link", name="moved").click()
+    nav = page.get_by_role("navigation", name=re.compile("^Sections of moved"))
+    for part in ("tables", "images", "trust"):
+        nav.get_by_role("link", name=part).click()
+        assert abs(nav.bounding_box()["y"]) < 2
+        place = page.locator(f"[id=run2-{part}] h2").bounding_box()["y"]
+        assert 0 < place < 800
+    nav.get_by_role("link", name="overview").click()
+    assert page.locator(".overview").bounding_box()["y"] < 800
+
+
+def test_flipped_samples_are_shown(several, visit):
+    page = visit(several["two"]).page
+    page.locator("#compare-reference").select_option(label="lenet (monday)")
+    for box in page.locator("#compare input[type=checkbox]:checked").all():
+        box.uncheck()
+    page.get_by_label("lenet (tuesday)").last.check()
+    page.get_by_text("which samples flipped").click()
+    flips = page.locator(".flips").first.locator("li")
+    assert flips.count() == 7
+    assert "0 for lenet (monday), 2 for lenet (tuesday) (no image is stored)" in flips.first.inner_text()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

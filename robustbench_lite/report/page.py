@@ -52,11 +52,8 @@ def page(runs: Sequence[Results]) -> str:
     most = max(_FEWEST, MOST // max(1, len(runs)))
     shared = _Shared(ends(runs), limits(runs), most)
     return template.render(
-        runs=[
-            _run(results, f"run{i}", shared) | {"short": short}
-            for i, (results, short) in enumerate(zip(runs, _shorts(runs), strict=True), 1)
-        ],
-        names=_names(runs),
+        runs=[_run(results, f"run{i}", shared) for i, results in enumerate(runs, 1)],
+        names=[_title(results) for results in runs],
         changes=_changes(runs),
         style=Markup((_FOLDER / "style.css").read_text(encoding="utf-8")),  # noqa: S704  (our own file)
         script=Markup("\n".join((_FOLDER / name).read_text(encoding="utf-8") for name in _SCRIPTS)),  # noqa: S704
@@ -74,25 +71,6 @@ class _Shared:
     tops: dict[str, float]
     limits: Limits
     most: int
-
-
-def _names(runs: Sequence[Results]) -> list[str]:
-    """What each run is called: its title, and its label where several have that title, or where one was given."""
-    titles = [str(results.run.get("title") or results.run.get("name") or results.folder.name) for results in runs]
-    return [
-        f"{title} ({results.label})" if results.label and _said(results, titles.count(title)) else title
-        for results, title in zip(runs, titles, strict=True)
-    ]
-
-
-def _said(results: Results, times: int) -> bool:
-    """Whether a label adds anything to a title that so many runs have."""
-    return times > 1 or results.label not in {results.folder.name, results.run.get("name")}
-
-
-def _shorts(runs: Sequence[Results]) -> list[str]:
-    """The same in a word."""
-    return [results.label or str(results.run.get("name") or results.folder.name) for results in runs]
 
 
 def _shown(value: object) -> object:
@@ -129,6 +107,7 @@ def _run(results: Results, name: str, shared: _Shared) -> dict[str, Any]:
         "id": name,
         "parts": ("answer", *(name for name in optional if optional[name]), "tables", "images", "trust", "provenance"),
         **optional,
+        "short": results.label or run.get("name") or results.folder.name,
         "state": _state(len(cells), len(planned), bool(run.get("finished"))),
         "failed": failures(results),
         "failures": sum(cell["status"] != "ok" for cell in cells),
@@ -143,6 +122,12 @@ def _run(results: Results, name: str, shared: _Shared) -> dict[str, Any]:
         "provenance": _provenance(results),
         "suite": run.get("text") or "",
     }
+
+
+def _title(results: Results) -> str:
+    """What the suite is called, and what tells this run from others."""
+    title = str(results.run.get("title") or results.run.get("name") or results.folder.name)
+    return f"{title} ({results.label})" if results.label and results.label != title else title
 
 
 def _state(cells: int, planned: int, finished: bool) -> str:
