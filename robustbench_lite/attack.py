@@ -41,6 +41,7 @@ __all__ = [
     "Crafted",
     "Fitted",
     "FittedAttack",
+    "Promise",
     "SceneAttack",
     "SetAttack",
     "State",
@@ -64,6 +65,24 @@ class Card:
     protocol: str
     deviations: tuple[str, ...] = ()
     factor: float = 1.0  # on a linear classifier: size found / exact size, at most this (minimal attacks)
+
+
+@dataclass(frozen=True)
+class Promise:
+    """What an attack answers for where the answer is known: on classifiers that are linear in the image.
+
+    With a budget it breaks every image whose exact radius, the box included, is at most budget / factor; without one
+    it finds a perturbation of at most `factor` times the exact radius. inf: a baseline, which promises nothing.
+    `rivals`: only the likeliest so many other classes are considered; null: all. `straight`: the radius is that of one
+    steepest step, clipped, which is not the best thing to do where the box binds (but in linf it is). `share`: of all
+    images, those for which it holds. `reach`: attacks without a norm break boundaries up to this far away in linf.
+    """
+
+    factor: float = 1.05
+    rivals: int | None = None
+    straight: bool = False
+    share: float = 1.0
+    reach: float = 1 / 255  # less than one grey level: no attack that does anything is too weak for that
 
 
 @dataclass
@@ -183,6 +202,11 @@ class Attack(Config):
     def boxed(self) -> bool:
         """Whether candidates promise to stay in [0, 1]."""
         return True
+
+    @property
+    def promise(self) -> Promise:
+        """What the bracket holds this attack to, with these parameters."""
+        return Promise(factor=self.card.factor) if self.minimal else Promise()
 
     def views(self, scene: object | None = None) -> Views | None:  # noqa: ARG002  (for attacks on scenes)
         """What classifiers are shown of an image; None: the image itself."""

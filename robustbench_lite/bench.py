@@ -13,7 +13,7 @@ from robustbench_lite.dataset import DataSource, Samples, padded
 from robustbench_lite.datasets.classes import Classes, aligned
 from robustbench_lite.datasets.common import balanced
 from robustbench_lite.errors import DataError, ModelError, RobustbenchError
-from robustbench_lite.foreign import blamed, undisturbed
+from robustbench_lite.foreign import blamed, is_interrupt, undisturbed
 from robustbench_lite.inspection import doubts_about, looked
 from robustbench_lite.judge import look, pooled
 from robustbench_lite.lazy import torch
@@ -270,7 +270,9 @@ def _answers(classifier: Classifier, x: torch.Tensor, device: torch.device) -> P
             return ()
         index = torch.linspace(0, logits.shape[1] - 1, min(_LOGITS, logits.shape[1])).round().long()
         return tuple(tuple(float(f"{value:.6g}") for value in row) for row in logits[:, index].tolist())
-    except (Exception, SystemExit):  # noqa: BLE001
+    except BaseException as error:
+        if is_interrupt(error):
+            raise
         return ()
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from robustbench_lite.errors import AttackError
 from robustbench_lite.lazy import torch
+from robustbench_lite.memory import chunked
 
 if TYPE_CHECKING:
     from torch import nn
@@ -22,7 +23,6 @@ __all__ = [
     "Ledger",
     "Oracle",
     "Pass",
-    "is_out_of_memory",
     "logits_of",
 ]
 
@@ -76,16 +76,6 @@ class Clock:
 
     forward: float = 0.0
     backward: float = 0.0
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """CUDA says it with a class of its own, the CPU allocator with a RuntimeError."""
-    if not isinstance(error, RuntimeError):
-        return isinstance(error, MemoryError)
-    if isinstance(error, torch.OutOfMemoryError):
-        return True
-    text = " ".join(str(part) for part in error.args).lower()
-    return "can't allocate memory" in text or "not enough memory" in text
 
 
 @dataclass
@@ -151,16 +141,7 @@ class Oracle:
 
     def chunked(self, work: Callable[[slice], torch.Tensor], n: int) -> torch.Tensor:
         """`work` on slices of at most `batch_size` of n rows, joined; halves the batch when memory runs out."""
-        parts: list[torch.Tensor] = []
-        at = 0
-        while at < n:
-            try:
-                parts.append(work(slice(at, min(at + self.batch_size, n))))
-                at += self.batch_size
-            except Exception as error:
-                if not is_out_of_memory(error) or self.batch_size == 1:
-                    raise
-                self.batch_size //= 2
+        parts, self.batch_size = chunked(work, n, self.batch_size)
         return torch.cat(parts)
 
     def _check(self, logits: torch.Tensor, rows: torch.Tensor | None) -> None:

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from robustbench_lite.dataset import Samples
     from robustbench_lite.suite import AttackEntry, DataEntry, Suite
 
-__all__ = ["Cell", "experiments", "labels", "plan", "renamed", "settled"]
+__all__ = ["TARGETS", "Cell", "experiments", "labels", "plan", "renamed", "settled"]
 
+TARGETS = "targets"  # the stream of random targets: of the suite's seed and the sample, whatever the attack
 Names = tuple[str, ...]
 _ROUNDING = 1e-3  # of the spread of the logits; where a device rounds more coarsely, cells run again
 
@@ -119,6 +120,8 @@ def _cell(suite: Suite, bench: Bench, data: DataEntry, sources: Names, targets: 
         "attack": entry.attack.fingerprint(),
         "seed": suite.seed,
     }
+    if entry.attack.target == "random":
+        identity["stream"] = TARGETS  # they once depended on the attack's parameters
     if not problem:
         try:
             identity |= _more(bench, data.name, entry.attack)

@@ -137,10 +137,10 @@ class Registry(Generic[C]):
         """A record of another package; one that is decorated has registered itself."""
         if self._members.get(name) is record:
             return
-        if name in self._members:
-            raise ValueError(f"two {self.kind}s are called {name!r}")
         if not (isinstance(record, type) and issubclass(record, Config)):
             raise TypeError(f"expected a class of {self.kind}s, got {record!r}")
+        if name in self._members:
+            raise ValueError(f"two {self.kind}s are called {name!r}")
         self.register(name)(record)
 
     def unknown(self, name: str) -> str:

@@ -12,13 +12,14 @@ import numpy as np
 
 from robustbench_lite.attack import Attack, FittedAttack, SceneAttack, attacks
 from robustbench_lite.bench import Bench
-from robustbench_lite.errors import NoResultsError
+from robustbench_lite.errors import ModelError, NoResultsError
+from robustbench_lite.foreign import blamed, undisturbed
 from robustbench_lite.judge import Panel, Verdicts, judge, look
 from robustbench_lite.lazy import torch
 from robustbench_lite.record import Row
+from robustbench_lite.recorded import suite_of
 from robustbench_lite.runner import device_named
 from robustbench_lite.store import Results, read
-from robustbench_lite.suite import load
 from robustbench_lite.threat import Goal
 
 __all__ = ["Disagreement", "Report", "verify"]
@@ -51,11 +52,13 @@ class Report:
     disagreements: tuple[Disagreement, ...]
 
 
-def verify(folder: Path, device: str = "auto") -> Report:
-    """Re-score every stored adversarial of a results folder. Raises NoResultsError where there are none."""
+def verify(folder: Path, device: str = "auto", *, trust: bool = False) -> Report:
+    """Re-score every stored adversarial of a results folder. Raises NoResultsError where there are none.
+
+    Raises UsageError where its suite names code, unless `trust`: then that code runs.
+    """
     results = read(folder)
-    suite = load({**results.run["suite"]}, root=Path(results.run["root"]))
-    bench = Bench(suite, device_named(device))
+    bench = Bench(suite_of(results, trust=trust), device_named(device))
     found: list[Disagreement] = []
     skipped: list[str] = []
     rows = ties = 0
@@ -68,8 +71,9 @@ def verify(folder: Path, device: str = "auto") -> Report:
             skipped.append(f"{cell['cell']} ({cell['source']}, {cell['variant']}): no stored images")
             continue
         found += _as_fitted(cell, images, results)
-        for samples in scored[cell["cell"]].values():
-            wrong, close = _check(cell, samples, images, bench)
+        for name, samples in scored[cell["cell"]].items():
+            with blamed(name, ModelError, "judge"), undisturbed():
+                wrong, close = _check(cell, samples, images, bench)
             found, rows, ties = found + wrong, rows + len(samples), ties + close
     if rows == 0:
         raise NoResultsError(f"{folder}: no stored adversarials to verify (the suite says `images: none`?)")

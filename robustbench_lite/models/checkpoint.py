@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from robustbench_lite.errors import ModelError
 from robustbench_lite.lazy import torch
+from robustbench_lite.models.bounds import DEEPEST, check_file, check_nesting, check_tensors
 
 if TYPE_CHECKING:
     from torch import nn
@@ -17,7 +18,6 @@ __all__ = ["load_state", "read_weights"]
 State = dict[str, "torch.Tensor"]
 _SUFFIXES = {".pt", ".pth", ".bin", ".ckpt", ".tar", ".th"}
 _SHOWN = 3
-_DEEPEST = 3
 _SAVE = "save its weights with torch.save(model.state_dict(), ...) or as .safetensors"
 _COUNTERS = {"n_averaged"}  # of torch.optim.swa_utils.AveragedModel
 
@@ -29,6 +29,7 @@ def read_weights(path: Path, what: str, key: str | None = None) -> State:
     """
     if path.suffix != ".safetensors" and path.suffix not in _SUFFIXES:
         raise ModelError(f"{what}: expected a .safetensors, .pt or .pth file, got '{path.name}'")
+    check_file(path, what)
     _refuse_what_is_no_weights(path, what)
     try:
         if path.suffix == ".safetensors":
@@ -39,7 +40,10 @@ def read_weights(path: Path, what: str, key: str | None = None) -> State:
             state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # noqa: BLE001  (unpicklers fail in every way there is)
         raise ModelError(f"{what}: {_why(path, error)}") from None
-    return _chosen(state, what, path.name, key)
+    check_nesting(state, what, path.name)
+    found = dict(_states(state))
+    check_tensors((tensor for one in found.values() for tensor in one.values()), path.stat().st_size, what, path.name)
+    return _chosen(found, what, path.name, key)
 
 
 def _refuse_what_is_no_weights(path: Path, what: str) -> None:
@@ -81,9 +85,8 @@ def _classes(path: Path) -> list[str]:
     return sorted(found, key=lambda name: name.startswith("torch."))
 
 
-def _chosen(state: object, what: str, file: str, key: str | None) -> State:
+def _chosen(found: dict[str, State], what: str, file: str, key: str | None) -> State:
     """The one state dict in what a training script saved. Raises ModelError where there is none, or several."""
-    found = dict(_states(state))
     if key is not None:
         for flat in list(found.values()):  # a network among several in one state dict
             found |= {key: part} if key not in found and (part := _under(key, flat)) else {}
@@ -104,7 +107,7 @@ def _states(state: object, path: str = "", depth: int = 0) -> Iterator[tuple[str
     """(key, tensors by name) of every mapping of names to tensors; numbers beside them are of no interest."""
     if not isinstance(state, Mapping) or not all(isinstance(name, str) for name in state):
         return
-    inner = {name: value for name, value in state.items() if isinstance(value, Mapping)} if depth < _DEEPEST else {}
+    inner = {name: value for name, value in state.items() if isinstance(value, Mapping)} if depth < DEEPEST else {}
     found = [one for name, value in inner.items() for one in _states(value, f"{path}.{name}".strip("."), depth + 1)]
     yield from found
     if found:

@@ -67,8 +67,9 @@ class Python(ModelSource):
         place, _, factory = self.python.rpartition(":")
         try:
             with undisturbed(), Home(place, root) as home:
-                sys.argv[:] = [place]  # a factory that parses arguments must not see ours
-                net = home.get(factory)(**self.args)
+                with undisturbed():
+                    sys.argv[:] = [place]  # a factory that parses arguments must not see ours
+                    net = home.get(factory)(**self.args)
                 classifier = finish(self._card(), self._module(net))
                 code = fingerprint({"factory": factory, "args": self.args, "sources": home.digest()})
         except ModelError:
