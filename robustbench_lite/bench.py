@@ -310,7 +310,8 @@ def shown(samples: Samples, looks: int = _LOOKS) -> torch.Tensor:
 
 
 def _classes(classifier: Classifier) -> Classes:
-    return Classes(classifier.name, classifier.card.classes, classifier.card.labels)
+    card = classifier.card
+    return Classes(classifier.name, card.classes, card.labels if len(card.labels) == card.classes else ())
 
 
 def _unwrap(value: T | RobustbenchError) -> T:

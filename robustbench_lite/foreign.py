@@ -134,7 +134,8 @@ def told(error: BaseException) -> str:
 
 def _message(error: BaseException) -> str:
     try:
-        text = " ".join(str(error).split()) or "no message"
+        said = error.msg if isinstance(error, SyntaxError) else str(error)
+        text = " ".join(said.split()) or "no message"
     except (Exception, SystemExit):  # noqa: BLE001  (its __str__ may be the bug)
         return "its message cannot be shown"
     return storable(text) if len(text) <= _SHOWN else f"{storable(text[:_SHOWN])} ..."

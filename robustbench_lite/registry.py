@@ -15,6 +15,7 @@ from fractions import Fraction
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoints, entry_points
+from pathlib import Path as FilePath
 from pkgutil import iter_modules
 from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
@@ -76,6 +77,10 @@ class Config(BaseModel):
         """Every parameter with its value, defaults included, as plain data."""
         return self.model_dump(mode="json")
 
+    def absent(self, root: FilePath) -> Iterator[tuple[str, str]]:  # noqa: ARG002
+        """(parameter, sentence) for every file or folder that is named and is not there; `root` is the suite's."""
+        yield from ()
+
 
 C = TypeVar("C", bound=Config)
 
@@ -127,10 +132,10 @@ class Registry(Generic[C]):
         """A record of another package; one that is decorated has registered itself."""
         if self._members.get(name) is record:
             return
-        if name in self._members:
-            raise ValueError(f"two {self.kind}s are called {name!r}")
         if not (isinstance(record, type) and issubclass(record, Config)):
             raise TypeError(f"expected a class of {self.kind}s, got {record!r}")
+        if name in self._members:
+            raise ValueError(f"two {self.kind}s are called {name!r}")
         self.register(name)(record)
 
     def unknown(self, name: str) -> str:

@@ -17,6 +17,7 @@ from robustbench_lite.calibration import calibrated, key_of
 from robustbench_lite.errors import DeviceError
 from robustbench_lite.execute import Done, Stages, deterministic, execute
 from robustbench_lite.lazy import torch
+from robustbench_lite.namesake import refuse_namesake
 from robustbench_lite.plan import Cell, labels, plan, renamed, settled
 from robustbench_lite.registry import canonical
 from robustbench_lite.store import Results, Store, read
@@ -102,6 +103,7 @@ def run_suite(suite: Suite, options: Options, observer: Observer | None = None) 
     store = Store(folder)
     phases = Phases(told)
     with store.lock():
+        refuse_namesake(suite, folder)
         with phases("loading"):
             cells = plan(suite, bench)
             record = _record(suite, options, bench, cells)
@@ -148,6 +150,7 @@ def _record(suite: Suite, options: Options, bench: Bench, cells: Iterable[Cell])
         "planned": [_planned(cell) for cell in cells],
         "suite": suite.resolved(),
         "root": str(suite.root.resolve()),
+        "file": None if suite.file is None else str(suite.file.resolve()),
         "text": suite.text,
         "limit": options.limit,
         "command": options.command,

@@ -208,6 +208,7 @@ class Results:
     cell_table: pa.Table
     run: dict[str, Any] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
+    label: str = ""  # what its reader calls it beside others; empty: nothing was given
     memo: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)  # what was derived from it, once
 
     def samples(self) -> pd.DataFrame:

@@ -17,6 +17,11 @@ from tests.helpers import ROOT
 from tests.synthetic import cell_row, example, put, two
 
 
+@pytest.fixture(autouse=True)
+def _nobody_says_how_wide(monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
 def printed(capsys, *arguments):
     with pytest.raises(SystemExit) as stopped:
         main([str(argument) for argument in arguments])
