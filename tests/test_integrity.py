@@ -12,7 +12,7 @@ from robustbench_lite.runner import Options, run_suite
 from robustbench_lite.suite import load
 
 NETS = """
-import builtins, os, sys, time
+import builtins, os, sys, time, traceback
 import torch
 
 KEPT = builtins.__dict__.setdefault("_kept_by_tests", {})
@@ -29,7 +29,9 @@ class Net(torch.nn.Module):
 
     def forward(self, x):
         candidate = x.std() > 0 and bool(((255 * x - (255 * x).round()).abs() > 1e-3).any())
-        due = candidate and x.requires_grad == (self.how != "judged")
+        due = candidate and x.requires_grad
+        if self.how == "judged":
+            due = any(frame.name == "judge" for frame in traceback.extract_stack())
         if due and not self.done and self.how:
             self.done = True
             self.act()
