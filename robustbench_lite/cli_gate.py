@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from robustbench_lite.cli_end import say
+
 __all__ = ["baseline", "check", "width"]
 
 _SUMMARY = 2**20  # bytes of a job summary, the limit of GitHub
@@ -25,10 +27,10 @@ def baseline(results: Path, out: Path) -> None:
     made = baseline_of(read(results))
     write_baseline(made, out)
     click.echo(str(out))
-    click.echo(f"{len(made.scores)} gates, {out.stat().st_size / 1000:.1f} kB", err=True)
+    say(f"{len(made.scores)} gates, {out.stat().st_size / 1000:.1f} kB")
     for one in made.scores:
         for doubt in one.doubts:
-            click.echo(f"warning: {one.name}: this number does not stand; {doubt}", err=True)
+            say(f"warning: {one.name}: this number does not stand; {doubt}")
 
 
 @click.command()
@@ -69,9 +71,9 @@ def check(results: Path, file: Path, style: str, **options: Any) -> None:
         used = Path(path).stat().st_size if Path(path).exists() else 0
         _append(Path(path), summary(report, _SUMMARY - used - 1))
     for verdict in report.of("incomparable"):
-        click.echo(f"error: {verdict.name}: {verdict.reasons[0]}", err=True)
+        say(f"error: {verdict.name}: {verdict.reasons[0]}")
     for problem in found.problems:
-        click.echo(f"warning: {problem}", err=True)
+        say(f"warning: {problem}")
     if report.exit_code:
         raise SystemExit(report.exit_code)
 
@@ -82,7 +84,7 @@ def _append(path: Path, text: str) -> None:
         with path.open("a", encoding="utf-8", errors="replace") as file:
             file.write(text)
     except OSError as error:
-        click.echo(f"warning: GITHUB_STEP_SUMMARY: {path} cannot be written ({error.strerror})", err=True)
+        say(f"warning: GITHUB_STEP_SUMMARY: {path} cannot be written ({error.strerror})")
 
 
 def width() -> int | None:

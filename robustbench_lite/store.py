@@ -10,7 +10,7 @@ import errno
 import fcntl
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -84,6 +84,23 @@ class Store:
             else:
                 self._drop(path)
 
+    def relabel(self, cell: str, labels: Row, models: Mapping[str, str]) -> None:
+        """Write a whole cell again under other names: columns of `cells`, and old to new classifiers. Images stay."""
+        path = self._path("samples", cell)
+        (row,), (samples, _) = self._sound([self._path("cells", cell)]), _read_file(path, SAMPLES)
+        assert samples is not None
+        warnings = [
+            f"{models[name]}: {said}" if name in models else text  # "classifier: what is wrong"
+            for text in row["warnings"] or []
+            for name, _, said in [text.partition(": ")]
+        ]
+        columns = {key: value for key, value in labels.items() if key in SAMPLES.names and key != "weights"}
+        rows = [old | columns | {"model": models.get(old["model"], old["model"])} for old in samples.to_pylist()]
+        self._drop(self._path("cells", cell))
+        for part, content in (("samples", rows), ("cells", [row | labels | {"warnings": warnings}])):
+            table = _table(content, _PARTS[part])
+            self._atomically(self._path(part, cell), lambda temporary, table=table: _write_parquet(table, temporary))  # type: ignore[misc]
+
     def remove(self, cell: str) -> None:
         """Take one cell out of the store; one that is not there is fine."""
         for part in ("cells", "samples", "images", "artifacts"):
@@ -95,7 +112,11 @@ class Store:
 
     def finished(self) -> set[str]:
         """Ids of the cells that are whole in the store and did not fail."""
-        return {row["cell"] for row in self._sound(_files(self.folder / "cells")) if row["status"] == "ok"}
+        return set(self.standing())
+
+    def standing(self) -> dict[str, Row]:
+        """The rows of the cells that are whole in the store and did not fail, by id."""
+        return {row["cell"]: row for row in self._sound(_files(self.folder / "cells")) if row["status"] == "ok"}
 
     def _sound(self, marks: list[Path]) -> Iterator[Row]:
         for mark in marks:

@@ -16,6 +16,7 @@ from robustbench_lite.errors import SuiteError, did_you_mean
 from robustbench_lite.figure import figures
 from robustbench_lite.gate import Gate
 from robustbench_lite.model import ModelSource, models
+from robustbench_lite.models.python import told_apart
 from robustbench_lite.registry import canonical
 from robustbench_lite.suite_attacks import AttackEntry, Attacks
 from robustbench_lite.suite_compose import compose, override
@@ -93,7 +94,7 @@ def _load(source: Path | str | Mapping[str, Any], overrides: Sequence[str], root
         marked, text = compose(Path(source))
         home = root or Path(source).parent
     problems = override(marked, overrides)
-    builder = _Builder(marked, problems)
+    builder = _Builder(marked, problems, home)
     suite = builder.build(home, text)
     if suite is None or builder.problems:
         raise SuiteError(builder.problems)
@@ -236,6 +237,7 @@ class _Builder(Attacks):
             source = self._model(path, entry)
             if source is not None:
                 built.append((path, source))
+        built = list(zip([path for path, _ in built], told_apart([source for _, source in built]), strict=True))
         self.unique("classifier", [(path, source.title) for path, source in built])
         self.titles = [source.title for _, source in built]
         return tuple(source for _, source in built)

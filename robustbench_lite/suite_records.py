@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from robustbench_lite.errors import Problem, did_you_mean
+from robustbench_lite.errors import Problem
 from robustbench_lite.registry import Config, Registry, problems_of
 from robustbench_lite.suite_yaml import Key, Marked
 
@@ -23,6 +24,7 @@ class Records:
 
     marked: Marked
     problems: list[Problem]
+    root: Path = field(default_factory=Path.cwd)  # relative paths in the suite start here
     titles: list[str] = field(default_factory=list)  # of the classifiers, once they are built
 
     def wrong(self, path: Key, message: str, *, key: bool = False) -> None:
@@ -49,7 +51,7 @@ class Records:
     ) -> C | None:
         """The record, or None and a problem for each thing that is wrong with it; `origins`: keys from elsewhere."""
         if name not in registry:
-            self.wrong(path, f"unknown {registry.kind} '{name}'{did_you_mean(name, registry)}")
+            self.wrong(path, registry.unknown(name))
             return None
         return self.built(registry[name], params, path, origins)
 

@@ -16,9 +16,9 @@ from robustbench_lite.errors import NoResultsError
 from robustbench_lite.judge import Panel, Verdicts, judge, look
 from robustbench_lite.lazy import torch
 from robustbench_lite.record import Row
+from robustbench_lite.recorded import suite_of
 from robustbench_lite.runner import device_named
 from robustbench_lite.store import Results, read
-from robustbench_lite.suite import load
 from robustbench_lite.threat import Goal
 
 __all__ = ["Disagreement", "Report", "verify"]
@@ -51,11 +51,13 @@ class Report:
     disagreements: tuple[Disagreement, ...]
 
 
-def verify(folder: Path, device: str = "auto") -> Report:
-    """Re-score every stored adversarial of a results folder. Raises NoResultsError where there are none."""
+def verify(folder: Path, device: str = "auto", *, trust: bool = False) -> Report:
+    """Re-score every stored adversarial of a results folder. Raises NoResultsError where there are none.
+
+    Raises UsageError where its suite names code, unless `trust`: then that code runs.
+    """
     results = read(folder)
-    suite = load({**results.run["suite"]}, root=Path(results.run["root"]))
-    bench = Bench(suite, device_named(device))
+    bench = Bench(suite_of(results, trust=trust), device_named(device))
     found: list[Disagreement] = []
     skipped: list[str] = []
     rows = ties = 0

@@ -241,7 +241,8 @@ def test_what_is_missing_is_named_at_the_top(write):
         ("tables: cost", "s.yaml:5:9: tables: expected a list, got 'cost'"),
         (
             "defaults: {pgd: {target: nxt}}",
-            "s.yaml:5:26: target: expected 'random', 'least_likely' or 'next', or a valid integer, got 'nxt'",
+            "s.yaml:5:26: target: expected 'random', 'least_likely' or 'next', or a valid integer, got 'nxt'; "
+            "did you mean 'next'?",
         ),
     ],
 )
@@ -273,7 +274,8 @@ def test_labels_are_unique(write):
 
 def test_too_many_attacks_are_refused_quickly(write):
     steps = ", ".join(str(i) for i in range(1, 100))
-    big = f"- pgd: {{matrix: {{steps: [{steps}], epsilon: [{steps}]}}}}\n"
+    sizes = ", ".join(f"{i}/255" for i in range(1, 100))
+    big = f"- pgd: {{matrix: {{steps: [{steps}], epsilon: [{sizes}]}}}}\n"
     different = [big, big.replace("- pgd: {", "- pgd: {norm: l2, ")]
     (line,) = problems(write(HEAD + "attacks:\n" + "".join(different)))
     assert line == "s.yaml:7:8: attacks: more than 10000, matrices expanded"

@@ -14,7 +14,6 @@ import torch
 
 from robustbench_lite.attack import attacks
 from robustbench_lite.bench import Bench
-from robustbench_lite.calibration import problems
 from robustbench_lite.datasets.bundled import Bundled
 from robustbench_lite.engine import Job, run
 from robustbench_lite.errors import DataError
@@ -28,6 +27,7 @@ from robustbench_lite.table import tables
 from robustbench_lite.threat import Goal, rescaled, size
 from robustbench_lite.verify import verify
 from tests.helpers import CPU, images, mlp
+from tests.linear import problems
 
 KINDS = ("universal", "universal_sgd")
 SUITE = {

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 
-from robustbench_lite.attack import Card, GoalName, State, StepAttack, attacks
+from robustbench_lite.attack import Card, GoalName, Promise, State, StepAttack, attacks
 from robustbench_lite.batch import per_row
 from robustbench_lite.lazy import torch
 from robustbench_lite.oracle import Oracle, Pass
@@ -72,6 +72,10 @@ class DeepFool(StepAttack):
     @property
     def boxed(self) -> bool:
         return self.clip
+
+    @property
+    def promise(self) -> Promise:
+        return Promise(factor=1.01 + self.overshoot, rivals=self.candidates - 1)
 
     def start(self, x: torch.Tensor, goal: Goal, draw: Draw) -> DeepFoolState:
         count = torch.zeros(len(x), dtype=torch.int64, device=x.device)

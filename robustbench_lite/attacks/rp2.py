@@ -7,7 +7,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
-from robustbench_lite.attack import Card, Crafted, StickerAttack, attacks
+from robustbench_lite.attack import Card, Crafted, Promise, StickerAttack, attacks
 from robustbench_lite.batch import rows
 from robustbench_lite.errors import AttackError
 from robustbench_lite.lazy import torch
@@ -99,6 +99,10 @@ class RP2(StickerAttack):
         if max(map(abs, self.angle)) >= 90:
             raise ValueError("angle: expected less than 90 degrees either way, an object is not seen from behind")
         return self
+
+    @property
+    def promise(self) -> Promise:
+        return Promise(reach=min(0.1, max(1 / 255, self.steps * self.step_size / 4)))  # its steps shrink along a cosine
 
     @property
     def typical_passes(self) -> float:

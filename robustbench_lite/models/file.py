@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,8 @@ from pydantic import Field, model_validator
 from robustbench_lite.errors import ModelError
 from robustbench_lite.model import Card, Classifier, ModelSource, models
 from robustbench_lite.models import archs
-from robustbench_lite.models.common import channels_last, finish, load_state, read_weights, sha256_of
+from robustbench_lite.models.checkpoint import load_state, read_weights
+from robustbench_lite.models.common import channels_last, finish, sha256_of
 from robustbench_lite.registry import one_of
 
 __all__ = ["File"]
@@ -23,6 +25,9 @@ class File(ModelSource):
     file: str = Field(description="The weights file.")
     arch: Annotated[str, one_of("architecture", lambda: archs.ARCHITECTURES)] = Field(
         description="Name of the architecture; `list models` shows them."
+    )
+    key: str | None = Field(
+        None, description="Which entry of a checkpoint holds the weights, where there are several: state_dict_ema."
     )
     sha256: str | None = Field(None, description="Refuse the file when its sha256 differs.")
 
@@ -48,7 +53,7 @@ class File(ModelSource):
             raise ModelError(f"{self.title}: sha256 of '{path.name}' is {digest}, expected {self.sha256}")
         assert self.mean and self.std and self.size and self.classes
         net = archs.build(self.arch, self.size[0], self.classes)
-        load_state(net, read_weights(path, self.title), self.title)
+        load_state(net, read_weights(path, self.title, self.key), self.title)
         card = Card(
             name=self.title,
             arch=self.arch,
@@ -59,4 +64,4 @@ class File(ModelSource):
             source=f"file {path.name}",
             sha256=digest,
         )
-        return finish(card, channels_last(net))
+        return replace(finish(card, channels_last(net)), code=archs.code(self.arch))
