@@ -30,7 +30,7 @@ from robustbench_lite.threat import Goal
 from robustbench_lite.transforms.scene import Scene
 from robustbench_lite.transforms.shots import Shots
 
-__all__ = ["Done", "Ready", "Stages", "attacked", "deterministic", "execute", "prepare"]
+__all__ = ["Done", "Ready", "Stages", "attacked", "deterministic", "execute", "prepare", "rejudged"]
 
 # the stage of a cell, and what a person is told meanwhile
 INSPECTING, ATTACKING, JUDGING = ("inspect", "inspecting"), ("attack", "attacking"), ("judge", "judging")
@@ -199,6 +199,17 @@ def _judged(
     done.images = image_rows(cell, samples, keep.tolist(), outcome) if bench.suite.images == "all" else []
     done.artifacts = artifact_rows(cell, outcome)
     return done, near_ties
+
+
+def rejudged(cell: Cell, bench: Bench, ready: Ready, outcome: Outcome) -> Done:
+    """What a run stores of a cell whose attack proposed this, its costs and times aside; nothing is attacked."""
+    samples, keep = bench.samples(cell.dataset), ready.keep
+    labels, ids = torch.from_numpy(samples.labels)[keep], [samples.ids[i] for i in keep.tolist()]
+    done, near_ties = _judged(cell, bench, ready, outcome, labels, ids)
+    done.cell = _describe(cell, bench) | _summary(cell, bench, done.samples, outcome, ready.clean)
+    done.cell |= _on_fitting_set(cell, bench, ready, outcome)
+    done.cell |= {"near_ties": near_ties, "classes": ready.clean.shape[1]}
+    return done
 
 
 @dataclass(frozen=True)
