@@ -38,6 +38,7 @@ class Options:
     command: str = ""
     only: Callable[[Cell], bool] | None = None  # of the planned cells; the others stay "not run yet"
     timing: bool = True  # also time a few samples of each cell at batch size 1
+    cell_timeout: float | None = None  # seconds; null: what the suite says
 
 
 class Observer(Protocol):
@@ -95,7 +96,8 @@ def run(suite: str | Path | Mapping[str, Any], results: str | Path = "results", 
 def run_suite(suite: Suite, options: Options, observer: Observer | None = None) -> Results:
     """Run what is not in the store yet, and read the whole back."""
     told = observer or Silent()
-    bench = Bench(suite, device_named(options.device), options.batch_size, options.limit)
+    timeout = suite.timeout if options.cell_timeout is None else options.cell_timeout
+    bench = Bench(suite, device_named(options.device), options.batch_size, options.limit, timeout)
     deterministic()
     folder = options.results / suite.name
     store = Store(folder)

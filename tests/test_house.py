@@ -29,7 +29,7 @@ LAYERS = [
     {"checks", "baseline"},
     {"attacks", "datasets", "models", "pairing", "tables", "judge", "render", "suite_records", "own_attacks"},
     {"suite_attacks"},
-    {"suite", "train", "comparison", "verdicts", "inspection"},
+    {"suite", "train", "comparison", "verdicts", "inspection", "probing"},
     {"bench", "suite_schema", "catalogue", "calibration", "recorded"},
     {"figures"},
     {"plan", "report"},
