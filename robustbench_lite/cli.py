@@ -61,6 +61,7 @@ def _batch_size(_: click.Context, __: click.Parameter, value: str) -> int | None
 @click.option("--batch-size", default="auto", show_default=True, callback=_batch_size, help="Window of active samples.")
 @click.option("--limit", type=click.IntRange(min=1), help="At most this many samples of each dataset.")
 @click.option("--fresh", is_flag=True, help="Run cells again that are in the store already.")
+@click.option("--cell-timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds that a cell may take.")
 @click.option("--timing/--no-timing", default=True, help="Also time some samples of each cell at batch size 1.")
 def run(suite: Path, overrides: tuple[str, ...], **options: Any) -> None:
     """Run SUITE; what is in the store already is not run again. Prints the suite's tables."""
@@ -94,10 +95,10 @@ def run(suite: Path, overrides: tuple[str, ...], **options: Any) -> None:
 @cli.command()
 @_suite_options
 def validate(suite: Path, overrides: tuple[str, ...]) -> None:
-    """Check SUITE and name every problem with its line and column; nothing runs."""
+    """Check SUITE, and that the files it names are there: every problem with its line and column; nothing runs."""
     from robustbench_lite.suite import load
 
-    loaded = load(suite, overrides)
+    loaded = load(suite, overrides, files=True)
     parts = [(loaded.data, "dataset"), (loaded.models, "classifier"), (loaded.attacks, "attack")]
     counts = ", ".join(f"{len(part)} {word}{'' if len(part) == 1 else 's'}" for part, word in parts)
     click.echo(f"{suite}: valid ({counts})")
@@ -166,7 +167,7 @@ def verify(results: Path, device: str, trust: bool) -> None:
         f"{report.rows} rows re-scored, {len(report.disagreements)} values disagree, "
         f"{report.near_ties} near ties fell the other way"
     )
-    if report.disagreements:
+    if not report.sound:
         raise SystemExit(1)
 
 
@@ -191,7 +192,7 @@ def figure(results: Path, name: str, options: tuple[str, ...], out: Path | None,
 def _write(path: Path, text: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        path.write_text(text, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise UsageError(f"{path}: cannot be written ({error.strerror})") from None
 
@@ -210,11 +211,11 @@ def list_(kind: str) -> None:
     from robustbench_lite.catalogue import listing, problems
 
     rows = listing(kind)
-    width = max((len(name) for name, _ in rows), default=0)
+    size = max((len(name) for name, _ in rows), default=0)
     for name, text in rows:
-        click.echo(f"{name:{width}}  {text}".rstrip())
+        click.echo(f"{name:{size}}  {text}".rstrip())
     for problem in problems():
-        click.echo(f"warning: {problem}", err=True)
+        say(f"warning: {problem}")
 
 
 @cli.command()

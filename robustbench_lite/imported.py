@@ -41,6 +41,7 @@ class Home:
         self.folders: tuple[Path, ...] = ()
         self.own: set[str] = set()  # files
         self._others: dict[str, ModuleType] = {}
+        self._elsewhere: dict[str, ModuleType] = {}
 
     def __enter__(self) -> Self:
         self.folders = tuple(dict.fromkeys([self._folder(), self.root]))
@@ -61,6 +62,8 @@ class Home:
         for name, module in self._others.items():  # they belong to whoever imported them first
             _brought.pop(name, None)
             sys.modules[name] = module
+        for name, module in self._elsewhere.items():
+            sys.modules.setdefault(name, module)
 
     def get(self, name: str) -> Any:
         """What the module calls `name`. Raises UsageError where it has none, and what its code raises."""
@@ -134,12 +137,18 @@ class Home:
         return module
 
     def _forget(self) -> None:
-        """Take the modules at home out of Python's list, so that they are read again."""
+        """Take the modules at home out of Python's list, so that they are read again; and those of other homes.
+
+        Two files in different folders may each have a neighbour `helper`.
+        """
         for name, module in list(sys.modules.items()):
-            if self._at_home(module):
+            brought, here = _brought.get(name) is module, self._at_home(module)
+            if here or brought:
                 del sys.modules[name]
-                if _brought.get(name) is not module:
-                    self._others[name] = module
+            if here and not brought:
+                self._others[name] = module
+            if brought and not here:
+                self._elsewhere[name] = module
 
     def _at_home(self, module: object) -> bool:
         file = vars(module).get("__file__") if isinstance(module, ModuleType) else None

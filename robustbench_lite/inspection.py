@@ -155,7 +155,7 @@ def doubts_about(logits: torch.Tensor) -> Iterator[str]:
             "outputs lie in [0, 1]: sigmoid or softmax outputs instead of logits? gradients vanish where they "
             "saturate, and the classifier looks more robust than it is"
         )
-    elif low >= 0 and logits.shape[1] > 1 and float(sums.max() - sums.min()) <= 1e-3 * float(sums.mean()):
+    elif 0 <= low <= 0.1 * float(sums.mean()) / logits.shape[1] and float(sums.max() - sums.min()) <= 2e-2 * high:
         yield (
             f"outputs are not negative and every row sums to {float(sums.mean()):.4g}: a scaled softmax instead of "
             "logits? gradients vanish where it saturates, and the classifier looks more robust than it is"

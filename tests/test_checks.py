@@ -108,12 +108,6 @@ def test_an_attack_without_a_budget_succeeds(tmp_path, broken, facts, level, red
     assert (f"{broken} of 200" in found.text) is (not facts)
 
 
-@pytest.mark.parametrize(("text", "red"), [("all outputs lie in [0, 1]: are they logits?", True), ("else", False)])
-def test_outputs_that_are_no_logits(tmp_path, text, red):
-    write(tmp_path, cell_row("c", warnings=[text]))
-    assert levels(tmp_path, "outputs")[0].red is red
-
-
 def test_only_what_takes_the_number_away_is_red(tmp_path):
     """Many near ties, unclipped images and successes that do not survive 8 bits are to be known; the number stands."""
     write(tmp_path / "a", cell_row("c", near_ties=9, params='{"clip": false}'), success=True, success_8bit=False)

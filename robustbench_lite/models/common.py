@@ -28,6 +28,7 @@ def finish(card: Card, net: nn.Module) -> Classifier:
             raise ModelError(f"{card.name}: {name} has {len(values)} values for {channels} channels")
     if any(value <= 0 for value in card.std):
         raise ModelError(f"{card.name}: std must be positive, got {list(card.std)}")
+    _initialised(card, net)
     module: nn.Module = Normalized(net, card.mean, card.std).eval().requires_grad_(requires_grad=False)
     _usable(card, module)
     notes: tuple[str, ...] = ()
@@ -47,14 +48,17 @@ def channels_last(net: nn.Module) -> nn.Module:
     return out
 
 
-def _usable(card: Card, module: nn.Module) -> None:
-    """Raises ModelError for what cannot be evaluated image by image, with the layer's name."""
-    lazy = [name for name, value in module.named_parameters() if torch.nn.parameter.is_lazy(value)]
+def _initialised(card: Card, net: nn.Module) -> None:
+    lazy = [name for name, value in net.named_parameters() if torch.nn.parameter.is_lazy(value)]
     if lazy:
         raise ModelError(
-            f"{card.name}: {_inner(lazy[0])} is not initialised (a lazy module); run one batch through it and load its "
+            f"{card.name}: {lazy[0]} is not initialised (a lazy module); run one batch through it and load its "
             "weights before returning it"
         )
+
+
+def _usable(card: Card, module: nn.Module) -> None:
+    """Raises ModelError for what cannot be evaluated image by image, with the layer's name."""
     for path, part in module.named_modules():
         if part.training:
             raise ModelError(

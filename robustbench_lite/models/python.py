@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -56,14 +56,20 @@ class Python(ModelSource):
     def runs_code(self) -> bool:
         return True
 
+    def absent(self, root: Path) -> Iterator[tuple[str, str]]:
+        place = self.python.rpartition(":")[0]
+        if place.endswith(".py") and not (root / place).is_file():
+            yield "python", f"no file '{place}' under the suite's folder"
+
     def load(self, root: Path) -> Classifier:
         if not self.trust:
             raise ModelError(f"{self.title}: 'python:' runs code; say `trust: true` if you trust it")
         place, _, factory = self.python.rpartition(":")
         try:
             with undisturbed(), Home(place, root) as home:
-                sys.argv[:] = [place]  # a factory that parses arguments must not see ours
-                net = home.get(factory)(**self.args)
+                with undisturbed():
+                    sys.argv[:] = [place]  # a factory that parses arguments must not see ours
+                    net = home.get(factory)(**self.args)
                 classifier = finish(self._card(), self._module(net))
                 code = fingerprint({"factory": factory, "args": self.args, "sources": home.digest()})
         except ModelError:
