@@ -54,13 +54,18 @@ def _entry_points(group: str) -> EntryPoints:
     return entry_points(group=group)
 
 
-def one_of(kind: str, names: Callable[[], Iterable[str]]) -> AfterValidator:
-    """For a text field that must be one of `names()`, which are asked for when a value is checked."""
+def one_of(
+    kind: str, names: Callable[[], Iterable[str]], others: Callable[[], Iterable[str]] = tuple
+) -> AfterValidator:
+    """For a text field that must be one of `names()`, which are asked for when a value is checked.
+
+    `others` are of the same kind and found elsewhere: a suggestion may be one of them.
+    """
 
     def check(name: str) -> str:
         known = list(names())
         if name not in known:
-            raise ValueError(f"unknown {kind} '{name}'{did_you_mean(name, known)}")
+            raise ValueError(f"unknown {kind} '{name}'{did_you_mean(name, [*known, *others()])}")
         return name
 
     return AfterValidator(check)

@@ -23,7 +23,7 @@ def met(raw, count, names=(), *, option=None, known=(), beside=(), sortable=Fals
     n, facts = len(found.labels), {"naming": found.naming, "present": found.present}
     ids = tuple(str(place) for place in found.kept)
     images = np.zeros((n, 1, 1, 1), np.uint8)
-    samples = Samples("d", ids, images, found.labels, found.classes, sortable=sortable and option is None, **facts)
+    samples = Samples("d", ids, images, found.labels, found.classes, sortable=sortable, **facts)
     return aligned(samples, Classes("net", count, tuple(names)))
 
 
@@ -36,6 +36,8 @@ def met(raw, count, names=(), *, option=None, known=(), beside=(), sortable=Fals
         (["cat", "dog"], 2, {"sortable": True}, [0, 1]),
         (["a", "b"], 3, {"sortable": True, "beside": ["0_nothing"]}, [1, 2]),  # as many folders as classes
         (["0", "1"], 2, {"sortable": True, "beside": ["00_nothing"]}, [0, 1]),
+        (["cat", "bg", "dog"], 2, {"option": {"bg": None}, "sortable": True}, [0, 1]),
+        (["dog", "feline"], 2, {"option": {"feline": "cat"}, "names": ("cat", "dog")}, [1, 0]),
         (["cat", "dog"], 3, {"names": ("dog", "bird", "Cat")}, [2, 0]),
         (["T-shirt_top", "ankle boot"], 3, {"names": ("Bag", "Ankle_Boot", "T-shirt/top")}, [2, 1]),
         (TEXT, 10, {"option": "sorted"}, list(range(10))),
@@ -79,7 +81,7 @@ def test_labels_become_the_classifiers_numbers(raw, count, options, labels):
         ([0, 2], 3, {"option": {"from": 1}}, "row 0: the label 0 lies below 1"),
         (["a"], 3, {"option": {"from": 1}}, "is for numbers, the label is 'a'"),
         (["cat", "dgo"], 2, {"option": {"cat": 0, "dog": 1}}, "row 1: labels: nothing for the label 'dgo'; did you"),
-        ([0, 1], 2, {"option": {"0": "cat"}}, "row 1: labels: nothing for the label '1'"),
+        ([0, 1], 2, {"option": {"0": "cat"}}, "row 1: labels: nothing for the label '1'; .* class names, all must"),
         ([0, 2], 3, {"option": ("cat", "dog")}, "row 1: the label is 2, `labels` has 2 names"),
         (["bird"], 3, {"option": ("cat", "dog")}, "'bird' is not in the list"),
         (["a"], 3, {"option": {"a": None}}, "every sample is left out"),
@@ -118,7 +120,7 @@ def test_a_name_is_a_name_whatever_is_missing(names, chosen):
     words = ["cat", "dog", "bird", "fish"]
     raw = [words[i] for i in chosen]
     for option, data in ((None, raw), (tuple(words), chosen)):
-        samples = met(data, 4, names, option=option, sortable=option is None)
+        samples = met(data, 4, names, option=option)
         assert [names[label] for label in samples.labels] == raw
         assert samples.classes == tuple(names)
 

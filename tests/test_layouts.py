@@ -171,6 +171,19 @@ def test_every_layout_gives_the_right_numbers(tmp_path):
     assert robust.to_dict() == dict.fromkeys(LAYOUTS, ROBUST)
 
 
+def test_the_advice_on_a_folder_that_is_no_class_can_be_taken(tmp_path):
+    folder = saved(tmp_path / "d")
+    (folder / "extra").mkdir()
+    (folder / "extra" / "a.png").write_bytes(coded(IMAGES[0]))
+    suite = {"version": 1, "name": "t", "models": ["lenet_mnist"], "attacks": [{"fgsm": {"epsilon": 0.1}}]}
+    (cell,) = run({**suite, "data": {"d": {"folder": str(folder)}}}, tmp_path).cells().to_dict("records")
+    assert cell["status"] == "failed"
+    assert "does not know extra; say which class each is, or null to leave it out" in cell["error"]
+    entry = {"folder": str(folder), "labels": {"extra": None}}
+    (cell,) = run({**suite, "data": {"d": entry}}, tmp_path).cells().to_dict("records")
+    assert (cell["status"], cell["n"], cell["clean_accuracy"]) == ("ok", 40, 1.0)
+
+
 def test_a_class_that_is_missing_shifts_nothing(tmp_path):
     folder = saved(tmp_path / "d")
     for path in (folder / "4").iterdir():
