@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -13,8 +12,9 @@ from typing import Any, NoReturn
 import click
 
 from robustbench_lite import __version__
+from robustbench_lite.cli_compare import compare, report
 from robustbench_lite.cli_end import FAILED_CELLS, exit_code, say
-from robustbench_lite.cli_gate import baseline, check
+from robustbench_lite.cli_gate import baseline, check, width
 from robustbench_lite.errors import UsageError
 from robustbench_lite.text import visible
 
@@ -61,6 +61,7 @@ def _batch_size(_: click.Context, __: click.Parameter, value: str) -> int | None
 @click.option("--batch-size", default="auto", show_default=True, callback=_batch_size, help="Window of active samples.")
 @click.option("--limit", type=click.IntRange(min=1), help="At most this many samples of each dataset.")
 @click.option("--fresh", is_flag=True, help="Run cells again that are in the store already.")
+@click.option("--cell-timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds that a cell may take.")
 @click.option("--timing/--no-timing", default=True, help="Also time some samples of each cell at batch size 1.")
 def run(suite: Path, overrides: tuple[str, ...], **options: Any) -> None:
     """Run SUITE; what is in the store already is not run again. Prints the suite's tables."""
@@ -94,10 +95,10 @@ def run(suite: Path, overrides: tuple[str, ...], **options: Any) -> None:
 @cli.command()
 @_suite_options
 def validate(suite: Path, overrides: tuple[str, ...]) -> None:
-    """Check SUITE and name every problem with its line and column; nothing runs."""
+    """Check SUITE, and that the files it names are there: every problem with its line and column; nothing runs."""
     from robustbench_lite.suite import load
 
-    loaded = load(suite, overrides)
+    loaded = load(suite, overrides, files=True)
     parts = [(loaded.data, "dataset"), (loaded.models, "classifier"), (loaded.attacks, "attack")]
     counts = ", ".join(f"{len(part)} {word}{'' if len(part) == 1 else 's'}" for part, word in parts)
     click.echo(f"{suite}: valid ({counts})")
@@ -116,7 +117,7 @@ def plan(suite: Path, overrides: tuple[str, ...], style: str, **options: Any) ->
     from robustbench_lite.runner import Options
     from robustbench_lite.suite import load
 
-    click.echo(render(preview(load(suite, overrides), Options(**options)), style, width=_width()))
+    click.echo(render(preview(load(suite, overrides), Options(**options)), style, width=width()))
 
 
 @cli.command()
@@ -135,7 +136,7 @@ def table(results: Path, name: str, out: Path | None, style: str, **options: Any
 
     made = _shaped(tables.make(name, read(results)), **options)
     if out is None:
-        _print(render(made, style, width=_width()))
+        _print(render(made, style, width=width()))
         if style == "text":
             _print_words([made])
     else:
@@ -149,36 +150,6 @@ def _shaped(made: Any, columns: str | None, *, no_intervals: bool, transpose: bo
     made = chosen(made, [key.strip() for key in columns.split(",")]) if columns else made
     made = without_intervals(made) if no_intervals else made
     return transposed(made) if transpose else made
-
-
-@cli.command()
-@click.argument("results", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("-o", "--out", type=click.Path(path_type=Path), default=Path("reports/report.html"), show_default=True)
-def report(results: tuple[Path, ...], out: Path) -> None:
-    """Write one self-contained HTML page on RESULTS...: folders that `run` has written, or that hold such folders."""
-    from robustbench_lite.report.page import page
-    from robustbench_lite.store import read, runs
-
-    text = page([read(folder) for given in results for folder in runs(given)])
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(text, encoding="utf-8", errors="backslashreplace")
-    except OSError as error:
-        raise UsageError(f"{out}: cannot be written ({error.strerror})") from None
-    click.echo(str(out))
-
-
-@cli.command()
-@click.argument("a")
-@click.argument("b")
-@click.option("--format", "style", type=click.Choice(FORMATS), default="text", show_default=True)
-def compare(a: str, b: str, style: str) -> None:
-    """Print what changed from results A to B, sample by sample; FOLDER:CLASSIFIER twice compares classifiers."""
-    from robustbench_lite.comparison import compare as differences
-    from robustbench_lite.comparison import side
-    from robustbench_lite.render import render
-
-    click.echo(render(differences(side(a), side(b)), style, width=_width()))
 
 
 @cli.command()
@@ -196,7 +167,7 @@ def verify(results: Path, device: str, trust: bool) -> None:
         f"{report.rows} rows re-scored, {len(report.disagreements)} values disagree, "
         f"{report.near_ties} near ties fell the other way"
     )
-    if report.disagreements:
+    if not report.sound:
         raise SystemExit(1)
 
 
@@ -221,7 +192,7 @@ def figure(results: Path, name: str, options: tuple[str, ...], out: Path | None,
 def _write(path: Path, text: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        path.write_text(text, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise UsageError(f"{path}: cannot be written ({error.strerror})") from None
 
@@ -240,11 +211,11 @@ def list_(kind: str) -> None:
     from robustbench_lite.catalogue import listing, problems
 
     rows = listing(kind)
-    width = max((len(name) for name, _ in rows), default=0)
+    size = max((len(name) for name, _ in rows), default=0)
     for name, text in rows:
-        click.echo(f"{name:{width}}  {text}".rstrip())
+        click.echo(f"{name:{size}}  {text}".rstrip())
     for problem in problems():
-        click.echo(f"warning: {problem}", err=True)
+        say(f"warning: {problem}")
 
 
 @cli.command()
@@ -323,6 +294,8 @@ def doctor(calibrate: bool) -> None:
 
 cli.add_command(baseline)
 cli.add_command(check)
+cli.add_command(compare)
+cli.add_command(report)
 
 
 def _print_tables(results: Any, names: tuple[str, ...]) -> None:
@@ -333,10 +306,10 @@ def _print_tables(results: Any, names: tuple[str, ...]) -> None:
 
     printed = [tables.make(name, results) for name in names]
     for one in printed:
-        click.echo(render(one, "text", width=_width()))
+        click.echo(render(one, "text", width=width()))
     if unsaid := left_out(results, printed):
         verb = shlex.join(["robustbench-lite", "table", str(results.folder), "accuracy"])
-        _print(sentence(f"{unsaid}; `{verb}` shows them", _width()))
+        _print(sentence(f"{unsaid}; `{verb}` shows them", width()))
     _print_words(printed)
 
 
@@ -346,20 +319,11 @@ def _print_words(printed: Sequence[Any]) -> None:
     from robustbench_lite.render import render, sentence
 
     if words := explained("\n".join(render(one, "text") for one in printed)):
-        _print(sentence(f"words: {', '.join(words)}: `robustbench-lite describe WORD`, docs/glossary.md", _width()))
+        _print(sentence(f"words: {', '.join(words)}: `robustbench-lite describe WORD`, docs/glossary.md", width()))
 
 
 def _print(text: str) -> None:
     click.echo(text, nl=False)
-
-
-def _width() -> int | None:
-    """COLUMNS where that is set, else the terminal's width; null where nobody looks, so that nothing is left out."""
-    if (said := os.environ.get("COLUMNS", "")).isdigit():
-        return int(said) or None
-    if not sys.stdout.isatty():
-        return None
-    return os.get_terminal_size(sys.stdout.fileno()).columns
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:

@@ -11,7 +11,7 @@ import click
 
 from robustbench_lite.cli_end import say
 
-__all__ = ["baseline", "check"]
+__all__ = ["baseline", "check", "width"]
 
 _SUMMARY = 2**20  # bytes of a job summary, the limit of GitHub
 
@@ -58,15 +58,19 @@ def check(results: Path, file: Path, style: str, **options: Any) -> None:
     Limits come from the suite's `gate:`; options replace them, except those of single cells.
     """
     from robustbench_lite.baseline import read_baseline, scores_of
+    from robustbench_lite.errors import BaselineError
     from robustbench_lite.gate import gate_of
     from robustbench_lite.pairing import check as compare
     from robustbench_lite.store import read
     from robustbench_lite.verdicts import render_report, summary
 
     before, found = read_baseline(file), read(results)
+    if not found.run:
+        why = next((text for text in found.problems if "run.json" in text), f"{results / 'run.json'}: missing")
+        raise BaselineError(f"{why}; the limits of the gate are in it: run the suite again")
     gate = gate_of(found.run.get("gate"), {name: value for name, value in options.items() if value is not None})
     report = compare(before, scores_of(found), gate)
-    click.echo(render_report(report, style, _width(), color=_colored()), nl=False)
+    click.echo(render_report(report, style, width(), color=_colored()), nl=False)
     if style == "github" and (path := os.environ.get("GITHUB_STEP_SUMMARY")):
         used = Path(path).stat().st_size if Path(path).exists() else 0
         _append(Path(path), summary(report, _SUMMARY - used - 1))
@@ -87,7 +91,10 @@ def _append(path: Path, text: str) -> None:
         say(f"warning: GITHUB_STEP_SUMMARY: {path} cannot be written ({error.strerror})")
 
 
-def _width() -> int | None:
+def width() -> int | None:
+    """COLUMNS where that is set, else of the terminal; None where nobody looks, so that nothing is left out."""
+    if (said := os.environ.get("COLUMNS", "")).isdigit():
+        return int(said) or None
     return os.get_terminal_size(sys.stdout.fileno()).columns if sys.stdout.isatty() else None
 
 

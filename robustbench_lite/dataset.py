@@ -87,7 +87,6 @@ class DataSource(Config, ABC):
         """The selected samples in hash-rank order; relative paths are tried under `root`. Raises DataError."""
 
     def absent(self, root: Path) -> Iterator[tuple[str, str]]:
-        """(option, sentence) for every file that the source names and that is not there."""
         if self.fit_source is not None:
             yield from (("fit_from", sentence) for _, sentence in self.fit_source.absent(root))
 

@@ -12,6 +12,7 @@ from robustbench_lite.bench import Bench
 from robustbench_lite.errors import UsageError, did_you_mean
 from robustbench_lite.figure import Figure, figures
 from robustbench_lite.figures.contact_sheet import ContactSheet
+from robustbench_lite.foreign import blamed, undisturbed
 from robustbench_lite.recorded import suite_of
 from robustbench_lite.registry import problems_of
 from robustbench_lite.runner import device_named
@@ -40,7 +41,8 @@ def figure(
     record = _record(name, options)
     results = read(folder)
     bench = Bench(suite or suite_of(results, trust=trust), device_named(device))
-    table = record.compute(results, bench)
+    with blamed(name, UsageError, "draw"), undisturbed():
+        table = record.compute(results, bench)
     return record.draw(table), Store(folder).write_figure(name, table)
 
 

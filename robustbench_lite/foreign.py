@@ -19,8 +19,10 @@ import numpy as np
 
 from robustbench_lite.errors import RobustbenchError
 from robustbench_lite.lazy import torch
+from robustbench_lite.limits import Interrupted, Overtime, Stopped, listening
+from robustbench_lite.text import storable
 
-__all__ = ["OURS", "blamed", "excerpt", "installed", "real", "told", "trace", "undisturbed", "where"]
+__all__ = ["OURS", "blamed", "excerpt", "installed", "is_interrupt", "real", "told", "trace", "undisturbed", "where"]
 
 OURS = Path(__file__).resolve().parent
 _STDLIB = Path(sysconfig.get_path("stdlib")).resolve()
@@ -41,7 +43,7 @@ def undisturbed() -> Iterator[None]:
     states = [(set_, get()) for get, set_ in _generators()]
     path, arguments, folder = list(sys.path), list(sys.argv), _folder()
     try:
-        with warnings.catch_warnings(), redirect_stdout(sys.stderr):
+        with warnings.catch_warnings(), redirect_stdout(sys.stderr), listening():
             yield
     finally:
         for get, set_, value in kept:
@@ -97,7 +99,7 @@ def _folder() -> str:
 
 @contextmanager
 def blamed(what: str, kind: type[RobustbenchError], stage: str) -> Iterator[None]:
-    """Whatever is raised inside becomes a `kind` whose text begins with `what`; interrupts pass.
+    """Whatever is raised inside becomes a `kind` whose text begins with `what`; interrupts of ours pass.
 
     It knows its stage, its place in the user's code and the whole traceback; our own errors get the stage only.
     """
@@ -107,11 +109,21 @@ def blamed(what: str, kind: type[RobustbenchError], stage: str) -> Iterator[None
     except RobustbenchError as error:
         error.stage = error.stage or stage
         raise
-    except (Exception, SystemExit) as error:  # noqa: BLE001  (the user's code fails in its own ways)
+    except BaseException as error:
+        if is_interrupt(error):
+            raise
         problem = kind(f"{what}{': ' if what else ''}{told(error)}")
         problem.stage, problem.traceback = stage, trace(error)
     if problem is not None:  # outside of the handler: the frames and their tensors need not live on with it
         raise problem
+
+
+def is_interrupt(error: BaseException) -> bool:
+    """Whether somebody wants the program to end, and not user code that has raised something by such a name."""
+    if isinstance(error, (Exception, SystemExit, Overtime)):
+        return False
+    frames = traceback.extract_tb(error.__traceback__)
+    return isinstance(error, (Interrupted, Stopped)) or not frames or installed(frames[-1].filename)
 
 
 def told(error: BaseException) -> str:
@@ -124,9 +136,9 @@ def _message(error: BaseException) -> str:
     try:
         said = error.msg if isinstance(error, SyntaxError) else str(error)
         text = " ".join(said.split()) or "no message"
-    except Exception:  # noqa: BLE001  (its __str__ may be the bug)
+    except (Exception, SystemExit):  # noqa: BLE001  (its __str__ may be the bug)
         return "its message cannot be shown"
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]} ..."
+    return storable(text) if len(text) <= _SHOWN else f"{storable(text[:_SHOWN])} ..."
 
 
 def where(error: BaseException) -> str:
@@ -158,10 +170,10 @@ def trace(error: BaseException) -> str:
     """The whole traceback as Python prints it; its middle is left out where it is endless."""
     try:
         text = "".join(traceback.format_exception(error))
-    except Exception:  # noqa: BLE001  (formatting looks into objects of the user's)
+    except (Exception, SystemExit):  # noqa: BLE001  (formatting looks into objects of the user's)
         text = "".join(traceback.format_tb(error.__traceback__)) + type(error).__name__
     half = _KEPT // 2
-    return text if len(text) <= _KEPT else f"{text[:half]}\n...\n{text[-half:]}"
+    return storable(text if len(text) <= _KEPT else f"{text[:half]}\n...\n{text[-half:]}")
 
 
 def excerpt(text: str) -> list[str]:

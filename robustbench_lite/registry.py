@@ -15,6 +15,7 @@ from fractions import Fraction
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoints, entry_points
+from pathlib import Path as FilePath
 from pkgutil import iter_modules
 from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
@@ -53,13 +54,18 @@ def _entry_points(group: str) -> EntryPoints:
     return entry_points(group=group)
 
 
-def one_of(kind: str, names: Callable[[], Iterable[str]]) -> AfterValidator:
-    """For a text field that must be one of `names()`, which are asked for when a value is checked."""
+def one_of(
+    kind: str, names: Callable[[], Iterable[str]], others: Callable[[], Iterable[str]] = tuple
+) -> AfterValidator:
+    """For a text field that must be one of `names()`, which are asked for when a value is checked.
+
+    `others` are of the same kind and found elsewhere: a suggestion may be one of them.
+    """
 
     def check(name: str) -> str:
         known = list(names())
         if name not in known:
-            raise ValueError(f"unknown {kind} '{name}'{did_you_mean(name, known)}")
+            raise ValueError(f"unknown {kind} '{name}'{did_you_mean(name, [*known, *others()])}")
         return name
 
     return AfterValidator(check)
@@ -75,6 +81,10 @@ class Config(BaseModel):
     def params(self) -> dict[str, Any]:
         """Every parameter with its value, defaults included, as plain data."""
         return self.model_dump(mode="json")
+
+    def absent(self, root: FilePath) -> Iterator[tuple[str, str]]:  # noqa: ARG002
+        """(parameter, sentence) for every file or folder that is named and is not there; `root` is the suite's."""
+        yield from ()
 
 
 C = TypeVar("C", bound=Config)

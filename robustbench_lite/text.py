@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-__all__ = ["budget", "lines", "listed", "shortened", "visible"]
+__all__ = ["budget", "lines", "listed", "shortened", "storable", "visible"]
 
 _LONGEST = 20_000  # characters of one text; what is longer holds up a terminal, a page, a log
 _FEWEST = 1_000  # of it that are shown at the end
@@ -42,6 +42,11 @@ def shortened(text: str, most: int = _LONGEST) -> str:
     end = min(_FEWEST, most // 4)
     start = most - end
     return f"{text[:start]} ... {len(text) - most:,} characters left out ... {text[-end:]}"
+
+
+def storable(text: str) -> str:
+    """The same as valid Unicode: halves of a pair, which no file can hold, as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def budget(epsilon: float) -> str:

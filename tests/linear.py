@@ -1,4 +1,4 @@
-"""Classifiers linear in the image, around mid-grey: the radius is known in closed form, the box never binds."""
+"""Classifiers that are linear in the image, around mid-grey: the radius is in closed form, the box never binds."""
 
 from __future__ import annotations
 

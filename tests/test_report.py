@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from robustbench_lite.naming import called
 from robustbench_lite.report.charts import round_up
 from robustbench_lite.report.page import page
 from robustbench_lite.report.pictures import MOST, pictures, specimen
@@ -146,8 +147,12 @@ def test_the_page_needs_nothing_else_and_every_tag_is_closed(tmp_path):
 
 def test_two_runs_say_what_changed_between_them(tmp_path):
     text = page([two(tmp_path / "a"), two(tmp_path / "b", right=(6, 8))])
-    assert "What changed from A to B" in text
+    assert "b loses 10 and wins 0 of 20 images beside a under pgd (mnist, lenet): certain" in text
+    assert "What changed from a to b" in text and "two (a)" in text and "two (b)" in text
     assert "-50.0 [" in text
+    assert text.count("certainly worse") >= 2  # in the legend of the chart, and in its data
+    named = page(called([read(tmp_path / "a"), read(tmp_path / "b")], {(tmp_path / "a").resolve(): "v1"}))
+    assert "What changed from v1 to b" in named and "lenet (v1)" in named
     assert Seen(text).open == []
     cell = cell_row("x", "other", "deepfool")
     write(tmp_path / "c", cell)
@@ -282,7 +287,10 @@ def test_the_verb(tmp_path):
     two(tmp_path / "several" / "two", right=(6, 8))
     (tmp_path / "several" / "notes").mkdir()
     assert cli("report", str(tmp_path / "several"), "-o", str(out)).returncode == 0  # all that are in there
-    assert "What changed from A to B" in out.read_text()
+    assert "What changed from one to two" in out.read_text()
+    one, two_ = (f"{name}={tmp_path / 'several' / folder}" for name, folder in (("v1", "one"), ("v2", "two")))
+    assert cli("report", str(tmp_path / "several"), "-o", str(out), "--label", one, "--label", two_).returncode == 0
+    assert "What changed from v1 to v2" in out.read_text()
     nothing = cli("report", str(tmp_path / "several" / "notes"), "-o", str(out))
     assert nothing.returncode == 2
     assert nothing.stderr.startswith("error: ")

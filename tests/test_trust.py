@@ -111,4 +111,10 @@ def test_a_run_draws_the_figures_of_its_own_code(tmp_path, capsys):
 def test_code_that_ends_the_program_is_no_success(arrived, capsys, monkeypatch):
     monkeypatch.setattr("robustbench_lite.verify.look", lambda *_: (_ for _ in ()).throw(SystemExit(0)))
     assert exit_code("verify", arrived / "small", "--trust") not in {0, 5}
+    assert "SystemExit" in capsys.readouterr().err
+
+
+def test_a_verb_that_code_has_ended_is_no_success(monkeypatch, capsys):
+    monkeypatch.setattr("robustbench_lite.catalogue.listing", lambda _: (_ for _ in ()).throw(SystemExit()))
+    assert exit_code("list", "models") == 3
     assert "ended the program" in capsys.readouterr().err

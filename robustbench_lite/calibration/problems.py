@@ -136,7 +136,8 @@ def build(recipe: Recipe, task: Task) -> Problem | None:
 def _classes(recipe: Recipe, task: Task, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
     """What every image is taken for (N,), and the class whose boundary is nearest; the last class among both.
 
-    Where gradients differ and one boundary matters alone it is that of the shortest: the likeliest is the nearest.
+    Where gradients differ and one boundary matters alone it is that of the shortest: the likeliest is the nearest. Of
+    several it is that of a longer one than the own, where there is any: the nearest is far from the likeliest.
     """
     matter = [k for k in range(recipe.classes) if not (recipe.off and k == recipe.classes // 2)]
     own = torch.tensor(matter).flip(0).repeat(N)[:N]
@@ -144,8 +145,9 @@ def _classes(recipe: Recipe, task: Task, generator: torch.Generator) -> tuple[to
         own = _digits(recipe.classes)[1]
     others = torch.tensor([[k for k in matter if k != int(a)] for a in own])
     at = torch.randint(others.shape[1], (N,), generator=generator)
-    if recipe.spread > 1 and not task.several:
-        at = torch.zeros_like(at)
+    if recipe.spread > 1:
+        longer = (own + at % (recipe.classes - own).clamp_min(1)).clamp_max(others.shape[1] - 1)
+        at = longer if task.several else torch.zeros_like(at)
     return own, others.gather(1, at[:, None])[:, 0]
 
 
@@ -277,7 +279,10 @@ def _gaps(
 
     if task.several:
         generator = torch.Generator().manual_seed(1)
-        away = radius[:, None] * (1.05 + torch.rand((n, classes), generator=generator).double())
+        times = 1.05 + torch.rand((n, classes), generator=generator).double()
+        length = torch.linalg.vector_norm(w, dim=1)
+        times = times.masked_fill(length[None] < length[own][:, None] / 1.2, 1.5)  # or the short ones would grow long
+        away = radius[:, None] * times
         away.scatter_(1, rival[:, None], radius[:, None])
         every = [slope(torch.full_like(own, k)).gain(away[:, k]) for k in range(classes)]
         return torch.stack(every, 1).scatter(1, own[:, None], 0.0)

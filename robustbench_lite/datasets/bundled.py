@@ -13,6 +13,7 @@ from pydantic import Field
 from robustbench_lite.dataset import Samples, datasets
 from robustbench_lite.datasets.decode import ImageSource
 from robustbench_lite.datasets.labels import labelled
+from robustbench_lite.datasets.on_demand import NAMES
 from robustbench_lite.registry import one_of
 
 __all__ = ["FOLDER", "Bundled", "Facts", "available"]
@@ -50,7 +51,9 @@ def available() -> list[Facts]:
 class Bundled(ImageSource):
     """Images that ship with the package."""
 
-    bundled: Annotated[str, one_of("dataset", _names)] = Field(description="Name of the bundled dataset.")
+    bundled: Annotated[str, one_of("dataset", _names, lambda: NAMES)] = Field(
+        description="Name of the bundled dataset."
+    )
 
     def load(self, root: Path) -> Samples:  # noqa: ARG002
         table = pq.read_table(FOLDER / f"{self.bundled}.parquet")

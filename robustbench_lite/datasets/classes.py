@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +20,8 @@ from robustbench_lite.errors import DataError, suggestion
 
 __all__ = ["Classes", "aligned"]
 
-_SYNSET = re.compile(r"n\d{8}")  # names of ImageNet's folders, whose sorted order is that of its classes
+_SYNSET = re.compile(r"n\d{8}")  # how ImageNet names its folders
+_IMAGENET = 1000
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,8 @@ def aligned(samples: Samples, classes: Classes) -> Samples:
         return _by_name(samples, present, classes)
     if samples.naming == "both" and samples.scene is None:
         mapping = _same_names(samples, present, classes)
+        if mapping is not None and all(label == number for label, number in mapping.items()):
+            return replace(samples, classes=classes.names)
         if mapping is not None:
             return _renumbered(samples, mapping, classes, ())
     _within(samples, present, classes)
@@ -72,15 +76,17 @@ def _within(samples: Samples, present: Sequence[int], classes: Classes) -> None:
 
 
 def _same_names(samples: Samples, present: Sequence[int], classes: Classes) -> dict[int, int] | None:
-    """From the data's numbers to the classifier's where the names tell; None: they have none in common.
+    """From the data's numbers to the classifier's where the names tell; None: where they do not.
 
     Raises DataError where some names agree, and others do not.
     """
     known, names = classes.number_of(), samples.classes
     ours = [folded(name) for name in names]
     theirs = [folded(name) for name in classes.names]
-    if not theirs or all(label < len(theirs) and ours[label] == theirs[label] for label in present):
+    if not theirs:
         return None
+    if all(label < len(theirs) and ours[label] == theirs[label] for label in present):
+        return {label: label for label in present}
     met = {label: known[ours[label]] for label in present if ours[label] in known}
     if len(met) == len(present):
         return met
@@ -96,7 +102,7 @@ def _by_name(samples: Samples, present: Sequence[int], classes: Classes) -> Samp
     if len(met) == len(present):
         return _renumbered(samples, met, classes, ())
     if not met:
-        for way in (_as_numbers, _in_order):
+        for way in (_as_synsets, _as_numbers, _in_order):
             found = way(samples, present, classes)
             if found is not None:
                 return _renumbered(samples, found[0], classes, found[1])
@@ -104,6 +110,20 @@ def _by_name(samples: Samples, present: Sequence[int], classes: Classes) -> Samp
 
 
 Found = tuple[dict[int, int], tuple[str, ...]]
+
+
+def _as_synsets(samples: Samples, present: Sequence[int], classes: Classes) -> Found | None:
+    """ImageNet's own names of its folders are its classes, also where some are missing."""
+    names = [samples.classes[label] for label in present]
+    if classes.count != _IMAGENET or not all(map(_SYNSET.fullmatch, names)):
+        return None
+    from timm.data.imagenet_info import ImageNetInfo  # seconds of import, paid only by those who use it
+
+    known: Any = ImageNetInfo()
+    number_of = {name: number for number, name in enumerate(known.label_names())}
+    if not all(name in number_of for name in names):
+        return None
+    return {label: number_of[name] for label, name in zip(present, names, strict=True)}, ()
 
 
 def _as_numbers(samples: Samples, present: Sequence[int], classes: Classes) -> Found | None:
@@ -183,7 +203,9 @@ def _renumbered(samples: Samples, mapping: Mapping[int, int], classes: Classes, 
     present = tuple(sorted(mapping[label] for label in samples.present or set(samples.labels.tolist())))
     absent = [names[number] for number in range(classes.count) if number not in set(present)]
     if absent:
-        said = (*said, f"{samples.dataset}: no sample of {len(absent)} of {classes.count} classes: {listed(absent)}")
+        which = f"the class {absent[0]}" if len(absent) == 1 else f"{len(absent)} of {classes.count} classes: "
+        which += "" if len(absent) == 1 else listed(absent)
+        said = (*said, f"{samples.dataset}: no sample of {which}")
     return replace(
         samples,
         labels=table[samples.labels],

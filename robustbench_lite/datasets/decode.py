@@ -78,9 +78,12 @@ class ImageSource(DataSource):
             labels.classes,
             naming=labels.naming,
             present=labels.present,
-            sortable=sortable and self.labels is None,
+            sortable=sortable and (self.labels is None or self._only_leaves_out()),
             warnings=(*warnings, *(said if dark <= _DARK else ())),
         )
+
+    def _only_leaves_out(self) -> bool:
+        return isinstance(self.labels, dict) and all(new is None for new in self.labels.values())
 
     def decoded(self, files: Iterable[tuple[str, bytes]]) -> Images:
         """(N, C, H, W) from (name, encoded bytes). Raises DataError where shapes differ or a file is no image."""

@@ -149,16 +149,17 @@ def _shifted(value: Raw, start: int, place: str) -> Raw:
 
 
 def _mapped(value: Raw, option: Mapping[str, int | str | None], names: Sequence[str], place: str) -> Any:
-    """A number stays where the option does not name it; what has a name must be named."""
+    """What the option does not name stays as it is, where that is of the same kind as what others become."""
     known = names[value] if isinstance(value, int) and 0 <= value < len(names) else None
     for key in ("null" if value is None else str(value), known):
         if key is not None and key in option:
             return _LEFT_OUT if option[key] is None else option[key]
-    text = any(isinstance(new, str) for new in option.values())
-    if isinstance(value, str) or (text and value is not None):
+    kinds = {type(new) for new in option.values() if new is not None}
+    if value is not None and kinds - {type(value)}:
+        others = "class numbers" if int in kinds else "class names"
         raise DataError(
-            f"{place}: labels: nothing for the label '{value}'{suggestion(str(value), option)}; "
-            "null leaves its samples out"
+            f"{place}: labels: nothing for the label '{value}'{suggestion(str(value), option)}; where some become "
+            f"{others}, all must, or null to be left out"
         )
     return value
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -44,10 +45,20 @@ class File(ModelSource):
     def title(self) -> str:
         return self.name or Path(self.file).stem
 
+    def absent(self, root: Path) -> Iterator[tuple[str, str]]:
+        if self._path(root) is None:
+            yield "file", self._missing()
+
+    def _path(self, root: Path) -> Path | None:
+        return next((place for place in (root / self.file, Path.cwd() / self.file) if place.is_file()), None)
+
+    def _missing(self) -> str:
+        return f"{self.title}: no file '{self.file}' under the suite's folder or the current one"
+
     def load(self, root: Path) -> Classifier:
-        path = next((place for place in (root / self.file, Path.cwd() / self.file) if place.is_file()), None)
+        path = self._path(root)
         if path is None:
-            raise ModelError(f"{self.title}: no file '{self.file}' under the suite's folder or the current one")
+            raise ModelError(self._missing())
         digest = sha256_of(path)
         if self.sha256 and digest != self.sha256.lower():
             raise ModelError(f"{self.title}: sha256 of '{path.name}' is {digest}, expected {self.sha256}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,11 @@ class Python(ModelSource):
     @property
     def runs_code(self) -> bool:
         return True
+
+    def absent(self, root: Path) -> Iterator[tuple[str, str]]:
+        place = self.python.rpartition(":")[0]
+        if place.endswith(".py") and not (root / place).is_file():
+            yield "python", f"no file '{place}' under the suite's folder"
 
     def load(self, root: Path) -> Classifier:
         if not self.trust:

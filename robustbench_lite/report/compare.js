@@ -39,7 +39,7 @@ if (document.getElementById("compare")) {
   };
   const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
   const signed = (value, digits) => (value < 0 ? "" : "+") + value.toFixed(digits);
-  const interval = (e, scale, digits) => `${signed(scale * e.mean, digits)} [${signed(scale * e.low, digits)}, ${signed(scale * e.high, digits)}]`;
+  const interval = (e, scale, digits) => e.low === null ? signed(scale * e.mean, digits) : `${signed(scale * e.mean, digits)} [${signed(scale * e.low, digits)}, ${signed(scale * e.high, digits)}]`;
   const called = (label) => (rows.classes[rows.keys[key.value].dataset] ?? [])[label] ?? String(label);
 
   const grid = (title, heads, lines, kind = "") => make("figure", {}, make("figcaption", { textContent: title }),
@@ -57,12 +57,27 @@ if (document.getElementById("compare")) {
     return { counts, kept: kept.map(([label]) => label).sort((a, b) => a - b), cut: counts.size > MOST.classes };
   };
 
+  const sized = (values) => {
+    const found = statistics.size(values);
+    if (found.value === Infinity) return "half or more never broken";
+    if (Number.isNaN(found.value)) return "—";
+    return `${found.statistic === "median" ? "median " : ""}${found.value.toPrecision(3)}`;
+  };
+  const sizeChange = (first, second) => {
+    if ([first, second].some((values) => statistics.size(values).statistic === "median")) {
+      const { larger, smaller, p } = statistics.signs(second, first);
+      return `larger on ${larger}, smaller on ${smaller}, p ${p < 0.001 ? "< 0.001" : `= ${p.toPrecision(2)}`} (signs)`;
+    }
+    const change = second.flatMap((value, i) => (Number.isFinite(value) && Number.isFinite(first[i]) ? [value - first[i]] : []));
+    return interval(statistics.bootstrap(change), 1, 4);
+  };
+
   const differences = (base, others) => {
     const minimal = base.size !== null;
-    const finite = (cell) => [...cell.size].filter(Number.isFinite);
+    const size = (cell, places) => sized(places.map((i) => cell.size[i]));
     const head = ["", "n", "robust %", "difference, points", "lost", "won", "p (McNemar)"];
     const own = [`${base.name} (reference)`, base.ids.length, (100 * mean(base.robust)).toFixed(1), "", "", "", ""];
-    if (minimal) { head.push("mean rho", "difference, rho"); own.push(mean(finite(base)).toPrecision(3), ""); }
+    if (minimal) { head.push("rho", "difference, rho"); own.push(size(base, base.ids.map((_, i) => i)), ""); }
     const lines = others.map((other) => {
       const both = pairs(base, other);
       if (both.length === 0) return [other.name, 0, ...Array(head.length - 2).fill("—")];
@@ -73,13 +88,12 @@ if (document.getElementById("compare")) {
       const line = [other.name, both.length, (100 * mean(both.map(([, j]) => other.robust[j]))).toFixed(1),
         interval(points, 100, 1), lost, won, p < 0.001 ? "< 0.001" : p.toPrecision(2)];
       if (minimal) {
-        const sizes = both.filter(([i, j]) => Number.isFinite(base.size[i]) && Number.isFinite(other.size[j]));
-        const change = sizes.length ? statistics.bootstrap(sizes.map(([i, j]) => other.size[j] - base.size[i])) : null;
-        line.push(mean(finite(other)).toPrecision(3), change ? interval(change, 1, 4) : "—");
+        const [first, second] = [both.map(([i]) => base.size[i]), both.map(([, j]) => other.size[j])];
+        line.push(size(other, both.map(([, j]) => j)), sizeChange(first, second));
       }
       return line;
     });
-    return grid("Differences to the reference, [95 % paired bootstrap interval]", head, [own, ...lines]);
+    return grid("Differences to the reference, [95 % paired bootstrap interval]; rho: below 99 % success the median, failures as infinite", head, [own, ...lines]);
   };
 
   const picture = (place, title, said, wrong) => make("span", {},
@@ -119,10 +133,9 @@ if (document.getElementById("compare")) {
   const sizes = (cells) => {
     const { counts, kept, cut } = frequent(cells[0].label);
     const part = cut ? ` (the ${MOST.classes} most frequent of ${counts.size})` : "";
-    return grid(`Mean rho per class${part}`, ["", ...cells.map((cell) => cell.name)],
+    return grid(`Rho per class${part}`, ["", ...cells.map((cell) => cell.name)],
       kept.map((label) => [`${called(label)} (n=${counts.get(label)})`, ...cells.map((cell) => {
-        const own = [...cell.size].filter((size, i) => cell.label[i] === label && Number.isFinite(size));
-        return own.length ? mean(own).toPrecision(3) : "—";
+        return sized([...cell.size].filter((_, i) => cell.label[i] === label));
       })]));
   };
 

@@ -13,13 +13,13 @@ import pyarrow.parquet as pq
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from robustbench_lite.comparison import Side, compare
-from robustbench_lite.errors import UsageError
 from robustbench_lite.figure import figures
 from robustbench_lite.glossary import WORDS
 from robustbench_lite.groups import groups, through
+from robustbench_lite.naming import called
 from robustbench_lite.render import constants, render, without
 from robustbench_lite.report.answers import answers, ends, ranked
+from robustbench_lite.report.changed import changed
 from robustbench_lite.report.made import made
 from robustbench_lite.report.paired import paired
 from robustbench_lite.report.pictures import MOST, pictures
@@ -48,14 +48,12 @@ def page(runs: Sequence[Results]) -> str:
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_shown
     )
     template = environment.get_template("page.html.j2")
+    runs = called(runs)
     most = max(_FEWEST, MOST // max(1, len(runs)))
     shared = _Shared(ends(runs), limits(runs), most)
     return template.render(
-        runs=[
-            _run(results, f"run{i}", shared) | {"short": short}
-            for i, (results, short) in enumerate(zip(runs, _shorts(runs), strict=True), 1)
-        ],
-        names=_names(runs),
+        runs=[_run(results, f"run{i}", shared) for i, results in enumerate(runs, 1)],
+        names=[_title(results) for results in runs],
         changes=_changes(runs),
         style=Markup((_FOLDER / "style.css").read_text(encoding="utf-8")),  # noqa: S704  (our own file)
         script=Markup("\n".join((_FOLDER / name).read_text(encoding="utf-8") for name in _SCRIPTS)),  # noqa: S704
@@ -75,29 +73,6 @@ class _Shared:
     most: int
 
 
-def _names(runs: Sequence[Results]) -> list[str]:
-    """What each run is called: its title, and where several have the same, what tells their folders apart."""
-    titles = [str(results.run.get("title") or _short(results)) for results in runs]
-    return [f"{title} ({apart})" if apart else title for title, apart in zip(titles, _apart(runs, titles), strict=True)]
-
-
-def _shorts(runs: Sequence[Results]) -> list[str]:
-    """The same in a word."""
-    names = [_short(results) for results in runs]
-    return [apart or name for name, apart in zip(names, _apart(runs, names), strict=True)]
-
-
-def _short(results: Results) -> str:
-    return str(results.run.get("name") or results.folder.name)
-
-
-def _apart(runs: Sequence[Results], names: Sequence[str]) -> list[str]:
-    """Of runs of the same name, the end of the folder in which they differ; empty for the others."""
-    parts = [results.folder.resolve().parts for results in runs]
-    same = next((k for k, level in enumerate(zip(*parts, strict=False)) if len(set(level)) > 1), 0)
-    return ["/".join(part[same:]) if names.count(name) > 1 else "" for name, part in zip(names, parts, strict=True)]
-
-
 def _shown(value: object) -> object:
     """What the template prints: text of unknown origin cannot reverse a line."""
     if not isinstance(value, str) or isinstance(value, Markup):
@@ -106,14 +81,12 @@ def _shown(value: object) -> object:
 
 
 def _changes(runs: Sequence[Results]) -> dict[str, Any] | None:
-    """The paired differences where two runs are given that have something in common."""
-    if len(runs) != 2:
+    """What changed between two runs that have something in common."""
+    found = changed(runs)
+    if found is None:
         return None
-    a, b = (Side(f"{r.run.get('name') or r.folder.name}, {r.run.get('started') or 'no date'}", r, None) for r in runs)
-    try:
-        return _table(compare(a, b))
-    except UsageError:  # other attacks or data: two runs side by side, nothing to pair
-        return None
+    charts = [_chart(one) for one in found.charts]
+    return {"sentence": found.sentence, "charts": charts, "table": _table(found.table)}
 
 
 def _run(results: Results, name: str, shared: _Shared) -> dict[str, Any]:
@@ -134,6 +107,7 @@ def _run(results: Results, name: str, shared: _Shared) -> dict[str, Any]:
         "id": name,
         "parts": ("answer", *(name for name in optional if optional[name]), "tables", "images", "trust", "provenance"),
         **optional,
+        "short": results.label or run.get("name") or results.folder.name,
         "state": _state(len(cells), len(planned), bool(run.get("finished"))),
         "failed": failures(results),
         "failures": sum(cell["status"] != "ok" for cell in cells),
@@ -148,6 +122,12 @@ def _run(results: Results, name: str, shared: _Shared) -> dict[str, Any]:
         "provenance": _provenance(results),
         "suite": run.get("text") or "",
     }
+
+
+def _title(results: Results) -> str:
+    """What the suite is called, and what tells this run from others."""
+    title = str(results.run.get("title") or results.run.get("name") or results.folder.name)
+    return f"{title} ({results.label})" if results.label and results.label != title else title
 
 
 def _state(cells: int, planned: int, finished: bool) -> str:

@@ -36,6 +36,7 @@ class Paired:
     attacks: list[str]
     start: int  # the attack to show first
     entries: list[str]
+    against: int  # the entry to hold against the first one that shares this attack
     json: Markup
     left_out: str
 
@@ -99,7 +100,9 @@ def paired(runs: Sequence[Results]) -> Paired | None:
         said.append(f"the first {MOST_CELLS} cells")
     left_out = f"This page holds {' and '.join(said)}; the verb `compare` uses all." if said else ""
     telling = (k for k, many in enumerate(found.values()) if _tells_apart([group for _, _, group in many]))
-    return Paired([_title(*both) for both in found.items()], next(telling, 0), entries, _inert(data), left_out)
+    start = next(telling, 0)
+    against = _against([(entries.index(entry), group) for entry, _, group in found[keys[start]]])
+    return Paired([_title(*both) for both in found.items()], start, entries, against, _inert(data), left_out)
 
 
 def _top(members: Sequence[Group]) -> float:
@@ -117,24 +120,29 @@ def _sized(group: Group) -> str:
 
 def _tells_apart(members: Sequence[Group]) -> bool:
     """Whether there is a difference to look at: sizes, or another share that stays right."""
-    return bool(_sized(members[0])) or len({int((group["adv_pred"] == group["label"]).sum()) for group in members}) > 1
+    return bool(_sized(members[0])) or len(set(map(_right, members))) > 1
+
+
+def _right(group: Group) -> int:
+    return int((group["adv_pred"] == group["label"]).sum())
+
+
+def _against(members: Sequence[tuple[int, Group]]) -> int:
+    """The first of these entries with another result than the reference, which is the first of them."""
+    (_, reference), *others = sorted(members, key=lambda pair: pair[0])
+    return next((entry for entry, group in others if _right(group) != _right(reference)), others[0][0])
 
 
 def _comparable(results: Results, runs: Sequence[Results]) -> Iterator[tuple[Key, str, Group]]:
     """What each cell is paired by, as `compare` does it, and what it is called: the run too, where several have it."""
     others = {group.model for other in runs if other is not results for group in groups(other)}
-    same = [other for other in runs if _run_name(other) == _run_name(results)]
-    run = _run_name(results) + (f" {results.run.get('started')}" if len(same) > 1 else "")
+    run = results.label or str(results.run.get("name") or results.folder.name)
     for group in groups(results):
         if group.ok:
             cell = group.cell
             seen = "itself" if cell["source"] == group.model else through(cell)
             key = (str(cell["dataset"]), seen, str(cell["variant"]), str(cell["params"]))
             yield key, f"{group.model} ({run})" if group.model in others else group.model, group
-
-
-def _run_name(results: Results) -> str:
-    return str(results.run.get("name") or results.folder.name)
 
 
 def _title(key: Key, members: Sequence[tuple[str, Results, Group]]) -> str:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from robustbench_lite.record import Row
     from robustbench_lite.store import Results
 
-__all__ = ["MOST", "Picture", "as_uri", "class_names", "eight_bits", "pictures", "specimen", "stored"]
+__all__ = ["MOST", "Picture", "as_uri", "class_names", "eight_bits", "pictured", "pictures", "specimen", "stored"]
 
 MOST = 96  # pictures on a page
 SUCCESSES = ("easiest", "median", "hardest")
@@ -54,13 +54,13 @@ class Picture:
 def pictures(results: Results, most: int = MOST) -> tuple[list[Picture], int]:
     """The chosen pictures, at most `most`, and how many rows they were chosen from. The choice is deterministic."""
     found = [group for group in groups(results) if group.ok and len(group.rows)]
-    out: list[tuple[int, int, Picture]] = []
+    picks: list[tuple[int, int, int]] = []  # group, outcome, row
     for outcome in _TURNS:
         for place in _spread(found):
-            if len(out) < most and (index := _choice(found[place], results).get(outcome)) is not None:
-                out.append((place, _SHOWN.index(outcome), _picture(results, found[place], index, outcome)))
-    out.sort(key=lambda entry: entry[:2])
-    return [picture for _, _, picture in out], sum(len(group.rows) for group in found)
+            if len(picks) < most and (index := _choice(found[place], results).get(outcome)) is not None:
+                picks.append((place, _SHOWN.index(outcome), index))
+    out = [_picture(results, found[place], index, _SHOWN[outcome]) for place, outcome, index in sorted(picks)]
+    return out, sum(len(group.rows) for group in found)
 
 
 def specimen(results: Results, wanted: Sequence[tuple[str, str]]) -> Picture | None:
@@ -107,17 +107,24 @@ def _was_right(group: Group) -> npt.NDArray[np.bool_]:
 
 
 def stored(results: Results, cell: str) -> dict[str, Row]:
-    """The images of a cell by sample; read once."""
-    key = f"images of {cell}"
-    if key not in results.memo:
-        results.memo[key] = {row["sample"]: row for row in results.images(cell).to_pylist()}
-    found: dict[str, Row] = results.memo[key]
+    """The images of a cell by sample. Only those of the last cell stay in memory."""
+    if results.memo.get("images", ("",))[0] != cell:
+        results.memo["images"] = cell, {row["sample"]: row for row in results.images(cell).to_pylist()}
+    found: dict[str, Row] = results.memo["images"][1]
     return found
+
+
+def pictured(results: Results, cell: str) -> frozenset[str]:
+    """The samples of a cell whose image is stored."""
+    known: dict[str, frozenset[str]] = results.memo.setdefault("pictured", {})
+    if cell not in known:
+        known[cell] = frozenset(stored(results, cell))
+    return known[cell]
 
 
 def _kept(group: Group, results: Results) -> npt.NDArray[np.bool_]:
     """Which samples have their image stored."""
-    images = stored(results, str(group.cell["cell"]))
+    images = pictured(results, str(group.cell["cell"]))
     return np.array([sample in images for sample in group.rows["sample"].to_pylist()], bool)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from robustbench_lite.report.pictures import eight_bits, stored
+from robustbench_lite.report.pictures import eight_bits, pictured, stored
 
 if TYPE_CHECKING:
     from robustbench_lite.groups import Group
@@ -36,16 +36,19 @@ class Thumbnails:
     def of(self, members: Sequence[tuple[Results, Group]]) -> list[dict[str, tuple[int, int]]]:
         """For each of these classifiers, by sample: the places of the image before and after the attack.
 
-        Only of samples that were right for some and wrong for others, and whose images all of them stored.
+        Only of samples that stay right for some and not for others, and whose images are stored.
         """
-        out: list[dict[str, tuple[int, int]]] = [{} for _ in members]
-        for sample in _telling(members):
-            rows = [stored(results, str(group.cell["cell"])).get(sample) for results, group in members]
-            for found, row in zip(out, rows, strict=True):
-                if row is not None and self.used < _ROOM:
+        out = []
+        wanted = _telling(members)
+        for results, group in members:
+            cell, found = str(group.cell["cell"]), {}
+            for sample in wanted:
+                if sample in pictured(results, cell) and self.used < _ROOM:
+                    row = stored(results, cell)[sample]
                     clean = np.frombuffer(row["clean"], np.uint8).reshape(row["shape"])
-                    after = eight_bits(np.nan_to_num(np.frombuffer(row["adversarial"], "<f4").reshape(row["shape"])))
-                    found[sample] = self._add(clean), self._add(after)
+                    after = np.nan_to_num(np.frombuffer(row["adversarial"], "<f4").reshape(row["shape"]))
+                    found[sample] = self._add(clean), self._add(eight_bits(after))
+            out.append(found)
         return out
 
     def _add(self, pixels: npt.NDArray[np.uint8]) -> int:
@@ -64,7 +67,7 @@ def _telling(members: Sequence[tuple[Results, Group]]) -> list[str]:
         right = group["clean_correct"].astype(bool) & (group["adv_pred"] == group["label"])
         for sample, one in zip(group.rows["sample"].to_pylist(), right.tolist(), strict=True):
             said.setdefault(sample, set()).add(one)
-    images = stored(members[0][0], str(members[0][1].cell["cell"]))
+    images = pictured(members[0][0], str(members[0][1].cell["cell"]))
     return [sample for sample, both in said.items() if len(both) > 1 and sample in images][:_OF_ATTACK]
 
 
