@@ -9,11 +9,16 @@ objects of which classifiers are shown views, a `StickerAttack` one object of wh
 
 from __future__ import annotations
 
+import hashlib
+import inspect
+import math
 from abc import abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 
 from robustbench_lite.errors import AttackError
 from robustbench_lite.lazy import torch
@@ -109,9 +114,11 @@ class Attack(Config):
     """Common to all attacks. `version` changes when the same parameters would give another result."""
 
     version: ClassVar[int] = 1
+    source: ClassVar[str] = ""  # hash of the code, where that is not ours
     card: ClassVar[Card]
     minimal: ClassVar[bool] = False  # looks for the smallest perturbation instead of spending a budget
     found: ClassVar[tuple[str, ...]] = ()  # names of the numbers that made a candidate, stored in `transform`
+    changes: ClassVar[tuple[str, ...]] = ("epsilon",)  # parameters that say how far an image, in [0, 1], is changed
 
     goal: GoalName = Field(
         "label", description="Untargeted: leave the true label, or the prediction on the clean image."
@@ -148,6 +155,28 @@ class Attack(Config):
         if isinstance(sources, tuple) and (not sources or len(set(sources)) < len(sources)):
             raise ValueError("expected names of different classifiers")
         return sources
+
+    @model_validator(mode="after")
+    def _within_the_range(self) -> Self:
+        """A change of a pixel by more than the whole range is a slip of units: 8 for 8/255."""
+        for key in self.changes if self.threat in {None, "linf"} else ():
+            value = getattr(self, key, None)
+            if value is not None and value > 1:
+                raise ValueError(f"{key}: {value:g} is larger than the whole range [0, 1] of a pixel{_levels(value)}")
+        return self
+
+    def too_far(self, shape: tuple[int, ...]) -> str:
+        """What is wrong with changes in l1 or l2 that reach beyond all images (C, H, W) in [0, 1]; empty: nothing."""
+        pixels = math.prod(shape)
+        across = {"l1": float(pixels), "l2": math.sqrt(pixels)}.get(self.threat or "", math.inf)
+        for key in self.changes:
+            value = getattr(self, key, None)
+            if value is not None and value > across:
+                return (
+                    f"{key}: {value:g} in {self.threat} is larger than {across:.4g}, the distance of black from white "
+                    f"images of {'x'.join(map(str, shape))} in [0, 1]{_levels(value)}"
+                )
+        return ""
 
     @property
     def shares(self) -> tuple[float, ...] | None:
@@ -194,7 +223,9 @@ class Attack(Config):
     def fingerprint(self) -> str:
         """Hash of everything about the attack that changes its outcome, the classifiers aside."""
         params = {key: value for key, value in self.params().items() if key != "sources"}
-        return fingerprint({"attack": self.registered, "version": self.version, "params": params})
+        source = type(self).source or _source(type(self))
+        own = {"source": source} if source else {}
+        return fingerprint({"attack": self.registered, "version": self.version, "params": params, **own})
 
     def stream(self) -> str:
         """What tells this attack's random numbers from those of others; usually everything about it."""
@@ -208,6 +239,23 @@ class Attack(Config):
     def follow_up(self) -> StepAttack | None:
         """An attack that the engine lets go on from the candidates of this one that do not succeed."""
         return None
+
+
+def _levels(value: float) -> str:
+    """The same number as it may have been meant, in levels of 8 bits."""
+    return f"; did you mean {value:g}/255?" if value <= 255 else ""
+
+
+@cache
+def _source(record: type[Attack]) -> str:
+    """Hash of the files that define an attack which is not ours, of an installed package; empty: it is ours."""
+    files = {inspect.getsourcefile(part) for part in record.__mro__ if issubclass(part, Attack) and not _ours(part)}
+    contents = [Path(file).read_bytes() for file in files if file and Path(file).is_file()]
+    return fingerprint(sorted(hashlib.sha256(content).hexdigest() for content in contents)) if contents else ""
+
+
+def _ours(record: type) -> bool:
+    return record.__module__.startswith("robustbench_lite.")
 
 
 class StepAttack(Attack):

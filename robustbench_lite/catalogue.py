@@ -21,7 +21,7 @@ from robustbench_lite.suite import load
 from robustbench_lite.table import tables
 from robustbench_lite.transforms.distribution import operations
 
-__all__ = ["description", "listing"]
+__all__ = ["description", "listing", "problems"]
 
 
 def listing(kind: str) -> list[tuple[str, str]]:
@@ -36,6 +36,11 @@ def listing(kind: str) -> list[tuple[str, str]]:
         "suites": _suites,
     }
     return list(listings[kind]())
+
+
+def problems() -> list[str]:
+    """What could not be loaded, a sentence each: somebody's broken file, or another package's entry point."""
+    return [text for registry in (attacks, datasets, models, figures, operations) for text in registry.problems]
 
 
 def description(name: str) -> str:

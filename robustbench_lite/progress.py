@@ -16,20 +16,22 @@ from robustbench_lite.groups import through
 from robustbench_lite.plan import Cell
 from robustbench_lite.record import Row
 from robustbench_lite.runner import Observer, Silent
+from robustbench_lite.text import visible
 
 __all__ = ["Bars", "Lines", "observer"]
 
 _WORTH_SAYING = 0.05  # seconds of a phase
+_NAME = 400  # characters of a cell's names; a bar has one line
 
 
 def _outcome(done: Done) -> str:
     """One cell's result in a few words."""
     row = done.cell
     if row["status"] != "ok":
-        return f"FAILED: {row['error']}"
+        return visible(f"FAILED: {row['error']}")
     broken = sum(sample["success"] for sample in done.samples) / len(done.samples)
     text = f"{broken:6.1%} succeed, {row['seconds']:.2f} s{_beside(row)}"
-    return "; ".join([text, *(f"WARNING: {warning}" for warning in row["warnings"])])
+    return "; ".join([text, *(visible(f"WARNING: {warning}") for warning in row["warnings"])])
 
 
 def _beside(row: Row) -> str:
@@ -41,12 +43,14 @@ def _beside(row: Row) -> str:
 
 def _title(cell: Cell) -> str:
     seen = through({"sources": list(cell.sources), "models": list(cell.targets), "source": cell.source})
-    return f"{cell.dataset} · {seen} · {cell.variant}"
+    return visible(f"{cell.dataset} · {seen} · {cell.variant}", _NAME)
 
 
 def _suspicions(calibration: Mapping[str, Any]) -> list[str]:
     """A sentence for each check of the exact-answer bracket that failed."""
-    return [f"WARNING: calibration of {name}: {text}" for name, it in calibration.items() for text in it["failed"]]
+    return [
+        visible(f"WARNING: calibration of {name}: {text}") for name, it in calibration.items() for text in it["failed"]
+    ]
 
 
 class Lines(Silent):

@@ -50,6 +50,7 @@ class Ensemble(StepAttack):
             "the released code: an Adam of its own for every source on that source's loss, the updates added.",
         ),
     )
+    changes: ClassVar[tuple[str, ...]] = ("lr",)
 
     sources: Sources | None = Field(
         "leave_one_out",

@@ -55,6 +55,7 @@ class EOT(StepAttack):
             "The last iterate counts: the best of them would be that of a lucky draw.",
         ),
     )
+    changes: ClassVar[tuple[str, ...]] = ("epsilon", "step_size")
 
     norm: Literal["linf", "l2", "l1"] = Field("linf", description="Norm of the ball.")
     epsilon: Number = Field(8 / 255, gt=0, description="Radius of the ball, for images in [0, 1].")

@@ -63,6 +63,7 @@ class EOT3D(SceneAttack):
             "projected gradients.",
         ),
     )
+    changes: ClassVar[tuple[str, ...]] = ("step_size",)
 
     penalty: tuple[Number, ...] = Field(
         (0.001,),

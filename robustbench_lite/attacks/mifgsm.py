@@ -46,6 +46,7 @@ class MIFGSM(StepAttack):
             "the original enlarges the canvas instead.",
         ),
     )
+    changes: ClassVar[tuple[str, ...]] = ("epsilon", "step_size")
     threat: ClassVar[Norm] = "linf"
 
     epsilon: Number = Field(16 / 255, gt=0, description="Radius of the linf ball, for images in [0, 1].")

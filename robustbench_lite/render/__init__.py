@@ -9,11 +9,21 @@ from robustbench_lite.errors import UsageError, did_you_mean
 from robustbench_lite.render.latex import latex
 from robustbench_lite.render.markdown import markdown, markdown_text
 from robustbench_lite.render.programs import as_csv, as_json
-from robustbench_lite.render.shape import chosen, constants, transposed, without_intervals
+from robustbench_lite.render.shape import chosen, constants, transposed, without, without_intervals
 from robustbench_lite.render.text import sentence, text
 from robustbench_lite.table import Table
 
-__all__ = ["Format", "chosen", "constants", "markdown_text", "render", "sentence", "transposed", "without_intervals"]
+__all__ = [
+    "Format",
+    "chosen",
+    "constants",
+    "markdown_text",
+    "render",
+    "sentence",
+    "transposed",
+    "without",
+    "without_intervals",
+]
 
 Format = Literal["text", "markdown", "latex", "csv", "json"]
 

@@ -22,7 +22,7 @@ def chosen(table: Table, keys: Sequence[str]) -> Table:
     for key in keys:
         if key not in known:
             hint = did_you_mean(key, known)
-            raise UsageError(f"table {table.name} has no column '{key}'{hint}; it has: {', '.join(known)}")
+            raise UsageError(f"table {table.name} has no column '{key}'{hint}")
     named = [known[key] for key in dict.fromkeys(keys)]
     rest = [i for i in _labels(table) if i not in named]
     return _only(table, [*rest, *named])
@@ -123,12 +123,12 @@ def _with_place(table: Table) -> Table:
     return replace(table, columns=(*table.columns, Column("place", "place")), rows=rows)
 
 
-def constants(table: Table) -> list[int]:
+def constants(table: Table, *, headings: bool = False) -> list[int]:
     """Columns that describe rather than answer, and say the same in every row, or nothing at all.
 
-    What a published row leaves open does not count.
+    What a published row leaves open does not count. `headings`: they too, where they are columns like others.
     """
-    labels = _labels(table)
+    labels = [i for i in _labels(table) if not (headings and table.columns[i].group)]
     return [
         i
         for i, column in enumerate(table.columns)

@@ -33,7 +33,7 @@ def text(table: Table, width: int | None, *, color: bool) -> str:
     said = [f"in every row: {', '.join(view.said)}"] if view.said else []
     legend = [f"columns: {', '.join(f'{key} {name}' for key, name in names.items())}"] if names else []
     notes = [*legend, *view.losses(table), *table.footnotes]
-    lines = [*fold(visible(table.title), room), *_wrapped(said, wrap), *drawn, *_wrapped(notes, wrap)]
+    lines = [*_sentence(visible(table.title), room), *_wrapped(said, wrap), *drawn, *_wrapped(notes, wrap)]
     return "\n".join(lines) + "\n"
 
 

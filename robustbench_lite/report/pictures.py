@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from robustbench_lite.record import Row
     from robustbench_lite.store import Results
 
-__all__ = ["MOST", "Picture", "as_uri", "class_names", "pictures", "specimen"]
+__all__ = ["MOST", "Picture", "as_uri", "class_names", "eight_bits", "pictured", "pictures", "specimen", "stored"]
 
 MOST = 96  # pictures on a page
 SUCCESSES = ("easiest", "median", "hardest")
@@ -51,16 +51,16 @@ class Picture:
     factor: int
 
 
-def pictures(results: Results) -> tuple[list[Picture], int]:
-    """The chosen pictures, at most MOST, and how many rows they were chosen from. The choice is deterministic."""
+def pictures(results: Results, most: int = MOST) -> tuple[list[Picture], int]:
+    """The chosen pictures, at most `most`, and how many rows they were chosen from. The choice is deterministic."""
     found = [group for group in groups(results) if group.ok and len(group.rows)]
-    out: list[tuple[int, int, Picture]] = []
+    picks: list[tuple[int, int, int]] = []  # group, outcome, row
     for outcome in _TURNS:
         for place in _spread(found):
-            if len(out) < MOST and (index := _choice(found[place], results).get(outcome)) is not None:
-                out.append((place, _SHOWN.index(outcome), _picture(results, found[place], index, outcome)))
-    out.sort(key=lambda entry: entry[:2])
-    return [picture for _, _, picture in out], sum(len(group.rows) for group in found)
+            if len(picks) < most and (index := _choice(found[place], results).get(outcome)) is not None:
+                picks.append((place, _SHOWN.index(outcome), index))
+    out = [_picture(results, found[place], index, _SHOWN[outcome]) for place, outcome, index in sorted(picks)]
+    return out, sum(len(group.rows) for group in found)
 
 
 def specimen(results: Results, wanted: Sequence[tuple[str, str]]) -> Picture | None:
@@ -106,19 +106,26 @@ def _was_right(group: Group) -> npt.NDArray[np.bool_]:
     return found
 
 
-def _stored(results: Results, cell: str) -> dict[str, Row]:
-    """The images of a cell by sample; read once."""
-    key = f"images of {cell}"
-    if key not in results.memo:
-        results.memo[key] = {row["sample"]: row for row in results.images(cell).to_pylist()}
-    found: dict[str, Row] = results.memo[key]
+def stored(results: Results, cell: str) -> dict[str, Row]:
+    """The images of a cell by sample. Only those of the last cell stay in memory."""
+    if results.memo.get("images", ("",))[0] != cell:
+        results.memo["images"] = cell, {row["sample"]: row for row in results.images(cell).to_pylist()}
+    found: dict[str, Row] = results.memo["images"][1]
     return found
+
+
+def pictured(results: Results, cell: str) -> frozenset[str]:
+    """The samples of a cell whose image is stored."""
+    known: dict[str, frozenset[str]] = results.memo.setdefault("pictured", {})
+    if cell not in known:
+        known[cell] = frozenset(stored(results, cell))
+    return known[cell]
 
 
 def _kept(group: Group, results: Results) -> npt.NDArray[np.bool_]:
     """Which samples have their image stored."""
-    stored = _stored(results, str(group.cell["cell"]))
-    return np.array([sample in stored for sample in group.rows["sample"].to_pylist()], bool)
+    images = pictured(results, str(group.cell["cell"]))
+    return np.array([sample in images for sample in group.rows["sample"].to_pylist()], bool)
 
 
 def _successes(group: Group, results: Results) -> npt.NDArray[np.int64]:
@@ -142,9 +149,9 @@ def _choice(group: Group, results: Results) -> dict[str, int]:
 
 def class_names(results: Results, dataset: str) -> list[str]:
     """The names of the classes as the run stored them, with their number where two share one; empty: not stored."""
-    stored = [str(name) for name in (results.run.get("classes") or {}).get(dataset) or []]
-    times = Counter(stored)
-    return [f"{name} ({i})" if times[name] > 1 else name for i, name in enumerate(stored)]
+    names = [str(name) for name in (results.run.get("classes") or {}).get(dataset) or []]
+    times = Counter(names)
+    return [f"{name} ({i})" if times[name] > 1 else name for i, name in enumerate(names)]
 
 
 def _called(label: int, names: list[str]) -> str:
@@ -153,15 +160,14 @@ def _called(label: int, names: list[str]) -> str:
 
 def _picture(results: Results, group: Group, index: int, outcome: str) -> Picture:
     (row,) = group.rows.slice(index, 1).to_pylist()
-    stored, names = _stored(results, str(group.cell["cell"]))[row["sample"]], class_names(results, row["dataset"])
-    shape = stored["shape"]
-    clean = np.frombuffer(stored["clean"], np.uint8).reshape(shape)
-    adversarial = np.frombuffer(stored["adversarial"], "<f4").reshape(shape)
+    image, names = stored(results, str(group.cell["cell"]))[row["sample"]], class_names(results, row["dataset"])
+    clean = np.frombuffer(image["clean"], np.uint8).reshape(image["shape"])
+    adversarial = np.frombuffer(image["adversarial"], "<f4").reshape(image["shape"])
     difference = adversarial - clean.astype(np.float32) / 255
     largest = float(np.abs(difference).max())
     factor = max(1, min(100, int(0.5 / largest))) if largest > 0 else 1
-    rounded = _bytes(np.nan_to_num(adversarial))
-    amplified = _bytes(0.5 + factor * np.nan_to_num(difference))
+    rounded = eight_bits(np.nan_to_num(adversarial))
+    amplified = eight_bits(0.5 + factor * np.nan_to_num(difference))
     size = _moved(row) or f"l2 {row['l2']:.3g}, linf {255 * row['linf']:.3g}/255"
     bits = "in 8 bits too" if row["success_8bit"] else "not in 8 bits" if row["success"] else ""
     return Picture(
@@ -184,7 +190,7 @@ def _picture(results: Results, group: Group, index: int, outcome: str) -> Pictur
     )
 
 
-def _bytes(image: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.uint8]:
+def eight_bits(image: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.uint8]:
     """[0, 1] to 8 bits, halves up, as the judge rounds."""
     found: npt.NDArray[np.uint8] = np.floor(np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
     return found

@@ -17,7 +17,7 @@ from robustbench_lite.table import Table, Value
 if TYPE_CHECKING:
     from robustbench_lite.store import Results
 
-__all__ = ["MISSING", "Footnotes", "count", "label", "left_out", "number", "share", "spread"]
+__all__ = ["MISSING", "Footnotes", "count", "label", "left_out", "number", "share", "spread", "unsaid"]
 
 Kind = Literal["measured", "published", "derived"]
 _NAMED = 6  # cells that a sentence names
@@ -55,7 +55,11 @@ class Footnotes:
 
 def left_out(results: Results, printed: Iterable[Table]) -> str:
     """A sentence on finished cells whose result stands in none of the tables; empty where there is none."""
-    shown = frozenset[str]().union(*(table.cells for table in printed))
+    return unsaid(results, frozenset[str]().union(*(table.cells for table in printed)), "in no table above")
+
+
+def unsaid(results: Results, shown: frozenset[str], where: str) -> str:
+    """A sentence on finished cells that are not among those shown; empty where there is none."""
     names: Counter[str] = Counter()
     for cell in results.cell_table.to_pylist():
         if cell["status"] == "ok" and cell["cell"] not in shown:
@@ -64,7 +68,7 @@ def left_out(results: Results, printed: Iterable[Table]) -> str:
         return ""
     said = "; ".join([*names][:_NAMED]) + (f"; and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
     many = names.total()
-    return f"{many} finished cell{'s stand' if many > 1 else ' stands'} in no table above: {said}"
+    return f"{many} finished cell{'s stand' if many > 1 else ' stands'} {where}: {said}"
 
 
 def label(text: Any) -> Value:
@@ -86,6 +90,9 @@ def spread(estimate: Estimate, digits: int = 3, kind: Kind = "measured", mark: s
     """A number with its interval."""
     if math.isnan(estimate.value):
         return Value("—", n=estimate.n, kind="missing", note="not defined on every sample", mark=mark)
+    if math.isnan(estimate.low):
+        text, few = _significant(estimate.value, digits), f"too few samples for an interval (n={estimate.n})"
+        return Value(text, estimate.value, n=estimate.n, kind=kind, note=few, mark=mark)
     value, low, high = (_significant(part, digits) for part in (estimate.value, estimate.low, estimate.high))
     text = f"{value} [{low}, {high}]"
     return Value(text, estimate.value, estimate.low, estimate.high, estimate.n, kind, mark=mark)
@@ -96,6 +103,8 @@ def share(estimate: Estimate, *, interval: bool = True) -> Value:
     if math.isnan(estimate.value):
         return Value("—", n=0, kind="missing", note="a share of no samples")
     value, low, high = (100 * part for part in (estimate.value, estimate.low, estimate.high))
+    if math.isnan(low):
+        return Value(f"{value:.1f}", value, n=estimate.n, note=f"too few samples for an interval (n={estimate.n})")
     text = f"{value:.1f} [{low:.1f}, {high:.1f}]" if interval else f"{value:.1f}"
     return Value(text, value, low, high, estimate.n)
 
