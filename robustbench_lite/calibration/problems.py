@@ -100,7 +100,8 @@ class Linear:
 class Problem:
     """Images x (N, C, H, W), what is wanted of them, and the exact radii (N,): `exact` nobody can do without.
 
-    An attack must do with `promised`; inf: it need not find the nearest. `blur`: the size that rounding of the image may add to either, or hide.
+    An attack must do with `promised`; inf: it need not find the nearest. `blur`: the size that rounding of the image
+    may add to either, or hide.
     """
 
     name: str
