@@ -96,6 +96,7 @@ def test_postscript_as_the_texture_of_a_mesh_starts_nothing(tmp_path, ghost):
     assert not ghost.exists()
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # torchvision leaves the file open
 def test_postscript_among_torchvisions_signs_starts_nothing(tmp_path, ghost):
     signs = tmp_path / "gtsrb" / "GTSRB" / "Final_Test" / "Images"
     signs.mkdir(parents=True)
