@@ -23,7 +23,7 @@ def check_room(size: int, what: str, advice: str) -> None:
     if size > room():
         needed, taken, most = (f"{min(one, 2**60) / 2**30:,.1f} GiB" for one in (size, room(), _MOST))
         raise DataError(
-            f"{what}: {needed} of memory would be needed, at most {taken} are taken (a quarter of this machine, no more "
+            f"{what}: {needed} of memory would be needed, at most {taken} are taken (a quarter of the machine, no more "
             f"than {most}); {advice}"
         )
 
