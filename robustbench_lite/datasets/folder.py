@@ -56,7 +56,7 @@ class Folder(ImageSource):
         if listing.others:
             count = "1 file is" if len(listing.others) == 1 else f"{len(listing.others)} files are"
             said = [f"{self.folder}: {count} left out, no image of a class: {listed(listing.others, 3)}"]
-        decode = lambda places: self.decoded((str(files[i][0]), read_file(files[i][0])) for i in places)
+        decode = lambda places: self.decoded(((str(files[i][0]), read_file(files[i][0])) for i in places), len(places))
         return self.gather(self.folder, ids, labels, decode, sortable=True, warnings=said)
 
 

@@ -20,10 +20,13 @@ from robustbench_lite.datasets.common import absent, content_id, find, pixel_id,
 from robustbench_lite.datasets.decode import Images, ImageSource, stacked
 from robustbench_lite.datasets.labels import Raw, labelled, listed
 from robustbench_lite.datasets.pictures import is_pointer, picture
+from robustbench_lite.datasets.room import check_room
 from robustbench_lite.errors import DataError
+from robustbench_lite.files import regular
 
 __all__ = ["Parquet"]
 
+_ROWS, _PART = 1024, 2**30  # rows and bytes that are decoded at once
 _HALF = re.compile(r"(train|training|val|valid|validation|dev|test|extra)(?![a-z])", re.IGNORECASE)
 
 
@@ -65,7 +68,8 @@ class Parquet(ImageSource):
         return self.gather(self.parquet, ids, labels, lambda index: self._images(images, places, index))
 
     def _images(self, images: list[bytes | npt.NDArray[np.uint8]], places: list[str], index: list[int]) -> Images:
-        return stacked((places[i], self.fitted(self._picture(places[i], images[i]))) for i in index)
+        named = ((places[i], self.fitted(self._picture(places[i], images[i]), places[i])) for i in index)
+        return stacked(named, len(index))
 
     def _picture(self, place: str, image: bytes | npt.NDArray[np.uint8]) -> Image.Image:
         return picture(place, image, self.background) if isinstance(image, bytes) else Image.fromarray(image)
@@ -94,14 +98,14 @@ class Parquet(ImageSource):
 
     def _read(self, file: Path) -> Rows:
         try:
-            with file.open("rb") as start:
+            with regular(file).open("rb") as start:
                 if is_pointer(start.read(64)):
                     raise DataError(f"{file}: only a pointer of Git LFS lies here, not the file; run `git lfs pull`")
             with pq.ParquetFile(file) as opened:
                 schema = opened.schema_arrow
                 image = column_named(self.image, IMAGES, schema.names, str(file))
                 label = column_named(self.label, LABELS, schema.names, str(file))
-                table = opened.read(columns=[image, label])
+                table = _table(opened, [image, label], str(file))
         except (pa.ArrowException, OSError, ValueError) as error:
             reason = (str(error) or type(error).__name__).splitlines()[0]
             raise DataError(f"{file}: not a readable Parquet file ({reason})") from None
@@ -113,6 +117,26 @@ class Parquet(ImageSource):
             places,
             class_names(schema, label),
         )
+
+
+def _table(file: pq.ParquetFile, columns: list[str], name: str) -> pa.Table:
+    """Some columns, read in parts: a dictionary can stand for a thousand times its size. Raises DataError."""
+    advice = "split the file, or take a smaller one"
+    largest = whole = 0
+    for group in range(file.metadata.num_row_groups):
+        row_group = file.metadata.row_group(group)
+        parts = [row_group.column(i) for i in range(row_group.num_columns)]
+        sizes = [part.total_uncompressed_size for part in parts if part.path_in_schema.split(".")[0] in columns]
+        largest, whole = max([largest, *sizes]), whole + sum(sizes)
+    check_room(whole, name, advice)
+    rows = max(1, min(_ROWS, _PART // max(1, largest)))  # one value is at most as large as its column
+    batches, size = list[pa.RecordBatch](), 0
+    for batch in file.iter_batches(batch_size=rows, columns=columns, use_threads=False):
+        size += batch.nbytes
+        check_room(size, f"{name}: the first {sum(len(one) for one in batches) + len(batch)} rows", advice)
+        batches.append(batch)
+    schema = pa.schema([file.schema_arrow.field(column) for column in columns])
+    return pa.Table.from_batches(batches) if batches else schema.empty_table()
 
 
 def _pixel_id(image: npt.NDArray[np.uint8]) -> str:
