@@ -88,7 +88,7 @@ class Ranking:
 
     def _tie(self, tied: Sequence[Entry], known: Sequence[Entry]) -> str:
         p = [entry.p for entry in tied if entry.p is not None]
-        chance = f"p {'=' if min(p) == max(p) else '≥'} {p_value(min(p))}"
+        chance = f"p {'=' if len(p) == 1 or min(p) == 1 else '≥'} {p_value(min(p))}"
         if len(tied) == len(known) > 4:
             return f"None of {len(known)} classifiers stands out ({chance})"
         best = " hold out best and" if len(tied) < len(known) else ""
