@@ -6,6 +6,7 @@ accuracy agrees with the card. What fails here fails the cells of that classifie
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
@@ -13,12 +14,14 @@ from robustbench_lite.dataset import DataSource, Samples, padded
 from robustbench_lite.datasets.classes import Classes, aligned
 from robustbench_lite.datasets.common import balanced
 from robustbench_lite.errors import DataError, ModelError, RobustbenchError
-from robustbench_lite.foreign import blamed, is_interrupt, undisturbed
+from robustbench_lite.foreign import blamed, undisturbed
 from robustbench_lite.inspection import doubts_about, looked
 from robustbench_lite.judge import look, pooled
 from robustbench_lite.lazy import torch
+from robustbench_lite.limits import limited
 from robustbench_lite.measure import clopper_pearson
 from robustbench_lite.model import Classifier
+from robustbench_lite.probing import Probe, answers, close, state_of
 from robustbench_lite.rng import Draw, keys
 from robustbench_lite.transforms.scene import Scene
 from robustbench_lite.views import pairs
@@ -28,15 +31,12 @@ if TYPE_CHECKING:
 
     from robustbench_lite.suite import Suite
 
-__all__ = ["Bench", "Inspection", "Probe", "Victim", "auto_batch_size", "images", "shown"]
+__all__ = ["Bench", "Inspection", "Victim", "auto_batch_size", "images", "shown"]
 
 T = TypeVar("T")
 _POOL = 4  # times as many samples as wanted are looked through for those that every classifier gets right
 _LOOKS = 100  # views that are looked at of each object: 60 MB of them at 224 x 224
 _PROBED = 8  # images of which a few logits are kept
-_LOGITS = 16  # of each
-
-Probe = tuple[tuple[float, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,7 @@ class Bench:
     device: torch.device
     batch_size: int | None = None  # null: chosen by image size and device
     limit: int | None = None
+    timeout: float | None = None  # seconds that loading, inspecting or probing a classifier may take
     _classifiers: dict[str, Classifier | RobustbenchError] = field(default_factory=dict)
     _raw: dict[str, Samples | RobustbenchError] = field(default_factory=dict)  # labels as the data have them
     _samples: dict[str, Samples | RobustbenchError] = field(default_factory=dict)
@@ -73,6 +74,7 @@ class Bench:
     _fitting: dict[tuple[str, int], Samples] = field(default_factory=dict)
     _inspections: dict[tuple[str, str], Inspection | RobustbenchError] = field(default_factory=dict)
     _probes: dict[tuple[str, str], Probe] = field(default_factory=dict)
+    _states: dict[str, str] = field(default_factory=dict)  # of classifiers, when they were loaded first
 
     def classifier(self, name: str) -> Classifier:
         """The classifier called `name`, on the bench's device. Raises ModelError, the same one every time."""
@@ -172,7 +174,7 @@ class Bench:
             try:
                 classifier, samples, canvas = self.classifier(model), self.samples(data), self._source(data).pad > 0
                 self._check_labels(data, model)
-                with blamed(model, ModelError, "inspect"), undisturbed():
+                with blamed(model, ModelError, "inspect"), undisturbed(), limited(self.timeout):
                     self._inspections[key] = _inspect(classifier, samples, self, canvas=canvas)
             except RobustbenchError as error:
                 self._inspections[key] = error
@@ -242,12 +244,34 @@ class Bench:
     def _load(self, name: str) -> Classifier | RobustbenchError:
         source = next(model for model in self.suite.models if model.title == name)
         try:
-            with blamed(name, ModelError, "load"), undisturbed():
+            with blamed(name, ModelError, "load"), undisturbed(), limited(self.timeout):
                 classifier = source.load(self.suite.root)
                 classifier.module.to(self.device)
+                state = state_of(classifier.module)
         except RobustbenchError as error:
             return error
+        if self._states.setdefault(name, state) != state:
+            return ModelError(
+                f"{name}: a cell has changed its parameters or buffers, and loading it again gives others than at first"
+            )
         return classifier
+
+    def changed(self, names: Iterable[str]) -> list[str]:
+        """Which classifiers are no longer what was loaded; they are loaded anew when somebody asks for them."""
+        found = [name for name in names if self._has_changed(name)]
+        for name in found:
+            del self._classifiers[name]
+            self._inspections = {key: value for key, value in self._inspections.items() if key[1] != name}
+        return found
+
+    def _has_changed(self, name: str) -> bool:
+        loaded = self._classifiers.get(name)
+        if not isinstance(loaded, Classifier):
+            return False
+        before = [(data, probe) for (data, model), probe in self._probes.items() if model == name and probe]
+        return state_of(loaded.module) != self._states[name] or any(
+            not close(probe, answers(loaded, self._probed(data), self.device, self.timeout)) for data, probe in before
+        )
 
     def probe(self, data: str, name: str) -> Probe:
         """What a classifier says of the first images, a few numbers each: has it changed? Empty where it fails.
@@ -258,25 +282,12 @@ class Bench:
             return ()
         key = (data, name)
         if key not in self._probes:
-            samples = self.samples(data)
-            x = shown(head(samples, _PROBED), looks=_PROBED)[:_PROBED]
-            self._probes[key] = _answers(self.classifier(name), x, self.device)
+            self._probes[key] = answers(self.classifier(name), self._probed(data), self.device, self.timeout)
         return self._probes[key]
 
-
-def _answers(classifier: Classifier, x: torch.Tensor, device: torch.device) -> Probe:
-    """Some logits of the images x (N, C, H, W); nothing where the classifier fails, of which its cell will tell."""
-    try:
-        with undisturbed():
-            logits = look(classifier.module, x, device, len(x))
-        if not bool(logits.isfinite().all()):
-            return ()
-        index = torch.linspace(0, logits.shape[1] - 1, min(_LOGITS, logits.shape[1])).round().long()
-        return tuple(tuple(float(f"{value:.6g}") for value in row) for row in logits[:, index].tolist())
-    except BaseException as error:
-        if is_interrupt(error):
-            raise
-        return ()
+    def _probed(self, data: str) -> torch.Tensor:
+        """The first images, or views of the first object."""
+        return shown(head(self.samples(data), _PROBED), looks=_PROBED)[:_PROBED]
 
 
 def auto_batch_size(x: torch.Tensor, device: torch.device) -> int:

@@ -64,12 +64,6 @@ class Change:
     def p(self) -> float:
         return mcnemar(self.lost, self.won)
 
-    def flips(self) -> list[tuple[str, int, str]]:
-        """The samples that flipped, in the order of A: id, true label, `lost` or `won`. Images lie in both runs."""
-        ids, labels = self.a.rows["sample"].to_pylist(), self.a["label"]
-        trio = zip(self.places[0].tolist(), *(side.tolist() for side in self.robust), strict=True)
-        return [(ids[i], int(labels[i]), "lost" if before else "won") for i, before, after in trio if before != after]
-
     @property
     def minimal(self) -> bool:
         """Whether the attack looks for the smallest perturbation, so that there are sizes."""

@@ -58,12 +58,16 @@ def check(results: Path, file: Path, style: str, **options: Any) -> None:
     Limits come from the suite's `gate:`; options replace them, except those of single cells.
     """
     from robustbench_lite.baseline import read_baseline, scores_of
+    from robustbench_lite.errors import BaselineError
     from robustbench_lite.gate import gate_of
     from robustbench_lite.pairing import check as compare
     from robustbench_lite.store import read
     from robustbench_lite.verdicts import render_report, summary
 
     before, found = read_baseline(file), read(results)
+    if not found.run:
+        why = next((text for text in found.problems if "run.json" in text), f"{results / 'run.json'}: missing")
+        raise BaselineError(f"{why}; the limits of the gate are in it: run the suite again")
     gate = gate_of(found.run.get("gate"), {name: value for name, value in options.items() if value is not None})
     report = compare(before, scores_of(found), gate)
     click.echo(render_report(report, style, width(), color=_colored()), nl=False)

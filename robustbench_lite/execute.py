@@ -18,19 +18,19 @@ from robustbench_lite.errors import AttackError, RobustbenchError
 from robustbench_lite.foreign import is_interrupt, told, trace, undisturbed
 from robustbench_lite.judge import Panel, judge, look
 from robustbench_lite.lazy import torch
-from robustbench_lite.models.common import content_hash
+from robustbench_lite.limits import limited
 from robustbench_lite.oracle import Oracle
 from robustbench_lite.plan import TARGETS, Cell, labels
 from robustbench_lite.record import Row
 from robustbench_lite.registry import canonical
 from robustbench_lite.rng import Draw, keys
 from robustbench_lite.tabulate import Scored, Written, artifact_rows, goal_name, image_rows
-from robustbench_lite.text import shortened, storable
+from robustbench_lite.text import listed, shortened, storable
 from robustbench_lite.threat import Goal
 from robustbench_lite.transforms.scene import Scene
 from robustbench_lite.transforms.shots import Shots
 
-__all__ = ["Done", "Ready", "Stages", "attacked", "deterministic", "execute", "prepare"]
+__all__ = ["Done", "Ready", "Stages", "attacked", "deterministic", "execute", "prepare", "rejudged"]
 
 # the stage of a cell, and what a person is told meanwhile
 INSPECTING, ATTACKING, JUDGING = ("inspect", "inspecting"), ("attack", "attacking"), ("judge", "judging")
@@ -91,8 +91,8 @@ def execute(
     started = datetime.now(UTC)
     row, at = _describe(cell, bench), stages or Stages()
     try:
-        with undisturbed():
-            done = _run(cell, bench, progress, at, timing=timing)
+        with undisturbed(), limited(bench.timeout):
+            done = _steadily(cell, bench, lambda: _run(cell, bench, progress, at, timing=timing))
         row |= done.cell
     except RobustbenchError as error:
         done, row = Done(), row | _failed(storable(shortened(str(error))), error.stage or at.now, error.traceback)
@@ -101,6 +101,19 @@ def execute(
             raise
         done, row = Done(), row | _failed(f"{cell.source}: {told(error)}", at.now, trace(error))
     done.cell = row | {"provenance": canonical(provenance.of_cell(bench.device, started))}
+    return done
+
+
+def _steadily(cell: Cell, bench: Bench, work: Callable[[], Done]) -> Done:
+    """What the work leaves behind, where it leaves the classifiers as they were. Raises AttackError otherwise."""
+    involved = tuple(dict.fromkeys((*cell.sources, *cell.targets)))
+    bench.changed(involved)  # by a cell that failed
+    done = work()
+    if changed := bench.changed(involved):
+        raise AttackError(
+            f"{listed(changed)}: parameters, buffers or answers changed during the cell, which has no numbers; "
+            "other cells get a copy that is loaded anew"
+        )
     return done
 
 
@@ -143,15 +156,12 @@ def _run(cell: Cell, bench: Bench, progress: Callable[[int], None], stages: Stag
     victim, job, keep, clean = ready.victim, ready.job, ready.keep, ready.clean
     samples = bench.samples(cell.dataset)
     labels, ids = torch.from_numpy(samples.labels)[keep], [samples.ids[i] for i in keep.tolist()]
-    before = content_hash(victim.module)
     with stages(ATTACKING):
         outcome, oracle = attacked(cell, bench, ready, progress)
     alone = None
     if timing and len(cell.sources) == 1 and isinstance(cell.attack, StepAttack | SetAttack):
         with stages(TIMING):
             alone = _time_alone(cell, bench, victim, job)
-    if content_hash(victim.module) != before:
-        raise AttackError(f"{cell.source}: parameters or buffers changed during the attack")
     with stages(JUDGING):
         done, near_ties = _judged(cell, bench, ready, outcome, labels, ids)
         fit = _on_fitting_set(cell, bench, ready, outcome)
@@ -189,6 +199,17 @@ def _judged(
     done.images = image_rows(cell, samples, keep.tolist(), outcome) if bench.suite.images == "all" else []
     done.artifacts = artifact_rows(cell, outcome)
     return done, near_ties
+
+
+def rejudged(cell: Cell, bench: Bench, ready: Ready, outcome: Outcome) -> Done:
+    """What a run stores of a cell whose attack proposed this, its costs and times aside; nothing is attacked."""
+    samples, keep = bench.samples(cell.dataset), ready.keep
+    labels, ids = torch.from_numpy(samples.labels)[keep], [samples.ids[i] for i in keep.tolist()]
+    done, near_ties = _judged(cell, bench, ready, outcome, labels, ids)
+    done.cell = _describe(cell, bench) | _summary(cell, bench, done.samples, outcome, ready.clean)
+    done.cell |= _on_fitting_set(cell, bench, ready, outcome)
+    done.cell |= {"near_ties": near_ties, "classes": ready.clean.shape[1]}
+    return done
 
 
 @dataclass(frozen=True)

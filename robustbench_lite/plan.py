@@ -13,20 +13,21 @@ import numpy as np
 
 from robustbench_lite.attack import Attack, FittedAttack, StickerAttack
 from robustbench_lite.errors import AttackError, RobustbenchError
+from robustbench_lite.probing import close
 from robustbench_lite.record import SCHEMA_VERSION, Row
 from robustbench_lite.registry import canonical, fingerprint
 from robustbench_lite.transforms.shots import Shots
 
 if TYPE_CHECKING:
-    from robustbench_lite.bench import Bench, Probe
+    from robustbench_lite.bench import Bench
     from robustbench_lite.dataset import Samples
+    from robustbench_lite.probing import Probe
     from robustbench_lite.suite import AttackEntry, DataEntry, Suite
 
 __all__ = ["TARGETS", "Cell", "experiments", "labels", "plan", "renamed", "settled"]
 
 TARGETS = "targets"  # the stream of random targets: of the suite's seed and the sample, whatever the attack
 Names = tuple[str, ...]
-_ROUNDING = 1e-3  # of the spread of the logits; where a device rounds more coarsely, cells run again
 
 
 @dataclass(frozen=True)
@@ -191,16 +192,7 @@ def _says_the_same(cell: Cell, row: Row) -> bool:
     """Whether classifiers of the user's own code answer as they did: they may read other files than their weights."""
     before = json.loads(row.get("probes") or "{}")
     asked = {cell.weights[name]: probe for name, probe in cell.probes.items()}
-    return asked.keys() == before.keys() and all(_close(probe, before[key]) for key, probe in asked.items())
-
-
-def _close(one: Probe, other: Sequence[Sequence[float]]) -> bool:
-    """Whether two lists of logits (images, classes) agree up to the rounding of another device or batch."""
-    a, b = (np.array(side, np.float64) for side in (one, other))
-    if a.shape != b.shape:
-        return False
-    spread = np.median(a.max(1) - np.median(a, 1))  # whatever a class that is switched off is set to
-    return bool((np.abs(a - b) <= _ROUNDING * spread + 1e-6 * np.abs(a)).all())
+    return asked.keys() == before.keys() and all(close(probe, before[key]) for key, probe in asked.items())
 
 
 def labels(cell: Cell) -> Row:

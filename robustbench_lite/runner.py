@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,10 +19,11 @@ from robustbench_lite.lazy import torch
 from robustbench_lite.namesake import refuse_namesake
 from robustbench_lite.plan import Cell, labels, plan, renamed, settled
 from robustbench_lite.registry import canonical
+from robustbench_lite.sealed import parsed
 from robustbench_lite.store import Results, Store, read
 from robustbench_lite.suite import Suite, load
 
-__all__ = ["Observer", "Options", "Silent", "device_named", "run", "run_suite"]
+__all__ = ["Observer", "Options", "Silent", "device_named", "record_of", "run", "run_suite"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ class Options:
     command: str = ""
     only: Callable[[Cell], bool] | None = None  # of the planned cells; the others stay "not run yet"
     timing: bool = True  # also time a few samples of each cell at batch size 1
+    cell_timeout: float | None = None  # seconds; null: what the suite says
 
 
 class Observer(Protocol):
@@ -95,7 +96,8 @@ def run(suite: str | Path | Mapping[str, Any], results: str | Path = "results", 
 def run_suite(suite: Suite, options: Options, observer: Observer | None = None) -> Results:
     """Run what is not in the store yet, and read the whole back."""
     told = observer or Silent()
-    bench = Bench(suite, device_named(options.device), options.batch_size, options.limit)
+    timeout = suite.timeout if options.cell_timeout is None else options.cell_timeout
+    bench = Bench(suite, device_named(options.device), options.batch_size, options.limit, timeout)
     deterministic()
     folder = options.results / suite.name
     store = Store(folder)
@@ -104,7 +106,7 @@ def run_suite(suite: Suite, options: Options, observer: Observer | None = None) 
         refuse_namesake(suite, folder)
         with phases("loading"):
             cells = plan(suite, bench)
-            record = _record(suite, options, bench, cells)
+            record = record_of(suite, options, bench, cells)
         cached = set() if options.fresh else _cached(store, cells)
         told.planned(cells, len(cached))
         due = [cell for cell in cells if cell.id not in cached and (options.only is None or options.only(cell))]
@@ -130,7 +132,7 @@ def _cached(store: Store, cells: Iterable[Cell]) -> set[str]:
     return known
 
 
-def _record(suite: Suite, options: Options, bench: Bench, cells: Iterable[Cell]) -> dict[str, Any]:
+def record_of(suite: Suite, options: Options, bench: Bench, cells: Iterable[Cell]) -> dict[str, Any]:
     """run.json: what tables need beyond the rows, and where the numbers come from."""
     return {
         "name": suite.name,
@@ -209,7 +211,7 @@ def _calibration(folder: Path, cells: Iterable[Cell], due: list[Cell], phases: P
 def _known(folder: Path) -> dict[str, dict[str, Any]]:
     """What run.json says of the bracket; nothing where it cannot be read."""
     try:
-        found = json.loads((folder / "run.json").read_text(encoding="utf-8"))["calibration"]
+        found = parsed(folder / "run.json")["calibration"]
         return {str(name): dict(entry) for name, entry in found.items() if "checks" in entry and "failed" in entry}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}

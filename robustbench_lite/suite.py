@@ -33,6 +33,7 @@ SETTINGS = {
     "title": "What the tables are about.",
     "reference": "Id of the published table that is printed beside ours.",
     "seed": "Seed of everything random; default 0.",
+    "timeout": "Seconds that a cell, or loading a classifier, may take; default: as long as it takes.",
     "data": "Datasets: a name, a list of names, or a mapping from names to options.",
     "models": "Classifiers: names of the zoo, `source:name`, or mappings with a source.",
     "attacks": "Attacks: names, or mappings from a name to parameters.",
@@ -65,6 +66,7 @@ class Suite:
     title: str = ""
     reference: str | None = None
     seed: int = 0
+    timeout: float | None = None
     tables: tuple[str, ...] = ()
     figures: tuple[str, ...] = ()
     images: str = "all"
@@ -134,6 +136,7 @@ class _Builder(Attacks):
             "title": self._scalar("title", str, ""),
             "reference": self._reference(),
             "seed": self._seed(),
+            "timeout": self._timeout(),
             "data": self._data(),
             "models": self._models(),
             "attacks": self.entries(),
@@ -175,6 +178,15 @@ class _Builder(Attacks):
         if not 0 <= value <= LARGEST_SEED:
             self.wrong(("seed",), f"seed: expected a number from 0 to 2^63 - 1, got {value}")
         return value
+
+    def _timeout(self) -> float | None:
+        value = self.marked.data.get("timeout")
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < LARGEST_SEED:
+            self.wrong(("timeout",), f"timeout: expected seconds above 0, got {value!r}")
+            return None
+        return float(value)
 
     def _reference(self) -> str | None:
         value = self._scalar("reference", str, None)

@@ -106,7 +106,7 @@ def no_column(path):
         (lambda path: path.unlink(), "no such baseline; write one with `robustbench-lite baseline RESULTS -o"),
         (lambda path: path.write_bytes(b""), "damaged"),
         (lambda path: path.write_bytes(path.read_bytes()[:-300]), "damaged"),
-        (newer, "schema 9, this version of robustbench_lite reads 1; write it again"),
+        (newer, "schema 9, this version of robustbench_lite reads up to 2; write it again"),
         (foreign, "not a baseline"),
         (no_column, "damaged"),
     ],

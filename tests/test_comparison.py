@@ -196,13 +196,6 @@ def test_a_loss_counts_even_where_the_loser_looks_too_robust(tmp_path):
     assert "a needs a smaller change than b on 1 and a larger one on 19" in sentence(b, a)  # more than an overstatement
 
 
-def test_which_samples_flipped_is_known(tmp_path):
-    a = write(tmp_path / "a", [True, True, False, True], eps=0.1)
-    b = write(tmp_path / "b", [True, False, True, True], eps=0.1)
-    (pair,) = changes(*sides(str(a), str(b))).pairs
-    assert pair.flips() == [("s001", 0, "lost"), ("s002", 0, "won")]
-
-
 @pytest.mark.parametrize(
     ("folders", "names"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -307,3 +308,38 @@ def test_a_file_called_as_a_module_of_pythons_harms_nobody(tmp_path):
     import json as again
 
     assert again is json
+
+
+PACKAGE = {
+    "__init__.py": "",
+    "nets.py": "from torch import nn\nfrom shop.parts import bias\ndef make():\n"
+    "    net = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))\n    nn.init.zeros_(net[1].weight)\n"
+    "    nn.init.constant_(net[1].bias, bias())\n    return net\n",
+    "parts.py": "def bias():\n    return 1.0\n",
+}
+
+
+@pytest.mark.parametrize("place", ["", "src", "site-packages"])
+def test_a_package_is_read_with_its_parts_wherever_it_lies(place, tmp_path, monkeypatch):
+    """Under the suite's folder, on the path as in an editable installation, and installed."""
+    folder = tmp_path / "elsewhere" / place if place else tmp_path
+    (folder / "shop").mkdir(parents=True)
+    for name, text in PACKAGE.items():
+        (folder / "shop" / name).write_text(text)
+    if place:
+        monkeypatch.syspath_prepend(str(folder))
+    named = {**mine(), "python": "shop.nets:make"}
+
+    def look() -> tuple[str, float]:
+        bench = Bench(suite(tmp_path, [named]), CPU)
+        (cell,) = plan(suite(tmp_path, [named]), bench)
+        return cell.id, float(bench.classifier("make").module(torch.zeros(1, 1, 28, 28))[0, 0])
+
+    before = look()
+    assert look() == before
+    (folder / "shop" / "parts.py").write_text(PACKAGE["parts.py"].replace("1.0", "2.0"))
+    after = look()
+    assert before[0] != after[0]
+    assert (before[1], after[1]) == (1.0, 1.0 if place == "site-packages" else 2.0)  # Python keeps what is installed
+    for name in [name for name in sys.modules if name.partition(".")[0] == "shop"]:
+        del sys.modules[name]

@@ -59,12 +59,15 @@ def test_colours_say_best_tied_worse_and_red(tmp_path):
 
 def test_one_notice_a_cause(tmp_path):
     for i, (model, cause) in enumerate([("a", "no file"), ("a", "no file"), ("b", "moon"), ("a", "no file")]):
-        Store(tmp_path).write(f"c{i}", [], cell_row(f"c{i}", model, f"x{i}", status="failed", error=cause))
+        Store(tmp_path).write(
+            f"c{i}", [], cell_row(f"c{i}", model, f"x{i}", status="failed", error=cause, traceback=f"raise {cause}")
+        )
     Store(tmp_path).write_run({"cells": ["c0", "c1", "c2", "c3"], "finished": "now"})
     results = read(tmp_path)
-    assert [(cause, len(cells)) for cause, cells in failures(results)] == [("no file", 3), ("moon", 1)]
+    assert [(it["cause"], len(it["cells"])) for it in failures(results)] == [("no file", 3), ("moon", 1)]
     text = page([results])
     assert text.count('class="notice bad"') == 2
+    assert text.count("raise no file") == text.count("raise moon") == 1
     assert "<b>3 cells failed:</b> no file" in text and "<b>1 cell failed:</b> moon" in text
 
 

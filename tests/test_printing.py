@@ -90,8 +90,8 @@ def test_a_table_as_it_is_asked_for(tmp_path, capsys):
     code, out = printed(capsys, "table", tmp_path / "run", "accuracy", "--format", "latex", "--transpose", "-o", file)
     assert (code, out.out) == (0, f"{file}\n")
     assert "robust (\\%) & 80.0 [58.4, 91.9]" in file.read_text()
-    code, out = printed(capsys, "table", tmp_path / "run", "accuracy", "--columns", "robots")
-    assert code == 2 and "no column 'robots'; did you mean 'robust'?" in out.err
+    code, out = printed(capsys, "table", tmp_path / "run", "accuracy", "--columns", "robst")
+    assert code == 2 and "no column 'robst'; did you mean 'robust'?" in out.err
 
 
 def test_tiny_numbers_are_not_zero():

@@ -227,9 +227,7 @@ def test_folding_loses_nothing(text, size):
 def test_columns_can_be_chosen_and_names_stay():
     made = chosen(table(group="resnet"), ["n", "rate"])
     assert [column.key for column in made.columns] == ["group", "name", "n", "rate"]
-    with pytest.raises(
-        UsageError, match="table test has no column 'rates'; did you mean 'rate'\\?; it has: group, name"
-    ):
+    with pytest.raises(UsageError, match="table test has no column 'rates'; did you mean 'rate'\\?"):
         chosen(table(), ["rates"])
 
 

@@ -328,9 +328,8 @@ def test_navigation_stays_in_sight_and_goes_where_it_says(several, visit):
 def test_flipped_samples_are_shown(several, visit):
     page = visit(several["two"]).page
     page.locator("#compare-reference").select_option(label="lenet (monday)")
-    for box in page.locator("#compare input[type=checkbox]:checked").all():
-        box.uncheck()
-    page.get_by_label("lenet (tuesday)").last.check()
+    page.get_by_role("checkbox", name="lenet (tuesday)").check()
+    page.get_by_role("checkbox", name="fc (monday)").uncheck()
     page.get_by_text("which samples flipped").click()
     flips = page.locator(".flips").first.locator("li")
     assert flips.count() == 7

@@ -17,6 +17,7 @@ import torch
 
 import robustbench_lite
 from robustbench_lite.runner import run
+from robustbench_lite.sealed import seal
 from robustbench_lite.store import read
 from robustbench_lite.table import tables
 from tests.helpers import ROOT, cli
@@ -122,7 +123,7 @@ def test_verify_agrees_and_notices_tampering(tmp_path):
     table = pq.read_table(path)
     column = table.schema.get_field_index("success")
     flipped = [not value for value in table["success"].to_pylist()]
-    pq.write_table(table.set_column(column, "success", [flipped]).cast(table.schema), path)
+    seal(table.set_column(column, "success", [flipped]).cast(table.schema), path)
     bad = cli("verify", str(folder))
     assert bad.returncode == 1
     assert "success is stored as" in bad.stdout

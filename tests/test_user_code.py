@@ -169,10 +169,10 @@ def entry(factory: str, **more) -> dict:
     return {"python": f"nets.py:{factory}", "size": [1, 28, 28], "classes": 10, "trust": True, **more}
 
 
-def suite(folder, models, attacks=({"fgsm": {"epsilon": 0.1}},), **more) -> dict:
+def suite(folder, models, attacks=({"fgsm": {"epsilon": 0.1}},), data=None):
     (folder / "nets.py").write_text(NETS)
-    data = {"mnist": {"samples": 40, "stratified": True}}
-    plain = {"version": 1, "name": "t", "data": data, "models": list(models), "attacks": list(attacks), **more}
+    data = data or {"mnist": {"samples": 40, "stratified": True}}
+    plain = {"version": 1, "name": "t", "data": data, "models": list(models), "attacks": list(attacks)}
     return load(plain, root=folder)
 
 
@@ -332,3 +332,25 @@ def test_args_reach_the_factory_and_tell_classifiers_apart(tmp_path):
     assert list(cells.index) == ["make", "make(width=2)", "make(width=3, depth=1)"]
     assert set(cells["status"]) == {"ok"}
     assert len(set(cells["weights"])) == 3
+
+
+@pytest.mark.parametrize("error", [KeyError, RuntimeError, SystemExit, RecursionError, MemoryError])
+def test_whatever_reading_data_raises_fails_the_cells_of_those_data(error, tmp_path, monkeypatch):
+    from robustbench_lite.datasets.folder import Folder
+
+    def read(self, root):
+        raise error("planted")
+
+    monkeypatch.setattr(Folder, "load", read)
+    data = {"good": {"bundled": "mnist", "samples": 4}, "bad": {"folder": "anything"}}
+    loaded = suite(tmp_path, ["lenet_mnist"], data=data)
+    assert [row[-1].text.split(":")[0] for row in preview(loaded, Options(results=tmp_path)).rows] == [
+        "to run",
+        "fails",
+    ]
+    cells = run_suite(loaded, Options(results=tmp_path / "r")).cells().set_index("dataset")
+    assert cells.loc["good", "status"] == "ok"
+    row = cells.loc["bad"]
+    assert (row["status"], row["stage"]) == ("failed", "load")
+    assert row["error"].startswith(f"bad: {error.__name__}: ")
+    assert f"\n{error.__name__}: " in row["traceback"]

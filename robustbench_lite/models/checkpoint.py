@@ -29,8 +29,8 @@ def read_weights(path: Path, what: str, key: str | None = None) -> State:
     """
     if path.suffix != ".safetensors" and path.suffix not in _SUFFIXES:
         raise ModelError(f"{what}: expected a .safetensors, .pt or .pth file, got '{path.name}'")
-    check_file(path, what)
     _refuse_what_is_no_weights(path, what)
+    check_file(path, what)
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file  # imports torch
@@ -48,6 +48,8 @@ def read_weights(path: Path, what: str, key: str | None = None) -> State:
 
 def _refuse_what_is_no_weights(path: Path, what: str) -> None:
     """What a clone or a download leaves in the place of weights."""
+    if not path.is_file():  # a pipe may never answer
+        return
     with path.open("rb") as file:
         start = file.read(200).lstrip()
     if not start:

@@ -22,7 +22,7 @@ def chosen(table: Table, keys: Sequence[str]) -> Table:
     for key in keys:
         if key not in known:
             hint = did_you_mean(key, known)
-            raise UsageError(f"table {table.name} has no column '{key}'{hint}; it has: {', '.join(known)}")
+            raise UsageError(f"table {table.name} has no column '{key}'{hint}")
     named = [known[key] for key in dict.fromkeys(keys)]
     rest = [i for i in _labels(table) if i not in named]
     return _only(table, [*rest, *named])

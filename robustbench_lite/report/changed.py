@@ -32,12 +32,11 @@ _WORDS = {-1: "certainly worse", 0: "may be chance", 1: "certainly better"}
 
 @dataclass(frozen=True)
 class Changed:
-    """What the page says of two runs. `flips`: per pair its title and the samples (id, label, lost or won)."""
+    """What the page says of two runs."""
 
     sentence: str
     charts: tuple[Drawn, ...]
     table: Table
-    flips: tuple[tuple[str, tuple[tuple[str, int, str], ...]], ...]
 
 
 def changed(runs: Sequence[Results]) -> Changed | None:
@@ -48,8 +47,7 @@ def changed(runs: Sequence[Results]) -> Changed | None:
         found = changes(*(Side(one.label or one.folder.name, one, None) for one in runs))
     except UsageError:  # other attacks or data: two runs side by side, nothing to pair
         return None
-    flips = tuple((_called(pair), tuple(pair.flips())) for pair in found.pairs if pair.ok)
-    return Changed(found.sentence, tuple(_charts(found)), found.table(), flips)
+    return Changed(found.sentence, tuple(_charts(found)), found.table())
 
 
 @dataclass(frozen=True)

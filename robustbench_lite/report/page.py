@@ -86,7 +86,7 @@ def _changes(runs: Sequence[Results]) -> dict[str, Any] | None:
     if found is None:
         return None
     charts = [_chart(one) for one in found.charts]
-    return {"sentence": found.sentence, "charts": charts, "table": _table(found.table), "flips": found.flips}
+    return {"sentence": found.sentence, "charts": charts, "table": _table(found.table)}
 
 
 def _run(results: Results, name: str, shared: _Shared) -> dict[str, Any]:

@@ -60,10 +60,12 @@ def _named(cell: Row) -> str:
     return f"{cell['dataset']} · {through(cell)} · {cell['variant']}"
 
 
-def failures(results: Results) -> list[tuple[str, list[str]]]:
-    """Each cause with the cells that failed of it."""
-    out: dict[str, list[str]] = {}
+def failures(results: Results) -> list[dict[str, Any]]:
+    """Each cause with the cells that failed of it, and the traceback of the first where somebody's code raised."""
+    out: dict[str, dict[str, Any]] = {}
     for cell in results.cell_table.to_pylist():
         if cell["status"] != "ok":
-            out.setdefault(str(cell["error"] or "no reason was stored"), []).append(_named(cell))
-    return list(out.items())
+            cause = str(cell["error"] or "no reason was stored")
+            entry = out.setdefault(cause, {"cause": cause, "cells": [], "traceback": cell["traceback"] or ""})
+            entry["cells"].append(_named(cell))
+    return list(out.values())
