@@ -73,9 +73,10 @@ class Promise:
 
     With a budget it breaks every image whose exact radius, the box included, is at most budget / factor; without one
     it finds a perturbation of at most `factor` times the exact radius. inf: a baseline, which promises nothing.
-    `rivals`: only the likeliest so many other classes are considered; null: all. `straight`: the radius is that of one
-    steepest step, clipped, which is not the best thing to do where the box binds (but in linf it is). `share`: of all
-    images, those for which it holds. `reach`: attacks without a norm break boundaries up to this far away in linf.
+    `rivals`: only where the nearest class is among the likeliest so many others; null: always. `straight`: the radius
+    is that of one steepest step, clipped, which is not the best thing to do where the box binds (but in linf it is).
+    `share`: of all images, those for which it holds. `reach`: attacks without a norm break boundaries up to this far
+    away in linf.
     """
 
     factor: float = 1.05

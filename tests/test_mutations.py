@@ -5,9 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from robustbench_lite import calibration, engine, judge, threat
-from robustbench_lite.attacks import deepfool, lbfgs, pgd, spatial, universal, universal_sgd
+from robustbench_lite import engine, judge, threat
+from robustbench_lite.attacks import deepfool, fgsm, lbfgs, pgd, spatial, universal, universal_sgd
+from robustbench_lite.calibration import calibrate, finding, usual
 from robustbench_lite.threat import Goal, size
+from tests.helpers import attack
+from tests.linear import problems
 
 
 def wrong_sign(monkeypatch):
@@ -110,7 +113,7 @@ def missing_clip(monkeypatch):
         outcome.candidates[:, 0, 0, 0] = -0.001
         return outcome
 
-    monkeypatch.setattr(calibration, "run", leak)
+    monkeypatch.setattr(finding, "run", leak)
 
 
 def last_candidates_left_out(monkeypatch):
@@ -146,7 +149,77 @@ def universal_downhill(monkeypatch):
     monkeypatch.setattr(universal_sgd.UniversalSGD, "_ascent", lambda self, *values: -ascent(self, *values))
 
 
+def box_ignored(monkeypatch):
+    """Steps are taken as if there were no box, and clipped at the end: half of each is lost in a corner."""
+
+    def ascend(self, x, adv, gradient):
+        step = threat.steepest(gradient, self.norm) * 2.5 * self.epsilon / self.steps
+        return x + threat.project(adv + step - x, self.norm, self.epsilon)
+
+    monkeypatch.setattr(pgd.PGD, "_ascend", ascend)
+
+
+def half_the_budget(monkeypatch):
+    project = threat.project
+    for module in (pgd, universal, universal_sgd):
+        monkeypatch.setattr(module, "project", lambda r, norm, epsilon: project(r, norm, epsilon / 2))
+    monkeypatch.setattr(fgsm, "steepest", lambda g, norm: threat.steepest(g, norm) / 2)
+
+
+def tiny_steps(monkeypatch):
+    ascend = pgd.PGD._ascend
+    late = lambda self, x, adv, gradient: adv + (ascend(self, x, adv, gradient) - adv) * 1e-3
+    monkeypatch.setattr(pgd.PGD, "_ascend", late)
+
+
+def blind_to_the_last_class(monkeypatch):
+    """Its logit neither pushes nor is it a competitor: a loop over classes that ends one too early."""
+    ascent, start = Goal.ascent, deepfool.DeepFool.start
+
+    def blind(self, logits):
+        hidden = logits.clone()
+        hidden[:, -1] = logits.amin(1) - 1
+        loss, seed = ascent(self, hidden)
+        return loss, seed * (torch.arange(logits.shape[1]) < logits.shape[1] - 1)
+
+    def fewer(self, x, goal, draw):
+        state = start(self, x, goal, draw)
+        state.classes = state.classes.clamp_max(goal.classes - 2)
+        return state
+
+    monkeypatch.setattr(Goal, "ascent", blind)
+    monkeypatch.setattr(deepfool.DeepFool, "start", fewer)
+
+
+def long_gradients_missed(monkeypatch):
+    """Of two boundaries that of the class with the larger logit is taken for the nearer one."""
+    monkeypatch.setattr(deepfool.DeepFool, "_all", lambda _self, _goal: False)
+    competitors = deepfool.DeepFool._competitors
+
+    def likeliest(self, state, logits):
+        return competitors(self, state, logits)[:, :1].expand_as(state.classes)
+
+    monkeypatch.setattr(deepfool.DeepFool, "_competitors", likeliest)
+
+
+def a_row_of_pixels_left_out(monkeypatch):
+    move = fgsm.FGSM._move
+
+    def partly(self, x, direction, epsilon):
+        moved = move(self, x, direction, epsilon)
+        moved[..., -1, :] = x[..., -1, :]
+        return moved
+
+    monkeypatch.setattr(fgsm.FGSM, "_move", partly)
+
+
 MUTATIONS = {
+    box_ignored: ["pgd"],
+    half_the_budget: ["pgd", "fgsm", "universal", "universal_sgd"],
+    tiny_steps: ["pgd"],
+    blind_to_the_last_class: ["pgd", "fgsm", "deepfool", "lbfgs", "mifgsm"],
+    long_gradients_missed: ["deepfool"],
+    a_row_of_pixels_left_out: ["fgsm"],
     wrong_sign: ["pgd", "fgsm", "lbfgs"],
     sign_of_targeted_ignored: ["pgd"],
     no_projection: ["pgd"],
@@ -174,23 +247,15 @@ MUTATIONS = {
     ids=lambda value: value if isinstance(value, str) else value.__name__,
 )
 def test_the_bracket_catches(plant, name, monkeypatch):
-    monkeypatch.setattr(calibration, "BATCH_SIZES", (8,))
-    monkeypatch.setattr(calibration, "_N", 12)
     plant(monkeypatch)
-    assert any(not finding.passed for finding in calibration.calibrate(name))
+    assert any(not found.passed for one in usual(name) for found in calibrate(one))
 
 
 def test_labels_instead_of_predictions_are_caught():
     """An attack that reads the true label where the goal says prediction: the judge scores it 0 on wrong samples."""
-    problem = calibration.problems()[0]
-    z = problem.logits()
-    goal = Goal(z.argmax(1), 2)
-    confused = Goal(1 - goal.label, 2)
+    problem = problems()[0]
+    goal = Goal(problem.logits().argmax(1), 2)
     record = deepfool.DeepFool()
-    outcome = engine.run(
-        record,
-        calibration.Oracle(problem.module, torch.device("cpu"), 8),
-        engine.Job(problem.x, confused, calibration.Draw(calibration.keys(0, "", [str(i) for i in range(len(z))]))),
-    )
+    outcome = attack(record, problem.module, problem.x, goal=Goal(1 - goal.label, 2))
     verdicts = judge.judge(record, problem.module, problem.x, outcome.candidates, goal)
     assert not verdicts.success.any()
