@@ -23,10 +23,10 @@ from robustbench_lite.datasets.pictures import is_pointer, picture
 from robustbench_lite.datasets.room import check_room
 from robustbench_lite.errors import DataError
 from robustbench_lite.files import regular
+from robustbench_lite.unfold import unfolded
 
 __all__ = ["Parquet"]
 
-_ROWS, _PART = 1024, 2**30  # rows and bytes that are decoded at once
 _HALF = re.compile(r"(train|training|val|valid|validation|dev|test|extra)(?![a-z])", re.IGNORECASE)
 
 
@@ -105,7 +105,8 @@ class Parquet(ImageSource):
                 schema = opened.schema_arrow
                 image = column_named(self.image, IMAGES, schema.names, str(file))
                 label = column_named(self.label, LABELS, schema.names, str(file))
-                table = _table(opened, [image, label], str(file))
+                room = lambda n, size: check_room(size, f"{file}, {n} rows", "split the file, or take a smaller one")
+                table = unfolded(opened, room, [image, label])
         except (pa.ArrowException, OSError, ValueError) as error:
             reason = (str(error) or type(error).__name__).splitlines()[0]
             raise DataError(f"{file}: not a readable Parquet file ({reason})") from None
@@ -117,26 +118,6 @@ class Parquet(ImageSource):
             places,
             class_names(schema, label),
         )
-
-
-def _table(file: pq.ParquetFile, columns: list[str], name: str) -> pa.Table:
-    """Some columns, read in parts: a dictionary can stand for a thousand times its size. Raises DataError."""
-    advice = "split the file, or take a smaller one"
-    largest = whole = 0
-    for group in range(file.metadata.num_row_groups):
-        row_group = file.metadata.row_group(group)
-        parts = [row_group.column(i) for i in range(row_group.num_columns)]
-        sizes = [part.total_uncompressed_size for part in parts if part.path_in_schema.split(".")[0] in columns]
-        largest, whole = max([largest, *sizes]), whole + sum(sizes)
-    check_room(whole, name, advice)
-    rows = max(1, min(_ROWS, _PART // max(1, largest)))  # one value is at most as large as its column
-    batches, size = list[pa.RecordBatch](), 0
-    for batch in file.iter_batches(batch_size=rows, columns=columns, use_threads=False):
-        size += batch.nbytes
-        check_room(size, f"{name}: the first {sum(len(one) for one in batches) + len(batch)} rows", advice)
-        batches.append(batch)
-    schema = pa.schema([file.schema_arrow.field(column) for column in columns])
-    return pa.Table.from_batches(batches) if batches else schema.empty_table()
 
 
 def _pixel_id(image: npt.NDArray[np.uint8]) -> str:
