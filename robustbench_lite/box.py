@@ -15,9 +15,18 @@ from robustbench_lite.threat import project, size
 if TYPE_CHECKING:
     from robustbench_lite.threat import Norm
 
-__all__ = ["box_radius", "project_within", "shortest_within", "steepest_within"]
+__all__ = ["box_radius", "clip", "project_within", "shortest_within", "spread", "steepest_within"]
 
+_ROUNDING = 1e-6  # weights of a resampling need not sum to exactly 1
 _NOTHING = 1e-12  # a gradient this much smaller than the largest of its image moves nothing
+
+
+def clip(x: torch.Tensor) -> torch.Tensor:
+    """X in [0, 1], with a gradient also where it is 0 or 1 but for rounding, as most of a digit is; clamp has none."""
+    clipped = x.detach().clamp(0, 1)
+    if not x.requires_grad:
+        return clipped
+    return torch.where((x - clipped).abs() <= _ROUNDING, x + (clipped - x.detach()), clipped)
 
 
 def box_radius(x: torch.Tensor, w: torch.Tensor, gain: torch.Tensor, norm: Norm) -> torch.Tensor:
@@ -49,9 +58,12 @@ def shortest_within(x: torch.Tensor, w: torch.Tensor, gain: torch.Tensor, norm: 
     return (r * w.flatten(1).sign()).view_as(x)
 
 
-def steepest_within(x: torch.Tensor, g: torch.Tensor, norm: Norm, epsilon: float) -> torch.Tensor:
-    """The r (n, ...) with ||r|| <= epsilon and x + r in [0, 1] for which g.r is largest."""
+def steepest_within(
+    x: torch.Tensor, g: torch.Tensor, norm: Norm, epsilon: float, most: float = float("inf")
+) -> torch.Tensor:
+    """The r (n, ...) with ||r|| <= epsilon, x + r in [0, 1] and no number above `most` for which g.r is largest."""
     length, room, _ = _pace(x, g)
+    room = room.clamp_max(most)
     budget = room.new_full((len(x), 1), epsilon)
     if norm == "l1":
         order = length.argsort(dim=1, descending=True)
@@ -63,6 +75,15 @@ def steepest_within(x: torch.Tensor, g: torch.Tensor, norm: Norm, epsilon: float
     else:
         r = room.clamp_max(epsilon)
     return (r * g.flatten(1).sign()).view_as(x)
+
+
+def spread(x: torch.Tensor, g: torch.Tensor, length: float) -> torch.Tensor:
+    """An ascent step of that l1 size within [0, 1], over a hundredth of the numbers: those with the largest gradients.
+
+    The steepest one moves a single number as far as it can go, where its gradient no longer says anything; numbers
+    that stand at the box are left out (Tramer and Boneh 2019, Croce and Hein 2021).
+    """
+    return steepest_within(x, g, "l1", length, length / max(1, x[0].numel() // 100))
 
 
 def project_within(x: torch.Tensor, r: torch.Tensor, norm: Norm, epsilon: float) -> torch.Tensor:

@@ -42,7 +42,8 @@ def test_skipping_classes_does_not_change_deepfool(name, norm):
     net, x, _ = digits(60, name)
     quick, whole = (attack(attacks.build("deepfool", {"norm": norm, "slack": s}), net, x, 60) for s in (1.5, None))
     assert torch.allclose(quick.candidates, whole.candidates, atol=1e-5)
-    assert quick.backwards.sum() < 0.5 * whole.backwards.sum()
+    later = [outcome.backwards - 9 for outcome in (quick, whole)]  # the first step computes them all
+    assert later[0].sum() < 0.3 * later[1].sum()
 
 
 def test_deepfool_takes_few_steps_and_its_successes_are_real():

@@ -21,7 +21,6 @@ from robustbench_lite.views import pairs
 __all__ = ["EOT"]
 
 _BETAS, _TINY = (0.9, 0.999), 1e-8  # Adam's own defaults
-_MISSED = 1e6  # a weight that misses the wanted share scores worse than any that reaches it
 
 
 @dataclass
@@ -122,11 +121,13 @@ class EOT(StepAttack):
         score = torch.where(ended, 0.0, float("inf"))
         if self.penalty is None:
             return replace(moved, candidate=moved.adv, score=score, done=ended)
+        won = torch.zeros_like(ended)
         if bool(ended.any()):
             index = ended.nonzero()[:, 0]
-            score = score.index_copy(0, index, self._worth(oracle, rows(moved, index), index))
+            enough, worth = self._worth(oracle, rows(moved, index), index)
+            won, score = won.index_copy(0, index, enough), score.index_copy(0, index, worth)
         done = ended & (moved.phase + 1 >= len(self.penalty))
-        return replace(_again(moved, ended), candidate=moved.adv, score=score, done=done)
+        return replace(_again(moved, ended), candidate=moved.adv, won=won, score=score, done=done)
 
     def _gradient(self, oracle: Oracle, s: EOTState) -> torch.Tensor:
         """Gradient (n, C, H, W) of the mean over fresh draws."""
@@ -168,8 +169,11 @@ class EOT(StepAttack):
             moved = project(moved, self.norm, self.epsilon)
         return replace(s, adv=moved.add_(s.x).clamp_(0, 1), taken=taken, first=first, second=second)
 
-    def _worth(self, oracle: Oracle, s: EOTState, place: torch.Tensor) -> torch.Tensor:
-        """Scores (n,) of the finished iterates at `place` (n,) in the window: on held-out draws, lower is better."""
+    def _worth(self, oracle: Oracle, s: EOTState, place: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Whether the finished iterates at `place` (n,) in the window reach the wanted share of held-out draws (n,).
+
+        And their scores (n,): the distance where they do, else the share that they miss.
+        """
         reached, distance = (torch.zeros(len(s.x), device=s.x.device) for _ in range(2))
         for row, number in pairs(len(s.x), self.held_out, oracle.batch_size, s.x.device):
             draw, views = rows(s.draw, row), self.distribution
@@ -179,7 +183,8 @@ class EOT(StepAttack):
             reached.index_add_(0, row, rows(s.goal, row).reached(logits).to(reached.dtype))
             distance.index_add_(0, row, _distance(seen, clean))
         share = reached / self.held_out
-        return torch.where(share >= self.wanted, distance / self.held_out, _MISSED * (2 - share))
+        enough = share >= self.wanted
+        return enough, torch.where(enough, distance / self.held_out, 1 - share)
 
 
 def _again(s: EOTState, ended: torch.Tensor) -> EOTState:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from robustbench_lite.attack import Card, Crafted, SetAttack, attacks
+from robustbench_lite.attack import Card, Crafted, SetAttack, attacks, enough
 from robustbench_lite.batch import rows
 from robustbench_lite.lazy import torch
 from robustbench_lite.oracle import Oracle
@@ -90,7 +89,7 @@ class FGSM(SetAttack):
     def _search(self, oracle: Oracle, x: torch.Tensor, goal: Goal, direction: torch.Tensor) -> tuple[float, float]:
         """The smallest epsilon that fools `fraction`, and the share that it fools; the largest if none does."""
         assert self.fraction is not None
-        wanted = math.ceil(self.fraction * len(x))
+        wanted = enough(self.fraction, len(x))
         unit = {"linf": 1.0, "l2": x[0].numel() ** 0.5, "l1": float(x[0].numel())}[self.norm]
 
         def fooled(height: float) -> int:

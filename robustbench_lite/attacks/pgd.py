@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, model_validator
 
 from robustbench_lite.attack import Card, State, StepAttack, attacks
 from robustbench_lite.batch import per_row
+from robustbench_lite.box import project_within, spread
 from robustbench_lite.lazy import torch
 from robustbench_lite.oracle import Oracle
 from robustbench_lite.registry import Number
@@ -52,6 +53,14 @@ class PGD(StepAttack):
         "success", description="Stop a sample at its first success, or run on for the largest loss."
     )
 
+    @model_validator(mode="after")
+    def _different(self) -> Self:
+        if self.restarts > 1 and not self.random_start:
+            raise ValueError(
+                f"restarts: expected 1 with random_start: false, got {self.restarts}: each would repeat the same run"
+            )
+        return self
+
     @property
     def typical_passes(self) -> float:
         return 2.0 * self.steps * self.restarts
@@ -66,7 +75,6 @@ class PGD(StepAttack):
         view = oracle.differentiate(state.adv)
         reached = state.goal.secured(view.logits)
         loss, seed = state.goal.ascent(view.logits)
-        score = torch.add(loss, reached, alpha=1e6).neg_()  # any success before any failure
         exhausted = state.taken >= self.steps
         ended = exhausted & (state.restart + 1 >= self.restarts)
         done = ended | reached if self.stop == "success" else ended
@@ -84,7 +92,8 @@ class PGD(StepAttack):
             restart = restart + again
             taken = torch.where(again, 0, taken)
             adv = torch.where(per_row(again, adv), self._begin(state.x, state.draw, restart), adv)
-        return replace(state, candidate=state.adv, score=score, done=done, adv=adv, taken=taken, restart=restart)
+        changes: dict[str, Any] = {"adv": adv, "taken": taken, "restart": restart}
+        return replace(state, candidate=state.adv, won=reached, score=-loss, done=done, **changes)
 
     def _begin(self, x: torch.Tensor, draw: Draw, restart: torch.Tensor) -> torch.Tensor:
         if not self.random_start:
@@ -93,5 +102,8 @@ class PGD(StepAttack):
 
     def _ascend(self, x: torch.Tensor, adv: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
         size = self.step_size or 2.5 * self.epsilon / self.steps
-        moved = (steepest(gradient, self.norm) * size).add_(adv).sub_(x)
-        return project(moved, self.norm, self.epsilon).add_(x).clamp_(0, 1)
+        if self.norm == "linf":
+            moved = (steepest(gradient, self.norm) * size).add_(adv).sub_(x)
+            return project(moved, self.norm, self.epsilon).add_(x).clamp_(0, 1)
+        step = steepest(gradient, "l2") * size if self.norm == "l2" else spread(adv, gradient, size)
+        return project_within(x, step.add_(adv).sub_(x), self.norm, self.epsilon).add_(x).clamp_(0, 1)
