@@ -9,12 +9,13 @@ from pydantic import Field, PositiveInt, model_validator
 
 from robustbench_lite.attack import Card, State, StepAttack, attacks
 from robustbench_lite.batch import per_row, rows
+from robustbench_lite.box import climb, project_within
 from robustbench_lite.errors import AttackError
 from robustbench_lite.lazy import kornia, torch
-from robustbench_lite.oracle import Oracle
+from robustbench_lite.oracle import Oracle, interior
 from robustbench_lite.registry import Number
 from robustbench_lite.rng import Draw
-from robustbench_lite.threat import Goal, Norm, project, size, steepest
+from robustbench_lite.threat import Goal, Norm, size, steepest
 from robustbench_lite.transforms.distribution import Distribution
 from robustbench_lite.views import pairs
 
@@ -51,9 +52,12 @@ class EOT(StepAttack):
             "Untargeted: log (1 - P(y | t(x'))) takes the place of log P(y_t | t(x')).",
             "Of several weights the result with the least distance counts that reaches the wanted share on held-out "
             "draws; if none does, the one with the largest share.",
+            "Steps of a fixed size are those of pgd here: within ball and box, in l1 spread over several numbers.",
             "The last iterate counts: the best of them would be that of a lucky draw.",
         ),
     )
+
+    version: ClassVar[int] = 2
 
     norm: Literal["linf", "l2", "l1"] = Field("linf", description="Norm of the ball.")
     epsilon: Number = Field(8 / 255, gt=0, description="Radius of the ball, for images in [0, 1].")
@@ -140,7 +144,7 @@ class EOT(StepAttack):
     def _of_views(self, oracle: Oracle, s: EOTState, row: torch.Tensor, number: torch.Tensor) -> torch.Tensor:
         """Gradient (m, C, H, W) through the view with that number (m,) of each row (m,)."""
         views, draw = self.distribution, rows(s.draw, row)
-        leaf = s.adv[row].requires_grad_()
+        leaf = interior(s.adv[row]).requires_grad_()
         with torch.enable_grad():
             seen = views.see(leaf, draw, number)
         view = oracle.differentiate(seen.detach(), row)
@@ -156,6 +160,10 @@ class EOT(StepAttack):
     def _move(self, s: EOTState, gradient: torch.Tensor) -> EOTState:
         """One step uphill, back into the ball where there is one, and into the box."""
         taken, first, second = s.taken + 1, s.first, s.second
+        length = self.step_size or (2.5 * self.epsilon / self.steps if self.penalty is None else 2 / 255)
+        if self.optimizer == "signed" and self.penalty is None:
+            adv = climb(s.x, s.adv, gradient, self.norm, length, self.epsilon, s.taken / self.steps)
+            return replace(s, adv=adv, taken=taken)
         if self.optimizer == "signed":
             way = steepest(gradient, self.norm)
         else:
@@ -163,10 +171,9 @@ class EOT(StepAttack):
             second = torch.lerp(gradient.square(), second, _BETAS[1])
             unbiased = [per_row(1 - beta ** taken.double(), first).to(first.dtype) for beta in _BETAS]
             way = first / unbiased[0] / ((second / unbiased[1]).sqrt() + _TINY)
-        length = 2.5 * self.epsilon / self.steps if self.penalty is None else 2 / 255
-        moved = (way * (self.step_size or length)).add_(s.adv).sub_(s.x)
+        moved = (way * length).add_(s.adv).sub_(s.x)
         if self.penalty is None:
-            moved = project(moved, self.norm, self.epsilon)
+            moved = project_within(s.x, moved, self.norm, self.epsilon)
         return replace(s, adv=moved.add_(s.x).clamp_(0, 1), taken=taken, first=first, second=second)
 
     def _worth(self, oracle: Oracle, s: EOTState, place: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

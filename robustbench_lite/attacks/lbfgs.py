@@ -81,6 +81,7 @@ class LBFGS(StepAttack):
         factor=1.05,
     )
     minimal: ClassVar[bool] = True
+    version: ClassVar[int] = 2
     threat: ClassVar[Norm] = "l2"
 
     goal: GoalName = Field(
