@@ -29,7 +29,7 @@ class DeepFoolState(State):
     classes: torch.Tensor  # (n, candidates - 1) the competitors, by the logits of the clean image
     lengths: torch.Tensor  # (n, candidates - 1) how long the gradient of each was when last seen; inf: not yet
     push: torch.Tensor  # (n,) a gap that rounding hides is taken to be so many times what rounding hides
-    least: torch.Tensor  # (n,) a margin no larger than this may be the rounding of the image
+    least: torch.Tensor  # (n,) a margin no larger than this may be rounding on the way from image to logits
 
 
 @attacks.register("deepfool")
@@ -46,8 +46,8 @@ class DeepFool(StepAttack):
         ),
         deviations=(
             "No absolute 1e-4 is added to a step: it is a length, and wrong for other scales. A gap below the rounding "
-            "of logits and image is raised to it, twice as far each time that it did not suffice, so that a tie cannot "
-            "stall the iteration.",
+            "that image and logits bring along is raised to it, twice as far each time that it did not suffice, so "
+            "that a tie cannot stall the iteration.",
             "clip: true, the default, keeps every iterate in [0, 1]: the nearest boundary is the nearest within the "
             "box, and so is the step to it. The paper does not clip.",
             "slack: the first step computes every competitor's gradient; later ones only those that would be nearest "
@@ -187,7 +187,7 @@ class DeepFool(StepAttack):
         way = steepest(gradient, self.norm).mul_(per_row(distance, gradient))
         if self.clip:
             way, distance = self._within(s.adv[row], gradient, gap, way, distance)
-        nearest.offer(row, distance, gap, dual_size(gradient, "linf"), way)
+        nearest.offer(row, distance, gap, size(gradient, "l2"), way)
 
     def _within(
         self, x: torch.Tensor, w: torch.Tensor, gap: torch.Tensor, way: torch.Tensor, distance: torch.Tensor
@@ -208,8 +208,9 @@ class DeepFool(StepAttack):
 class Nearest:
     """Per row, the nearest boundary seen so far: its distance, its gap, and the way (n, C, H, W) to it.
 
-    `slope` (n,) is the l1 norm of its gradient: how far rounding in the image moves the gap. `lengths` (n, k) are those
-    of all gradients seen. Offers are written into these.
+    `slope` (n,) is the l2 norm of its gradient: eps times that is how far the rounding of as many terms as there are
+    numbers moves the gap, on the way from image to logits. `lengths` (n, k) are those of all gradients seen. Offers are
+    written into these.
     """
 
     distance: torch.Tensor
