@@ -9,13 +9,17 @@ objects of which classifiers are shown views, a `StickerAttack` one object of wh
 
 from __future__ import annotations
 
+import hashlib
+import inspect
+import math
 from abc import abstractmethod
 from dataclasses import dataclass, field
 from fractions import Fraction
-from math import ceil
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 
 from robustbench_lite.errors import AttackError
 from robustbench_lite.lazy import torch
@@ -38,6 +42,7 @@ __all__ = [
     "Crafted",
     "Fitted",
     "FittedAttack",
+    "Promise",
     "SceneAttack",
     "SetAttack",
     "State",
@@ -62,6 +67,24 @@ class Card:
     protocol: str
     deviations: tuple[str, ...] = ()
     factor: float = 1.0  # on a linear classifier: size found / exact size, at most this (minimal attacks)
+
+
+@dataclass(frozen=True)
+class Promise:
+    """What an attack answers for where the answer is known: on classifiers that are linear in the image.
+
+    With a budget it breaks every image whose exact radius, the box included, is at most budget / factor; without one
+    it finds a perturbation of at most `factor` times the exact radius. inf: a baseline, which promises nothing.
+    `rivals`: only the likeliest so many other classes are considered; null: all. `straight`: the radius is that of one
+    steepest step, clipped, which is not the best thing to do where the box binds (but in linf it is). `share`: of all
+    images, those for which it holds. `reach`: attacks without a norm break boundaries up to this far away in linf.
+    """
+
+    factor: float = 1.05
+    rivals: int | None = None
+    straight: bool = False
+    share: float = 1.0
+    reach: float = 1 / 255  # less than one grey level: no attack that does anything is too weak for that
 
 
 @dataclass
@@ -99,9 +122,11 @@ class Attack(Config):
     """Common to all attacks. `version` changes when the same parameters would give another result."""
 
     version: ClassVar[int] = 1
+    source: ClassVar[str] = ""  # hash of the code, where that is not ours
     card: ClassVar[Card]
     minimal: ClassVar[bool] = False  # looks for the smallest perturbation instead of spending a budget
     found: ClassVar[tuple[str, ...]] = ()  # names of the numbers that made a candidate, stored in `transform`
+    changes: ClassVar[tuple[str, ...]] = ("epsilon",)  # parameters that say how far an image, in [0, 1], is changed
 
     goal: GoalName = Field(
         "label", description="Untargeted: leave the true label, or the prediction on the clean image."
@@ -139,6 +164,28 @@ class Attack(Config):
             raise ValueError("expected names of different classifiers")
         return sources
 
+    @model_validator(mode="after")
+    def _within_the_range(self) -> Self:
+        """A change of a pixel by more than the whole range is a slip of units: 8 for 8/255."""
+        for key in self.changes if self.threat in {None, "linf"} else ():
+            value = getattr(self, key, None)
+            if value is not None and value > 1:
+                raise ValueError(f"{key}: {value:g} is larger than the whole range [0, 1] of a pixel{_levels(value)}")
+        return self
+
+    def too_far(self, shape: tuple[int, ...]) -> str:
+        """What is wrong with changes in l1 or l2 that reach beyond all images (C, H, W) in [0, 1]; empty: nothing."""
+        pixels = math.prod(shape)
+        across = {"l1": float(pixels), "l2": math.sqrt(pixels)}.get(self.threat or "", math.inf)
+        for key in self.changes:
+            value = getattr(self, key, None)
+            if value is not None and value > across:
+                return (
+                    f"{key}: {value:g} in {self.threat} is larger than {across:.4g}, the distance of black from white "
+                    f"images of {'x'.join(map(str, shape))} in [0, 1]{_levels(value)}"
+                )
+        return ""
+
     @property
     def shares(self) -> tuple[float, ...] | None:
         """The weights of the sources in their mean, in the order of `sources`; None: equal."""
@@ -164,6 +211,11 @@ class Attack(Config):
         """Whether candidates promise to stay in [0, 1]."""
         return True
 
+    @property
+    def promise(self) -> Promise:
+        """What the bracket holds this attack to, with these parameters."""
+        return Promise(factor=self.card.factor) if self.minimal else Promise()
+
     def views(self, scene: object | None = None) -> Views | None:  # noqa: ARG002  (for attacks on scenes)
         """What classifiers are shown of an image; None: the image itself."""
         return None if self.under is None else Distribution(self.under)
@@ -179,7 +231,9 @@ class Attack(Config):
     def fingerprint(self) -> str:
         """Hash of everything about the attack that changes its outcome, the classifiers aside."""
         params = {key: value for key, value in self.params().items() if key != "sources"}
-        return fingerprint({"attack": self.registered, "version": self.version, "params": params})
+        source = type(self).source or _source(type(self))
+        own = {"source": source} if source else {}
+        return fingerprint({"attack": self.registered, "version": self.version, "params": params, **own})
 
     def stream(self) -> str:
         """What tells this attack's random numbers from those of others; usually everything about it."""
@@ -193,6 +247,23 @@ class Attack(Config):
     def follow_up(self) -> StepAttack | None:
         """An attack that the engine lets go on from the candidates of this one that do not succeed."""
         return None
+
+
+def _levels(value: float) -> str:
+    """The same number as it may have been meant, in levels of 8 bits."""
+    return f"; did you mean {value:g}/255?" if value <= 255 else ""
+
+
+@cache
+def _source(record: type[Attack]) -> str:
+    """Hash of the files that define an attack which is not ours, of an installed package; empty: it is ours."""
+    files = {inspect.getsourcefile(part) for part in record.__mro__ if issubclass(part, Attack) and not _ours(part)}
+    contents = [Path(file).read_bytes() for file in files if file and Path(file).is_file()]
+    return fingerprint(sorted(hashlib.sha256(content).hexdigest() for content in contents)) if contents else ""
+
+
+def _ours(record: type) -> bool:
+    return record.__module__.startswith("robustbench_lite.")
 
 
 class StepAttack(Attack):
@@ -293,7 +364,7 @@ class StickerAttack(Attack):
 
 def enough(share: float, n: int) -> int:
     """The smallest count that is at least this share of n, of the number as it is written: 0.55 of 100 are 55."""
-    return ceil(Fraction(str(share)) * n)
+    return math.ceil(Fraction(str(share)) * n)
 
 
 attacks: Registry[Attack] = Registry("attack", "robustbench_lite.attacks")

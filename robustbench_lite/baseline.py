@@ -7,7 +7,6 @@ One row per sample and scored classifier. Names are dictionaries with run length
 from __future__ import annotations
 
 import json
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -16,19 +15,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from robustbench_lite.check import Doubt, doubts
 from robustbench_lite.errors import BaselineError
 from robustbench_lite.groups import Group, groups, through
 from robustbench_lite.record import SCHEMA_VERSION
 from robustbench_lite.registry import canonical
+from robustbench_lite.sealed import atomically, opened, seal
 
 if TYPE_CHECKING:
     from robustbench_lite.store import Results
 
 __all__ = ["BASELINE_VERSION", "Baseline", "Scores", "baseline_of", "read_baseline", "scores_of", "write_baseline"]
 
-BASELINE_VERSION = 1
+BASELINE_VERSION = 2  # since 2 a digest vouches for every bit
 _VERSION, _ABOUT = b"robustbench_lite.baseline", b"robustbench_lite.provenance"
 _FACTS = ("dataset", "source", "model", "attack", "variant", "params", "version", "norm", "seed", "weights")
 _text, _flag, _real = pa.string(), pa.bool_(), pa.float32()
@@ -51,10 +51,20 @@ _SCHEMA = pa.schema(
         ("success", _flag),  # the attack reached its goal
         ("rho", _real),  # minimal attacks only; in the attack's norm
         ("l2", _real),  # minimal attacks only
+        ("red", _text),  # names of the checks after which the number does not stand, JSON; null: not known
     ]
 )
+_LATER = {"red"}  # columns that older baselines lack
 _NAMES = [field.name for field in _SCHEMA if field.type not in {_flag, _real}]
-_ENCODINGS = {"robust": "RLE", "success": "RLE", "rho": "BYTE_STREAM_SPLIT", "l2": "BYTE_STREAM_SPLIT"}
+_EMPTY = {"norm", "seed", "weights", "red"}  # columns in which a null says that there is nothing to say
+_PACKED: dict[str, Any] = {
+    "compression": "zstd",
+    "compression_level": 19,
+    "use_dictionary": _NAMES,
+    "column_encoding": {"robust": "RLE", "success": "RLE", "rho": "BYTE_STREAM_SPLIT", "l2": "BYTE_STREAM_SPLIT"},
+    "data_page_version": "2.0",
+    "write_statistics": False,
+}
 
 
 @dataclass(frozen=True)
@@ -70,6 +80,8 @@ class Scores:
     through: str = ""  # whose adversarials it saw, in few words; "": its own
     trouble: str = ""  # why there is no number
     cost: float | None = None  # the attack's wall time per sample, in passes of its own run; never in a file
+    red: tuple[str, ...] | None = None  # names of the checks after which the number does not stand; None: not known
+    doubts: tuple[Doubt, ...] = ()  # what they found; never in a file
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -92,6 +104,20 @@ class Scores:
     def variant(self) -> str:
         return str(self.facts["variant"])
 
+    @property
+    def name(self) -> str:
+        """Classifier, attack, dataset: what people call this gate."""
+        seen = f" attacked through {self.through}" if self.through else ""
+        return f"{self.model}{seen} · {self.variant} · {self.dataset}"
+
+    @property
+    def sizes(self) -> dict[str, npt.NDArray[np.float64]] | None:
+        """The distances, infinite where the attack failed."""
+        if self.distances is None:
+            return None
+        found = self.distances.items()
+        return {name: np.where(self.success & np.isfinite(value), value, np.inf) for name, value in found}
+
 
 @dataclass(frozen=True)
 class Baseline:
@@ -103,7 +129,8 @@ class Baseline:
 
 def scores_of(results: Results) -> tuple[Scores, ...]:
     """Every gate of a run, failed ones included."""
-    return tuple(_scores(group) for group in groups(results))
+    known = doubts(results)
+    return tuple(_scores(group, known.get(group.cell["cell"], ())) for group in groups(results))
 
 
 def baseline_of(results: Results) -> Baseline:
@@ -125,25 +152,10 @@ def write_baseline(baseline: Baseline, path: Path) -> None:
     meta = {_VERSION: str(BASELINE_VERSION).encode(), _ABOUT: canonical(baseline.about).encode("utf-8", "replace")}
     ordered = sorted(baseline.scores, key=lambda one: one.key)
     table = pa.concat_tables(_table(i, one) for i, one in enumerate(ordered)).replace_schema_metadata(meta)
-    temporary = path.parent / f".{path.name}.tmp"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(
-            table.combine_chunks(),
-            temporary,
-            compression="zstd",
-            compression_level=19,
-            use_dictionary=_NAMES,
-            column_encoding=_ENCODINGS,
-            data_page_version="2.0",
-            write_statistics=False,
-        )
-        temporary.replace(path)
+        atomically(path, lambda temporary: seal(table.combine_chunks(), temporary, **_PACKED))
     except OSError as error:
         raise BaselineError(f"{path}: cannot be written ({error.strerror or error})") from None
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 def read_baseline(path: Path) -> Baseline:
@@ -151,12 +163,14 @@ def read_baseline(path: Path) -> Baseline:
     if not path.is_file():
         raise BaselineError(f"{path}: no such baseline; write one with `robustbench-lite baseline RESULTS -o {path}`")
     try:
-        with pq.ParquetFile(path) as file:
-            meta = file.schema_arrow.metadata or {}
-            version = int(meta.get(_VERSION, b"0"))
-            if version != BASELINE_VERSION:
-                raise BaselineError(_other_version(path, version))
-            table = file.read(columns=_SCHEMA.names, use_threads=False)
+        file, sealed = opened(path)
+        meta = file.metadata.metadata or {}
+        version = int(meta.get(_VERSION, b"0"))
+        if not 1 <= version <= BASELINE_VERSION:
+            raise BaselineError(_other_version(path, version))
+        if version > 1 and not sealed:
+            raise ValueError("its sha256 is missing")
+        table = _complete(file.read(use_threads=False))
         about = json.loads(meta.get(_ABOUT, b"{}"))
         scores = tuple(_read(table))
     except (pa.ArrowException, OSError, ValueError, LookupError) as error:
@@ -169,16 +183,28 @@ def read_baseline(path: Path) -> Baseline:
     return Baseline(scores, about)
 
 
+def _complete(table: pa.Table) -> pa.Table:
+    """The columns of a baseline; those that older ones lack are null. Raises LookupError or ValueError."""
+    missing = _LATER - set(table.column_names)
+    table = table.select([name for name in _SCHEMA.names if name not in missing])
+    for name in _SCHEMA.names:
+        if name not in missing | _EMPTY and table[name].null_count:
+            raise ValueError(f"a null in '{name}'")
+    for name in sorted(missing):
+        table = table.append_column(name, pa.nulls(len(table), _SCHEMA.field(name).type))
+    return table
+
+
 def _other_version(path: Path, version: int) -> str:
     if version == 0:
         return f"{path}: not a baseline; expected a file that `robustbench-lite baseline` has written"
     return (
-        f"{path}: schema {version}, this version of robustbench_lite reads {BASELINE_VERSION}; write it again with "
-        "`robustbench-lite baseline`"
+        f"{path}: schema {version}, this version of robustbench_lite reads up to {BASELINE_VERSION}; write it again "
+        "with `robustbench-lite baseline`"
     )
 
 
-def _scores(group: Group) -> Scores:
+def _scores(group: Group, red: tuple[Doubt, ...]) -> Scores:
     cell, n = group.cell, 0 if group.trouble else len(group.rows)
     facts = {name: cell.get(name) for name in _FACTS} | {"model": group.model, "weights": None}
     seen = "" if cell["source"] == group.model else through(cell)
@@ -198,6 +224,8 @@ def _scores(group: Group) -> Scores:
         _distances(group, order),
         seen,
         cost=_cost(cell),
+        red=tuple(one.check for one in red),
+        doubts=red,
     )
 
 
@@ -226,8 +254,18 @@ def _table(gate: int, one: Scores) -> pa.Table:
     columns: dict[str, Any] = {name: [one.facts[name]] * n for name in _FACTS}
     columns |= {"gate": [gate] * n, "sample": one.samples, "label": one.labels}
     columns |= {"robust": one.robust, "success": one.success}
-    columns |= one.distances or dict.fromkeys(("rho", "l2"), np.full(n, np.nan))
+    columns |= _sizes(one)
+    columns["red"] = [None if one.red is None else json.dumps(one.red)] * n
     return pa.table([_column(columns[field.name], field.type) for field in _SCHEMA], schema=_SCHEMA)
+
+
+def _sizes(one: Scores) -> dict[str, npt.NDArray[np.float64]]:
+    """Sizes for the file: NaN only in all rows of a gate. One that is not defined (of a black image) is infinite."""
+    known = one.distances or dict.fromkeys(("rho", "l2"), np.full(len(one.samples), np.nan))
+    return {
+        name: values if np.isnan(values).all() else np.where(np.isnan(values), np.inf, values)
+        for name, values in known.items()
+    }
 
 
 def _column(values: Any, kind: pa.DataType) -> pa.Array:
@@ -253,11 +291,18 @@ def _read(table: pa.Table) -> list[Scores]:
 def _read_one(part: pa.Table) -> Scores:
     facts = {name: part[name][0].as_py() for name in _FACTS}
     distances = {name: np.array(part[name].to_pylist(), np.float64) for name in ("rho", "l2")}
+    for name, values in distances.items():
+        if np.isnan(values).any() and not np.isnan(values).all():
+            raise ValueError(f"a NaN in '{name}'")
+    red, samples = part["red"][0].as_py(), part["sample"].to_pylist()
+    if any(one >= other for one, other in pairwise(samples)):
+        raise ValueError("its samples are not in order, or one is there twice")
     return Scores(
         facts,
-        part["sample"].to_pylist(),
+        samples,
         np.array(part["label"].to_pylist(), np.int64),
         np.array(part["robust"].to_pylist(), np.bool_),
         np.array(part["success"].to_pylist(), np.bool_),
         distances if np.isfinite(distances["rho"]).any() else None,
+        red=None if red is None else tuple(json.loads(red)),
     )

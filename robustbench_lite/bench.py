@@ -6,18 +6,23 @@ accuracy agrees with the card. What fails here fails the cells of that classifie
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from robustbench_lite.dataset import DataSource, Samples, padded
+from robustbench_lite.datasets.classes import Classes, aligned
 from robustbench_lite.datasets.common import balanced
 from robustbench_lite.errors import DataError, ModelError, RobustbenchError
+from robustbench_lite.foreign import blamed, undisturbed
+from robustbench_lite.inspection import doubts_about, looked
 from robustbench_lite.judge import look, pooled
 from robustbench_lite.lazy import torch
+from robustbench_lite.limits import limited
 from robustbench_lite.measure import clopper_pearson
 from robustbench_lite.model import Classifier
+from robustbench_lite.probing import Probe, answers, close, state_of
 from robustbench_lite.rng import Draw, keys
-from robustbench_lite.threat import tie
 from robustbench_lite.transforms.scene import Scene
 from robustbench_lite.views import pairs
 
@@ -31,7 +36,7 @@ __all__ = ["Bench", "Inspection", "Victim", "auto_batch_size", "images", "shown"
 T = TypeVar("T")
 _POOL = 4  # times as many samples as wanted are looked through for those that every classifier gets right
 _LOOKS = 100  # views that are looked at of each object: 60 MB of them at 224 x 224
-_PROBE = 16  # images of which the predictions are compared across batch sizes
+_PROBED = 8  # images of which a few logits are kept
 
 
 @dataclass(frozen=True)
@@ -61,10 +66,14 @@ class Bench:
     device: torch.device
     batch_size: int | None = None  # null: chosen by image size and device
     limit: int | None = None
+    timeout: float | None = None  # seconds that loading, inspecting or probing a classifier may take
     _classifiers: dict[str, Classifier | RobustbenchError] = field(default_factory=dict)
-    _samples: dict[str, Samples] = field(default_factory=dict)
+    _raw: dict[str, Samples | RobustbenchError] = field(default_factory=dict)  # labels as the data have them
+    _samples: dict[str, Samples | RobustbenchError] = field(default_factory=dict)
     _fitting: dict[tuple[str, int], Samples] = field(default_factory=dict)
     _inspections: dict[tuple[str, str], Inspection | RobustbenchError] = field(default_factory=dict)
+    _probes: dict[tuple[str, str], Probe] = field(default_factory=dict)
+    _states: dict[str, str] = field(default_factory=dict)  # of classifiers, when they were loaded first
 
     def classifier(self, name: str) -> Classifier:
         """The classifier called `name`, on the bench's device. Raises ModelError, the same one every time."""
@@ -75,16 +84,43 @@ class Bench:
     def samples(self, name: str) -> Samples:
         """The selected samples of dataset `name`; with `keep: correct_by_all` the pool they are kept from.
 
-        Raises DataError.
+        Labels are class numbers of the first classifier that they fit. Raises DataError.
         """
         if name not in self._samples:
-            self._samples[name] = padded(self._pool(name), self._source(name).pad)
-        return self._samples[name]
+            try:
+                self._samples[name] = self._labelled(self._loaded(name))
+            except RobustbenchError as error:  # every cell asks for them, and a folder takes minutes to read
+                self._samples[name] = error
+        return _unwrap(self._samples[name])
+
+    def _loaded(self, name: str) -> Samples:
+        """The same with labels as the data have them."""
+        if name not in self._raw:
+            try:
+                with blamed(name, DataError, "load"):
+                    self._raw[name] = padded(self._pool(name), self._source(name).pad)
+            except RobustbenchError as error:
+                self._raw[name] = error
+        return _unwrap(self._raw[name])
+
+    def _labelled(self, raw: Samples) -> Samples:
+        refused: list[DataError] = []
+        for model in self.suite.models:
+            try:
+                return aligned(raw, _classes(self.classifier(model.title)))
+            except DataError as error:
+                refused.append(error)
+            except RobustbenchError:  # it cannot be loaded, which its own cells say
+                continue
+        if refused:
+            raise refused[0]
+        return raw
 
     def fitting(self, name: str, n: int) -> Samples:
         """N samples to fit on, none of which is tested: of `fit_from`, or those next in rank. Raises DataError."""
-        if (name, n) not in self._fitting:  # every cell asks for them, and a folder takes minutes to read
-            self._fitting[name, n] = self._next(name, n)
+        if (name, n) not in self._fitting:
+            with blamed(name, DataError, "load"):
+                self._fitting[name, n] = self._next(name, n)
         return self._fitting[name, n]
 
     def _next(self, name: str, n: int) -> Samples:
@@ -132,11 +168,24 @@ class Bench:
         key = (data, model)
         if key not in self._inspections:
             try:
-                canvas = self._source(data).pad > 0
-                self._inspections[key] = _inspect(self.classifier(model), self.samples(data), self, canvas=canvas)
+                classifier, samples, canvas = self.classifier(model), self.samples(data), self._source(data).pad > 0
+                self._check_labels(data, model)
+                with blamed(model, ModelError, "inspect"), undisturbed(), limited(self.timeout):
+                    self._inspections[key] = _inspect(classifier, samples, self, canvas=canvas)
             except RobustbenchError as error:
                 self._inspections[key] = error
         return _unwrap(self._inspections[key])
+
+    def _check_labels(self, data: str, model: str) -> None:
+        """The samples have one label each, so all classifiers must number the classes alike. Raises DataError."""
+        raw, samples = self._loaded(data), self.samples(data)
+        own = aligned(raw, _classes(self.classifier(model)))
+        if not (own.labels == samples.labels).all():
+            first = self.suite.models[0].title
+            raise DataError(
+                f"{model} numbers the classes of dataset '{samples.dataset}' otherwise than {first}, by their names; "
+                "put it into a suite of its own"
+            )
 
     def kept(self, data: str) -> torch.Tensor:
         """Indices of the samples that take part: all, or the first that every classifier gets right."""
@@ -181,7 +230,8 @@ class Bench:
 
     def class_names(self) -> dict[str, list[str]]:
         """The names of the classes of every dataset that could be loaded."""
-        return {name: list(samples.classes) for name, samples in self._samples.items()}
+        loaded = {name: entry for name, entry in self._samples.items() if isinstance(entry, Samples)}
+        return {name: list(samples.classes) for name, samples in loaded.items()}
 
     def batch_for(self, x: torch.Tensor, scene: object | None = None) -> int:
         """How many images like x (N, C, H, W), or views of a scene, a classifier looks at together."""
@@ -191,11 +241,50 @@ class Bench:
     def _load(self, name: str) -> Classifier | RobustbenchError:
         source = next(model for model in self.suite.models if model.title == name)
         try:
-            classifier = source.load(self.suite.root)
-            classifier.module.to(self.device)
+            with blamed(name, ModelError, "load"), undisturbed(), limited(self.timeout):
+                classifier = source.load(self.suite.root)
+                classifier.module.to(self.device)
+                state = state_of(classifier.module)
         except RobustbenchError as error:
             return error
+        if self._states.setdefault(name, state) != state:
+            return ModelError(
+                f"{name}: a cell has changed its parameters or buffers, and loading it again gives others than at first"
+            )
         return classifier
+
+    def changed(self, names: Iterable[str]) -> list[str]:
+        """Which classifiers are no longer what was loaded; they are loaded anew when somebody asks for them."""
+        found = [name for name in names if self._has_changed(name)]
+        for name in found:
+            del self._classifiers[name]
+            self._inspections = {key: value for key, value in self._inspections.items() if key[1] != name}
+        return found
+
+    def _has_changed(self, name: str) -> bool:
+        loaded = self._classifiers.get(name)
+        if not isinstance(loaded, Classifier):
+            return False
+        before = [(data, probe) for (data, model), probe in self._probes.items() if model == name and probe]
+        return state_of(loaded.module) != self._states[name] or any(
+            not close(probe, answers(loaded, self._probed(data), self.device, self.timeout)) for data, probe in before
+        )
+
+    def probe(self, data: str, name: str) -> Probe:
+        """What a classifier says of the first images, a few numbers each: has it changed? Empty where it fails.
+
+        Only of classifiers whose code is the user's: what others compute is all in `weights` and `code`.
+        """
+        if not self.classifier(name).opaque:
+            return ()
+        key = (data, name)
+        if key not in self._probes:
+            self._probes[key] = answers(self.classifier(name), self._probed(data), self.device, self.timeout)
+        return self._probes[key]
+
+    def _probed(self, data: str) -> torch.Tensor:
+        """The first images, or views of the first object."""
+        return shown(head(self.samples(data), _PROBED), looks=_PROBED)[:_PROBED]
 
 
 def auto_batch_size(x: torch.Tensor, device: torch.device) -> int:
@@ -220,6 +309,11 @@ def shown(samples: Samples, looks: int = _LOOKS) -> torch.Tensor:
     return samples.scene.see(x[row], Draw(keys(0, "inspect", samples.ids)[row]), number)
 
 
+def _classes(classifier: Classifier) -> Classes:
+    card = classifier.card
+    return Classes(classifier.name, card.classes, card.labels if len(card.labels) == card.classes else ())
+
+
 def _unwrap(value: T | RobustbenchError) -> T:
     if isinstance(value, RobustbenchError):
         raise value
@@ -232,15 +326,9 @@ def head(samples: Samples, n: int) -> Samples:
 
 
 def _inspect(classifier: Classifier, samples: Samples, bench: Bench, *, canvas: bool) -> Inspection:
-    x, name = shown(samples), classifier.name
-    _check_size(classifier, samples.dataset, x, bench.device, canvas=canvas)
-    training = [path or "the model" for path, part in classifier.module.named_modules() if part.training]
-    if training:
-        raise ModelError(f"{name}: {training[0]} is in training mode although eval() was called; it overrides train()")
-    size = bench.batch_for(x)
-    logits = look(classifier.module, x, bench.device, size)
-    _check_outputs(name, logits, classifier.card.classes)
-    _check_batches(classifier, x, logits, bench)
+    x = shown(samples)
+    _check_size(classifier, samples, x, bench.device, canvas=canvas)
+    logits = looked(classifier, x, bench.device, bench.batch_for(x))
     labels = torch.from_numpy(samples.labels).repeat_interleave(len(x) // len(samples))
     correct = int((logits.argmax(1) == labels).sum())
     card, doubt = _against_card(classifier, samples, correct)
@@ -248,17 +336,20 @@ def _inspect(classifier: Classifier, samples: Samples, bench: Bench, *, canvas: 
         logits if samples.scene is None else pooled(logits, len(samples)),
         correct / len(x),
         card,
-        (*classifier.warnings, *doubt),
+        (*classifier.warnings, *doubt, *doubts_about(logits)),
     )
 
 
-def _check_size(classifier: Classifier, dataset: str, x: torch.Tensor, device: torch.device, *, canvas: bool) -> None:
+def _check_size(
+    classifier: Classifier, samples: Samples, x: torch.Tensor, device: torch.device, *, canvas: bool
+) -> None:
     """The card's size, or on a canvas any that the classifier can look at."""
-    name, expected, size = classifier.name, tuple(classifier.card.size), tuple(x.shape[1:])
+    name, dataset = classifier.name, samples.dataset
+    expected, size = tuple(classifier.card.size), tuple(x.shape[1:])
     if canvas and size[0] == expected[0]:
         try:
             look(classifier.module, x[:1], device, 1)
-        except RuntimeError:
+        except Exception:  # noqa: BLE001  (whatever its code raises for another size)
             raise DataError(
                 f"{name} takes images of {_shape(expected)} only, dataset '{dataset}' has {_shape(size)}; "
                 "leave out pad, or this classifier"
@@ -266,41 +357,17 @@ def _check_size(classifier: Classifier, dataset: str, x: torch.Tensor, device: t
     elif size != expected:
         raise DataError(
             f"{name} takes images of {_shape(expected)}, dataset '{dataset}' has {_shape(size)}; "
-            "set size (and channels) on the dataset"
+            f"{_advice(size, expected, plain=samples.scene is None)}"
         )
 
 
-def _check_outputs(name: str, logits: torch.Tensor, classes: int) -> None:
-    if logits.ndim != 2 or logits.shape[1] != classes:
-        raise ModelError(f"{name}: expected logits (N, {classes}), got {tuple(logits.shape)}")
-    broken = int((~logits.isfinite().all(1)).sum())
-    if broken:
-        raise ModelError(f"{name}: logits are not finite on {broken} of {len(logits)} clean images")
-    sums = logits.double().sum(1)
-    if bool((logits >= 0).all() & ((sums - 1).abs() < 1e-4).all()):
-        raise ModelError(f"{name}: outputs are probabilities (rows sum to 1), expected logits; remove the softmax")
-
-
-def _check_batches(classifier: Classifier, x: torch.Tensor, logits: torch.Tensor, bench: Bench) -> None:
-    """Predictions must agree between calls, and across batch sizes 1, 7 and B, except at near ties."""
-    probe, reference = x[:_PROBE], logits[:_PROBE]
-    ordered = reference.topk(2, dim=1).values
-    clear = (ordered[:, 0] - ordered[:, 1]) > tie(ordered[:, 0], ordered[:, 1])
-    size = bench.batch_for(x)
-    again = look(classifier.module, x[: max(size, _PROBE)], bench.device, size)[:_PROBE]
-    if not torch.allclose(again, reference, rtol=1e-3, atol=1e-4):
-        raise ModelError(
-            f"{classifier.name}: two calls on the same images give different logits; a random layer (dropout, noise) "
-            "is active, and such a classifier needs expectation over its randomness"
-        )
-    for small in (1, 7):
-        other = look(classifier.module, probe, bench.device, small)
-        differ = (other.argmax(1) != reference.argmax(1)) & clear
-        if bool(differ.any()):
-            raise ModelError(
-                f"{classifier.name}: {int(differ.sum())} of {len(probe)} predictions change with the batch size "
-                f"({small} instead of {size}); a layer mixes the samples of a batch"
-            )
+def _advice(size: tuple[int, ...], expected: tuple[int, ...], *, plain: bool) -> str:
+    """Options that make images of `size` those that are expected, where there are any."""
+    wanted = [f"size: {expected[1]}"] if size[1:] != expected[1:] else []
+    wanted += [f"channels: {expected[0]}"] if size[0] != expected[0] else []
+    if expected[1] != expected[2] or (size[0] != expected[0] and (expected[0] not in {1, 3} or not plain)):
+        return "no option makes these of those: use other data, or wrap the classifier in one that converts images"
+    return f"say `{', '.join(wanted)}` on the dataset"
 
 
 def _against_card(classifier: Classifier, samples: Samples, correct: int) -> tuple[float | None, tuple[str, ...]]:

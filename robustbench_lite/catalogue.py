@@ -13,6 +13,7 @@ from robustbench_lite.dataset import datasets
 from robustbench_lite.datasets import bundled, on_demand
 from robustbench_lite.errors import UsageError, did_you_mean
 from robustbench_lite.figure import figures
+from robustbench_lite.glossary import WORDS
 from robustbench_lite.model import models
 from robustbench_lite.models import archs, zoo
 from robustbench_lite.registry import Config
@@ -20,7 +21,7 @@ from robustbench_lite.suite import load
 from robustbench_lite.table import tables
 from robustbench_lite.transforms.distribution import operations
 
-__all__ = ["description", "listing"]
+__all__ = ["description", "listing", "problems"]
 
 
 def listing(kind: str) -> list[tuple[str, str]]:
@@ -37,6 +38,11 @@ def listing(kind: str) -> list[tuple[str, str]]:
     return list(listings[kind]())
 
 
+def problems() -> list[str]:
+    """What could not be loaded, a sentence each: somebody's broken file, or another package's entry point."""
+    return [text for registry in (attacks, datasets, models, figures, operations) for text in registry.problems]
+
+
 def description(name: str) -> str:
     """A page about whatever is called `name`. Raises UsageError with a did-you-mean."""
     if name in attacks:
@@ -46,14 +52,14 @@ def description(name: str) -> str:
     if name in (facts := {one.name: one for one in bundled.available()}):
         one = facts[name]
         return f"{name}: {one.description}\nsamples: {one.n}\nsource: {one.source}\nlicence: {one.licence}"
-    if name in tables:
-        return f"{name}: {tables.summary(name)}"
+    if name in tables or name in WORDS:
+        return _wrapped([f"{name}: {tables.summary(name) if name in tables else WORDS[name]}"])[0]
     for registry in (datasets, models, figures, operations):
         if name in registry:
             return f"{name}: {_first_line(registry[name])}\n\n{_parameters(registry[name])}"
     if Path(name).suffix in {".yaml", ".yml"}:
         return _suite_page(Path(name))
-    known = [*attacks, *zoo.available(), *facts, *tables, *datasets, *models, *figures, *operations]
+    known = [*WORDS, *attacks, *zoo.available(), *facts, *tables, *datasets, *models, *figures, *operations]
     raise UsageError(f"nothing is called '{name}'{did_you_mean(name, known)}")
 
 

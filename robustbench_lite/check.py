@@ -17,7 +17,20 @@ if TYPE_CHECKING:
     from robustbench_lite.record import Row
     from robustbench_lite.store import Results
 
-__all__ = ["Case", "Check", "Finding", "cases", "checks", "fine", "register", "unknown", "warning"]
+__all__ = [
+    "Case",
+    "Check",
+    "Doubt",
+    "Finding",
+    "cases",
+    "checks",
+    "doubt",
+    "doubts",
+    "fine",
+    "register",
+    "unknown",
+    "warning",
+]
 
 Level = Literal["ok", "warning", "unknown"]
 
@@ -33,10 +46,26 @@ class Case:
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check says of a cell, in one sentence. `unknown`: these results cannot tell, and why."""
+    """What a check says of a cell, in one sentence. `unknown`: these results cannot tell, and why.
+
+    `red`: a warning after which the number itself cannot be believed, so it is no headline, and no improvement.
+    """
 
     level: Level
     text: str
+    red: bool = False
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """Why a number cannot be believed: the check's name and title, and what it found."""
+
+    check: str
+    title: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.title}: {self.text}"
 
 
 @dataclass(frozen=True)
@@ -82,12 +111,33 @@ def cases(results: Results) -> tuple[Case, ...]:
     )
 
 
+def doubts(results: Results) -> dict[str, tuple[Doubt, ...]]:
+    """Of each finished cell, by its id, the checks that are red; empty where the number can be believed."""
+    if "doubts" not in results.memo:
+        everything = cases(results)
+        results.memo["doubts"] = {case.cell["cell"]: tuple(_red(case, everything)) for case in everything}
+    return dict(results.memo["doubts"])
+
+
+def _red(case: Case, everything: tuple[Case, ...]) -> Iterator[Doubt]:
+    for check in checks():
+        finding = check.look(case, everything)
+        if finding.red:
+            yield Doubt(check.name, check.title, finding.text)
+
+
 def fine(text: str) -> Finding:
     return Finding("ok", text)
 
 
 def warning(text: str) -> Finding:
+    """What a reader must know; the number stands."""
     return Finding("warning", text)
+
+
+def doubt(text: str) -> Finding:
+    """A warning after which the number does not stand."""
+    return Finding("warning", text, red=True)
 
 
 def unknown(text: str) -> Finding:

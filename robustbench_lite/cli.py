@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-import os
 import shlex
-import signal
 import sys
-import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from types import FrameType
 from typing import Any, NoReturn
 
 import click
 
 from robustbench_lite import __version__
-from robustbench_lite.cli_gate import baseline, check
-from robustbench_lite.errors import RobustbenchError, SuiteError, UsageError
+from robustbench_lite.cli_compare import compare, report
+from robustbench_lite.cli_end import FAILED_CELLS, exit_code, say
+from robustbench_lite.cli_gate import baseline, check, width
+from robustbench_lite.errors import UsageError
+from robustbench_lite.text import visible
 
 __all__ = ["main"]
 
 FORMATS = ("text", "markdown", "latex", "csv", "json")
 KINDS = ("models", "attacks", "datasets", "tables", "figures", "operations", "suites")
-FAILED_CELLS = 3
-
-
-class Stopped(BaseException):
-    """SIGTERM, as an exception, so that what is written is whole."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -47,6 +41,11 @@ def _device_option(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")(command)
 
 
+def _trust_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    text = "Run the code that RESULTS names; only for folders whose code you have read, or of your own runs."
+    return click.option("--trust", is_flag=True, help=text)(command)
+
+
 def _batch_size(_: click.Context, __: click.Parameter, value: str) -> int | None:
     if value == "auto":
         return None
@@ -62,9 +61,12 @@ def _batch_size(_: click.Context, __: click.Parameter, value: str) -> int | None
 @click.option("--batch-size", default="auto", show_default=True, callback=_batch_size, help="Window of active samples.")
 @click.option("--limit", type=click.IntRange(min=1), help="At most this many samples of each dataset.")
 @click.option("--fresh", is_flag=True, help="Run cells again that are in the store already.")
+@click.option("--cell-timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds that a cell may take.")
+@click.option("--timing/--no-timing", default=True, help="Also time some samples of each cell at batch size 1.")
 def run(suite: Path, overrides: tuple[str, ...], **options: Any) -> None:
     """Run SUITE; what is in the store already is not run again. Prints the suite's tables."""
     from robustbench_lite.drawing import figure as draw
+    from robustbench_lite.foreign import excerpt
     from robustbench_lite.progress import observer
     from robustbench_lite.runner import Options, run_suite
     from robustbench_lite.suite import load
@@ -74,17 +76,18 @@ def run(suite: Path, overrides: tuple[str, ...], **options: Any) -> None:
     told = observer()
     with told if isinstance(told, AbstractContextManager) else nullcontext():
         results = run_suite(loaded, Options(command=command, **options), told)
-    for name in loaded.tables:
-        _print_table(results, name, "text")
+    _print_tables(results, loaded.tables)
     ran = any(row["status"] == "ok" for row in results.cell_table.to_pylist())
     for name in loaded.figures if ran else ():
-        draw(results.folder, name, {}, options["device"])
+        draw(results.folder, name, {}, options["device"], suite=loaded)
     failed = [row for row in results.cell_table.to_pylist() if row["status"] != "ok"]
     for row in failed:
-        click.echo(f"failed: {row['dataset']} · {row['source']} · {row['variant']}: {row['error']}", err=True)
+        say(f"failed: {row['dataset']} · {row['source']} · {row['variant']}: {row['error']}")
+        for line in excerpt(row["traceback"] or ""):
+            say(f"  {line}")
     for problem in results.problems:
-        click.echo(f"warning: {problem}", err=True)
-    click.echo(f"rows are in {options['results'] / loaded.name}", err=True)
+        say(f"warning: {problem}")
+    say(f"rows are in {options['results'] / loaded.name}")
     if failed:
         raise SystemExit(FAILED_CELLS)
 
@@ -92,10 +95,10 @@ def run(suite: Path, overrides: tuple[str, ...], **options: Any) -> None:
 @cli.command()
 @_suite_options
 def validate(suite: Path, overrides: tuple[str, ...]) -> None:
-    """Check SUITE and name every problem with its line and column; nothing runs."""
+    """Check SUITE, and that the files it names are there: every problem with its line and column; nothing runs."""
     from robustbench_lite.suite import load
 
-    loaded = load(suite, overrides)
+    loaded = load(suite, overrides, files=True)
     parts = [(loaded.data, "dataset"), (loaded.models, "classifier"), (loaded.attacks, "attack")]
     counts = ", ".join(f"{len(part)} {word}{'' if len(part) == 1 else 's'}" for part, word in parts)
     click.echo(f"{suite}: valid ({counts})")
@@ -106,72 +109,65 @@ def validate(suite: Path, overrides: tuple[str, ...]) -> None:
 @_device_option
 @click.option("--results", type=click.Path(path_type=Path), default=Path("results"), show_default=True)
 @click.option("--limit", type=click.IntRange(min=1))
-def plan(suite: Path, overrides: tuple[str, ...], **options: Any) -> None:
+@click.option("--format", "style", type=click.Choice(FORMATS), default="text", show_default=True)
+def plan(suite: Path, overrides: tuple[str, ...], style: str, **options: Any) -> None:
     """Show the cells of SUITE: which are in the store, and about how long the others take."""
     from robustbench_lite.preview import preview
     from robustbench_lite.render import render
     from robustbench_lite.runner import Options
     from robustbench_lite.suite import load
 
-    click.echo(render(preview(load(suite, overrides), Options(**options)), "text", width=_width()))
+    click.echo(render(preview(load(suite, overrides), Options(**options)), style, width=width()))
 
 
 @cli.command()
 @click.argument("results", type=click.Path(path_type=Path))
 @click.argument("name")
 @click.option("--format", "style", type=click.Choice(FORMATS), default="text", show_default=True)
-def table(results: Path, name: str, style: str) -> None:
+@click.option("--columns", metavar="KEY,KEY", help="These columns, in this order; their keys are the head of the CSV.")
+@click.option("--no-intervals", is_flag=True, help="Numbers without their intervals.")
+@click.option("--transpose", is_flag=True, help="A column for every row.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="Write it to this file.")
+def table(results: Path, name: str, out: Path | None, style: str, **options: Any) -> None:
     """Print table NAME of RESULTS (a folder that `run` has written)."""
-    from robustbench_lite.store import read
-
-    _print_table(read(results), name, style)
-
-
-@cli.command()
-@click.argument("results", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("-o", "--out", type=click.Path(path_type=Path), default=Path("reports/report.html"), show_default=True)
-def report(results: tuple[Path, ...], out: Path) -> None:
-    """Write one self-contained HTML page on RESULTS...: folders that `run` has written, or that hold such folders."""
-    from robustbench_lite.report.page import page
-    from robustbench_lite.store import read, runs
-
-    text = page([read(folder) for given in results for folder in runs(given)])
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(text, encoding="utf-8", errors="backslashreplace")
-    except OSError as error:
-        raise UsageError(f"{out}: cannot be written ({error.strerror})") from None
-    click.echo(str(out))
-
-
-@cli.command()
-@click.argument("a")
-@click.argument("b")
-@click.option("--format", "style", type=click.Choice(FORMATS), default="text", show_default=True)
-def compare(a: str, b: str, style: str) -> None:
-    """Print what changed from results A to B, sample by sample; FOLDER:CLASSIFIER twice compares classifiers."""
-    from robustbench_lite.comparison import compare as differences
-    from robustbench_lite.comparison import side
     from robustbench_lite.render import render
+    from robustbench_lite.store import read
+    from robustbench_lite.table import tables
 
-    click.echo(render(differences(side(a), side(b)), style, width=_width()))
+    made = _shaped(tables.make(name, read(results)), **options)
+    if out is None:
+        _print(render(made, style, width=width()))
+        if style == "text":
+            _print_words([made])
+    else:
+        _write(out, render(made, style))
+        click.echo(str(out))
+
+
+def _shaped(made: Any, columns: str | None, *, no_intervals: bool, transpose: bool) -> Any:
+    from robustbench_lite.render import chosen, transposed, without_intervals
+
+    made = chosen(made, [key.strip() for key in columns.split(",")]) if columns else made
+    made = without_intervals(made) if no_intervals else made
+    return transposed(made) if transpose else made
 
 
 @cli.command()
 @click.argument("results", type=click.Path(path_type=Path))
 @_device_option
-def verify(results: Path, device: str) -> None:
+@_trust_option
+def verify(results: Path, device: str, trust: bool) -> None:
     """Score the stored adversarials of RESULTS again, without attacking, and print what disagrees."""
     from robustbench_lite.verify import verify as check
 
-    report = check(results, device)
+    report = check(results, device, trust=trust)
     for line in (*report.skipped, *(str(entry) for entry in report.disagreements)):
-        click.echo(line)
+        click.echo(visible(line))
     click.echo(
         f"{report.rows} rows re-scored, {len(report.disagreements)} values disagree, "
         f"{report.near_ties} near ties fell the other way"
     )
-    if report.disagreements:
+    if not report.sound:
         raise SystemExit(1)
 
 
@@ -181,21 +177,22 @@ def verify(results: Path, device: str) -> None:
 @click.option("--set", "options", multiple=True, metavar="KEY=VALUE", help="A parameter of the figure; see `describe`.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="The SVG file; default: beside the rows.")
 @_device_option
-def figure(results: Path, name: str, options: tuple[str, ...], out: Path | None, device: str) -> None:
+@_trust_option
+def figure(results: Path, name: str, options: tuple[str, ...], out: Path | None, device: str, trust: bool) -> None:
     """Draw figure NAME of RESULTS as SVG; its rows are stored in RESULTS/figures."""
     from robustbench_lite.drawing import figure as draw
 
-    svg, rows = draw(results, name, _assignments(options), device)
+    svg, rows = draw(results, name, _assignments(options), device, trust=trust)
     path = out or results / "figures" / f"{name}.svg"
     _write(path, svg)
     click.echo(str(path))
-    click.echo(f"rows are in {rows}", err=True)
+    say(f"rows are in {rows}")
 
 
 def _write(path: Path, text: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        path.write_text(text, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise UsageError(f"{path}: cannot be written ({error.strerror})") from None
 
@@ -211,12 +208,14 @@ def _assignments(options: tuple[str, ...]) -> dict[str, Any]:
 @click.argument("kind", type=click.Choice(KINDS))
 def list_(kind: str) -> None:
     """List what can be named in a suite."""
-    from robustbench_lite.catalogue import listing
+    from robustbench_lite.catalogue import listing, problems
 
     rows = listing(kind)
-    width = max((len(name) for name, _ in rows), default=0)
+    size = max((len(name) for name, _ in rows), default=0)
     for name, text in rows:
-        click.echo(f"{name:{width}}  {text}".rstrip())
+        click.echo(f"{name:{size}}  {text}".rstrip())
+    for problem in problems():
+        say(f"warning: {problem}")
 
 
 @cli.command()
@@ -234,7 +233,7 @@ def describe(name: str, sheet: Path | None) -> None:
         from robustbench_lite.drawing import contact_sheet
 
         _write(sheet, contact_sheet(name))
-        click.echo(f"the contact sheet is in {sheet}", err=True)
+        say(f"the contact sheet is in {sheet}")
 
 
 @cli.command()
@@ -254,10 +253,10 @@ def fetch(suite: Path, overrides: tuple[str, ...]) -> None:
     loaded = load(suite, overrides)
     for entry in loaded.data:
         entry.source.fetch(loaded.root)
-        click.echo(f"{entry.name}: ready")
+        click.echo(visible(f"{entry.name}: ready"))
     for model in loaded.models:
         model.fetch(loaded.root)
-        click.echo(f"{model.title}: ready")
+        click.echo(visible(f"{model.title}: ready"))
 
 
 @cli.command()
@@ -270,8 +269,7 @@ def train(recipe: str, out: Path, data: Path | None, device: str) -> None:
     from robustbench_lite.runner import device_named
     from robustbench_lite.train import train as run_recipe
 
-    progress = lambda line: click.echo(line, err=True)
-    card = run_recipe(recipe, out, data_root=data, device=str(device_named(device)), progress=progress)
+    card = run_recipe(recipe, out, data_root=data, device=str(device_named(device)), progress=say)
     click.echo(f"{card.name}: test error {card.test_error:.2f} %; weights and card are in {out}")
 
 
@@ -296,26 +294,36 @@ def doctor(calibrate: bool) -> None:
 
 cli.add_command(baseline)
 cli.add_command(check)
+cli.add_command(compare)
+cli.add_command(report)
 
 
-def _print_table(results: Any, name: str, style: str) -> None:
-    from robustbench_lite.render import render
+def _print_tables(results: Any, names: tuple[str, ...]) -> None:
+    """The tables that a suite names, and what none of them shows."""
+    from robustbench_lite.render import render, sentence
     from robustbench_lite.table import tables
+    from robustbench_lite.tables.common import left_out
 
-    click.echo(render(tables.make(name, results), style, width=_width()).rstrip("\n"))
-    if style == "text":
-        click.echo()
-
-
-def _width() -> int | None:
-    """The terminal's width; null where nobody looks, so that nothing is cut."""
-    if not sys.stdout.isatty():
-        return None
-    return os.get_terminal_size(sys.stdout.fileno()).columns
+    printed = [tables.make(name, results) for name in names]
+    for one in printed:
+        click.echo(render(one, "text", width=width()))
+    if unsaid := left_out(results, printed):
+        verb = shlex.join(["robustbench-lite", "table", str(results.folder), "accuracy"])
+        _print(sentence(f"{unsaid}; `{verb}` shows them", width()))
+    _print_words(printed)
 
 
-def _terminated(_: int, __: FrameType | None) -> NoReturn:
-    raise Stopped
+def _print_words(printed: Sequence[Any]) -> None:
+    """Where a reader finds what the words of these tables mean."""
+    from robustbench_lite.glossary import explained
+    from robustbench_lite.render import render, sentence
+
+    if words := explained("\n".join(render(one, "text") for one in printed)):
+        _print(sentence(f"words: {', '.join(words)}: `robustbench-lite describe WORD`, docs/glossary.md", width()))
+
+
+def _print(text: str) -> None:
+    click.echo(text, nl=False)
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
@@ -323,34 +331,4 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
     0 ok, 1 disagreement or failed gate, 2 usage, 3 failed cells, 4 baseline, 5 internal, 130 and 143 stopped.
     """
-    signal.signal(signal.SIGTERM, _terminated)
-    try:
-        code = cli.main(arguments, standalone_mode=False) or 0
-    except (click.ClickException, click.Abort) as error:
-        code = _refuse(error)
-    except SuiteError as error:
-        click.echo(str(error), err=True)
-        click.echo(f"{len(error.problems)} problem{'' if len(error.problems) == 1 else 's'}; nothing was run", err=True)
-        code = error.exit_code
-    except RobustbenchError as error:
-        click.echo(f"error: {error}", err=True)
-        code = error.exit_code
-    except Stopped:
-        click.echo("terminated; finished cells are in the store, the same command goes on from there", err=True)
-        code = 143
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
-    except Exception:  # noqa: BLE001  (a bug prints its traceback and says that it is one)
-        traceback.print_exc()
-        click.echo("internal error: this is a bug of robustbench_lite; please report the lines above", err=True)
-        code = RobustbenchError.exit_code
-    raise SystemExit(code)
-
-
-def _refuse(error: click.ClickException | click.Abort) -> int:
-    if isinstance(error, click.Abort):  # what click makes of a KeyboardInterrupt
-        click.echo("interrupted; finished cells are in the store, the same command goes on from there", err=True)
-        return 130
-    error.show()
-    return UsageError.exit_code if isinstance(error, click.UsageError) else error.exit_code
+    raise SystemExit(exit_code(lambda: cli.main(arguments, standalone_mode=False)))

@@ -9,7 +9,9 @@ from typing import Any
 
 import click
 
-__all__ = ["baseline", "check"]
+from robustbench_lite.cli_end import say
+
+__all__ = ["baseline", "check", "width"]
 
 _SUMMARY = 2**20  # bytes of a job summary, the limit of GitHub
 
@@ -25,7 +27,10 @@ def baseline(results: Path, out: Path) -> None:
     made = baseline_of(read(results))
     write_baseline(made, out)
     click.echo(str(out))
-    click.echo(f"{len(made.scores)} gates, {out.stat().st_size / 1000:.1f} kB", err=True)
+    say(f"{len(made.scores)} gates, {out.stat().st_size / 1000:.1f} kB")
+    for one in made.scores:
+        for doubt in one.doubts:
+            say(f"warning: {one.name}: this number does not stand; {doubt}")
 
 
 @click.command()
@@ -53,22 +58,26 @@ def check(results: Path, file: Path, style: str, **options: Any) -> None:
     Limits come from the suite's `gate:`; options replace them, except those of single cells.
     """
     from robustbench_lite.baseline import read_baseline, scores_of
+    from robustbench_lite.errors import BaselineError
     from robustbench_lite.gate import gate_of
     from robustbench_lite.pairing import check as compare
     from robustbench_lite.store import read
     from robustbench_lite.verdicts import render_report, summary
 
     before, found = read_baseline(file), read(results)
+    if not found.run:
+        why = next((text for text in found.problems if "run.json" in text), f"{results / 'run.json'}: missing")
+        raise BaselineError(f"{why}; the limits of the gate are in it: run the suite again")
     gate = gate_of(found.run.get("gate"), {name: value for name, value in options.items() if value is not None})
     report = compare(before, scores_of(found), gate)
-    click.echo(render_report(report, style, _width(), color=_colored()), nl=False)
+    click.echo(render_report(report, style, width(), color=_colored()), nl=False)
     if style == "github" and (path := os.environ.get("GITHUB_STEP_SUMMARY")):
         used = Path(path).stat().st_size if Path(path).exists() else 0
         _append(Path(path), summary(report, _SUMMARY - used - 1))
     for verdict in report.of("incomparable"):
-        click.echo(f"error: {verdict.name}: {verdict.reasons[0]}", err=True)
+        say(f"error: {verdict.name}: {verdict.reasons[0]}")
     for problem in found.problems:
-        click.echo(f"warning: {problem}", err=True)
+        say(f"warning: {problem}")
     if report.exit_code:
         raise SystemExit(report.exit_code)
 
@@ -79,10 +88,13 @@ def _append(path: Path, text: str) -> None:
         with path.open("a", encoding="utf-8", errors="replace") as file:
             file.write(text)
     except OSError as error:
-        click.echo(f"warning: GITHUB_STEP_SUMMARY: {path} cannot be written ({error.strerror})", err=True)
+        say(f"warning: GITHUB_STEP_SUMMARY: {path} cannot be written ({error.strerror})")
 
 
-def _width() -> int | None:
+def width() -> int | None:
+    """COLUMNS where that is set, else of the terminal; None where nobody looks, so that nothing is left out."""
+    if (said := os.environ.get("COLUMNS", "")).isdigit():
+        return int(said) or None
     return os.get_terminal_size(sys.stdout.fileno()).columns if sys.stdout.isatty() else None
 
 

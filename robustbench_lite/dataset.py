@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -18,12 +19,18 @@ from pydantic import NonNegativeInt, PositiveInt, field_validator
 from robustbench_lite.errors import SuiteError, did_you_mean
 from robustbench_lite.registry import Config, Registry
 
-__all__ = ["DataSource", "Samples", "datasets", "padded", "rank"]
+__all__ = ["DataSource", "Naming", "Samples", "datasets", "padded", "rank"]
+
+Naming = Literal["numbers", "both", "names"]
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Images (N, C, H, W) uint8, true labels (N,) int64, sample ids (content hashes), class names."""
+    """Images (N, C, H, W) uint8, true labels (N,) int64, sample ids (content hashes), class names.
+
+    What labels mean is said by `naming`: they are "numbers" of the classifier's classes, which `classes` only spells
+    out; "both", numbers of which the data know the names; or "names", places in `classes` and nothing else.
+    """
 
     dataset: str
     ids: tuple[str, ...]
@@ -31,6 +38,10 @@ class Samples:
     labels: npt.NDArray[np.int64]
     classes: tuple[str, ...]
     scene: object | None = None  # where the images are textures or photographs of an object: how it is seen
+    naming: Naming = "numbers"
+    present: tuple[int, ...] = ()  # the labels that occur in the data, the selection aside; empty: those of `labels`
+    sortable: bool = False  # "names": whether places in sorted order are class numbers, as in torchvision's ImageFolder
+    warnings: tuple[str, ...] = ()  # what a reader of the results must know of the data
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -74,6 +85,10 @@ class DataSource(Config, ABC):
     @abstractmethod
     def load(self, root: Path) -> Samples:
         """The selected samples in hash-rank order; relative paths are tried under `root`. Raises DataError."""
+
+    def absent(self, root: Path) -> Iterator[tuple[str, str]]:
+        if self.fit_source is not None:
+            yield from (("fit_from", sentence) for _, sentence in self.fit_source.absent(root))
 
     def fetch(self, root: Path) -> None:
         """Download what is missing, on a connected machine; most sources have nothing to download."""

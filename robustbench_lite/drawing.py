@@ -9,13 +9,15 @@ from typing import Any
 from pydantic import ValidationError
 
 from robustbench_lite.bench import Bench
-from robustbench_lite.errors import NoResultsError, UsageError, did_you_mean
+from robustbench_lite.errors import UsageError, did_you_mean
 from robustbench_lite.figure import Figure, figures
 from robustbench_lite.figures.contact_sheet import ContactSheet
+from robustbench_lite.foreign import blamed, undisturbed
+from robustbench_lite.recorded import suite_of
 from robustbench_lite.registry import problems_of
 from robustbench_lite.runner import device_named
 from robustbench_lite.store import Store, read
-from robustbench_lite.suite import load
+from robustbench_lite.suite import Suite, load
 from robustbench_lite.transforms.distribution import operations
 
 __all__ = ["contact_sheet", "figure"]
@@ -23,14 +25,24 @@ __all__ = ["contact_sheet", "figure"]
 _PLAIN = {"version": 1, "data": "fashion_mnist", "models": ["resnet8_fashion"]}
 
 
-def figure(folder: Path, name: str, options: Mapping[str, Any], device: str = "auto") -> tuple[str, Path]:
-    """Figure `name` of a results folder as SVG, and where its rows are. Raises UsageError or StoreError."""
+def figure(
+    folder: Path,
+    name: str,
+    options: Mapping[str, Any],
+    device: str = "auto",
+    *,
+    suite: Suite | None = None,
+    trust: bool = False,
+) -> tuple[str, Path]:
+    """Figure `name` of a results folder as SVG, and where its rows are. Raises UsageError or StoreError.
+
+    `suite` is what has just run there; null: what the folder records, and where that names code, only with `trust`.
+    """
     record = _record(name, options)
     results = read(folder)
-    if "suite" not in results.run:
-        raise NoResultsError(f"{folder}: run.json does not say which suite this was; run the suite again")
-    bench = Bench(load({**results.run["suite"]}, root=Path(results.run["root"])), device_named(device))
-    table = record.compute(results, bench)
+    bench = Bench(suite or suite_of(results, trust=trust), device_named(device))
+    with blamed(name, UsageError, "draw"), undisturbed():
+        table = record.compute(results, bench)
     return record.draw(table), Store(folder).write_figure(name, table)
 
 

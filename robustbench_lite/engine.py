@@ -14,11 +14,12 @@ from dataclasses import dataclass, field, replace
 from robustbench_lite.attack import Attack, FittedAttack, SceneAttack, SetAttack, State, StepAttack, StickerAttack
 from robustbench_lite.batch import put, rows
 from robustbench_lite.lazy import torch
-from robustbench_lite.oracle import BACKWARD, FORWARD, ZERO_GRADIENT, Ledger, Oracle, is_out_of_memory
+from robustbench_lite.memory import is_out_of_memory
+from robustbench_lite.oracle import BACKWARD, FORWARD, ZERO_GRADIENT, Ledger, Oracle
 from robustbench_lite.rng import Draw
 from robustbench_lite.threat import Goal
 
-__all__ = ["Job", "Outcome", "run"]
+__all__ = ["NO_MEMORY", "REASONS", "Job", "Outcome", "run"]
 
 OK, NOT_FINITE, NO_MEMORY = 0, 1, 2
 REASONS = {OK: "ok", NOT_FINITE: "gradient or logits not finite", NO_MEMORY: "out of memory at batch size 1"}

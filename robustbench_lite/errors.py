@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from difflib import get_close_matches
+from difflib import SequenceMatcher
 
 __all__ = [
     "AttackError",
@@ -31,13 +31,19 @@ __all__ = [
     "SuiteError",
     "UsageError",
     "did_you_mean",
+    "suggestion",
 ]
 
 
 class RobustbenchError(Exception):
-    """Base of every error that ends in a sentence instead of a traceback."""
+    """Base of every error that ends in a sentence instead of a traceback.
+
+    `stage` is when it happened (load, inspect, attack, judge), `traceback` that of a user's code behind it.
+    """
 
     exit_code = 5
+    stage = ""
+    traceback = ""
 
 
 class UsageError(RobustbenchError):
@@ -91,10 +97,67 @@ class SuiteError(UsageError):
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 
+# what other libraries (foolbox, ART, torchattacks, cleverhans, datasets) call what has another name here
+_ALSO = {
+    "epsilon": "eps epsilons radius bound budget maxnorm maxperturbation perturbation magnitude xi",
+    "step_size": "epsiter epsstep alpha absstepsize relstepsize learningrate lr",
+    "lr": "learningrate alpha",
+    "steps": "nbiter niter numiter iter iters iterations maxiter maxiters maxiterations maxsteps nsteps numsteps",
+    "restarts": "nrestarts numrestarts nbrestarts nrandomrestarts numrandominit randomrestarts",
+    "random_start": "randinit randstart randominit randomstart randominitialization",
+    "decay": "momentum decayfactor mu",
+    "norm": "p ord order lp distance metric",
+    "linf": "inf infinity linfinity max chebyshev",
+    "l2": "2 euclidean",
+    "l1": "1 manhattan",
+    "target": "targeted ytarget targetclass targetlabel",
+    "clip": "clipmin clipmax clipminmax bounds",
+    "samples": "n nsamples numsamples maxsamples nexamples numexamples limit",
+    "size": "imagesize imgsize inputsize cropsize crop",
+    "resize": "resizesize",
+    "labels": "classmap classnames names classtoidx",
+    "classes": "numclasses nclasses nbclasses",
+    "data": "dataset datasets",
+    "models": "model net nets classifier classifiers networks",
+    "mean": "means mu",
+    "std": "stds sigma stddev",
+    "fgsm": "fgm fastgradientmethod fastgradientsignmethod",
+    "pgd": "projectedgradientdescent linfpgd l2pgd l1pgd pgdlinf pgdl2 madry",
+    "mifgsm": "mim momentumiterativemethod mifgm",
+    "universal": "uap universalperturbation universaladversarialperturbation",
+    "mnist": "digits",
+    "fashion_mnist": "fmnist fashion",
+}
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`; did you mean 'x'?` for the closest known name, else the list of what is known."""
+    """`; did you mean 'x'?` for the known name that is meant, else the list of what is known."""
     names = sorted(known)
-    close = get_close_matches(word, names, n=1, cutoff=0.6)
-    if close:
-        return f"; did you mean '{close[0]}'?"
-    return f"; known: {', '.join(names)}" if names else ""
+    return suggestion(word, names) or (f"; known: {', '.join(names)}" if names else "")
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """`; did you mean 'x'?` where it is clear what is meant: another spelling, another library's name; else nothing."""
+    names, plain = sorted(known), _plain(word)
+    for meant in (lambda name: _plain(name) == plain, lambda name: plain in _ALSO.get(name, "").split(), None):
+        close = [name for name in names if meant(name)] if meant else _close(plain, names)
+        if close and plain:
+            return f"; did you mean '{close[0]}'?"
+    return ""
+
+
+def _plain(word: str) -> str:
+    return "".join(c for c in word.casefold() if c.isalnum())
+
+
+def _close(plain: str, names: list[str]) -> list[str]:
+    """Names a slip away, the nearest first: `eps` is not a slip of `steps`, nor `pgd` of `fgsm`."""
+    found = []
+    for name in names:
+        other = _plain(name)
+        ratio = SequenceMatcher(None, plain, other).ratio()
+        begins = len(plain) > 2 and other.startswith(plain)
+        swapped = sorted(plain) == sorted(other)
+        if begins or swapped or ratio >= (0.7 if plain[:1] == other[:1] else 0.8):
+            found.append((-ratio, name))
+    return [name for _, name in sorted(found)]

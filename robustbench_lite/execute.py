@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from statistics import median
-from typing import TYPE_CHECKING
 
 from robustbench_lite import provenance
 from robustbench_lite.attack import Attack, FittedAttack, SceneAttack, SetAttack, StepAttack
@@ -16,23 +15,26 @@ from robustbench_lite.batch import rows
 from robustbench_lite.bench import Bench, Victim, images
 from robustbench_lite.engine import Job, Outcome, run
 from robustbench_lite.errors import AttackError, RobustbenchError
+from robustbench_lite.foreign import is_interrupt, told, trace, undisturbed
 from robustbench_lite.judge import NOT_FINITE, Panel, judge, look
 from robustbench_lite.lazy import torch
-from robustbench_lite.models.common import content_hash
+from robustbench_lite.limits import limited
 from robustbench_lite.oracle import Oracle
-from robustbench_lite.plan import Cell
+from robustbench_lite.plan import TARGETS, Cell, labels
 from robustbench_lite.record import Row
 from robustbench_lite.registry import canonical
 from robustbench_lite.rng import Draw, keys
 from robustbench_lite.tabulate import Scored, Written, artifact_rows, goal_name, image_rows
+from robustbench_lite.text import listed, shortened, storable
 from robustbench_lite.threat import Goal
 from robustbench_lite.transforms.scene import Scene
 from robustbench_lite.transforms.shots import Shots
 
-if TYPE_CHECKING:
-    pass
+__all__ = ["Done", "Ready", "Stages", "attacked", "deterministic", "execute", "prepare", "rejudged"]
 
-__all__ = ["Done", "Ready", "attacked", "deterministic", "execute", "prepare"]
+# the stage of a cell, and what a person is told meanwhile
+INSPECTING, ATTACKING, JUDGING = ("inspect", "inspecting"), ("attack", "attacking"), ("judge", "judging")
+TIMING = ("attack", "timing at batch size 1")
 
 _ALONE = 5  # samples that are also timed at batch size 1
 _ALONE_SECONDS = 5.0  # but no longer than this
@@ -56,21 +58,68 @@ def deterministic() -> None:
     torch.backends.cuda.matmul.allow_tf32 = False
 
 
-def execute(cell: Cell, bench: Bench, progress: Callable[[int], None] = lambda _: None) -> Done:
-    """Run one cell. Never raises for what a classifier or an attack does wrong; only for interrupts."""
+@dataclass
+class Stages:
+    """What the cell is doing, told as it begins, and how long each took; `now`: load, inspect, attack or judge."""
+
+    told: Callable[[str], None] = lambda _: None
+    now: str = "load"
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def __call__(self, part: tuple[str, str]) -> Iterator[None]:
+        """While this is open the cell is in this part of its execution."""
+        self.now, said = part
+        self.told(said)
+        start = time.perf_counter()
+        yield
+        self.seconds[said] = self.seconds.get(said, 0.0) + time.perf_counter() - start
+
+
+def execute(
+    cell: Cell,
+    bench: Bench,
+    progress: Callable[[int], None] = lambda _: None,
+    stages: Stages | None = None,
+    *,
+    timing: bool = True,
+) -> Done:
+    """Run one cell. Never raises for what a classifier or an attack does wrong; only for interrupts.
+
+    `timing`: also time a few samples at batch size 1.
+    """
     started = datetime.now(UTC)
-    row = _describe(cell, bench)
+    row, at = _describe(cell, bench), stages or Stages()
     try:
-        done = _run(cell, bench, progress)
+        with undisturbed(), limited(bench.timeout):
+            done = _steadily(cell, bench, lambda: _run(cell, bench, progress, at, timing=timing))
         row |= done.cell
     except RobustbenchError as error:
-        done, row = Done(), row | {"status": "failed", "error": str(error)}
-    except Exception as error:  # noqa: BLE001  (the one broad except: one cell's failure must not stop the others)
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        text = f"{type(error).__name__}: {error} ({last.name}, line {last.lineno})"
-        done, row = Done(), row | {"status": "failed", "error": " ".join(text.split())}
+        done, row = Done(), row | _failed(storable(shortened(str(error))), error.stage or at.now, error.traceback)
+    except BaseException as error:  # the one broad except: a cell must not stop the others
+        if is_interrupt(error):
+            raise
+        done, row = Done(), row | _failed(f"{cell.source}: {told(error)}", at.now, trace(error))
     done.cell = row | {"provenance": canonical(provenance.of_cell(bench.device, started))}
     return done
+
+
+def _steadily(cell: Cell, bench: Bench, work: Callable[[], Done]) -> Done:
+    """What the work leaves behind, where it leaves the classifiers as they were. Raises AttackError otherwise."""
+    involved = tuple(dict.fromkeys((*cell.sources, *cell.targets)))
+    bench.changed(involved)  # by a cell that failed
+    done = work()
+    if changed := bench.changed(involved):
+        raise AttackError(
+            f"{listed(changed)}: parameters, buffers or answers changed during the cell, which has no numbers; "
+            "other cells get a copy that is loaded anew"
+        )
+    return done
+
+
+def _failed(text: str, stage: str, traceback: str) -> Row:
+    """The columns of a cell that has no numbers."""
+    return {"status": "failed", "error": text, "stage": stage, "traceback": traceback or None}
 
 
 def _describe(cell: Cell, bench: Bench) -> Row:
@@ -78,16 +127,9 @@ def _describe(cell: Cell, bench: Bench) -> Row:
     attack = cell.attack
     return {
         "cell": cell.id,
-        "suite": cell.suite,
-        "dataset": cell.dataset,
-        "data": cell.data,
+        **labels(cell),
         "n": cell.n,
-        "source": cell.source,
-        "sources": list(cell.sources),
-        "models": list(cell.targets),
-        "weights": canonical(cell.weights),
         "attack": attack.registered,
-        "variant": cell.variant,
         "params": canonical(attack.params()),
         "version": attack.version,
         "norm": attack.threat,
@@ -99,33 +141,30 @@ def _describe(cell: Cell, bench: Bench) -> Row:
         "warnings": [],
         "notes": [],
         "device": str(bench.device),
+        "probes": canonical({cell.weights[name]: probe for name, probe in cell.probes.items()})
+        if cell.probes
+        else None,
     }
 
 
-def _run(cell: Cell, bench: Bench, progress: Callable[[int], None]) -> Done:
+def _run(cell: Cell, bench: Bench, progress: Callable[[int], None], stages: Stages, *, timing: bool) -> Done:
     """Attack the sources once, score every target."""
-    ready = prepare(cell, bench)
+    with stages(INSPECTING):
+        ready = prepare(cell, bench)
+        for name in cell.targets:
+            bench.inspect(cell.dataset, name)
     victim, job, keep, clean = ready.victim, ready.job, ready.keep, ready.clean
-    samples, x, goal = bench.samples(cell.dataset), job.x, job.goal
+    samples = bench.samples(cell.dataset)
     labels, ids = torch.from_numpy(samples.labels)[keep], [samples.ids[i] for i in keep.tolist()]
-    before = content_hash(victim.module)
-    outcome, oracle = attacked(cell, bench, ready, progress)
-    timed = len(cell.sources) == 1 and isinstance(cell.attack, StepAttack | SetAttack)
-    alone = _time_alone(cell, bench, victim, job) if timed else None
-    if content_hash(victim.module) != before:
-        raise AttackError(f"{cell.source}: parameters or buffers changed during the attack")
-    start, done, near_ties = time.perf_counter(), Done(), 0
-    for name in cell.targets:
-        panel = _panel(cell, bench, name, job, ids)
-        scored = _score(cell, bench, name, x, labels, keep, goal, outcome, panel)
-        if panel is not None:
-            scored.views, broken = panel.columns(x, outcome.candidates.nan_to_num(), labels, scored.goal)
-            scored.verdicts.reject(broken, f"{NOT_FINITE} in a view")
-        near_ties += int(scored.verdicts.near_tie.sum())
-        done.samples += Written(cell, scored, ids, labels, outcome, job.scene).rows()
-    done.images = image_rows(cell, samples, keep.tolist(), outcome) if bench.suite.images == "all" else []
-    done.artifacts = artifact_rows(cell, outcome)
-    fit = _on_fitting_set(cell, bench, ready, outcome)
+    with stages(ATTACKING):
+        outcome, oracle = attacked(cell, bench, ready, progress)
+    alone = None
+    if timing and len(cell.sources) == 1 and isinstance(cell.attack, StepAttack | SetAttack):
+        with stages(TIMING):
+            alone = _time_alone(cell, bench, victim, job)
+    with stages(JUDGING):
+        done, near_ties = _judged(cell, bench, ready, outcome, labels, ids)
+        fit = _on_fitting_set(cell, bench, ready, outcome)
     done.cell = (
         _summary(cell, bench, done.samples, outcome, clean)
         | fit
@@ -134,11 +173,43 @@ def _run(cell: Cell, bench: Bench, progress: Callable[[int], None]) -> Done:
             "classes": clean.shape[1],
             "seconds_forward": oracle.clock.forward,
             "seconds_backward": oracle.clock.backward,
-            "seconds_judge": time.perf_counter() - start,
+            "seconds_judge": stages.seconds[JUDGING[1]],
+            "seconds_inspect": stages.seconds[INSPECTING[1]],
+            "seconds_timing": stages.seconds.get(TIMING[1]),
             "seconds_alone": alone,
             "batch_size": oracle.batch_size,
         }
     )
+    return done
+
+
+def _judged(
+    cell: Cell, bench: Bench, ready: Ready, outcome: Outcome, labels: torch.Tensor, ids: list[str]
+) -> tuple[Done, int]:
+    """The rows of every target, and how many verdicts are near ties."""
+    samples, job, x, keep = bench.samples(cell.dataset), ready.job, ready.job.x, ready.keep
+    done, near_ties = Done(), 0
+    for name in cell.targets:
+        panel = _panel(cell, bench, name, job, ids)
+        scored = _score(cell, bench, name, x, labels, keep, job.goal, outcome, panel)
+        if panel is not None:
+            scored.views, broken = panel.columns(x, outcome.candidates.nan_to_num(), labels, scored.goal)
+            scored.verdicts.reject(broken, f"{NOT_FINITE} in a view")
+        near_ties += int(scored.verdicts.near_tie.sum())
+        done.samples += Written(cell, scored, ids, labels, outcome, job.scene).rows()
+    done.images = image_rows(cell, samples, keep.tolist(), outcome) if bench.suite.images == "all" else []
+    done.artifacts = artifact_rows(cell, outcome)
+    return done, near_ties
+
+
+def rejudged(cell: Cell, bench: Bench, ready: Ready, outcome: Outcome) -> Done:
+    """What a run stores of a cell whose attack proposed this, its costs and times aside; nothing is attacked."""
+    samples, keep = bench.samples(cell.dataset), ready.keep
+    labels, ids = torch.from_numpy(samples.labels)[keep], [samples.ids[i] for i in keep.tolist()]
+    done, near_ties = _judged(cell, bench, ready, outcome, labels, ids)
+    done.cell = _describe(cell, bench) | _summary(cell, bench, done.samples, outcome, ready.clean)
+    done.cell |= _on_fitting_set(cell, bench, ready, outcome)
+    done.cell |= {"near_ties": near_ties, "classes": ready.clean.shape[1]}
     return done
 
 
@@ -155,7 +226,9 @@ class Ready:
 def prepare(cell: Cell, bench: Bench) -> Ready:
     """Load and inspect what the cell attacks. Raises RobustbenchError where that cannot be attacked."""
     if cell.error:
-        raise AttackError(cell.error)
+        problem = AttackError(cell.error)
+        problem.stage, problem.traceback = cell.stage, cell.traceback
+        raise problem
     samples, keep = bench.samples(cell.dataset), bench.kept(cell.dataset)
     if len(keep) == 0:
         raise AttackError("no sample is left to attack: keep: correct_by_all left none")
@@ -165,9 +238,10 @@ def prepare(cell: Cell, bench: Bench) -> Ready:
             raise AttackError(f"target: expected another class than {target}, which every sample is of itself")
     victim = bench.victim(cell.sources, cell.attack.shares)
     x, labels = images(samples)[keep], torch.from_numpy(samples.labels)[keep]
-    draw = Draw(keys(cell.seed, cell.attack.stream(), [samples.ids[i] for i in keep.tolist()]))
+    ids = [samples.ids[i] for i in keep.tolist()]
+    draw, targets = (Draw(keys(cell.seed, stream, ids)) for stream in (cell.attack.stream(), TARGETS))
     clean = bench.clean_logits(cell.dataset, cell.sources, cell.attack.shares)
-    goal = replace(_goal(cell.attack, labels, clean[keep], draw), members=len(cell.sources))
+    goal = replace(_goal(cell.attack, labels, clean[keep], targets), members=len(cell.sources))
     if isinstance(samples.scene, Scene) and not isinstance(cell.attack, SceneAttack):
         raise AttackError(f"{cell.attack.registered}: '{cell.dataset}' is an object that is seen in views; use eot3d")
     fitting = _fitting(cell, bench, cell.attack, victim) if isinstance(cell.attack, FittedAttack) else None
@@ -248,6 +322,7 @@ def _finite(logits: torch.Tensor, of: str) -> torch.Tensor:
 def _goal(attack: Attack, labels: torch.Tensor, clean: torch.Tensor, draw: Draw) -> Goal:
     """What success is measured against, per sample; the target where there is one is never the true label.
 
+    `draw` is the same for every attack, so that two of them can be compared sample by sample.
     Raises AttackError where the target is not a class of the classifier.
     """
     classes = clean.shape[1]
@@ -303,6 +378,8 @@ def _summary(cell: Cell, bench: Bench, table: list[Row], outcome: Outcome, clean
     inspections = {name: bench.inspect(cell.dataset, name) for name in dict.fromkeys((*cell.sources, *cell.targets))}
     several = len(inspections) > 1
     warnings = [f"{name}: {text}" if several else text for name, i in inspections.items() for text in i.warnings]
+    warnings += bench.samples(cell.dataset).warnings
+    understood = [f"{name}: {note}" for name in inspections for note in bench.classifier(name).notes]
     n, kept = len(outcome.status), len(bench.kept(cell.dataset))
     if kept < cell.n:
         warnings.append(f"{cell.n} samples are wanted, every classifier gets only {kept} of those looked at right")
@@ -315,7 +392,7 @@ def _summary(cell: Cell, bench: Bench, table: list[Row], outcome: Outcome, clean
         "status": "failed" if failed else "ok",
         "error": error,
         "warnings": warnings,
-        "notes": list(outcome.notes),
+        "notes": [*outcome.notes, *understood],
         "clean_accuracy": float((clean.argmax(1) == labels).double().mean()),
         "card_accuracy": alone.card_accuracy if alone else None,
         "card_test_error": bench.classifier(cell.source).card.test_error if alone else None,

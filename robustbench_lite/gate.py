@@ -42,7 +42,8 @@ class Limits(Config):
     min_rho: Number | None = Field(
         None,
         ge=0,
-        description="Floor of the mean rho of a minimal attack: the lower end of its interval must reach it.",
+        description="Floor of the mean rho of a minimal attack, below 99 % success of the median with failures as "
+        "infinite: the lower end of its interval must reach it.",
     )
     max_cost: Number | None = Field(
         None, gt=0, description="Most forward and backward passes per sample that the attack's wall time may be worth."

@@ -99,7 +99,7 @@ class GateSession:
         if token and _stamp(folder) == token:
             return read(folder / self.suite.name)
         only = lambda cell: not selected.isdisjoint(_keys(cell))
-        return run_suite(self.suite, Options(results=folder, device=self.device, only=only))
+        return run_suite(self.suite, Options(results=folder, device=self.device, only=only, timing=False))
 
     def verdict(self, report: Report, gate: Planned) -> Verdict:
         """The verdict on one gate. Raises BaselineError where the report has none."""

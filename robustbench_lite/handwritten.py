@@ -85,6 +85,8 @@ def _shape(suite: Suite, model: nn.Module) -> dict[str, Any]:
     finally:
         for part in training:
             part.training = True
+    if isinstance(out, torch.Tensor) and out.numel() == 1:  # one logit
+        return {"size": size, "classes": 1}
     if not isinstance(out, torch.Tensor) or out.ndim != 2:
         raise UsageError(
             f"model: expected logits (1, K) for an image of {list(size)}, got {getattr(out, 'shape', out)}"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from robustbench_lite.attack import Attack
 from robustbench_lite.batch import per_row
 from robustbench_lite.lazy import torch
+from robustbench_lite.memory import chunked
 from robustbench_lite.oracle import logits_of
 from robustbench_lite.rng import Draw, keys
 from robustbench_lite.threat import Goal, Norm, size, tie
@@ -47,10 +48,10 @@ class Verdicts:
 
 
 def look(module: nn.Module, x: torch.Tensor, device: torch.device, batch_size: int) -> torch.Tensor:
-    """Logits (N, K) of images (N, C, H, W) on the CPU, in batches, without gradients."""
+    """Logits (N, K) of images (N, C, H, W) on the CPU, without gradients, in batches: smaller ones without memory."""
     with torch.no_grad():
-        parts = [x[i : i + batch_size].to(device) for i in range(0, len(x), batch_size)]
-        return torch.cat([logits_of(module, part).cpu() for part in parts])
+        parts, _ = chunked(lambda part: logits_of(module, x[part].to(device)).cpu(), len(x), batch_size)
+    return torch.cat(parts)
 
 
 def pooled(logits: torch.Tensor, n: int) -> torch.Tensor:
@@ -100,9 +101,14 @@ class Panel:
     def _see(self, x: torch.Tensor, row: torch.Tensor, number: torch.Tensor) -> torch.Tensor:
         """Logits (m, K) of the views with these numbers (m,) of the images in these rows (m,) of x; CPU."""
         key = keys(self.seed, "judge", self.ids)[row]
+
+        def some(part: slice) -> torch.Tensor:
+            place, draw = x[row[part]].to(self.device), Draw(key[part].to(self.device))
+            return logits_of(self.module, self.views.see(place, draw, number[part].to(self.device))).cpu()
+
         with torch.no_grad():
-            seen = self.views.see(x[row].to(self.device), Draw(key.to(self.device)), number.to(self.device))
-            return logits_of(self.module, seen).cpu()
+            parts, _ = chunked(some, len(row), self.most)
+        return torch.cat(parts)
 
     def count(self, x: torch.Tensor, classes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """In how many views of each image x (N, C, H, W) each of its classes (N, L) is predicted: (N, L), CPU.

@@ -4,38 +4,48 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import lru_cache
 from statistics import NormalDist
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 __all__ = [
+    "ENOUGH",
     "Estimate",
     "Rates",
+    "Size",
     "bootstrap_mean",
     "bootstrap_ratio",
     "clopper_pearson",
     "mcnemar",
     "mean_of_views",
+    "median",
     "median_with_failures",
     "newcombe",
+    "permuted",
     "rates",
+    "sign_test",
+    "size_of",
     "wilson",
 ]
 
 Values = npt.NDArray[np.float64] | Sequence[float]
 Flags = npt.NDArray[np.bool_] | Sequence[bool]
 _MOST = 2000  # samples that are resampled; above, the normal interval differs less than two seeds of a bootstrap do
+_FEWEST = 10  # samples; below, no bootstrap interval covers the truth about as often as it says
 _BLOCK = 100  # resamples drawn at once: what fits into a cache
+_ALL_SIGNS = 12  # differences whose signs are all tried; above, a sample of them
+ENOUGH = 0.99  # share of successes from which a mean size says something; below, the median with failures at infinity
 _NAN = float("nan")
 _ONE = np.ones(1)
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number with its interval and the number of samples behind it."""
+    """A number with its interval and the number of samples behind it; NaN ends: too few samples for an interval."""
 
     value: float
     low: float
@@ -134,10 +144,38 @@ def _outcomes(n: int, most: int) -> int:
     return total
 
 
-def bootstrap_mean(values: Values, confidence: float = 0.95, *, seed: int = 0, resamples: int = 2000) -> Estimate:
-    """The mean with a percentile bootstrap interval; the same numbers give the same interval.
+def sign_test(first: Values, second: Values, *, one_sided: bool = False) -> float:
+    """Exact p-value that of pairs (n,), (n,) as many are larger as smaller; equal ones, both infinite too, have no say.
 
-    Above 2,000 samples the interval is the normal one. NaN where a value is not finite or there is none.
+    One-sided: too many of `first` are larger.
+    """
+    a, b = np.asarray(first, np.float64), np.asarray(second, np.float64)
+    return mcnemar(int((a > b).sum()), int((a < b).sum()), one_sided=one_sided)
+
+
+def permuted(differences: Values, *, seed: int = 0, draws: int = 10_000) -> float:
+    """Two-sided p-value that the mean of paired differences (n,) is 0: each might as well have the other sign.
+
+    Exact up to 12 differences that are not 0, above by a sample of the signs, and above 2,000 by the normal law.
+    """
+    data = np.asarray(differences, np.float64)
+    data = data[data != 0]
+    n, least = len(data), abs(float(data.sum())) * (1 - 1e-12)
+    if n > _MOST:
+        return 2 * NormalDist().cdf(-least / float((data**2).sum()) ** 0.5)
+    if n <= _ALL_SIGNS:
+        signs = 1 - 2 * (np.arange(2**n)[:, None] >> np.arange(n) & 1)
+        return float((np.abs(signs @ data) >= least).mean())
+    rng, hits = np.random.default_rng(seed), 1  # what was seen is one of the outcomes
+    for _ in range(0, draws, _BLOCK):
+        hits += int((np.abs((1 - 2.0 * rng.integers(0, 2, (_BLOCK, n))) @ data) >= least).sum())
+    return hits / (draws + 1)
+
+
+def bootstrap_mean(values: Values, confidence: float = 0.95, *, seed: int = 0, resamples: int = 2000) -> Estimate:
+    """The mean with a bootstrap interval (BCa, Efron 1987, tails widened for n); equal numbers have equal intervals.
+
+    Below 10 samples there is none; above 2,000 it is the normal one. NaN where a value is not finite or there is none.
     """
     return _interval(np.asarray(values, np.float64), _ONE, confidence, seed, resamples)
 
@@ -160,6 +198,8 @@ def _interval(
     if n == 0 or not (np.isfinite(top).all() and np.isfinite(bottom).all() and bottom.mean() > 0):
         return Estimate(_NAN, _NAN, _NAN, n)
     ratio = float(top.mean() / bottom.mean())
+    if n < _FEWEST:
+        return Estimate(ratio, _NAN, _NAN, n)
     tails = ((1 - confidence) / 2, (1 + confidence) / 2)
     if n > _MOST:  # delta method
         spread = float((top - ratio * bottom).std(ddof=1) / bottom.mean() / n**0.5)
@@ -169,8 +209,38 @@ def _interval(
     below = n if bottom is _ONE else weights @ bottom
     with np.errstate(invalid="ignore", divide="ignore"):  # a resample may hold only zeros of `bottom`
         ratios = (weights @ top) / below
-    low, high = np.quantile(ratios[np.isfinite(ratios)], tails)
+        left_out = (top.sum() - top) / (n - 1 if bottom is _ONE else bottom.sum() - bottom)
+    ratios, left_out = ratios[np.isfinite(ratios)], left_out[np.isfinite(left_out)]
+    low, high = np.quantile(ratios, _bca(ratios, ratio, left_out, [_widened(tail, n) for tail in tails]))
     return Estimate(ratio, float(low), float(high), n)
+
+
+def _widened(tail: float, n: int) -> float:
+    """The tail of the normal law that n samples take where Student's t would be exact (Hesterberg 2015, section 3.3).
+
+    The bootstrap's spread is too small by sqrt((n - 1) / n), and it knows nothing of n - 1 degrees of freedom; t by the
+    expansion of Cornish and Fisher (Abramowitz and Stegun 26.7.5).
+    """
+    normal, free = NormalDist(), n - 1
+    z = normal.inv_cdf(tail)
+    t = z + (z**3 + z) / (4 * free) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * free**2)
+    t += (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * free**3)
+    return normal.cdf(t * (n / free) ** 0.5)
+
+
+def _bca(
+    ratios: npt.NDArray[np.float64], ratio: float, left_out: npt.NDArray[np.float64], tails: Sequence[float]
+) -> list[float]:
+    """Which quantiles of the resampled `ratios` are the ends: corrected for bias and, by the jackknife, skewness."""
+    normal, below = NormalDist(), float((ratios < ratio).mean() + (ratios <= ratio).mean()) / 2
+    if not 0 < below < 1:  # every resample is the same
+        return list(tails)
+    gaps = left_out.mean() - left_out
+    spread = float((gaps**2).sum())
+    speed = float((gaps**3).sum()) / (6 * spread**1.5) if spread > 0 else 0.0
+    bias = normal.inv_cdf(below)
+    shifted = [bias + normal.inv_cdf(tail) for tail in tails]
+    return [normal.cdf(bias + z / (1 - speed * z)) for z in shifted]
 
 
 @lru_cache(maxsize=2)
@@ -186,9 +256,50 @@ def _weights(n: int, seed: int, resamples: int) -> npt.NDArray[np.float64]:
 
 def median_with_failures(values: Values, success: Flags) -> float:
     """The median where a failure counts as an infinite distance: inf once half of them fail; NaN for no value."""
-    data = np.where(np.asarray(success, bool), np.asarray(values, np.float64), np.inf)
-    if len(data) == 0:
-        return _NAN
-    ordered = np.sort(data)
-    low, high = ordered[(len(data) - 1) // 2], ordered[len(data) // 2]
-    return float(low) if low == high else float((low + high) / 2)
+    return median(np.where(np.asarray(success, bool), np.asarray(values, np.float64), np.inf)).value
+
+
+def median(values: Values, confidence: float = 0.95) -> Estimate:
+    """The median of numbers, infinite ones too, with the exact interval between two order statistics (Thompson 1936).
+
+    Ends are NaN where even the smallest and the largest value enclose it too rarely: below six values at 95 %.
+    """
+    ordered = np.sort(np.asarray(values, np.float64))
+    n = len(ordered)
+    if n == 0 or np.isnan(ordered).any():
+        return Estimate(_NAN, _NAN, _NAN, n)
+    low, high = float(ordered[(n - 1) // 2]), float(ordered[n // 2])
+    rank = _rank(n, (1 - confidence) / 2)
+    ends = (float(ordered[rank - 1]), float(ordered[n - rank])) if rank else (_NAN, _NAN)
+    return Estimate(low if low == high else (low + high) / 2, *ends, n)
+
+
+@lru_cache(maxsize=64)
+def _rank(n: int, tail: float) -> int:
+    """The largest r with P(fewer than r of n values lie below the median) <= tail; 0: none."""
+    total, ways, rank = 0, 1, 0
+    most = Fraction(tail) * 2**n
+    while total + ways <= most:
+        total, ways, rank = total + ways, ways * (n - rank) // (rank + 1), rank + 1
+    return rank
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large the perturbations of a minimal attack are, and which number says so.
+
+    `mean`: of the successes, at least 99 % of the samples; `median`: with fewer, of all, failures at infinity.
+    """
+
+    statistic: Literal["mean", "median"]
+    estimate: Estimate
+    success: float  # share of the samples
+
+
+def size_of(values: Values, success: Flags, confidence: float = 0.95) -> Size:
+    """The size (n,) of perturbations: a mean only where at least 99 % succeeded, so that failures cannot vanish."""
+    data, reached = np.asarray(values, np.float64), np.asarray(success, bool)
+    share = float(reached.mean()) if len(reached) else _NAN
+    if share >= ENOUGH:
+        return Size("mean", bootstrap_mean(data[reached], confidence), share)
+    return Size("median", median(np.where(reached, data, np.inf), confidence), share)

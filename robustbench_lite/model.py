@@ -47,8 +47,11 @@ class Classifier:
     name: str
     card: Card
     module: nn.Module
-    weights: str  # content hash of parameters and buffers
+    weights: str  # content hash of parameters and buffers, and of the code where that is the user's
     warnings: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = field(default=())  # how it was understood
+    code: str = ""  # hash of what computes the logits, or its version
+    opaque: bool = False  # what it computes may depend on more than `weights` and `code` say: settings, other files
 
 
 class ModelSource(Config, ABC):

@@ -8,7 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from robustbench_lite.errors import AttackError
 from robustbench_lite.lazy import torch
+from robustbench_lite.memory import chunked
 
 if TYPE_CHECKING:
     from torch import nn
@@ -22,12 +24,15 @@ __all__ = [
     "Oracle",
     "Pass",
     "interior",
-    "is_out_of_memory",
     "logits_of",
 ]
 
 _ABOVE_0, _BELOW_1 = 1e-30, 2.0**-24  # changes no sum; the distance from 1 to the number below it
 FORWARD, BACKWARD, ZERO_GRADIENT, BROKEN = range(4)  # columns of a ledger
+NO_GRADIENT = (
+    "the classifier gives no gradient in the image, which this attack needs: its forward runs under torch.no_grad, "
+    "detaches, leaves PyTorch or is quantised; take that out, or attack it with an attack that needs none"
+)
 
 
 def logits_of(module: nn.Module, x: torch.Tensor) -> torch.Tensor:
@@ -93,14 +98,6 @@ class Clock:
     backward: float = 0.0
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """CUDA says it with a class of its own, the CPU allocator with a RuntimeError."""
-    text = str(error).lower()
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
-        isinstance(error, RuntimeError) and ("can't allocate memory" in text or "not enough memory" in text)
-    )
-
-
 @dataclass
 class Oracle:
     """What an attack sees of a classifier. `ledger` belongs to the rows of the current window.
@@ -153,6 +150,8 @@ class Oracle:
         leaf = x.detach().requires_grad_()
         with torch.enable_grad():
             logits = logits_of(self.module, interior(leaf))
+        if not logits.requires_grad:
+            raise AttackError(NO_GRADIENT)
         self.synchronize()
         self.clock.forward += time.perf_counter() - start
         self.ledger.add(FORWARD, rows, max(1, len(self.members)))
@@ -162,18 +161,14 @@ class Oracle:
 
     def chunked(self, work: Callable[[slice], torch.Tensor], n: int) -> torch.Tensor:
         """`work` on slices of at most `batch_size` of n rows, joined; halves the batch when memory runs out."""
-        parts: list[torch.Tensor] = []
-        at = 0
-        while at < n:
+        before = self.ledger.snapshot()
+
+        def anew(part: slice) -> torch.Tensor:
+            nonlocal before
             before = self.ledger.snapshot()
-            try:
-                parts.append(work(slice(at, min(at + self.batch_size, n))))
-                at += self.batch_size
-            except Exception as error:
-                if not is_out_of_memory(error) or self.batch_size == 1:
-                    raise
-                self.ledger.restore(before)
-                self.batch_size //= 2
+            return work(part)
+
+        parts, self.batch_size = chunked(anew, n, self.batch_size, lambda: self.ledger.restore(before))
         return torch.cat(parts)
 
     def _check(self, logits: torch.Tensor, rows: torch.Tensor | None) -> None:
@@ -203,7 +198,9 @@ class Pass:
         """Vector-Jacobian product of `seed` (n, K): gradients (n, C, H, W) and their l2 norms (n,)."""
         oracle = self.oracle
         start = time.perf_counter()
-        (gradient,) = torch.autograd.grad(self.graph, self.leaf, seed, retain_graph=True)
+        (gradient,) = torch.autograd.grad(self.graph, self.leaf, seed, retain_graph=True, allow_unused=True)
+        if gradient is None:
+            raise AttackError(NO_GRADIENT)
         oracle.synchronize()
         oracle.clock.backward += time.perf_counter() - start
         oracle.ledger.add(BACKWARD, self.rows, max(1, len(oracle.members)))  # all that were computed

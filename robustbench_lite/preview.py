@@ -6,10 +6,11 @@ import time
 
 from robustbench_lite.attack import FittedAttack
 from robustbench_lite.bench import Bench, shown
-from robustbench_lite.errors import RobustbenchError
+from robustbench_lite.errors import ModelError, RobustbenchError
+from robustbench_lite.foreign import blamed, undisturbed
 from robustbench_lite.groups import through
 from robustbench_lite.oracle import Oracle
-from robustbench_lite.plan import Cell, plan
+from robustbench_lite.plan import Cell, plan, settled
 from robustbench_lite.runner import Options, device_named
 from robustbench_lite.store import Store
 from robustbench_lite.suite import Suite
@@ -19,12 +20,12 @@ from robustbench_lite.threat import Goal
 __all__ = ["preview"]
 
 COLUMNS = (
-    Column("cell", "cell", numeric=False),
+    Column("cell", "cell", numeric=False, priority=3),
     Column("dataset", "dataset", numeric=False),
-    Column("n", "n"),
+    Column("n", "n", priority=2),
     Column("source", "classifier", numeric=False),
     Column("attack", "attack", numeric=False),
-    Column("passes", "passes"),
+    Column("passes", "passes", priority=3),
     Column("seconds", "estimate", "s"),
     Column("state", "state", numeric=False),
 )
@@ -34,10 +35,12 @@ def preview(suite: Suite, options: Options) -> Table:
     """The plan with an estimate: the attack's usual number of passes, timed on one small batch of this classifier."""
     bench = Bench(suite, device_named(options.device), options.batch_size, options.limit)
     folder = options.results / suite.name
-    stored = Store(folder).finished() if folder.is_dir() else set()
+    cells = plan(suite, bench)
+    stored = settled(cells, Store(folder).standing()) if folder.is_dir() else set()
     pace: dict[tuple[str, str], float] = {}
-    rows = tuple(_row(cell, bench, pace, stored=cell.id in stored) for cell in plan(suite, bench))
+    rows = tuple(_row(cell, bench, pace, stored=cell.id in stored) for cell in cells)
     code = [model.title for model in suite.models if model.runs_code]
+    code += [entry.variant for entry in suite.attacks if entry.attack.source]
     notes = [
         "passes: forwards and backwards per sample, or image to fit on, typically; estimate: at this device's pace"
     ]
@@ -51,7 +54,8 @@ def _row(cell: Cell, bench: Bench, pace: dict[tuple[str, str], float], *, stored
     for source in () if error or stored else cell.sources:
         try:
             if (cell.dataset, source) not in pace:
-                pace[cell.dataset, source] = _seconds_per_pass(cell.dataset, source, bench)
+                with blamed(source, ModelError, "attack"), undisturbed():
+                    pace[cell.dataset, source] = _seconds_per_pass(cell.dataset, source, bench)
         except RobustbenchError as problem:
             error = str(problem)
     state = f"fails: {error}" if error else "in the store" if stored else "to run"

@@ -95,7 +95,8 @@ def _properties(verdict: Verdict) -> list[tuple[str, str]]:
     """What JUnit files and the summary get to know."""
     names = ("before", "after", "drop", "lost", "won", "n", "p", "adjusted")
     found = [(f"{one.metric} {name}", f"{getattr(one, name):.6g}") for one in verdict.findings for name in names]
-    return [("robustness", verdict.status), *found]
+    doubts = [("does not stand", str(doubt)) for doubt in verdict.scores.doubts]
+    return [("robustness", verdict.status), *found, *doubts]
 
 
 def _cost(gate: Planned, gates: GateSession) -> Callable[..., None]:

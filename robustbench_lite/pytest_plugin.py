@@ -155,5 +155,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     counts = Counter(dict(report.user_properties).get("robustness") for report in reports)
     if config.getoption("robustness_update"):
         terminalreporter.write_line(f"robustness: this run is the baseline {config.getoption('robustness_baseline')}")
+        for report in reports:
+            if (doubt := dict(report.user_properties).get("does not stand")) is not None:
+                terminalreporter.write_line(f"robustness: the number of {report.nodeid} does not stand; {doubt}")
     elif counts["improved"]:
         terminalreporter.write_line(f"robustness: {counts['improved']} improved; --robustness-update makes that last")

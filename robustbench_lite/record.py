@@ -7,44 +7,58 @@ wall time. Passes and seconds belong to the attack: they are equal on all rows t
 
 from __future__ import annotations
 
+from itertools import takewhile
 from typing import Any
 
 import pyarrow as pa
 
-__all__ = ["ARTIFACTS", "CELLS", "IMAGES", "SAMPLES", "SCHEMA_VERSION", "Row"]
+__all__ = ["ARTIFACTS", "CELLS", "FILE_VERSION", "IMAGES", "SAMPLES", "SCHEMA_VERSION", "Row", "earliest"]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 1  # of what rows mean: part of a cell's id
+FILE_VERSION = 2  # of the files: 2 has a digest of its bytes, and no nulls where none may be
 Row = dict[str, Any]
 
-_META = {b"robustbench_lite.schema": str(SCHEMA_VERSION).encode()}
+_META = {b"robustbench_lite.schema": str(FILE_VERSION).encode()}
 _text, _real, _int, _bool = pa.string(), pa.float64(), pa.int64(), pa.bool_()
+_ADDED = {"label_rank", "sources"}  # the first columns that files of version 1 may lack, with all that follow
+
+
+def _always(name: str, kind: pa.DataType) -> pa.Field:
+    """A column without nulls: one in which there is a null is damaged."""
+    return pa.field(name, kind, nullable=False)
+
+
+def earliest(schema: pa.Schema) -> list[str]:
+    """The columns that even the oldest file has."""
+    return list(takewhile(lambda name: name not in _ADDED, schema.names))
+
 
 SAMPLES = pa.schema(
     [
-        ("cell", _text),
-        ("suite", _text),
-        ("dataset", _text),
-        ("sample", _text),  # content hash of the image: the same in every source and order
-        ("label", _int),  # the true label
+        _always("cell", _text),
+        _always("suite", _text),
+        _always("dataset", _text),
+        _always("sample", _text),  # content hash of the image: the same in every source and order
+        _always("label", _int),  # the true label
         ("target", _int),  # null when untargeted
-        ("source", _text),  # the classifier(s) that the attack saw, joined by "+"
-        ("model", _text),  # the classifier that this row scores
+        _always("source", _text),  # the classifier(s) that the attack saw, joined by "+"
+        _always("model", _text),  # the classifier that this row scores
         ("weights", _text),  # content hash of the scored classifier's weights
-        ("attack", _text),  # the registered name
-        ("variant", _text),  # what tables call it: the name, plus the parameters that tell two of them apart
+        _always("attack", _text),  # the registered name
+        _always("variant", _text),  # what tables call it: the name, plus the parameters that tell two of them apart
         ("params", _text),  # every parameter, canonical JSON
         ("norm", _text),  # the norm that the attack bounds or minimises: l1, l2, linf; null: none
         ("eps", _real),  # the budget; null: a minimal perturbation
-        ("goal", _text),  # what success is measured against: label, prediction, target
-        ("clean_pred", _int),
-        ("clean_correct", _bool),
+        _always("goal", _text),  # what success is measured against: label, prediction, target
+        _always("clean_pred", _int),
+        _always("clean_correct", _bool),
         ("clean_confidence", _real),
-        ("adv_pred", _int),
+        _always("adv_pred", _int),
         ("adv_confidence", _real),
-        ("success", _bool),  # the judge's verdict, in a fresh forward pass
-        ("success_8bit", _bool),  # the same after rounding to 8 bits
+        _always("success", _bool),  # the judge's verdict, in a fresh forward pass
+        _always("success_8bit", _bool),  # the same after rounding to 8 bits
         ("margin", _real),  # > 0 exactly when the goal is reached: logit gap in the goal's direction
-        ("near_tie", _bool),  # |margin| so small that another batch size may decide otherwise
+        _always("near_tie", _bool),  # |margin| so small that another batch size may decide otherwise
         ("l0", _int),
         ("l1", _real),
         ("l2", _real),
@@ -56,7 +70,7 @@ SAMPLES = pa.schema(
         ("backwards", _int),
         ("zero_gradient", _int),  # steps in which this sample's gradient was exactly zero
         ("seconds", _real),  # this sample's share of the steps in which it was active
-        ("status", _text),  # "ok", or why the attack on this sample failed
+        _always("status", _text),  # "ok", or why the attack on this sample failed
         ("label_rank", _int),  # how many classes score above the true label on the adversarial image; 0: top-1
         ("target_rank", _int),  # the same of the target; null when untargeted
         ("control_pred", _int),  # the prediction under a random perturbation of the same size; null: not scored
@@ -74,23 +88,23 @@ SAMPLES = pa.schema(
 
 CELLS = pa.schema(
     [
-        ("cell", _text),
-        ("suite", _text),
-        ("dataset", _text),
+        _always("cell", _text),
+        _always("suite", _text),
+        _always("dataset", _text),
         ("data", _text),  # canonical JSON of the selection, with the hash of the sample ids
-        ("n", _int),
-        ("source", _text),
-        ("models", pa.list_(_text)),  # the classifiers that were scored
+        _always("n", _int),
+        _always("source", _text),
+        _always("models", pa.list_(_text)),  # the classifiers that were scored
         ("weights", _text),  # canonical JSON: classifier -> content hash
-        ("attack", _text),
-        ("variant", _text),
-        ("params", _text),
+        _always("attack", _text),
+        _always("variant", _text),
+        _always("params", _text),
         ("version", _int),  # of the attack's code
         ("norm", _text),
         ("eps", _real),
-        ("goal", _text),
+        _always("goal", _text),
         ("seed", _int),
-        ("status", _text),  # "ok" or "failed"
+        _always("status", _text),  # "ok" or "failed"
         ("error", _text),  # the reason, one sentence
         ("warnings", pa.list_(_text)),  # what a reader must know before believing a number
         ("notes", pa.list_(_text)),  # what the attack has to say (the epsilon that it found, ...)
@@ -112,27 +126,32 @@ CELLS = pa.schema(
         ("classes", _int),  # how many classes there are
         ("fit_n", _int),  # images that a perturbation for all was fitted on; null: none is
         ("fit_rate", _real),  # the share of them that it fools
+        ("stage", _text),  # when it failed: load, inspect, attack, judge; null: it did not
+        ("traceback", _text),  # of what a user's code raised, as Python prints it; null: nothing was raised
+        ("probes", _text),  # canonical JSON: content hash -> some logits on the first images, of a user's own code
+        ("seconds_inspect", _real),  # loading and inspecting what no cell before had needed
+        ("seconds_timing", _real),  # what it took to time samples at batch size 1; null: not timed
     ],
     metadata=_META,
 )
 
 ARTIFACTS = pa.schema(  # what an attack made for all samples together: a universal perturbation, a sticker, ...
     [
-        ("cell", _text),
-        ("name", _text),
-        ("shape", pa.list_(pa.int32())),
-        ("values", pa.binary()),  # float32 little-endian
+        _always("cell", _text),
+        _always("name", _text),
+        _always("shape", pa.list_(pa.int32())),
+        _always("values", pa.binary()),  # float32 little-endian
     ],
     metadata=_META,
 )
 
 IMAGES = pa.schema(
     [
-        ("cell", _text),
-        ("sample", _text),
-        ("shape", pa.list_(pa.int32())),  # C, H, W
-        ("clean", pa.binary()),  # uint8, C x H x W
-        ("adversarial", pa.binary()),  # float32 little-endian, C x H x W: the exact candidate that was judged
+        _always("cell", _text),
+        _always("sample", _text),
+        _always("shape", pa.list_(pa.int32())),  # C, H, W
+        _always("clean", pa.binary()),  # uint8, C x H x W
+        _always("adversarial", pa.binary()),  # float32 little-endian, C x H x W: the exact candidate that was judged
     ],
     metadata=_META,
 )

@@ -10,14 +10,19 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from fractions import Fraction
+from functools import cache
 from importlib import import_module
+from importlib.metadata import EntryPoints, entry_points
+from pathlib import Path as FilePath
 from pkgutil import iter_modules
 from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError, WithJsonSchema
 
-from robustbench_lite.errors import Problem, SuiteError, did_you_mean
+from robustbench_lite.errors import Problem, SuiteError, did_you_mean, suggestion
+from robustbench_lite.foreign import told
 
 __all__ = ["Config", "Number", "Registry", "canonical", "fingerprint", "one_of", "problems_of"]
 
@@ -43,13 +48,24 @@ Number = Annotated[
 ]
 
 
-def one_of(kind: str, names: Callable[[], Iterable[str]]) -> AfterValidator:
-    """For a text field that must be one of `names()`, which are asked for when a value is checked."""
+@cache
+def _entry_points(group: str) -> EntryPoints:
+    """Those of all installed packages; looking for them takes a few milliseconds."""
+    return entry_points(group=group)
+
+
+def one_of(
+    kind: str, names: Callable[[], Iterable[str]], others: Callable[[], Iterable[str]] = tuple
+) -> AfterValidator:
+    """For a text field that must be one of `names()`, which are asked for when a value is checked.
+
+    `others` are of the same kind and found elsewhere: a suggestion may be one of them.
+    """
 
     def check(name: str) -> str:
         known = list(names())
         if name not in known:
-            raise ValueError(f"unknown {kind} '{name}'{did_you_mean(name, known)}")
+            raise ValueError(f"unknown {kind} '{name}'{did_you_mean(name, [*known, *others()])}")
         return name
 
     return AfterValidator(check)
@@ -66,6 +82,10 @@ class Config(BaseModel):
         """Every parameter with its value, defaults included, as plain data."""
         return self.model_dump(mode="json")
 
+    def absent(self, root: FilePath) -> Iterator[tuple[str, str]]:  # noqa: ARG002
+        """(parameter, sentence) for every file or folder that is named and is not there; `root` is the suite's."""
+        yield from ()
+
 
 C = TypeVar("C", bound=Config)
 
@@ -77,12 +97,16 @@ class Registry(Generic[C]):
         self.kind, self.package = kind, package
         self._members: dict[str, type[C]] = {}
         self._loaded = False
+        self.problems: list[str] = []  # members that could not be loaded, a sentence each
 
     def register(self, name: str) -> Callable[[type[C]], type[C]]:
-        """Decorate the record `name` with this; two records of one name are a mistake."""
+        """Decorate the record `name` with this; two records of one name are a mistake.
+
+        Somebody else's gives way to the next of its name: the same file may be read again.
+        """
 
         def add(record: type[C]) -> type[C]:
-            if name in self._members:
+            if name in self._members and self._members[name].__module__.startswith(f"{self.package}."):
                 raise ValueError(f"two {self.kind}s are called {name!r}")
             record.registered = name
             self._members[name] = record
@@ -94,8 +118,35 @@ class Registry(Generic[C]):
         if not self._loaded:
             self._loaded = True
             for module in iter_modules(import_module(self.package).__path__):
-                import_module(f"{self.package}.{module.name}")
+                with self._tolerant(f"{self.package}.{module.name}"):
+                    import_module(f"{self.package}.{module.name}")
+            for point in _entry_points(self.package):
+                with self._tolerant(f"entry point {point.name} ({point.value})"):
+                    self._adopt(point.name, point.load())
         return self._members
+
+    @contextmanager
+    def _tolerant(self, what: str) -> Iterator[None]:
+        """One broken file must not take the others with it."""
+        try:
+            yield
+        except (Exception, SystemExit) as error:  # noqa: BLE001  (somebody's code fails in its own ways)
+            self.problems.append(f"{self.kind} {what} cannot be loaded: {told(error)}")
+
+    def _adopt(self, name: str, record: type[C]) -> None:
+        """A record of another package; one that is decorated has registered itself."""
+        if self._members.get(name) is record:
+            return
+        if not (isinstance(record, type) and issubclass(record, Config)):
+            raise TypeError(f"expected a class of {self.kind}s, got {record!r}")
+        if name in self._members:
+            raise ValueError(f"two {self.kind}s are called {name!r}")
+        self.register(name)(record)
+
+    def unknown(self, name: str) -> str:
+        """The sentence about a name that is not here, with a did-you-mean and what could not be loaded."""
+        known = self._load()
+        return "; ".join([f"unknown {self.kind} '{name}'{did_you_mean(name, known)}", *self.problems])
 
     def __iter__(self) -> Iterator[str]:
         return iter(sorted(self._load()))
@@ -107,7 +158,7 @@ class Registry(Generic[C]):
         """The record called `name`. Raises KeyError with a did-you-mean."""
         members = self._load()
         if name not in members:
-            raise KeyError(f"unknown {self.kind} '{name}'{did_you_mean(name, members)}")
+            raise KeyError(self.unknown(name))
         return members[name]
 
     def build(self, name: str, params: Mapping[str, Any] | None = None, where: str = "") -> C:
@@ -123,6 +174,7 @@ class Registry(Generic[C]):
 
 
 _EXPECTED = "Input should be "
+_LITERAL = re.compile(r"'([^']*)'")
 # how pydantic calls the branches of a union within a path
 _BRANCH = re.compile(r"(literal|tuple|list|nullable|function-\w+)\[.*\]|constrained-\w+|int|float|str|bool|none")
 
@@ -139,11 +191,16 @@ def problems_of(error: ValidationError, record: type[BaseModel]) -> list[tuple[P
         elif detail["type"] == "missing":
             message = f"'{key}' is missing"
         elif detail["type"] == "value_error":
-            message = f"{key + ': ' if key else ''}{detail['ctx']['error']}"
+            text = str(detail["ctx"]["error"])
+            field = text.partition(":")[0]
+            if not key and field in record.model_fields:  # about one field, said where all of them are known
+                path = (field,)
+            message = f"{key + ': ' if key else ''}{text}"
         elif detail["msg"].startswith(_EXPECTED):
             others = expected.setdefault(path, [])
             others.append(detail["msg"].removeprefix(_EXPECTED).split(", unable to parse")[0])
             message = f"{key}: expected {', or '.join(others)}, got {detail['input']!r}"
+            message += suggestion(str(detail["input"]), _LITERAL.findall(" ".join(others)))
             if len(others) > 1:
                 problems = [problem for problem in problems if problem[0] != path]
         else:

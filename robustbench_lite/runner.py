@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 from robustbench_lite import provenance
 from robustbench_lite.bench import Bench
-from robustbench_lite.calibration import summary
+from robustbench_lite.calibration import calibrated, key_of
 from robustbench_lite.errors import DeviceError
-from robustbench_lite.execute import Done, deterministic, execute
+from robustbench_lite.execute import Done, Stages, deterministic, execute
 from robustbench_lite.lazy import torch
-from robustbench_lite.plan import Cell, plan
+from robustbench_lite.namesake import refuse_namesake
+from robustbench_lite.plan import Cell, labels, plan, renamed, settled
 from robustbench_lite.registry import canonical
+from robustbench_lite.sealed import parsed
 from robustbench_lite.store import Results, Store, read
 from robustbench_lite.suite import Suite, load
 
-__all__ = ["Observer", "Options", "Silent", "device_named", "run", "run_suite"]
+__all__ = ["Observer", "Options", "Silent", "device_named", "record_of", "run", "run_suite"]
 
 
 @dataclass(frozen=True)
@@ -34,11 +37,18 @@ class Options:
     fresh: bool = False
     command: str = ""
     only: Callable[[Cell], bool] | None = None  # of the planned cells; the others stay "not run yet"
+    timing: bool = True  # also time a few samples of each cell at batch size 1
+    cell_timeout: float | None = None  # seconds; null: what the suite says
 
 
 class Observer(Protocol):
-    """Told what happens, in order; prints it or not."""
+    """Told what happens, in order; prints it or not.
 
+    `entered`: what the run, or the cell at work, is doing from now on. `left`: how long a phase of the run took.
+    """
+
+    def entered(self, phase: str) -> None: ...
+    def left(self, phase: str, seconds: float) -> None: ...
     def planned(self, cells: tuple[Cell, ...], cached: int) -> None: ...
     def calibrated(self, calibration: Mapping[str, Any]) -> None: ...
     def started(self, cell: Cell) -> None: ...
@@ -49,6 +59,8 @@ class Observer(Protocol):
 class Silent:
     """An observer for programs."""
 
+    def entered(self, phase: str) -> None: ...
+    def left(self, phase: str, seconds: float) -> None: ...
     def planned(self, cells: tuple[Cell, ...], cached: int) -> None: ...
     def calibrated(self, calibration: Mapping[str, Any]) -> None: ...
     def started(self, cell: Cell) -> None: ...
@@ -84,30 +96,43 @@ def run(suite: str | Path | Mapping[str, Any], results: str | Path = "results", 
 def run_suite(suite: Suite, options: Options, observer: Observer | None = None) -> Results:
     """Run what is not in the store yet, and read the whole back."""
     told = observer or Silent()
-    bench = Bench(suite, device_named(options.device), options.batch_size, options.limit)
+    timeout = suite.timeout if options.cell_timeout is None else options.cell_timeout
+    bench = Bench(suite, device_named(options.device), options.batch_size, options.limit, timeout)
     deterministic()
     folder = options.results / suite.name
     store = Store(folder)
+    phases = Phases(told)
     with store.lock():
-        cells = plan(suite, bench)
-        cached = set() if options.fresh else store.finished() & {cell.id for cell in cells}
+        refuse_namesake(suite, folder)
+        with phases("loading"):
+            cells = plan(suite, bench)
+            record = record_of(suite, options, bench, cells)
+        cached = set() if options.fresh else _cached(store, cells)
         told.planned(cells, len(cached))
-        record = _record(suite, options, bench, cells)
         due = [cell for cell in cells if cell.id not in cached and (options.only is None or options.only(cell))]
-        wanted = {cell.attack.registered for cell in due}
-        record["calibration"] = _calibration(folder, wanted)
+        record["calibration"] = _calibration(folder, cells, due, phases)
         told.calibrated(record["calibration"])
-        store.write_run(record)
+        store.write_run(record | {"seconds": phases.seconds})
         for cell in due:
             told.started(cell)
-            done = execute(cell, bench, told.progressed)
+            done = execute(cell, bench, told.progressed, Stages(told.entered), timing=options.timing)
             store.write(cell.id, done.samples, done.cell, done.images, done.artifacts)
             told.finished(cell, done)
-        store.write_run(record | {"finished": _now()})
+        store.write_run(record | {"seconds": phases.seconds, "finished": _now()})
     return read(folder)
 
 
-def _record(suite: Suite, options: Options, bench: Bench, cells: Iterable[Cell]) -> dict[str, Any]:
+def _cached(store: Store, cells: Iterable[Cell]) -> set[str]:
+    """Ids of what is in the store already, under the names that the suite uses now."""
+    stored = store.standing()
+    known = settled(cells, stored)
+    for cell in cells:
+        if cell.id in known and any(stored[cell.id][key] != value for key, value in labels(cell).items()):
+            store.relabel(cell.id, labels(cell), renamed(cell, stored[cell.id]) or {})
+    return known
+
+
+def record_of(suite: Suite, options: Options, bench: Bench, cells: Iterable[Cell]) -> dict[str, Any]:
     """run.json: what tables need beyond the rows, and where the numbers come from."""
     return {
         "name": suite.name,
@@ -125,6 +150,7 @@ def _record(suite: Suite, options: Options, bench: Bench, cells: Iterable[Cell])
         "planned": [_planned(cell) for cell in cells],
         "suite": suite.resolved(),
         "root": str(suite.root.resolve()),
+        "file": None if suite.file is None else str(suite.file.resolve()),
         "text": suite.text,
         "limit": options.limit,
         "command": options.command,
@@ -144,16 +170,51 @@ def _planned(cell: Cell) -> dict[str, Any]:
     return facts | described | budget | {"models": list(cell.targets)}
 
 
-def _calibration(folder: Path, wanted: set[str]) -> dict[str, Any]:
-    """What the bracket says of each attack that has run here; `wanted` ones are calibrated unless that was done."""
-    versions = provenance.versions()
+@dataclass
+class Phases:
+    """The phases of a run that belong to no cell: told as they begin and end, and how long they took."""
+
+    told: Observer
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        """While this is open the phase is `name`."""
+        self.told.entered(name)
+        start = time.perf_counter()
+        yield
+        taken = time.perf_counter() - start
+        self.seconds[name] = round(self.seconds.get(name, 0.0) + taken, 3)
+        self.told.left(name, taken)
+
+
+def _calibration(folder: Path, cells: Iterable[Cell], due: list[Cell], phases: Phases) -> dict[str, Any]:
+    """What the bracket says of each attack of the plan, by its name there; those that are `due` are calibrated.
+
+    What an earlier run of this folder says of the others stays.
+    """
+    variants = {cell.variant for cell in cells}
+    known = _known(folder)
+    entries = {name: entry for name, entry in known.items() if name in variants or "params" not in entry}
+    wanted = {cell.variant: cell.attack for cell in due}
+    if not wanted:
+        return dict(sorted(entries.items()))
+    with phases("calibrating"):
+        for i, (variant, attack) in enumerate(wanted.items(), 1):
+            phases.told.entered(f"calibrating {variant} ({i} of {len(wanted)})")
+            entry = known.get(variant, {})
+            same = entry.get("key") == key_of(attack) and not entry["failed"]
+            entries[variant] = entry if same else calibrated(attack)
+    return dict(sorted(entries.items()))
+
+
+def _known(folder: Path) -> dict[str, dict[str, Any]]:
+    """What run.json says of the bracket; nothing where it cannot be read."""
     try:
-        before = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        known = before["calibration"] if before["versions"] == versions else {}
-    except (OSError, ValueError, KeyError, TypeError):
-        known = {}
-    fresh = {name: summary(name) for name in sorted(wanted) if name not in known}
-    return dict(sorted((known | fresh).items()))
+        found = parsed(folder / "run.json")["calibration"]
+        return {str(name): dict(entry) for name, entry in found.items() if "checks" in entry and "failed" in entry}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
 
 
 def _now() -> str:

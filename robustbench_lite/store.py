@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import json
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from robustbench_lite.errors import NoResultsError, StoreError
-from robustbench_lite.record import ARTIFACTS, CELLS, IMAGES, SAMPLES, SCHEMA_VERSION, Row
+from robustbench_lite.record import ARTIFACTS, CELLS, FILE_VERSION, IMAGES, SAMPLES, Row, earliest
+from robustbench_lite.sealed import atomically, flush, opened, parsed, seal, sealed_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,6 +27,7 @@ __all__ = ["Results", "Store", "read", "runs"]
 
 _PARTS = {"samples": SAMPLES, "images": IMAGES, "artifacts": ARTIFACTS, "cells": CELLS}
 _KEY = b"robustbench_lite.schema"
+_TOGETHER = 256  # cells whose rows become one piece: a thousand pieces are slow to slice, one needs memory twice
 
 
 @dataclass(frozen=True)
@@ -84,6 +83,23 @@ class Store:
             else:
                 self._drop(path)
 
+    def relabel(self, cell: str, labels: Row, models: Mapping[str, str]) -> None:
+        """Write a whole cell again under other names: columns of `cells`, and old to new classifiers. Images stay."""
+        path = self._path("samples", cell)
+        (row,), (samples, _) = self._sound([self._path("cells", cell)]), _read_file(path, SAMPLES)
+        assert samples is not None
+        warnings = [
+            f"{models[name]}: {said}" if name in models else text  # "classifier: what is wrong"
+            for text in row["warnings"] or []
+            for name, _, said in [text.partition(": ")]
+        ]
+        columns = {key: value for key, value in labels.items() if key in SAMPLES.names and key != "weights"}
+        rows = [old | columns | {"model": models.get(old["model"], old["model"])} for old in samples.to_pylist()]
+        self._drop(self._path("cells", cell))
+        for part, content in (("samples", rows), ("cells", [row | labels | {"warnings": warnings}])):
+            table = _table(content, _PARTS[part])
+            self._atomically(self._path(part, cell), lambda temporary, table=table: _write_parquet(table, temporary))  # type: ignore[misc]
+
     def remove(self, cell: str) -> None:
         """Take one cell out of the store; one that is not there is fine."""
         for part in ("cells", "samples", "images", "artifacts"):
@@ -95,19 +111,22 @@ class Store:
 
     def finished(self) -> set[str]:
         """Ids of the cells that are whole in the store and did not fail."""
-        return {row["cell"] for row in self._sound(_files(self.folder / "cells")) if row["status"] == "ok"}
+        return set(self.standing())
+
+    def standing(self) -> dict[str, Row]:
+        """The rows of the cells that are whole in the store and did not fail, by id."""
+        return {row["cell"]: row for row in self._sound(_files(self.folder / "cells")) if row["status"] == "ok"}
 
     def _sound(self, marks: list[Path]) -> Iterator[Row]:
         for mark in marks:
             table, _ = _read_file(mark, CELLS)
             row = table.to_pylist()[0] if table is not None else None
-            if row and (row["status"] != "ok" or _opens(self._path("samples", row["cell"]))):
+            if row and (row["status"] != "ok" or _stands(self._path("samples", row["cell"]))):
                 yield row
 
     def write_run(self, run: dict[str, Any]) -> None:
         """Replace run.json. Raises StoreError."""
-        text = json.dumps(run, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
-        content = text.encode("utf-8", "backslashreplace")  # a name that is not Unicode becomes a JSON escape
+        content = sealed_json(run)
         self._atomically(self.folder / "run.json", lambda temporary: temporary.write_bytes(content))
 
     def write_figure(self, name: str, rows: pa.Table) -> Path:
@@ -120,25 +139,16 @@ class Store:
         return self.folder / part / f"{cell}.parquet"
 
     def _atomically(self, path: Path, write: Callable[[Path], object]) -> None:
-        """Write to a dot-file that no reader looks at, flush it to the disk, then give it its name."""
-        temporary = path.parent / f".{path.stem}.tmp"
         try:
-            _make(path.parent)
-            write(temporary)
-            _flush(temporary)
-            temporary.replace(path)
-            _flush(path.parent)
+            atomically(path, write)
         except OSError as error:
             raise _sentence(error, path) from None
-        finally:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
 
     def _drop(self, path: Path) -> None:
         try:
             with suppress(FileNotFoundError):
                 path.unlink()
-                _flush(path.parent)
+                flush(path.parent)
         except OSError as error:
             raise _sentence(error, path) from None
 
@@ -147,26 +157,23 @@ def _table(rows: list[Row], schema: pa.Schema) -> pa.Table:
     unknown = {key for row in rows for key in row} - set(schema.names)
     if unknown:
         raise ValueError(f"columns that record.py does not declare: {', '.join(sorted(unknown))}")
-    return pa.Table.from_pylist(rows, schema=schema)
+    table = pa.Table.from_pylist(rows, schema=schema)
+    if empty := _nulls(table):
+        raise ValueError(f"a null in '{empty}', which record.py declares without")
+    return table
+
+
+def _nulls(table: pa.Table) -> str:
+    """The first column with a null that may have none; empty: no such column."""
+    fields = (field.name for field in table.schema if not field.nullable)
+    return next((name for name in fields if table[name].null_count), "")
 
 
 def _write_parquet(table: pa.Table, path: Path) -> None:
-    pq.write_table(table, path, compression="zstd", write_page_checksum=True)
-
-
-def _make(folder: Path) -> None:
-    """Create a folder so that it is still there after a power cut."""
-    if not folder.is_dir():
-        folder.mkdir(parents=True, exist_ok=True)
-        _flush(folder.parent)
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    """Images shrink well; of small columns the fastest to read are those that are hardly compressed."""
+    heavy = any(pa.types.is_binary(kind) for kind in table.schema.types)
+    names = [field.name for field in table.schema if pa.types.is_string(field.type)]
+    seal(table, path, compression="zstd" if heavy else "snappy", use_dictionary=names)
 
 
 def _sentence(error: OSError, path: Path) -> StoreError:
@@ -187,6 +194,7 @@ class Results:
     cell_table: pa.Table
     run: dict[str, Any] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
+    label: str = ""  # what its reader calls it beside others; empty: nothing was given
     memo: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)  # what was derived from it, once
 
     def samples(self) -> pd.DataFrame:
@@ -234,10 +242,12 @@ def read(folder: Path | str) -> Results:
     if not cells and not run:
         reason = problems[0] if problems else "expected a folder that `run` has written, such as results/NAME"
         raise NoResultsError(f"{folder}: no results there; {reason}")
-    pairs = [_with_samples(folder, cell, problems) for cell in cells]
-    whole = pa.concat_tables([_empty(CELLS), *(cell for cell, _ in pairs)])
-    samples = pa.concat_tables([_empty(SAMPLES), *(table for _, table in pairs)])
-    return Results(folder, samples, whole, run, tuple(problems))
+    whole, samples = [_empty(CELLS)], [_empty(SAMPLES)]
+    for start in range(0, len(cells), _TOGETHER):
+        pairs = [_with_samples(folder, cell, problems) for cell in cells[start : start + _TOGETHER]]
+        whole.append(pa.concat_tables(cell for cell, _ in pairs).combine_chunks())
+        samples.append(pa.concat_tables(table for _, table in pairs).combine_chunks())
+    return Results(folder, pa.concat_tables(samples), pa.concat_tables(whole), run, tuple(problems))
 
 
 def runs(folder: Path) -> list[Path]:
@@ -250,12 +260,11 @@ def runs(folder: Path) -> list[Path]:
 def _read_run(folder: Path) -> tuple[dict[str, Any], list[str]]:
     path = folder / "run.json"
     try:
-        run = json.loads(path.read_text(encoding="utf-8"))
+        return parsed(path), []
     except FileNotFoundError:
         return {}, []
     except (OSError, ValueError, RecursionError) as error:
         return {}, [f"{path}: damaged ({error}); left out"]
-    return (run, []) if isinstance(run, dict) else ({}, [f"{path}: expected a JSON object; left out"])
 
 
 def _read_cells(folder: Path, run: dict[str, Any], problems: list[str]) -> list[pa.Table]:
@@ -273,14 +282,14 @@ def _read_cells(folder: Path, run: dict[str, Any], problems: list[str]) -> list[
 
 def _with_samples(folder: Path, cell: pa.Table, problems: list[str]) -> tuple[pa.Table, pa.Table]:
     """A cell and its samples. Without them it is not finished, whatever its row says: it becomes a failed one."""
-    row = cell.to_pylist()[0]
-    path = folder / "samples" / f"{row['cell']}.parquet"
+    name, status = cell["cell"][0].as_py(), cell["status"][0].as_py()
+    path = folder / "samples" / f"{name}.parquet"
     table, problem = _read_file(path, SAMPLES) if path.is_file() else (None, f"{path}: missing")
     if table is not None:
         return cell, table
-    if row["status"] == "ok":
+    if status == "ok":
         problems.append(problem)
-        row |= {"status": "failed", "error": "its samples cannot be read; run the suite again"}
+        row = cell.to_pylist()[0] | {"status": "failed", "error": "its samples cannot be read; run the suite again"}
         cell = pa.Table.from_pylist([row], schema=CELLS)
     return cell, _empty(SAMPLES)
 
@@ -294,24 +303,29 @@ def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("*.parquet") if not path.name.startswith("."))
 
 
-def _opens(path: Path) -> bool:
-    """Whether a file of ours has its end, where Parquet keeps its directory: the rest was flushed before it."""
+def _stands(path: Path) -> bool:
+    """Whether a file of samples is there, ours, and as it was written."""
     try:
-        return _KEY in (pq.read_schema(path).metadata or {})
+        file, sealed = opened(path)
     except (pa.ArrowException, OSError, ValueError):
         return False
+    return _KEY in (file.metadata.metadata or {}) if sealed else _read_file(path, SAMPLES)[0] is not None
 
 
 def _read_file(path: Path, schema: pa.Schema) -> tuple[pa.Table | None, str]:
     """One file under our schema, or why not: columns that an older version did not write are null."""
     try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            version = int((file.schema_arrow.metadata or {}).get(_KEY, b"0"))
-            if version == 0:
-                return None, f"{path}: not written by robustbench_lite; left out"
-            if version > SCHEMA_VERSION:
-                return None, f"{path}: schema {version} is newer than this version's {SCHEMA_VERSION}; upgrade to read"
-            table = _conform(file.read(use_threads=False), schema)
+        file, sealed = opened(path)
+        version = int((file.metadata.metadata or {}).get(_KEY, b"0"))
+        if version == 0:
+            return None, f"{path}: not written by robustbench_lite; left out"
+        if version > FILE_VERSION:
+            return None, f"{path}: schema {version} is newer than this version's {FILE_VERSION}; upgrade to read"
+        if version == FILE_VERSION and not sealed:
+            raise ValueError("its sha256 is missing")
+        table = file.read(use_threads=False)
+        if not (sealed and table.schema.equals(schema)):  # else it is what was checked when it was written
+            table = _conform(table, schema)
         cells = set(table["cell"].to_pylist())
     except (pa.ArrowException, OSError, ValueError, LookupError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
@@ -322,12 +336,16 @@ def _read_file(path: Path, schema: pa.Schema) -> tuple[pa.Table | None, str]:
 
 
 def _conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """The columns of `schema`, in its order and types. Raises ArrowInvalid for values that do not fit."""
+    """The columns of `schema`, in its order and types. Raises ValueError where some are missing or do not fit."""
     known = set(table.column_names)
+    if missing := [name for name in earliest(schema) if name not in known]:
+        raise ValueError(f"no column '{missing[0]}'")
     columns = [
         table[name].cast(kind) if name in known else pa.nulls(len(table), kind)
         for name, kind in zip(schema.names, schema.types, strict=True)
     ]
     whole = pa.table(columns, schema=schema)
     whole.validate(full=True)
+    if empty := _nulls(whole):
+        raise ValueError(f"a null in '{empty}'")
     return whole

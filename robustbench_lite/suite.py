@@ -16,6 +16,7 @@ from robustbench_lite.errors import SuiteError, did_you_mean
 from robustbench_lite.figure import figures
 from robustbench_lite.gate import Gate
 from robustbench_lite.model import ModelSource, models
+from robustbench_lite.models.python import told_apart
 from robustbench_lite.registry import canonical
 from robustbench_lite.suite_attacks import AttackEntry, Attacks
 from robustbench_lite.suite_compose import compose, override
@@ -32,6 +33,7 @@ SETTINGS = {
     "title": "What the tables are about.",
     "reference": "Id of the published table that is printed beside ours.",
     "seed": "Seed of everything random; default 0.",
+    "timeout": "Seconds that a cell, or loading a classifier, may take; default: as long as it takes.",
     "data": "Datasets: a name, a list of names, or a mapping from names to options.",
     "models": "Classifiers: names of the zoo, `source:name`, or mappings with a source.",
     "attacks": "Attacks: names, or mappings from a name to parameters.",
@@ -64,11 +66,13 @@ class Suite:
     title: str = ""
     reference: str | None = None
     seed: int = 0
+    timeout: float | None = None
     tables: tuple[str, ...] = ()
     figures: tuple[str, ...] = ()
     images: str = "all"
     gate: Gate = field(default_factory=Gate)
     root: Path = field(default_factory=Path.cwd)  # relative paths in the suite start here
+    file: Path | None = None  # null: given as a mapping
     text: str = ""
     plain: Mapping[str, Any] = field(default_factory=dict)
 
@@ -77,15 +81,24 @@ class Suite:
         return copy.deepcopy(dict(self.plain))
 
 
-def load(source: Path | str | Mapping[str, Any], overrides: Sequence[str] = (), root: Path | None = None) -> Suite:
-    """The suite in a file, or given as a mapping. Raises SuiteError with every problem and its place, in order."""
+def load(
+    source: Path | str | Mapping[str, Any],
+    overrides: Sequence[str] = (),
+    root: Path | None = None,
+    *,
+    files: bool = False,
+) -> Suite:
+    """The suite in a file, or given as a mapping; with `files` also files that it names must be there.
+
+    Raises SuiteError with every problem and its place, in order.
+    """
     try:
-        return _load(source, overrides, root)
+        return _load(source, overrides, root, files=files)
     except SuiteError as error:
         raise SuiteError(tidy(error.problems, "" if isinstance(source, Mapping) else str(source))) from None
 
 
-def _load(source: Path | str | Mapping[str, Any], overrides: Sequence[str], root: Path | None) -> Suite:
+def _load(source: Path | str | Mapping[str, Any], overrides: Sequence[str], root: Path | None, *, files: bool) -> Suite:
     if isinstance(source, Mapping):
         plain = checked(source)
         marked, text, home = Marked(plain), canonical(plain), root or Path.cwd()
@@ -93,8 +106,10 @@ def _load(source: Path | str | Mapping[str, Any], overrides: Sequence[str], root
         marked, text = compose(Path(source))
         home = root or Path(source).parent
     problems = override(marked, overrides)
-    builder = _Builder(marked, problems)
-    suite = builder.build(home, text)
+    builder = _Builder(marked, problems, home)
+    suite = builder.build(home, text, None if isinstance(source, Mapping) else Path(source))
+    if files:
+        builder.look_for_files(home)
     if suite is None or builder.problems:
         raise SuiteError(builder.problems)
     return suite
@@ -103,7 +118,7 @@ def _load(source: Path | str | Mapping[str, Any], overrides: Sequence[str], root
 class _Builder(Attacks):
     """The whole suite."""
 
-    def build(self, root: Path, text: str) -> Suite | None:
+    def build(self, root: Path, text: str, file: Path | None) -> Suite | None:
         data = self.marked.data
         if not isinstance(data, dict):
             self.wrong((), f"expected a mapping with {', '.join(REQUIRED)}, got {kind_of(data)}")
@@ -121,6 +136,7 @@ class _Builder(Attacks):
             "title": self._scalar("title", str, ""),
             "reference": self._reference(),
             "seed": self._seed(),
+            "timeout": self._timeout(),
             "data": self._data(),
             "models": self._models(),
             "attacks": self.entries(),
@@ -132,7 +148,7 @@ class _Builder(Attacks):
         version = data.get("version")
         if version is not None and (type(version) is not int or version != 1):
             self.wrong(("version",), f"expected version 1, got {data['version']!r}")
-        return None if self.problems else Suite(**parts, root=root, text=text, plain=data)
+        return None if self.problems else Suite(**parts, root=root, file=file, text=text, plain=data)
 
     def _scalar(self, name: str, kind: type, default: Any) -> Any:
         value = self.marked.data.get(name)
@@ -162,6 +178,15 @@ class _Builder(Attacks):
         if not 0 <= value <= LARGEST_SEED:
             self.wrong(("seed",), f"seed: expected a number from 0 to 2^63 - 1, got {value}")
         return value
+
+    def _timeout(self) -> float | None:
+        value = self.marked.data.get("timeout")
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < LARGEST_SEED:
+            self.wrong(("timeout",), f"timeout: expected seconds above 0, got {value!r}")
+            return None
+        return float(value)
 
     def _reference(self) -> str | None:
         value = self._scalar("reference", str, None)
@@ -236,6 +261,7 @@ class _Builder(Attacks):
             source = self._model(path, entry)
             if source is not None:
                 built.append((path, source))
+        built = list(zip([path for path, _ in built], told_apart([source for _, source in built]), strict=True))
         self.unique("classifier", [(path, source.title) for path, source in built])
         self.titles = [source.title for _, source in built]
         return tuple(source for _, source in built)

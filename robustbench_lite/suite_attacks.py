@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from robustbench_lite.attack import Attack, attacks
-from robustbench_lite.errors import did_you_mean
+from robustbench_lite.errors import UsageError, did_you_mean
+from robustbench_lite.foreign import blamed
+from robustbench_lite.own_attacks import own_attack
 from robustbench_lite.registry import canonical
 from robustbench_lite.suite_compose import expand
 from robustbench_lite.suite_records import Records, kind_of
@@ -31,17 +33,25 @@ class Attacks(Records):
     """Builds the attack entries; the classifiers must have been built before."""
 
     def entries(self) -> tuple[AttackEntry, ...]:
+        named = list(self._named_alike())
         defaults = self._defaults()
         built: list[tuple[Key, str | None, Attack]] = []
-        for i, (path, name, params, label) in enumerate(expand(self.items("attacks"), self.wrong)):
+        for i, (path, name, params, label) in enumerate(expand(named, self.wrong)):
             if i >= MOST_ATTACKS:
                 self.wrong(path, f"attacks: more than {MOST_ATTACKS}, matrices expanded")
                 break
             if name not in attacks:
-                self.wrong(path, f"unknown attack '{name}'{did_you_mean(name, attacks)}", key=True)
+                self.wrong(path, attacks.unknown(name), key=True)
                 continue
             own = self._common() | defaults.get(name, {})
-            attack = self.record(attacks, name, {**own, **params}, path, self._origins(path, name, own, params))
+            origins = self._origins(path, name, own, params)
+            place = path[:2] if self._is_own(path) else path  # its parameters stand beside it
+            try:
+                with blamed(name, UsageError, "load"):  # validators of the user's own
+                    attack = self.record(attacks, name, {**own, **params}, place, origins)
+            except UsageError as error:
+                self.wrong(place, str(error))
+                continue
             if attack is not None:
                 self._sources(path, attack)
                 built.append((path, label, attack))
@@ -49,6 +59,39 @@ class Attacks(Records):
         names = _variants([(label, attack) for _, label, attack in different])
         self.unique("attack", [(path, name) for (path, _, _), name in zip(different, names, strict=True)])
         return tuple(AttackEntry(name, attack) for (_, _, attack), name in zip(different, names, strict=True))
+
+    def _named_alike(self) -> Iterator[tuple[int, Any]]:
+        """The entries with their numbers; those that name code of the user's become {attack: parameters}."""
+        files: dict[str, str] = {}
+        for i, entry in enumerate(self.items("attacks")):
+            if not (isinstance(entry, dict) and "python" in entry):
+                yield i, entry
+                continue
+            name = self._loaded(("attacks", i), entry)
+            if name and files.setdefault(name, entry["python"]) != entry["python"]:
+                self.wrong(("attacks", i), f"two attacks are called '{name}'; register one of them under another name")
+            elif name:
+                params = {key: value for key, value in entry.items() if key not in {"python", "trust", "as"}}
+                yield i, {name: params, **{key: entry[key] for key in entry if key == "as"}}
+
+    def _loaded(self, path: Key, entry: Mapping[str, Any]) -> str | None:
+        """What the attack in the user's code is called; None where it cannot be had, which is a problem."""
+        if entry.get("trust") is not True:
+            self.wrong(path, "'python:' runs code that the suite names; say `trust: true` if you trust it")
+            return None
+        try:
+            return own_attack(str(entry["python"]), self.root).registered
+        except UsageError as error:
+            self.wrong((*path, "python"), str(error))
+            return None
+
+    def _written(self, path: Key) -> Any:
+        """The entry that `path` begins at, as it is in the file."""
+        return self.marked.data["attacks"][path[1]]
+
+    def _is_own(self, path: Key) -> bool:
+        written = self._written(path)
+        return isinstance(written, dict) and "python" in written
 
     def _sources(self, path: Key, attack: Attack) -> None:
         """The classifiers that an attack names must be in the suite, and enough of them."""
@@ -64,12 +107,16 @@ class Attacks(Records):
 
     def _origins(self, path: Key, name: str, defaults: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Key]:
         """Where the parameters are written that the entry itself does not give: in `defaults` or in its matrix."""
-        written = self.marked.data["attacks"][path[1]]
-        matrix = (written[name] or {}).get("matrix", {}) if isinstance(written, dict) else {}
+        written, place = self._written(path), path
+        if self._is_own(path):
+            inner, place = written, path[:2]
+        else:
+            inner = (written[name] or {}) if isinstance(written, dict) else {}
+        matrix = inner.get("matrix", {})
         origins: dict[str, Key] = {key: ("defaults", name) for key in defaults if key not in params}
         if "under" in origins and "under" not in ((self.marked.data.get("defaults") or {}).get(name) or {}):
             origins["under"] = ()
-        return origins | dict.fromkeys(matrix, (*path, "matrix"))
+        return origins | dict.fromkeys(matrix, (*place, "matrix"))
 
     def _common(self) -> dict[str, Any]:
         """What the suite says for all attacks."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Protocol
@@ -164,9 +164,9 @@ def _step(parent: Any, step: str, path: Key, place: str) -> str | int:
     raise SuiteError([Problem(place, f"{shown} is a value, nothing is inside it")])
 
 
-def expand(entries: Sequence[Any], wrong: Wrong) -> Iterator[tuple[Key, str, dict[str, Any], str | None]]:
-    """(path, attack, params, label) of every attack; a matrix becomes one for each of its combinations."""
-    for i, entry in enumerate(entries):
+def expand(entries: Iterable[tuple[int, Any]], wrong: Wrong) -> Iterator[tuple[Key, str, dict[str, Any], str | None]]:
+    """(path, attack, params, label) of every numbered entry; a matrix becomes one for each of its combinations."""
+    for i, entry in entries:
         path: Key = ("attacks", i)
         if isinstance(entry, str):
             yield path, entry, {}, None

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from robustbench_lite.errors import Problem, did_you_mean
+from robustbench_lite.errors import Problem
 from robustbench_lite.registry import Config, Registry, problems_of
 from robustbench_lite.suite_yaml import Key, Marked
 
@@ -23,7 +24,9 @@ class Records:
 
     marked: Marked
     problems: list[Problem]
+    root: Path = field(default_factory=Path.cwd)  # relative paths in the suite start here
     titles: list[str] = field(default_factory=list)  # of the classifiers, once they are built
+    records: list[tuple[Key, Config]] = field(default_factory=list)  # all that were built, and where they are written
 
     def wrong(self, path: Key, message: str, *, key: bool = False) -> None:
         self.problems.append(Problem(self.marked.place(path, key=key), message))
@@ -49,7 +52,7 @@ class Records:
     ) -> C | None:
         """The record, or None and a problem for each thing that is wrong with it; `origins`: keys from elsewhere."""
         if name not in registry:
-            self.wrong(path, f"unknown {registry.kind} '{name}'{did_you_mean(name, registry)}")
+            self.wrong(path, registry.unknown(name))
             return None
         return self.built(registry[name], params, path, origins)
 
@@ -58,14 +61,23 @@ class Records:
     ) -> C | None:
         """The same for a record that is in no registry."""
         try:
-            return record(**params)
+            made = record(**params)
         except ValidationError as error:
             for inner, message in problems_of(error, record):
                 start = (origins or {}).get(str(inner[0]), path) if inner else path
                 self.wrong((*start, *inner), message, key=message.startswith("unknown key"))
         except OverflowError:
             self.wrong(path, f"{record.registered or path[-1]}: expected numbers that a float can hold")
+        else:
+            self.records.append((path, made))
+            return made
         return None
+
+    def look_for_files(self, root: Path) -> None:
+        """A problem for every file that a record names and that is not there."""
+        for path, record in self.records:
+            for option, sentence in record.absent(root):
+                self.wrong((*path, option), sentence)
 
     def unique(self, what: str, named: Iterable[tuple[Key, str]]) -> None:
         seen: set[str] = set()

@@ -35,6 +35,7 @@ def schema() -> Schema:
         "title": _TEXT,
         "reference": {"enum": references.known()},
         "seed": {"type": "integer", "minimum": 0, "maximum": LARGEST_SEED, "default": 0},
+        "timeout": {"type": "number", "exclusiveMinimum": 0},
         "data": _data(),
         "models": {"type": "array", "minItems": 1, "items": _model()},
         "attacks": {"type": "array", "minItems": 1, "items": _attack()},

@@ -27,6 +27,7 @@ class Value:
     n: int | None = None
     kind: Literal["measured", "published", "derived", "label", "missing"] = "measured"
     note: str = ""  # where it comes from, or why it is missing
+    best: bool = False  # of ours under its heading; only where a format shows it
     mark: str = ""  # refers to footnotes, such as [1]; for eyes only, never part of the data
 
 
@@ -38,6 +39,9 @@ class Column:
     numeric: bool = True
     interval: bool = False  # CSV has columns for low, high and n too
     group: bool = False  # equal for many rows in a row: a heading above them where people read, a column in CSV
+    priority: Literal[1, 2, 3] = 1  # where there is no room: 3 is left out first, then intervals, then 2; 1 stays
+    named: bool = False  # its title is the name of something, a number with a legend where there is no room
+    better: Literal["higher", "lower", ""] = ""  # of the rows under one heading; empty: none is the best
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,7 @@ class Table:
     columns: tuple[Column, ...]
     rows: tuple[tuple[Value, ...], ...]
     footnotes: tuple[str, ...] = ()
+    cells: frozenset[str] = frozenset()  # ids of those whose results stand in it, if only that they failed
 
 
 Maker = Callable[["Results"], Table]

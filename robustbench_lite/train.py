@@ -277,6 +277,7 @@ def _write(todo: Recipe, net: nn.Module, out: Path, root: Path, trained_on: int)
     save_file(state, path)
     facts = {
         "dataset": todo.dataset,
+        "labels": stated.classes if stated.naming == "both" else (),
         "published": todo.published,
         "test_error": round(100 * (1 - correct / len(tests["test"])), 3),
         "accuracy": {key: (_correct(finish(card, net), samples), len(samples)) for key, samples in tests.items()},

@@ -53,20 +53,19 @@ def headline(report: Report) -> str:
 
 
 def lines_of(verdict: Verdict) -> Iterator[str]:
-    """Everything about one gate, in sentences: why it did not pass, then what was measured."""
+    """Everything about one gate, in sentences: why it did not pass, what was measured, and what else to know."""
     yield from verdict.reasons
     for finding in verdict.findings:
         yield from _measured(finding)
+    yield from verdict.remarks
 
 
 def _measured(finding: Finding) -> Iterator[str]:
-    accuracy, low, high = finding.of_accuracy, finding.interval.low, finding.interval.high
-    unit = "points" if accuracy else "%"
+    accuracy = finding.of_accuracy
     values = (
         f"{finding.before:.1f} -> {finding.after:.1f} %" if accuracy else f"{finding.before:.4g} -> {finding.after:.4g}"
     )
-    change = "no change" if low == high == 0 else f"{_signed(-finding.drop)} {unit} [{_signed(-high)}, {_signed(-low)}]"
-    yield f"{finding.metric} {values}: {change}"
+    yield f"{finding.metric} {values}: {_change(finding, 'points' if accuracy else '%')}"
     words = ("lost", "won") if accuracy else ("smaller", "larger")
     yield (
         f"{finding.lost} {words[0]}, {finding.won} {words[1]} of n={finding.n}; p={_p(finding.p)}, "
@@ -74,9 +73,20 @@ def _measured(finding: Finding) -> Iterator[str]:
     )
 
 
+def _change(finding: Finding, unit: str) -> str:
+    """The change with its interval, where there is one."""
+    low, high = finding.interval.low, finding.interval.high
+    if low == high == 0 or (math.isnan(low) and finding.drop == finding.lost == finding.won == 0):
+        return "no change"
+    text = f"{_signed(-finding.drop)} {unit}".rstrip()
+    return text if math.isnan(low) else f"{text} [{_signed(-high)}, {_signed(-low)}]"
+
+
 def _detects(finding: Finding) -> str:
     if not finding.tested:
         return "nothing to lose"
+    if math.isnan(finding.detectable):
+        return "by the sign test, failures as infinite"
     if math.isinf(finding.detectable):
         return "too few samples to detect any drop"
     return f"detects {finding.detectable:.1f} {'points' if finding.of_accuracy else '%'}"
@@ -97,7 +107,7 @@ def _rules(report: Report) -> str:
     if gate.mode == "point":
         return f"mode point: {margin}, chance included; no test is made"
     return (
-        f"{margin} if certain: one-sided exact McNemar (distances: Wilcoxon), Holm over {report.tests} "
+        f"{margin} if certain: one-sided exact McNemar (distances: Wilcoxon; medians: signs), Holm over {report.tests} "
         f"test{'s' if report.tests != 1 else ''}, confidence {gate.confidence:g}; detects: the smallest drop that "
         "fails in 80 % of runs; [95 % paired bootstrap interval]"
     )
@@ -136,7 +146,7 @@ def _markdown_lines(report: Report) -> Iterator[str]:
     for verdict in report.verdicts:
         for row in _rows(verdict):
             yield f"| {' | '.join(map(_clean, row))} |"
-    reasons = [(verdict.name, reason) for verdict in report.verdicts for reason in verdict.reasons]
+    reasons = [(verdict.name, text) for verdict in report.verdicts for text in (*verdict.reasons, *verdict.remarks)]
     if reasons:
         yield ""
         yield from (f"- {_clean(name)}: {_clean(reason)}" for name, reason in reasons)
@@ -156,11 +166,11 @@ def _rows(verdict: Verdict) -> Iterator[list[str]]:
     if not verdict.findings:
         yield [word, verdict.name, *["—"] * (len(_COLUMNS) - 2)]
     for finding in verdict.findings:
-        accuracy, interval = finding.of_accuracy, finding.interval
+        accuracy = finding.of_accuracy
         unit = "" if accuracy else " %"
         values = [f"{v:.1f} %" if accuracy else f"{v:.4g}" for v in (finding.before, finding.after)]
-        change = f"{_signed(-finding.drop)}{unit} [{_signed(-interval.high)}, {_signed(-interval.low)}]"
-        detects = "—" if math.isinf(finding.detectable) else f"{finding.detectable:.1f}{unit}"
+        change = _change(finding, unit.strip())
+        detects = f"{finding.detectable:.1f}{unit}" if math.isfinite(finding.detectable) else "—"
         counts = [str(finding.lost), str(finding.won), str(finding.n)]
         name = verdict.name if accuracy else f"{verdict.name}, {finding.metric}"
         yield [word, name, *values, change, *counts, _p(finding.p), _p(finding.adjusted), detects]
@@ -248,7 +258,9 @@ def _json(report: Report) -> str:
 def _verdict(verdict: Verdict) -> dict[str, Any]:
     facts = {name: verdict.scores.facts[name] for name in ("dataset", "source", "model", "attack", "variant", "seed")}
     found = [_finding(finding) for finding in verdict.findings]
-    return {**facts, "status": verdict.status, "reasons": list(verdict.reasons), "findings": found}
+    said = {"status": verdict.status, "reasons": list(verdict.reasons), "remarks": list(verdict.remarks)}
+    red = None if verdict.scores.red is None else list(verdict.scores.red)
+    return {**facts, **said, "red": red, "findings": found}
 
 
 def _finding(finding: Finding) -> dict[str, Any]:

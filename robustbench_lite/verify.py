@@ -1,165 +1,233 @@
-"""Re-scores stored adversarials without attacking: do the rows say what the images do?"""
+"""Recomputes what a results folder says, without attacking: from the data set, the classifiers and the stored images.
+
+The suite in run.json is planned anew, so that rows can be counted, and every stored value is computed again by the code
+that a run uses. What only the attack's own work would tell (passes, seconds) is taken as it is.
+"""
 
 from __future__ import annotations
 
 import json
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import pyarrow as pa
 
-from robustbench_lite.attack import Attack, FittedAttack, SceneAttack, attacks
+from robustbench_lite.attack import Attack
 from robustbench_lite.bench import Bench
-from robustbench_lite.errors import NoResultsError
-from robustbench_lite.judge import Panel, Verdicts, judge, look
-from robustbench_lite.lazy import torch
+from robustbench_lite.calibration import calibrated
+from robustbench_lite.errors import ModelError, NoResultsError, RobustbenchError, SuiteError
+from robustbench_lite.execute import deterministic, prepare
+from robustbench_lite.foreign import blamed, undisturbed
+from robustbench_lite.plan import Cell, plan
+from robustbench_lite.provenance import machine, versions
 from robustbench_lite.record import Row
-from robustbench_lite.runner import device_named
+from robustbench_lite.recorded import suite_of
+from robustbench_lite.registry import canonical
+from robustbench_lite.rejudge import Disagreement, Stored, compared
+from robustbench_lite.runner import Options, device_named, record_of
+from robustbench_lite.sealed import opened
 from robustbench_lite.store import Results, read
-from robustbench_lite.suite import load
-from robustbench_lite.threat import Goal
+from robustbench_lite.suite import Suite
+from robustbench_lite.suite_yaml import parse
 
 __all__ = ["Disagreement", "Report", "verify"]
 
-_ROUNDING = 1e-6  # a device may add two numbers otherwise in the last bit
-_MEASURED = ("l1", "l2", "linf", "rho", "rho_linf", "rmsd")
+# what a run is, or when and where it was: nothing says how it must read
+_OF_THE_RUN = {
+    "suite", "root", "file", "text", "command", "versions", "machine", "started", "finished", "calibration", "seconds"
+}  # fmt: skip
+_CALIBRATED = ("attack", "params", "version", "checks", "failed")
+_MALFORMED = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
 
-@dataclass(frozen=True)
-class Disagreement:
-    """One stored value that the images contradict."""
-
-    cell: str
-    sample: str
-    column: str
-    stored: Any
-    found: Any
-
-    def __str__(self) -> str:
-        return f"{self.cell} {self.sample}: {self.column} is stored as {self.stored}, the image gives {self.found}"
-
-
-@dataclass(frozen=True)
+@dataclass
 class Report:
-    """How many rows were re-scored, how many near ties fell the other way, and what disagrees."""
+    """How many rows were re-scored, how many near ties fell the other way, what disagrees and what was not verified."""
 
-    rows: int
-    near_ties: int
-    skipped: tuple[str, ...]
-    disagreements: tuple[Disagreement, ...]
+    rows: int = 0
+    near_ties: int = 0
+    skipped: list[str] = field(default_factory=list)
+    disagreements: list[Disagreement] = field(default_factory=list)
+
+    @property
+    def sound(self) -> bool:
+        """Whether everything that was planned is there and agrees."""
+        return not (self.skipped or self.disagreements)
 
 
-def verify(folder: Path, device: str = "auto") -> Report:
-    """Re-score every stored adversarial of a results folder. Raises NoResultsError where there are none."""
+def verify(folder: Path, device: str = "auto", *, trust: bool = False) -> Report:
+    """Recompute every stored value of a results folder.
+
+    Raises NoResultsError where no adversarial was kept, or where it does not say which suite it is of; UsageError where
+    its suite names code, unless `trust`: then that code runs.
+    """
     results = read(folder)
-    suite = load({**results.run["suite"]}, root=Path(results.run["root"]))
-    bench = Bench(suite, device_named(device))
-    found: list[Disagreement] = []
-    skipped: list[str] = []
-    rows = ties = 0
-    scored: defaultdict[str, defaultdict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
+    if not results.run and results.problems:
+        raise NoResultsError(f"{results.problems[0]}; run the suite again")
+    recorded = suite_of(results, trust=trust)
+    deterministic()
+    planned = _planned(recorded, results, device)
+    report = Report(skipped=list(results.problems))
+    report.disagreements += planned.differences()
+    for cell, row in planned.pairs():
+        _verify(cell, row, planned, report)
+    if report.rows == 0 and not report.disagreements:
+        kept = "the suite says `images: none`" if recorded.images == "none" else "; ".join(report.skipped[:1])
+        raise NoResultsError(f"{folder}: no stored adversarials to verify ({kept})")
+    return report
+
+
+@dataclass
+class Planned:
+    """The plan of this version for a recorded suite, beside what is stored."""
+
+    results: Results
+    bench: Bench
+    cells: tuple[Cell, ...]
+    stored: dict[str, Row]
+    samples: Mapping[str, list[Row]]
+
+    def pairs(self) -> Iterator[tuple[Cell, Row | None]]:
+        """Every planned cell with its row: by id, or where an older version gave another id, by its names."""
+        taken = {cell.id for cell in self.cells}
+        lone = {_names(row): row for name, row in self.stored.items() if name not in taken}
+        for cell in self.cells:
+            yield cell, self.stored.get(cell.id) or lone.get((cell.dataset, cell.source, cell.variant))
+
+    def old(self, row: Row) -> bool:
+        """Whether a cell was written before files had digests, when other things made up its id."""
+        return not opened(self.results.folder / "cells" / f"{row['cell']}.parquet")[1]
+
+    def exact(self, row: Row) -> bool:
+        """Whether the same bits are promised: the same machine, versions and batch size."""
+        made, device = json.loads(row["provenance"] or "{}"), self.bench.device
+        same = (made.get("versions"), made.get("machine")) == (versions(), json.loads(canonical(machine(device))))
+        return bool(same and row["device"] == str(device))
+
+    def differences(self) -> Iterator[Disagreement]:
+        """What in run.json is not what the suite in it makes of it, and ids that are not those of the plan."""
+        run, claimed = self.results.run, {_names(row): row for row in self.stored.values()}
+        pairs = list(self.pairs())
+        ids = [row["cell"] if row is not None and self.old(row) else cell.id for cell, row in pairs]
+        cells = [replace(cell, id=name) for (cell, _), name in zip(pairs, ids, strict=True)]
+        for name, value in _record(self.bench, cells, run.get("limit")).items():
+            if run.get(name) != value and (name in run or not any(map(self.old, claimed.values()))):
+                yield from _within(name, run.get(name), value)
+        yield from _text(run)
+        yield from _calibration(run, self.cells, lax=any(map(self.old, claimed.values())))
+        for row in claimed.values():
+            if row["cell"] not in ids:
+                yield Disagreement(row["cell"], "*", "cell", row["cell"], "no cell of the plan")
+
+
+def _names(row: Row) -> tuple[Any, ...]:
+    return row["dataset"], row["source"], row["variant"]
+
+
+def _planned(suite: Suite, results: Results, device: str) -> Planned:
+    stored = {row["cell"]: row for row in results.cell_table.to_pylist()}
+    samples: defaultdict[str, list[Row]] = defaultdict(list)
     for row in results.sample_table.to_pylist():
-        scored[row["cell"]][row["model"]].append(row)
-    for cell in results.cell_table.to_pylist():
-        images = {row["sample"]: row for row in results.images(cell["cell"]).to_pylist()}
-        if not scored[cell["cell"]] or not images:
-            skipped.append(f"{cell['cell']} ({cell['source']}, {cell['variant']}): no stored images")
-            continue
-        found += _as_fitted(cell, images, results)
-        for samples in scored[cell["cell"]].values():
-            wrong, close = _check(cell, samples, images, bench)
-            found, rows, ties = found + wrong, rows + len(samples), ties + close
-    if rows == 0:
-        raise NoResultsError(f"{folder}: no stored adversarials to verify (the suite says `images: none`?)")
-    return Report(rows, ties, tuple(skipped), tuple(found))
+        samples[row["cell"]].append(row)
+    limit = results.run.get("limit")
+    bench = Bench(_as_of(suite, stored.values()), device_named(device), limit=limit if isinstance(limit, int) else None)
+    return Planned(results, bench, plan(bench.suite, bench), stored, samples)
 
 
-def _check(cell: Row, samples: list[Row], images: dict[str, Row], bench: Bench) -> tuple[list[Disagreement], int]:
-    """What disagrees in the rows of one cell and scored classifier, and how many near ties fell the other way."""
-    stored, classifier = samples[0]["weights"], bench.classifier(samples[0]["model"])
-    if classifier.weights != stored:
-        return [Disagreement(cell["cell"], "*", "weights", stored, classifier.weights)], 0
-    verdicts = _rescore(cell, samples, images, bench)
-    found, ties = [], 0
-    for i, row in enumerate(samples):
-        if row["near_tie"] and bool(verdicts.predictions[i] != row["adv_pred"]):
-            ties += 1
-        else:
-            found += _compare(row, verdicts, i)
-    return found, ties
+def _as_of(suite: Suite, rows: Any) -> Suite:
+    """The suite with the versions of its attacks that the rows say they are of: these are part of the ids."""
+    known = {(row["attack"], row["params"]): row["version"] for row in rows}
+    entries = []
+    for entry in suite.attacks:
+        version = known.get((entry.attack.registered, canonical(entry.attack.params())))
+        entries.append(replace(entry, attack=_of_version(entry.attack, version)))
+    return replace(suite, attacks=tuple(entries))
 
 
-def _rescore(cell: Row, samples: list[Row], images: dict[str, Row], bench: Bench) -> Verdicts:
-    ordered = [images[row["sample"]] for row in samples]
-    shape = (len(ordered), *ordered[0]["shape"])
-    clean = np.frombuffer(b"".join(row["clean"] for row in ordered), np.uint8).reshape(shape)
-    adversarial = np.frombuffer(b"".join(row["adversarial"] for row in ordered), "<f4").reshape(shape)
-    x, candidates = torch.from_numpy(clean.copy()).float() / 255, torch.from_numpy(adversarial.copy())
-    module = bench.classifier(samples[0]["model"]).module
-    size, attack = bench.batch_for(x), _attack(cell)
-    classify = lambda part: look(module, part, bench.device, size)
-    if isinstance(attack, SceneAttack):  # only views of objects need the data
-        scene, ids = bench.samples(cell["dataset"]).scene, [row["sample"] for row in samples]
-        most, draws = bench.batch_for(x, scene), attack.evaluation_draws
-        classify = Panel(attack.views(scene), module, bench.device, most, draws, cell["seed"], ids).logits
-    return judge(
-        attack,
-        classify,
-        x,
-        candidates,
-        _goal(samples, bench),
-        _found(attack, samples),
-    )
+def _of_version(attack: Attack, version: int | None) -> Attack:
+    if version in {None, attack.version}:
+        return attack
+    copy = attack.model_copy()
+    object.__setattr__(copy, "version", version)  # a class variable elsewhere
+    return copy
 
 
-def _as_fitted(cell: Row, images: dict[str, Row], results: Results) -> list[Disagreement]:
-    """Which images are not what the stored perturbation makes of the clean ones, where one was fitted for all."""
-    attack = _attack(cell)
-    if not isinstance(attack, FittedAttack):
-        return []
-    stored = [row for row in results.artifacts(cell["cell"]).to_pylist() if row["name"] == "perturbation"]
-    if not stored:
-        return [Disagreement(cell["cell"], "*", "perturbation", "nothing", "images that one has changed")]
-    v = torch.from_numpy(np.frombuffer(stored[0]["values"], "<f4").reshape(stored[0]["shape"]).copy())
-    out = []
-    for sample, row in images.items():
-        clean = np.frombuffer(row["clean"], np.uint8).reshape(1, *row["shape"]).copy()
-        moved = attack.apply(torch.from_numpy(clean).float() / 255, v).numpy().ravel()
-        gap = float(np.abs(moved - np.frombuffer(row["adversarial"], "<f4")).max())
-        if not gap <= _ROUNDING:
-            out.append(Disagreement(cell["cell"], sample, "perturbation", "another", f"a difference of {gap:.2g}"))
-    return out
+def _record(bench: Bench, cells: list[Cell], limit: Any) -> dict[str, Any]:
+    """What run.json would say of the suite."""
+    record = record_of(bench.suite, Options(limit=limit), bench, cells)
+    return json.loads(json.dumps({name: value for name, value in record.items() if name not in _OF_THE_RUN}))  # type: ignore[no-any-return]
 
 
-def _found(attack: Attack, samples: list[Row]) -> torch.Tensor:
-    """The numbers (N, D) that the rows say made the candidates."""
-    made = [json.loads(row["transform"] or "{}") for row in samples]
-    return torch.tensor([[one.get(name, float("nan")) for name in attack.found] for one in made], dtype=torch.float64)
+def _within(name: str, stored: Any, found: Any) -> Iterator[Disagreement]:
+    """Where two values differ, the entries that do, rather than a hundred of them."""
+    if isinstance(stored, dict) and isinstance(found, dict):
+        for key in sorted(stored.keys() | found.keys()):
+            if stored.get(key) != found.get(key):
+                yield Disagreement("run.json", name, key, stored.get(key), found.get(key))
+    else:
+        yield Disagreement("run.json", "*", name, stored, found)
 
 
-def _attack(cell: Row) -> Attack:
-    return attacks.build(cell["attack"], json.loads(cell["params"]))
+def _text(run: Mapping[str, Any]) -> Iterator[Disagreement]:
+    """The suite as it was written says what the one that ran says, where nothing was included or overridden."""
+    text, suite = run.get("text"), run["suite"]
+    if not isinstance(text, str) or not text or "--set" in str(run.get("command")):
+        return
+    try:
+        written = parse(text, "text").data
+    except SuiteError as error:
+        written = str(error)
+    if not isinstance(written, dict) or ("include" not in written and written != suite):
+        yield Disagreement("run.json", "*", "text", "another suite", "the one that ran")
 
 
-def _goal(samples: list[Row], bench: Bench) -> Goal:
-    """The goal as the rows tell it, without the attack."""
-    kind = samples[0]["goal"]
-    column = {"label": "label", "prediction": "clean_pred", "target": "target"}[kind]
-    label = torch.tensor([row[column] for row in samples])
-    return Goal(label, bench.classifier(samples[0]["model"]).card.classes, targeted=kind == "target")
+def _calibration(run: Mapping[str, Any], cells: tuple[Cell, ...], *, lax: bool) -> Iterator[Disagreement]:
+    """What the exact-answer bracket says of each attack, calibrated anew; `lax`: an older version said less."""
+    stored = run.get("calibration") or {}
+    for variant, attack in {cell.variant: cell.attack for cell in cells}.items():
+        entry, found = stored.get(variant) or {}, calibrated(attack)
+        wrong = {name: entry.get(name) for name in _CALIBRATED if entry.get(name) != found[name]}
+        if wrong and not (lax and "params" not in entry):
+            yield Disagreement("run.json", "calibration", variant, wrong, {name: found[name] for name in wrong})
 
 
-def _compare(row: Row, verdicts: Verdicts, i: int) -> list[Disagreement]:
-    seen = {
-        "adv_pred": int(verdicts.predictions[i]),
-        "success": bool(verdicts.success[i]),
-        "success_8bit": bool(verdicts.success_8bit[i]),
-    }
-    wrong: list[tuple[str, Any, Any]] = [(name, row[name], value) for name, value in seen.items() if row[name] != value]
-    for name in _MEASURED:
-        value = float(verdicts.sizes[name][i])
-        if not np.isclose(row[name], value, rtol=1e-5, atol=1e-9):
-            wrong.append((name, row[name], value))
-    return [Disagreement(row["cell"], row["sample"], *entry) for entry in wrong]
+def _verify(cell: Cell, row: Row | None, planned: Planned, report: Report) -> None:
+    """Recompute one cell."""
+    name = f"{cell.dataset} · {cell.source} · {cell.variant}"
+    if row is None:
+        report.skipped.append(f"{name}: planned, but not in the store")
+        return
+    try:
+        stored = _stored(row, planned)
+        with blamed(cell.source, ModelError, "judge"), undisturbed():
+            ready = prepare(cell, planned.bench)
+        if not stored.samples or (not stored.images and planned.bench.suite.images == "none"):
+            report.skipped.append(f"{name}: {row['error'] or 'no stored images'}")
+            return
+        with undisturbed():
+            found, close = compared(cell, planned.bench, ready, stored, exact=planned.exact(row))
+    except RobustbenchError as error:
+        if row["status"] != "ok" and row["error"] == str(error):  # it fails here in the same way
+            return
+        report.disagreements.append(Disagreement(row["cell"], "*", "status", row["error"] or row["status"], str(error)))
+    except (*_MALFORMED, pa.ArrowException) as error:
+        text = (str(error).splitlines() or [type(error).__name__])[0]
+        report.disagreements.append(Disagreement(row["cell"], "*", "content", "malformed", text[:200]))
+    else:
+        report.disagreements += found
+        report.near_ties += close
+        report.rows += len(stored.samples)
+
+
+def _stored(row: Row, planned: Planned) -> Stored:
+    results, name = planned.results, row["cell"]
+    images = results.images(name).to_pylist()
+    artifacts = results.artifacts(name).to_pylist()
+    by_id = {image["sample"]: image for image in images}
+    if len(by_id) < len(images):
+        raise ValueError("two images of one sample")
+    by_name = {artifact["name"]: artifact for artifact in artifacts}
+    return Stored(row, planned.samples[name], by_id, by_name, planned.old(row))

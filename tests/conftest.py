@@ -8,6 +8,12 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _calibrated_here(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Results of the bracket are shared by the tests, and never those of whoever runs them."""
+    os.environ["ROBUSTBENCH_LITE_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture
 def shared() -> Path:
     """Real data beside the checkout; tests that need it skip where it is absent."""

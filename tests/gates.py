@@ -27,10 +27,13 @@ def write(
     scale: float = 1.0,
     prefix: str = "s",
     label: int = 0,
+    failures: int = 0,
+    zero_gradient: int = 0,
+    weights: str = "",
     gate: dict[str, object] | None = None,
     **changes: object,
 ) -> Path:
-    """One more cell of the run in `folder`; minimal attacks succeed on every sample, at a distance around `scale`."""
+    """One more cell of the run in `folder`; minimal attacks succeed on all but the first `failures`, around `scale`."""
     minimal = attack == "deepfool"
     facts = {"eps": None if minimal else 0.1, "params": json.dumps(PARAMS[attack]), "version": 1, "seed": 0, **changes}
     name = str(facts.pop("cell", f"{model}-{attack}-{prefix}"))
@@ -38,8 +41,9 @@ def write(
     sizes = scale * np.random.default_rng(5).uniform(0.1, 0.2, len(verdicts))
     rows = [
         row
-        | {"sample": f"{prefix}{i:04}", "label": label, "clean_correct": True, "clean_pred": label, "weights": "w"}
-        | {"adv_pred": label if safe else label + 1, "success": minimal or not safe}
+        | {"sample": f"{prefix}{i:04}", "label": label, "clean_correct": True, "clean_pred": label}
+        | {"zero_gradient": zero_gradient, "weights": weights or f"w-{model}"}
+        | {"adv_pred": label if safe else label + 1, "success": i >= failures if minimal else not safe}
         | {"rho": float(size), "rho_linf": float(size), "l2": 10 * float(size)}
         for i, (row, safe, size) in enumerate(zip(sample_rows(cell, len(verdicts)), verdicts, sizes, strict=True))
     ]

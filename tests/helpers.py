@@ -45,7 +45,7 @@ def cli(*arguments: str, cwd: Path | None = None, env: dict[str, str] | None = N
     return subprocess.run(
         [sys.executable, "-m", "robustbench_lite", *arguments],
         cwd=cwd or ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **(env or {})},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "", **(env or {})},
         capture_output=True,
         text=True,
         timeout=timeout,

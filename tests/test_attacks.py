@@ -1,4 +1,4 @@
-"""Attacks against answers known in closed form; the same bracket as `doctor --calibrate`."""
+"""What attacks do beside what the bracket (test_calibration.py) says of them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from robustbench_lite import calibration
 from robustbench_lite.attack import attacks, enough
 from robustbench_lite.bench import images as as_images
 from robustbench_lite.box import box_radius
@@ -15,20 +14,6 @@ from robustbench_lite.models.zoo import Zoo
 from robustbench_lite.registry import canonical
 from robustbench_lite.threat import Goal, dual_size, size
 from tests.helpers import ROOT, attack, images, mlp
-
-
-@pytest.mark.parametrize("name", list(attacks))
-def test_the_bracket(name, monkeypatch):
-    monkeypatch.setattr(calibration, "BATCH_SIZES", (7, 64))
-    monkeypatch.setattr(calibration, "_N", 12)
-    findings = list(calibration.calibrate(name))
-    assert findings
-    assert not [str(finding) for finding in findings if not finding.passed]
-
-
-@pytest.mark.slow
-def test_the_whole_bracket():
-    assert not [str(finding) for finding in calibration.bracket() if not finding.passed]
 
 
 def digits(n: int, name: str = "lenet_mnist"):

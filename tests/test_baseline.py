@@ -29,6 +29,7 @@ def test_what_is_written_is_read(tmp_path):
         assert one.samples == other.samples == sorted(one.samples)
         assert (one.labels == other.labels).all()
         assert (one.robust == other.robust).all() and one.robust.sum() == (24 if one.model == "fc" else 60)
+        assert one.red == other.red == ()
         assert (one.distances is None) is (one.attack == "fgsm")
         if one.distances is not None and other.distances is not None:
             for name in ("rho", "l2"):
@@ -105,7 +106,7 @@ def no_column(path):
         (lambda path: path.unlink(), "no such baseline; write one with `robustbench-lite baseline RESULTS -o"),
         (lambda path: path.write_bytes(b""), "damaged"),
         (lambda path: path.write_bytes(path.read_bytes()[:-300]), "damaged"),
-        (newer, "schema 9, this version of robustbench_lite reads 1; write it again"),
+        (newer, "schema 9, this version of robustbench_lite reads up to 2; write it again"),
         (foreign, "not a baseline"),
         (no_column, "damaged"),
     ],

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from robustbench_lite.check import cases, checks
+from robustbench_lite.check import cases, checks, doubts
 from robustbench_lite.store import Store, read
 from robustbench_lite.table import tables
 from tests.synthetic import cell_row, sample_rows
@@ -85,6 +85,38 @@ def test_clean_accuracy(tmp_path):
 def test_bracket(tmp_path, calibration, level):
     write(tmp_path, cell_row("c"))
     assert levels(tmp_path, "bracket", {"calibration": calibration})[0].level == level
+
+
+@pytest.mark.parametrize(
+    ("broken", "facts", "level", "red"),
+    [
+        (200, {}, "ok", False),
+        (199, {}, "warning", False),
+        (197, {}, "warning", True),
+        (0, {}, "warning", True),
+        (0, {"eps": 0.1}, "ok", False),  # may fail
+        (150, {"params": '{"fraction": 0.5}'}, "ok", False),  # was asked for no more
+        (0, {"norm": None}, "ok", False),
+        (0, {"sources": ["fc"], "source": "fc"}, "unknown", False),  # made for another classifier
+    ],
+)
+def test_an_attack_without_a_budget_succeeds(tmp_path, broken, facts, level, red):
+    cell = cell_row("c", **facts)
+    write(tmp_path, cell, rows=sample_rows(cell, 200), success=[i < broken for i in range(200)])
+    (found,) = levels(tmp_path, "unbounded")
+    assert (found.level, found.red) == (level, red)
+    assert (f"{broken} of 200" in found.text) is (not facts)
+
+
+def test_only_what_takes_the_number_away_is_red(tmp_path):
+    """Many near ties, unclipped images and successes that do not survive 8 bits are to be known; the number stands."""
+    write(tmp_path / "a", cell_row("c", near_ties=9, params='{"clip": false}'), success=True, success_8bit=False)
+    write(tmp_path / "b", cell_row("c"), zero_gradient=1, success=[i > 3 for i in range(20)])
+    said = {side: cases(read(tmp_path / side)) for side in "ab"}
+    looks = [check.look(said["a"][0], said["a"]) for check in CHECKS.values()]
+    assert sum(found.level == "warning" for found in looks) == 3
+    assert doubts(read(tmp_path / "a")) == {"c": ()}
+    assert [doubt.check for doubt in doubts(read(tmp_path / "b"))["c"]] == ["unbounded", "zero_gradient"]
 
 
 @pytest.mark.parametrize(("ties", "level"), [(0, "ok"), (1, "warning")])

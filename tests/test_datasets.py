@@ -48,8 +48,14 @@ def test_a_smaller_selection_is_part_of_a_larger_one(tmp_path):
 
 
 def test_an_unknown_bundled_name_gets_a_hint():
-    with pytest.raises(SuiteError, match="did you mean 'mnist'"):
-        datasets.build("bundled", {"bundled": "mnits"})
+    for name, meant in (
+        ("mnits", "mnist"),
+        ("MNIST", "mnist"),
+        ("CIFAR-10", "cifar10"),
+        ("FashionMNIST", "fashion_mnist"),
+    ):
+        with pytest.raises(SuiteError, match=f"did you mean '{meant}'"):
+            datasets.build("bundled", {"bundled": name})
 
 
 def write_idx(folder, images, labels, *, zipped=True):

@@ -10,7 +10,6 @@ from torch import nn
 
 from robustbench_lite.attack import attacks
 from robustbench_lite.batch import rows
-from robustbench_lite.calibration import problems
 from robustbench_lite.errors import AttackError
 from robustbench_lite.judge import Panel
 from robustbench_lite.rng import Draw, keys
@@ -22,6 +21,7 @@ from robustbench_lite.threat import Goal, size
 from robustbench_lite.transforms.distribution import Distribution, operations
 from robustbench_lite.views import pairs
 from tests.helpers import CPU, ROOT, attack, images, mlp
+from tests.linear import problems
 
 STILL = [{"rotation": {"degrees": 0}}, {"brightness": {"add": 0}}, {"noise": {"std": 0}}]
 LIGHT = [{"brightness": {"add": [-0.3, 0.3]}}]

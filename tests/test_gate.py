@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 
+import pyarrow.parquet as pq
 import pytest
 
-from robustbench_lite.baseline import baseline_of, scores_of
+from robustbench_lite.baseline import baseline_of, read_baseline, scores_of, write_baseline
 from robustbench_lite.errors import BaselineError, SuiteError, UsageError
 from robustbench_lite.gate import gate_of
 from robustbench_lite.pairing import check
@@ -55,13 +56,100 @@ def test_smaller_distances_fail_in_the_unit_that_the_gate_names(tmp_path):
     assert report(tmp_path / "a", tmp_path / "b", max_distance_drop=12).exit_code == 0
 
 
-def test_distances_of_samples_that_an_attack_missed_are_not_compared(tmp_path):
-    write(tmp_path / "a", robust(), attack="deepfool")
-    write(tmp_path / "b", robust(), attack="deepfool", scale=0.9)
-    before, after = baseline_of(read(tmp_path / "a")), scores_of(read(tmp_path / "b"))
-    after[0].success[:] = False
-    (verdict,) = check(before, after, gate_of(None)).verdicts
-    assert [finding.metric for finding in verdict.findings] == ["robust accuracy"]
+@pytest.mark.parametrize(
+    ("before", "after", "status"), [(0, 0, "improved"), (0, 2, "incomparable"), (1, 1, "improved")]
+)
+def test_an_attack_that_stops_succeeding_is_no_improvement(before, after, status, tmp_path):
+    """Of 100 samples this many are not broken without a budget; the sizes of the others have doubled."""
+    write(tmp_path / "a", robust(share=0), attack="deepfool", failures=before)
+    write(tmp_path / "b", robust(share=0), attack="deepfool", failures=after, scale=2)
+    found = report(tmp_path / "a", tmp_path / "b")
+    (verdict,) = found.verdicts
+    assert verdict.status == status
+    if status == "incomparable":
+        assert "broke 100.0 % of the samples in the baseline, 98.0 % here" in verdict.reasons[0]
+        assert (found.exit_code, len(verdict.reasons)) == (4, 1)
+        assert [finding.metric for finding in verdict.findings] == ["robust accuracy", "median rho"]
+
+
+def test_a_number_that_stopped_standing_is_not_compared(tmp_path):
+    write(tmp_path / "a", robust(lose=20))
+    write(tmp_path / "b", robust(), zero_gradient=1)  # a zero gradient on 60 samples that are not broken
+    (verdict,) = report(tmp_path / "a", tmp_path / "b").verdicts
+    assert (verdict.status, len(verdict.findings)) == ("incomparable", 1)
+    assert verdict.reasons == (
+        "not comparable: this number does not stand, which the baseline's did; gradients: 60 of 100 samples met a "
+        "zero gradient and were not broken",
+    )
+    worse = report(tmp_path / "b", tmp_path / "a")  # and what stands again may be compared with what did not
+    assert worse.verdicts[0].status == "failed"
+
+
+def test_a_loss_fails_whatever_the_checks_say(tmp_path):
+    write(tmp_path / "a", robust())
+    write(tmp_path / "b", robust(lose=20), zero_gradient=1)
+    found = report(tmp_path / "a", tmp_path / "b")
+    assert found.exit_code == 1
+    assert [reason.partition(" ")[0] for reason in found.verdicts[0].reasons] == ["robust", "not"]
+
+
+def test_what_never_stood_passes_without_being_an_improvement(tmp_path):
+    write(tmp_path / "a", robust(lose=20), zero_gradient=1)
+    write(tmp_path / "b", robust(), zero_gradient=1)
+    found = report(tmp_path / "a", tmp_path / "b")
+    assert (found.verdicts[0].status, found.exit_code) == ("passed", 0)
+    assert found.verdicts[0].remarks[0].startswith("this number does not stand, nor does the baseline's; gradients")
+
+
+def test_an_older_baseline_does_not_know_and_the_run_decides(tmp_path):
+    write(tmp_path / "a", robust())
+    write(tmp_path / "b", robust(), zero_gradient=1)
+    for side, code in (("a", 0), ("b", 4)):
+        file = tmp_path / f"{side}.parquet"
+        write_baseline(baseline_of(read(tmp_path / side)), file)
+        table = pq.read_table(file)
+        pq.write_table(table.drop_columns(["red"]), file)  # as version 1.0 wrote it
+        assert check(read_baseline(file), scores_of(read(tmp_path / side)), gate_of(None)).exit_code == code
+    (verdict,) = check(read_baseline(file), scores_of(read(tmp_path / "b")), gate_of(None)).verdicts
+    assert "and the baseline does not say whether its did" in verdict.reasons[0]
+
+
+def test_a_renamed_classifier_is_found_by_its_weights(tmp_path):
+    write(tmp_path / "a", robust(), "lenet", weights="w")
+    write(tmp_path / "b", robust(lose=20), "candidate", weights="w")
+    found = report(tmp_path / "a", tmp_path / "b")
+    (verdict,) = found.verdicts
+    assert (verdict.status, verdict.findings[0].lost) == ("failed", 20)
+    assert verdict.remarks == ("called lenet · fgsm · mnist in the baseline; the weights are the same",)
+    assert {key[2] for key in verdict.keys} == {"lenet", "candidate"}
+    only = lambda name: {key for key in verdict.keys if key[2] == name}
+    for name in ("lenet", "candidate"):
+        before, after = baseline_of(read(tmp_path / "a")), scores_of(read(tmp_path / "b"))
+        assert check(before, after, gate_of(None), only(name)).verdicts[0].status == "failed"
+
+
+def test_a_renamed_source_is_found_too(tmp_path):
+    """Images made for `one` and scored on `two`, by an attack that names its sources."""
+    for side, names in (("a", ("one", "two")), ("b", ("uno", "due"))):
+        for name in names:
+            write(tmp_path / side, robust(), name, weights=f"w{names.index(name)}")
+        params = json.dumps({"epsilon": 0.1, "sources": [names[0]], "steps": 1}, separators=(",", ":"))
+        facts = {"source": names[0], "sources": [names[0]], "models": [names[1]], "weights": "w1"}
+        write(tmp_path / side, robust(), names[1], params=params, cell="transfer", **facts)
+    found = report(tmp_path / "a", tmp_path / "b")
+    assert found.exit_code == 0 and len(found.verdicts) == 3
+
+
+def test_equal_weights_under_several_names_are_not_guessed(tmp_path):
+    for folder in ("a", "b"):
+        write(tmp_path / folder, robust(), "anchor")
+    for name in ("one", "two"):
+        write(tmp_path / "a", robust(), name, weights="w")
+    write(tmp_path / "b", robust(), "three", weights="w")
+    found = report(tmp_path / "a", tmp_path / "b")
+    reasons = [verdict.reasons[0] for verdict in found.of("incomparable")]
+    assert found.exit_code == 4 and len(reasons) == 3
+    assert any("a renamed classifier is recognised where no other has its weights" in reason for reason in reasons)
 
 
 def test_partners_survive_another_seed_and_other_weights(tmp_path):

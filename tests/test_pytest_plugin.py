@@ -170,6 +170,21 @@ def test_a_failed_cell_fails_its_gate_and_is_no_baseline(tmp_path):
     assert not (tmp_path / "b.parquet").exists()
 
 
+def test_a_baseline_of_numbers_that_do_not_stand_says_so(tmp_path):
+    net = "nn.Sequential(Rounded(), nn.Flatten(), nn.Linear(784, 10))"
+    code = "def forward(self, x): return (x * 7).round() / 7"
+    (tmp_path / "nets.py").write_text(
+        f"import torch\nfrom torch import nn\nclass Rounded(nn.Module):\n    {code}\n"
+        f"def make():\n    torch.manual_seed(0)\n    return {net}\n"
+    )
+    model = {"python": "nets.py:make", "trust": True, "size": [1, 28, 28], "classes": 10}
+    attacks = [{"fgsm": {"epsilon": 0.05, "goal": "prediction"}}]
+    (tmp_path / "suite.yaml").write_text(json.dumps({**SUITE, "models": [model], "attacks": attacks}))
+    done = gates(tmp_path, "--robustness-update")
+    assert done.returncode == 0, done.stdout
+    assert "does not stand; gradients: " in done.stdout
+
+
 HAND = """
 import torch
 from torch import nn

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest, wilcoxon
+from scipy.stats import binom, binomtest, wilcoxon
 
 from benchmarks.gate_simulation import alarms
 from robustbench_lite.gate import Gate, Limits
@@ -121,28 +121,81 @@ def test_floors_are_on_the_bound_and_not_on_the_estimate():
     assert floors(Pairs((robust, robust), rho=broken, limits=Limits(min_rho=0)), GATE)
 
 
-def test_what_can_be_detected():
-    # without any flips by chance k losses are certain when 2^-k <= 0.05, and k of n must exceed the margin
-    assert detectable(100, 0, 0.05, 0) == pytest.approx(5.0)
-    assert detectable(1000, 0, 0.05, 0.5) == pytest.approx(0.6)
-    assert detectable(4, 0, 0.05, 0) == float("inf")
+def caught(rng, n: int, churn: float, drops: np.ndarray, level: float, margin: float) -> float:
+    """The share of runs that fail, simulated: each sample is lost with `churn + drop` and won with `churn`."""
+    lost = rng.binomial(n, churn + drops)
+    won = rng.binomial(n - lost, churn / (1 - churn - drops))
+    certain = binom.sf(lost - 1, lost + won, 0.5) <= level
+    return float((certain & (lost - won > margin * n / 100)).mean())
+
+
+@pytest.mark.parametrize("level", [0.05, 0.05 / 40])
+@pytest.mark.parametrize("n", [100, 500, 1000])
+def test_what_can_be_detected_is_detected_in_four_of_five_runs(n, level):
+    """Whatever the true churn, also where none was won; the drop that is stated depends on the run that states it."""
+    rng = np.random.default_rng(3)
+    known = {won: detectable(n, won, level, 0.5) / 100 for won in range(n // 10 + 10)}
+    for churn in (0.0, 0.0005, 0.002, 0.01, 0.03):
+        stated = np.array([known[won] for won in rng.binomial(n, churn, 4000)])
+        assert np.isfinite(stated).all()
+        found = caught(rng, n, churn, stated, level, 0.5)
+        assert found >= 0.79, churn  # 0.8 less two standard errors
+        assert found < 0.995 or churn < 1 / n, churn  # not simply a large number
+
+
+def test_the_smallest_drop_that_can_be_detected_is_the_smallest():
+    churn = 1 - 0.2 ** (1 / 500)  # none of 500 won: the upper 80 % bound in closed form
+    drop = detectable(500, 0, 0.05, 0.5) / 100
+    rng = np.random.default_rng(0)
+    assert caught(rng, 500, churn, np.full(20000, drop), 0.05, 0.5) >= 0.795
+    assert caught(rng, 500, churn, np.full(20000, drop - 1 / 500), 0.05, 0.5) < 0.805
+
+
+def test_what_cannot_be_detected():
+    assert detectable(4, 0, 0.05, 0) == float("inf")  # even four of four lost are not certain
+    assert detectable(10, 10, 0.05, 0) == float("inf")
     assert detectable(500, 0, 0.05 / 40, 0.5) < detectable(500, 5, 0.05 / 40, 0.5)
+    assert detectable(100, 0, 0.05, 20) > 20
 
 
-@pytest.mark.parametrize(("n", "won"), [(500, 5), (1000, 10), (200, 0)])
-def test_what_can_be_detected_is_detected_in_four_of_five_runs(n, won):
-    """Simulated: exactly `won + extra` losses and `won` gains on average."""
-    rng, level = np.random.default_rng(3), 0.05 / 40
-    share = detectable(n, won, level, 0.5) / 100
-    flips = rng.multinomial(n, [share + won / n, won / n, 1 - share - 2 * won / n], 2000)
-    caught = np.mean(
-        [
-            mcnemar(lost, gained, one_sided=True) <= level and lost - gained > 0.005 * n
-            for lost, gained, _ in flips.tolist()
-        ]
-    )
-    # flips vary here and are fixed in the formula, so the share is about, not exactly, 0.8
-    assert 0.7 < caught < 0.95 or won == 0
+def test_drops_of_distances_must_also_pass_the_margin():
+    """At a true drop as large as the margin half of the runs fail, not 80 %: simulated with the test of the gate."""
+    rng, gate = np.random.default_rng(2), Gate(max_distance_drop=5)
+    before = rng.uniform(0.1, 0.3, 200)
+
+    def finding(drop: float):
+        return findings([distances(before, before * rng.normal(1 - drop / 100, 0.1, 200), max_distance_drop=5)], gate)
+
+    drop = finding(0)[0][1].detectable
+    assert drop > 5.3
+    assert np.mean([finding(drop)[0][1].worse(gate) for _ in range(150)]) == pytest.approx(0.8, abs=0.1)
+
+
+def test_distances_with_failures_are_compared_by_medians_and_signs():
+    inf = float("inf")
+    before, after = np.array([0.2] * 30 + [inf] * 10), np.array([0.1] * 30 + [inf] * 10)
+    found = findings([distances(before, after)], GATE)[0][1]
+    assert (found.metric, found.before, found.after, found.drop) == ("median rho", 0.2, 0.1, 50.0)
+    assert (found.lost, found.won, found.n) == (30, 0, 40) and found.p == 2**-30
+    assert found.worse(GATE) and np.isnan(found.interval.low) and np.isnan(found.detectable)
+    gone = findings([distances(before, np.full(40, inf))], GATE)[0][1]
+    assert gone.after == inf and gone.drop == -inf and not gone.worse(GATE)
+    back = findings([distances(np.full(40, inf), before)], GATE)[0][1]
+    assert back.drop == 100.0 and back.worse(GATE)
+    assert findings([distances(np.full(4, inf), np.full(4, inf))], GATE)[0][1].drop == 0
+
+
+def test_a_floor_of_rho_counts_failures_as_infinite():
+    """Half are broken at 0.1 to 0.2, the others never: no mean, and a median whose lower end is among the broken."""
+    rho = np.concatenate([np.linspace(0.1, 0.2, 30), np.full(30, np.inf)])
+    robust = np.zeros(60, bool)
+    low = float(np.sort(rho)[22 - 1])  # P(fewer than 22 of 60 coins show heads) is 0.0137, of 23: 0.0259
+    assert binom.cdf(21, 60, 0.5) <= 0.025 < binom.cdf(22, 60, 0.5)
+    assert floors(Pairs((robust, robust), rho=rho, limits=Limits(min_rho=low - 1e-6)), GATE) == []
+    (sentence,) = floors(Pairs((robust, robust), rho=rho, limits=Limits(min_rho=low + 1e-6)), GATE)
+    assert f"median rho is inf, at least {low:.3g} (n=60, 50.0 % broken)" in sentence
+    few = Pairs((robust[:5], robust[:5]), rho=np.full(5, 0.3), limits=Limits(min_rho=0.1))
+    assert "too few samples for a bound (n=5)" in floors(few, GATE)[0]
 
 
 def test_without_a_change_at_most_one_run_in_twenty_alarms():

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from robustbench_lite.naming import called
 from robustbench_lite.report.charts import round_up
 from robustbench_lite.report.page import page
-from robustbench_lite.report.pictures import MOST, pictures
+from robustbench_lite.report.pictures import MOST, pictures, specimen
 from robustbench_lite.report.ranking import rankings
 from robustbench_lite.store import Store, read
 from tests.helpers import ROOT, cli
@@ -53,9 +54,11 @@ def test_a_ranking_answers_and_says_what_is_a_tie(tmp_path):
     assert clear.threat == "linf at most 0.1"
     (close,) = rankings(two(tmp_path / "b", right=(16, 14)))
     assert close.entries[1].tied
-    assert "indistinguishable from fc" in close.answer
+    assert close.answer == "lenet and fc cannot be told apart (p = 0.5): 80.0 and 70.0 % of the images stay right"
     assert "This may be chance" in close.lead
-    assert clear.lead.startswith("40.0 points [") and "ahead of fc on the same 20 images. This is a real" in clear.lead
+    assert clear.answer == "lenet holds out best: 80.0 % of the images stay right"
+    assert clear.lead.startswith("lenet is 40.0 points [")
+    assert "ahead of fc on the same 20 images. This is a real difference (exact McNemar test, p = 0.0078)" in clear.lead
 
 
 def test_many_comparisons_need_more_evidence(tmp_path):
@@ -65,14 +68,15 @@ def test_many_comparisons_need_more_evidence(tmp_path):
     Store(tmp_path).write_run({"models": [f"m{i}" for i in range(5)]})
     (ranking,) = rankings(read(tmp_path))
     assert [entry.tied for entry in ranking.entries] == [False, True, True, True, True]
-    assert ranking.answer == "No classifier stands out: 0.0 to 30.0 % of the images stay right"
+    said = "None of 5 classifiers stands out (p ≥ 0.12): 0.0 to 30.0 % of the images stay right"
+    assert ranking.answer == said  # four times 0.03125
     assert "ahead of m1 (and 3 others with the same value)" in ranking.lead
-    assert "Bonferroni over 4 comparisons, p = 0.031" in ranking.lead
+    assert "This may be chance (exact McNemar test, adjusted for 4 comparisons, p = 0.12)" in ranking.lead
 
 
 def test_the_strongest_attack_counts_per_sample(tmp_path):
     for name, wrong in (("pgd", range(5)), ("fgsm", range(3, 9))):
-        cell = cell_row(name, "lenet", name, norm="linf", eps=0.1)
+        cell = cell_row(name, "lenet", name, norm="linf", eps=0.1, params="{}")
         write(tmp_path, cell, clean_correct=True, adv_pred=[2 if i in wrong else 0 for i in range(20)])
     Store(tmp_path).write_run({"models": ["lenet"]})
     (ranking,) = rankings(read(tmp_path))
@@ -108,7 +112,8 @@ def test_of_one_image_the_views_tell_classifiers_apart(tmp_path):
         viewed(tmp_path / "b", {"lenet": 22, "fc": 20}, 1),
     )
     assert [entry.tied for entry in clear.entries] == [False, False] and clear.test.startswith("Newcombe")
-    assert "40.0 points [26.8, 51.2] ahead of fc on the same image. This is a real difference" in clear.lead
+    assert "lenet is 40.0 points [26.8, 51.2] ahead of fc on the same image. This is a real difference" in clear.lead
+    assert "p < 0.001" in clear.lead and "p = 0.73" in close.lead  # 22 and 20 of 100: z is 0.35 with Wilson's intervals
     assert [entry.tied for entry in close.entries] == [False, True] and "This may be chance" in close.lead
 
 
@@ -142,8 +147,12 @@ def test_the_page_needs_nothing_else_and_every_tag_is_closed(tmp_path):
 
 def test_two_runs_say_what_changed_between_them(tmp_path):
     text = page([two(tmp_path / "a"), two(tmp_path / "b", right=(6, 8))])
-    assert "What changed from A to B" in text
+    assert "b loses 10 and wins 0 of 20 images beside a under pgd (mnist, lenet): certain" in text
+    assert "What changed from a to b" in text and "two (a)" in text and "two (b)" in text
     assert "-50.0 [" in text
+    assert text.count("certainly worse") >= 2  # in the legend of the chart, and in its data
+    named = page(called([read(tmp_path / "a"), read(tmp_path / "b")], {(tmp_path / "a").resolve(): "v1"}))
+    assert "What changed from v1 to b" in named and "lenet (v1)" in named
     assert Seen(text).open == []
     cell = cell_row("x", "other", "deepfool")
     write(tmp_path / "c", cell)
@@ -176,13 +185,74 @@ def test_pictures_are_the_exact_pixels_and_a_deterministic_choice(tmp_path):
         assert pixels.tobytes() == stored[picture.sample]["clean"]
         adversarial = np.frombuffer(stored[picture.sample]["adversarial"], "<f4").reshape(4, 4)
         shown = np.array(Image.open(io.BytesIO(base64.b64decode(picture.adversarial.partition(",")[2]))))
-        assert np.array_equal(shown, (adversarial * 255).round().astype(np.uint8))
+        assert np.array_equal(shown, np.floor(adversarial * 255 + 0.5).astype(np.uint8))
+
+
+def claims(picture):
+    """What a picture says: true class, class before, class after."""
+    return picture.label, *(text.rpartition(" (")[0] for text in (picture.before, picture.after))
+
+
+def test_a_picture_that_claims_success_was_right_and_became_wrong(tmp_path):
+    wrong = [i < 6 for i in range(20)]  # the goal "reached" where nothing was to be reached, with the smallest change
+    label, before = [k % 3 for k in range(20)], [(k + w) % 3 for k, w in enumerate(wrong)]
+    after = [b if w else (b + 2) % 3 for b, w in zip(before, wrong, strict=True)]
+    for name, columns in {
+        "pgd": {"success": True, "adv_pred": after},
+        "nothing": {"success": wrong, "adv_pred": before},  # only what was wrong before
+    }.items():
+        cell = cell_row(name, "lenet", name, norm="linf", eps=0.1, goal="label")
+        right = [not w for w in wrong]
+        sizes = [0.01 * (k + 1) for k in range(20)]
+        write(tmp_path, cell, images=12, label=label, clean_pred=before, clean_correct=right, l2=sizes, **columns)
+    names = ["Coat", "Coat", "Bag", *map(str, range(3, 10))]  # two classes of one name are told apart
+    Store(tmp_path).write_run({"models": ["lenet"], "classes": {"mnist": names}})
+    results = read(tmp_path)
+    found, _ = pictures(results)
+    by_outcome = {(picture.attack, picture.outcome): picture for picture in found}
+    assert {outcome for attack, outcome in by_outcome if attack == "pgd"} == {
+        "easiest", "median", "hardest", "wrong before",
+    }  # fmt: skip
+    assert {outcome for attack, outcome in by_outcome if attack == "nothing"} == {"failed", "wrong before"}
+    assert (by_outcome["pgd", "easiest"].sample, by_outcome["pgd", "hardest"].sample) == ("s006", "s011")
+    for picture in found:
+        true, was, became = claims(picture)
+        if picture.outcome in {"easiest", "median", "hardest"}:
+            assert was == true and became != was
+        assert (picture.outcome == "wrong before") == (was != true)
+    shown = specimen(results, [("lenet", "nothing"), ("lenet", "pgd")])
+    assert shown is not None and shown.attack == "pgd"
+    assert specimen(results, [("lenet", "nothing")]) is None
+    assert "No picture" not in page([results])
+    pgd = next((tmp_path / "samples").glob("pgd*"))
+    pgd.unlink()
+    assert "No picture: of the images that are stored, none was right before" in page([read(tmp_path)])
+
+
+def test_the_example_is_of_the_strongest_attack_on_the_best_and_can_be_seen(tmp_path):
+    for model, attack, right, linf in (
+        ("best", "weak", 15, 0.1), ("best", "strong", 8, [0.001 * k for k in range(20)]), ("worse", "strong", 2, 0.1),
+    ):  # fmt: skip
+        after = [2 if k < 20 - right else 0 for k in range(20)]
+        cell = cell_row(f"{model}-{attack}", model, attack, norm="linf", eps=0.1, goal="label")
+        write(tmp_path, cell, images=20, clean_pred=0, clean_correct=True, adv_pred=after, linf=linf,
+              success=[p == 2 for p in after], success_8bit=[p == 2 and k != 11 for k, p in enumerate(after)],
+              l2=[float(k) for k in range(20)])  # fmt: skip
+    Store(tmp_path).write_run({"models": ["best", "worse"]})
+    results = read(tmp_path)
+    wanted = [("best", "best-weak"), ("best", "best-strong"), ("worse", "worse-strong")]
+    shown = specimen(results, wanted)
+    assert (shown.model, shown.attack) == ("best", "strong")
+    # 0 to 11 are broken: none of them can be seen (8/255 is 0.031), so the median of all
+    assert shown.sample == "s006"
+    assert shown.label == "0" and shown.before.startswith("0 (") and shown.after.startswith("2 (")
 
 
 def test_half_finished_failed_and_empty_runs_say_so(tmp_path):
     half = page([example(tmp_path / "half")])
     assert "This run is not finished: 5 of 6 cells" in half
-    assert "Failed: mnist, fc, fgsm: ModelError: logits are not finite" in half
+    assert "<b>1 cell failed:</b> ModelError: logits are not finite" in half
+    assert "mnist · fc · fgsm" in half
     Store(tmp_path / "empty").write_run({"cells": [], "name": "empty"})
     assert "No cell of this run is finished" in page([read(tmp_path / "empty")])
 
@@ -217,7 +287,10 @@ def test_the_verb(tmp_path):
     two(tmp_path / "several" / "two", right=(6, 8))
     (tmp_path / "several" / "notes").mkdir()
     assert cli("report", str(tmp_path / "several"), "-o", str(out)).returncode == 0  # all that are in there
-    assert "What changed from A to B" in out.read_text()
+    assert "What changed from one to two" in out.read_text()
+    one, two_ = (f"{name}={tmp_path / 'several' / folder}" for name, folder in (("v1", "one"), ("v2", "two")))
+    assert cli("report", str(tmp_path / "several"), "-o", str(out), "--label", one, "--label", two_).returncode == 0
+    assert "What changed from v1 to v2" in out.read_text()
     nothing = cli("report", str(tmp_path / "several" / "notes"), "-o", str(out))
     assert nothing.returncode == 2
     assert nothing.stderr.startswith("error: ")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from itertools import pairwise
+from statistics import NormalDist
 
 import pytest
 
@@ -13,7 +15,7 @@ from robustbench_lite.report.page import page as html
 from robustbench_lite.runner import run
 from robustbench_lite.store import Store, read
 from tests.helpers import ROOT
-from tests.synthetic import cell_row, two, write
+from tests.synthetic import cell_row, example, two, write
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # playwright's own loop
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright, of the extra 'dev'")
@@ -196,13 +198,40 @@ def test_the_statistics_of_the_page_are_those_of_the_package(small, visit):
     page = visit(small[0]).page
     for lost, won in ((0, 0), (5, 0), (8, 3), (40, 22), (900, 1000)):
         assert page.evaluate(f"statistics.mcnemar({lost}, {won})") == pytest.approx(mcnemar(lost, won), rel=1e-9)
-    values = np.random.default_rng(0).gamma(2, 1, 200)
-    ours = page.evaluate("(values) => statistics.bootstrap(values)", values.tolist())
-    wanted = bootstrap_mean(values)
-    assert ours["mean"] == pytest.approx(wanted.value)
-    width = wanted.high - wanted.low
-    assert ours["low"] == pytest.approx(wanted.low, abs=0.06 * width)
-    assert ours["high"] == pytest.approx(wanted.high, abs=0.06 * width)
+    for n in (10, 40, 200):
+        values = np.random.default_rng(n).gamma(2, 1, n)
+        ours = page.evaluate("(values) => statistics.bootstrap(values)", values.tolist())
+        wanted = bootstrap_mean(values)
+        assert ours["mean"] == pytest.approx(wanted.value)
+        width = wanted.high - wanted.low
+        assert (ours["low"], ours["high"]) == pytest.approx((wanted.low, wanted.high), abs=0.08 * width)
+    few = page.evaluate("(values) => statistics.bootstrap(values)", values[:9].tolist())
+    assert few["low"] is few["high"] is None
+    same = page.evaluate("statistics.bootstrap(Array(20).fill(0.25))")
+    assert (same["low"], same["high"]) == (0.25, 0.25)
+    for share in (1e-6, 0.025, 0.5, 0.8, 0.999):
+        assert page.evaluate(f"statistics.deviate({share})") == pytest.approx(NormalDist().inv_cdf(share), abs=1e-9)
+
+
+def test_the_sizes_of_the_page_are_those_of_the_package(small, visit):
+    """Failures count as infinite, and below 99 % success there is no mean."""
+    import numpy as np
+
+    from robustbench_lite.measure import sign_test, size_of
+
+    page = visit(small[0]).page
+    for failures in (0, 1, 2, 60, 120):
+        sizes = np.random.default_rng(failures).random(100)
+        sizes[:failures] = np.inf
+        wanted = size_of(sizes, np.isfinite(sizes))
+        texts = f"[{', '.join('Infinity' if np.isinf(size) else str(size) for size in sizes)}]"
+        ours = page.evaluate(
+            f"(() => {{ const s = statistics.size({texts}); return [s.statistic, String(s.value)]; }})()"
+        )
+        assert ours[0] == wanted.statistic
+        assert float(ours[1].replace("Infinity", "inf")) == pytest.approx(wanted.estimate.value)
+    ours = page.evaluate("statistics.signs([Infinity, Infinity, 3, 1, 1], [2, Infinity, 2, 2, 0])")
+    assert (ours["larger"], ours["smaller"], ours["p"]) == (3, 1, sign_test([9, 1, 3, 1, 1], [2, 1, 2, 2, 0]))
 
 
 def test_images_filter_and_step_with_the_keyboard(small, visit):
@@ -250,6 +279,61 @@ def test_axe_finds_no_violation(real, visit, scheme, width):
     page.evaluate("for (const part of document.querySelectorAll('details')) part.open = true")
     found = axe.Axe().run(page)
     assert found.violations_count == 0, found.generate_report()
+
+
+@pytest.fixture(scope="module")
+def several(real, moved, tmp_path_factory):
+    """Pages of every kind: one run, two to compare, seven, and one in which most things failed."""
+    folder = tmp_path_factory.mktemp("several")
+    both = [two(folder / name / "nightly", right) for name, right in (("monday", (16, 8)), ("tuesday", (9, 12)))]
+    runs = [read(path) for path in (real.parent / "deepfool", moved.parent / "moved")]
+    failing = example(folder / "failing")
+    long = cell_row("c0", LONG, LONG, status="failed", error=LONG)
+    Store(folder / "long").write("c0", [], long)
+    Store(folder / "long").write_run({"title": LONG, "name": LONG, "cells": ["c0"]})
+    seven = [*runs, *both, failing, read(folder / "long"), two(folder / "x")]
+    pages = {"real": runs[:1], "moved": runs[1:], "two": both, "failing": [failing], "seven": seven}
+    return {name: save(folder / f"{name}.html", *many) for name, many in pages.items()}
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("name", ["real", "moved", "two", "failing", "seven"])
+def test_no_page_is_wider_than_the_window(several, visit, name, width):
+    page = visit(several[name], viewport={"width": width, "height": 800}).page
+    assert page.evaluate("document.scrollingElement.scrollWidth") <= width
+    page.evaluate("for (const part of document.querySelectorAll('details')) part.open = true")
+    assert page.evaluate("document.scrollingElement.scrollWidth") <= width
+    page.wait_for_timeout(50)  # observers of size
+    cut = "box => box.scrollWidth - box.clientWidth > 2"
+    for box in page.locator(".scroll").all():
+        assert box.evaluate(cut) == box.evaluate("box => box.hasAttribute('data-more')")  # a wide table says so
+    if name == "seven":
+        assert page.locator(".overview li").count() == 7
+        assert page.locator(".overview").bounding_box()["y"] < 300
+
+
+def test_navigation_stays_in_sight_and_goes_where_it_says(several, visit):
+    page = visit(several["seven"]).page
+    page.get_by_role("navigation", name="Runs").get_by_role("link", name="moved").click()
+    nav = page.get_by_role("navigation", name=re.compile("^Sections of moved"))
+    for part in ("tables", "images", "trust"):
+        nav.get_by_role("link", name=part).click()
+        assert abs(nav.bounding_box()["y"]) < 2
+        place = page.locator(f"[id=run2-{part}] h2").bounding_box()["y"]
+        assert 0 < place < 800
+    nav.get_by_role("link", name="overview").click()
+    assert page.locator(".overview").bounding_box()["y"] < 800
+
+
+def test_flipped_samples_are_shown(several, visit):
+    page = visit(several["two"]).page
+    page.locator("#compare-reference").select_option(label="lenet (monday)")
+    page.get_by_role("checkbox", name="lenet (tuesday)").check()
+    page.get_by_role("checkbox", name="fc (monday)").uncheck()
+    page.get_by_text("which samples flipped").click()
+    flips = page.locator(".flips").first.locator("li")
+    assert flips.count() == 7
+    assert "0 for lenet (monday), 2 for lenet (tuesday) (no image is stored)" in flips.first.inner_text()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import random
@@ -17,10 +16,9 @@ import pytest
 import torch
 
 import robustbench_lite
-from robustbench_lite.progress import Lines
-from robustbench_lite.runner import Options, run, run_suite
+from robustbench_lite.runner import run
+from robustbench_lite.sealed import seal
 from robustbench_lite.store import read
-from robustbench_lite.suite import load
 from robustbench_lite.table import tables
 from tests.helpers import ROOT, cli
 
@@ -68,25 +66,6 @@ def test_the_same_command_again_is_a_no_op_and_fresh_is_not(tmp_path):
     assert "[1/3]" not in again.stderr
     fresh = cli("run", str(suite), "--results", str(tmp_path / "r"), "--fresh")
     assert "[3/3]" in fresh.stderr
-
-
-def test_the_bracket_is_stored_with_a_run_and_a_failure_of_it_is_loud(tmp_path, monkeypatch):
-    results = run(SUITE, tmp_path)
-    assert {name: entry["failed"] for name, entry in results.run["calibration"].items()} == {
-        "deepfool": [],
-        "fgsm": [],
-        "pgd": [],
-    }
-    assert all(entry["checks"] > 0 for entry in results.run["calibration"].values())
-    monkeypatch.setattr("robustbench_lite.runner.summary", lambda _name: pytest.fail("calibrated twice"))
-    assert run(SUITE, tmp_path).run["calibration"] == results.run["calibration"]
-    monkeypatch.undo()
-    monkeypatch.setattr("robustbench_lite.attacks.pgd.project", lambda r, _norm, _epsilon: r)
-    stream = io.StringIO()
-    loaded = load(SUITE | {"attacks": [{"pgd": {"epsilon": 0.1, "steps": 5}}]})
-    again = run_suite(loaded, Options(results=tmp_path / "wrong"), Lines(stream))
-    assert again.run["calibration"]["pgd"]["failed"]
-    assert "WARNING: calibration of pgd" in stream.getvalue()
 
 
 def test_samples_of_the_targets_own_class_are_left_out(tmp_path):
@@ -144,7 +123,7 @@ def test_verify_agrees_and_notices_tampering(tmp_path):
     table = pq.read_table(path)
     column = table.schema.get_field_index("success")
     flipped = [not value for value in table["success"].to_pylist()]
-    pq.write_table(table.set_column(column, "success", [flipped]).cast(table.schema), path)
+    seal(table.set_column(column, "success", [flipped]).cast(table.schema), path)
     bad = cli("verify", str(folder))
     assert bad.returncode == 1
     assert "success is stored as" in bad.stdout

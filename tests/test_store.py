@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from robustbench_lite import store as module
 from robustbench_lite.errors import StoreError
 from robustbench_lite.record import CELLS, IMAGES, SAMPLES
+from robustbench_lite.sealed import seal
 from robustbench_lite.store import Store, read
 from tests.synthetic import cell_row, example, image_rows, put, sample_rows
 
@@ -251,18 +252,44 @@ def test_a_copied_file_does_not_count_twice(tmp_path):
     assert results.cell_table["cell"].to_pylist().count("a1") == 1 and "a copy" in results.problems[0]
 
 
-def rewritten(path, table):
-    pq.write_table(table, path)
+def older(path, table):
+    """As version 1 wrote it: without a digest, every column may be null."""
+    fields = [field.with_nullable(True) for field in table.schema]
+    plain = pa.table(table.columns, schema=pa.schema(fields, metadata={KEY: b"1"}))
+    pq.write_table(plain, path, compression="zstd", write_page_checksum=True)
 
 
 def test_an_older_file_lacks_columns_and_a_newer_one_has_more(tmp_path):
     example(tmp_path)
     path = tmp_path / "samples" / "a1.parquet"
     table = pq.read_table(path)
-    rewritten(path, table.drop_columns(["rmsd", "near_tie"]).append_column("novel", pa.array([1] * 20)))
+    older(path, table.drop_columns(SAMPLES.names[SAMPLES.get_field_index("label_rank") :]))
     results = read(tmp_path)
     assert results.problems == () and results.sample_table.schema.names == SAMPLES.names
-    assert results.sample_table["near_tie"].null_count == 20
+    assert results.sample_table["label_rank"].null_count == 80
+    seal(table.append_column("novel", pa.array([1] * 20)), path)
+    assert read(tmp_path).problems == () and read(tmp_path).sample_table.schema.names == SAMPLES.names
+    assert Store(tmp_path).finished() == {"a1", "a2", "a3", "b1"}
+
+
+@pytest.mark.parametrize("name", ["success", "rmsd", "adv_pred"])
+def test_a_column_that_every_version_writes_is_not_filled_with_nulls(tmp_path, name):
+    """A bit of an old footer that flips in a column's name takes the column away."""
+    example(tmp_path)
+    path = tmp_path / "samples" / "a1.parquet"
+    older(path, pq.read_table(path).drop_columns([name]))
+    assert f"damaged (no column '{name}')" in read(tmp_path).problems[0]
+
+
+def test_a_null_where_none_may_be_is_damage(tmp_path):
+    example(tmp_path)
+    path = tmp_path / "samples" / "a1.parquet"
+    table = pq.read_table(path)
+    index = table.schema.get_field_index("success")
+    older(path, table.set_column(index, "success", pa.nulls(20, pa.bool_())))
+    assert "damaged (a null in 'success')" in read(tmp_path).problems[0]
+    with pytest.raises(ValueError, match="a null in 'success'"):
+        Store(tmp_path).write("a1", [row | {"success": None} for row in sample_rows(cell_row("a1"))], cell_row("a1"))
 
 
 @pytest.mark.parametrize(
@@ -272,7 +299,7 @@ def test_an_older_file_lacks_columns_and_a_newer_one_has_more(tmp_path):
 def test_a_file_of_another_schema_is_left_out_and_named(tmp_path, metadata, sentence):
     example(tmp_path)
     path = tmp_path / "cells" / "a1.parquet"
-    rewritten(path, pq.read_table(path).replace_schema_metadata(metadata))
+    pq.write_table(pq.read_table(path).replace_schema_metadata(metadata), path)
     assert sentence in read(tmp_path).problems[0]
 
 
@@ -281,7 +308,7 @@ def test_a_column_of_another_type_is_damage(tmp_path):
     path = tmp_path / "samples" / "a1.parquet"
     table = pq.read_table(path)
     index = table.schema.get_field_index("rho")
-    rewritten(path, table.set_column(index, "rho", pa.array(["much"] * 20)))
+    older(path, table.set_column(index, "rho", pa.array(["much"] * 20)))
     assert "damaged" in read(tmp_path).problems[0]
 
 

@@ -15,7 +15,7 @@ from robustbench_lite import suite as suite_module
 from robustbench_lite import suite_attacks
 from robustbench_lite.attack import Attack
 from robustbench_lite.dataset import DataSource
-from robustbench_lite.errors import SuiteError
+from robustbench_lite.errors import SuiteError, did_you_mean, suggestion
 from robustbench_lite.model import ModelSource
 from robustbench_lite.registry import Number, Registry
 from robustbench_lite.suite import load
@@ -241,7 +241,8 @@ def test_what_is_missing_is_named_at_the_top(write):
         ("tables: cost", "s.yaml:5:9: tables: expected a list, got 'cost'"),
         (
             "defaults: {pgd: {target: nxt}}",
-            "s.yaml:5:26: target: expected 'random', 'least_likely' or 'next', or a valid integer, got 'nxt'",
+            "s.yaml:5:26: target: expected 'random', 'least_likely' or 'next', or a valid integer, got 'nxt'; "
+            "did you mean 'next'?",
         ),
     ],
 )
@@ -273,7 +274,8 @@ def test_labels_are_unique(write):
 
 def test_too_many_attacks_are_refused_quickly(write):
     steps = ", ".join(str(i) for i in range(1, 100))
-    big = f"- pgd: {{matrix: {{steps: [{steps}], epsilon: [{steps}]}}}}\n"
+    sizes = ", ".join(f"{i}/255" for i in range(1, 100))
+    big = f"- pgd: {{matrix: {{steps: [{steps}], epsilon: [{sizes}]}}}}\n"
     different = [big, big.replace("- pgd: {", "- pgd: {norm: l2, ")]
     (line,) = problems(write(HEAD + "attacks:\n" + "".join(different)))
     assert line == "s.yaml:7:8: attacks: more than 10000, matrices expanded"
@@ -323,3 +325,40 @@ def test_validation_does_not_import_torch():
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("word", "known", "meant"),
+    [
+        ("eps", ("epsilon", "steps"), "epsilon"),
+        ("EPS", ("epsilon", "steps"), "epsilon"),
+        ("eps_iter", ("epsilon", "step_size", "steps"), "step_size"),
+        ("alpha", ("epsilon", "step_size"), "step_size"),
+        ("nb_iter", ("steps", "restarts"), "steps"),
+        ("max_iter", ("steps", "fit"), "steps"),
+        ("iterations", ("steps",), "steps"),
+        ("bound", ("epsilon",), "epsilon"),
+        ("num_random_init", ("restarts", "random_start"), "restarts"),
+        ("PGD", ("fgsm", "pgd"), "pgd"),
+        ("DeepFool", ("deepfool",), "deepfool"),
+        ("L2", ("l1", "l2", "linf"), "l2"),
+        ("2", ("l1", "l2", "linf"), "l2"),
+        ("inf", ("l1", "l2", "linf"), "linf"),
+        ("L_inf", ("l1", "l2", "linf"), "linf"),
+        ("CIFAR-10", ("cifar10", "cifar100"), "cifar10"),
+        ("FMNIST", ("fashion_mnist", "mnist"), "fashion_mnist"),
+        ("pdg", ("fgsm", "pgd"), "pgd"),
+        ("rho", ("cost", "rho_adv"), "rho_adv"),
+        ("cw", ("deepfool", "fgsm", "pgd"), None),
+        ("autoattack", ("deepfool", "fgsm", "pgd"), None),
+        ("loss", ("slack", "goal", "steps"), None),
+        ("stop", ("norm", "steps"), None),
+        ("alpha", ("epsilon", "clip"), None),
+        ("", ("epsilon",), None),
+        ("!", ("epsilon",), None),
+    ],
+)
+def test_a_suggestion_is_what_was_meant_or_there_is_none(word, known, meant):
+    expected = f"; did you mean '{meant}'?" if meant else f"; known: {', '.join(sorted(known))}"
+    assert did_you_mean(word, known) == expected
+    assert suggestion(word, known) == (expected if meant else "")

@@ -117,6 +117,32 @@ def test_half_failures_make_an_infinite_median(tmp_path):
     assert rows_of("rho_adv", results)[0]["median"].text == "inf"
 
 
+@pytest.mark.parametrize(("failures", "shown"), [(0, True), (1, False), (20, False)])
+def test_below_99_percent_success_the_median_stands_in_for_the_mean(tmp_path, failures, shown):
+    """Iterates that fool nobody have sizes too: a classifier that was never broken has no rho of 0.1, nor of 0."""
+    cell = cell_row("a1")
+    results = one_cell(tmp_path, samples=sample_rows(cell, failures=failures))
+    row = rows_of("rho_adv", results)[0]
+    sizes = sorted(row["rho"] for row in sample_rows(cell)[: 20 - failures]) + [np.inf] * failures
+    assert row["median"].value == pytest.approx(np.median(sizes)) or (failures == 20 and row["median"].text == "inf")
+    assert (row["rho"].value is not None) is shown
+    if shown:
+        assert row["rho"].value == pytest.approx(np.mean(sizes)) and "[" not in row["median"].text
+    else:
+        assert "fewer than 99 % successes" in row["rho"].note
+        assert (row["median"].low, row["median"].high) == (sizes[5], sizes[14])  # P(fewer than 6 of 20) = 0.0207
+        assert "[" in row["median"].text or failures == 20
+    assert "0 [0, 0]" not in row["rho"].text
+
+
+def test_a_withheld_mean_has_no_ratio_either(tmp_path):
+    store = Store(tmp_path)
+    for cell, attack, failures in (("a1", "deepfool", 3), ("a2", "lbfgs", 0)):
+        put(store, cell_row(cell, attack=attack), failures=failures)
+    rows = {row["attack"].text: row["ratio"] for row in table_of("rho_adv", read(tmp_path))[0]}
+    assert rows["lbfgs"].value is None and "withheld" in rows["lbfgs"].note
+
+
 def test_published_rows_carry_their_source(tmp_path):
     rows = [row for row in rows_of("rho_adv", example(tmp_path), model="lenet") if row["rho"].kind == "published"]
     found = {row["attack"].text: row for row in rows}

@@ -11,6 +11,7 @@ from robustbench_lite.baseline import baseline_of, scores_of
 from robustbench_lite.errors import UsageError
 from robustbench_lite.gate import gate_of
 from robustbench_lite.pairing import check
+from robustbench_lite.regress import detectable
 from robustbench_lite.store import read
 from robustbench_lite.verdicts import FORMATS, render_report, summary
 from tests.gates import robust, write
@@ -118,7 +119,8 @@ def test_text_says_everything_about_a_gate(many):
     words = " ".join(render_report(many, "text").split())
     assert "robust accuracy fell by 46.0 points, more than 0.5" in words
     assert "robust accuracy 60.0 -> 14.0 %: -46.0 points [" in words
-    assert "46 lost, 0 won of n=100; p=1e-14, adjusted 3e-13; detects 9.0 points" in words
+    power = detectable(100, 0, 0.05 / 24, 0.5)
+    assert f"46 lost, 0 won of n=100; p=1e-14, adjusted 3e-13; detects {power:.1f} points" in words
     assert "Holm over 24 tests, confidence 0.95" in words
 
 
@@ -135,6 +137,30 @@ def test_an_improvement_is_offered(tmp_path):
     assert text.startswith("1 gate passed; 1 improved\n")
     assert "robustbench-lite baseline RESULTS -o BASELINE" in " ".join(text.split())
     assert "baseline RESULTS" in render_report(report, "markdown")
+
+
+def test_what_does_not_stand_is_said_in_every_format_and_offered_in_none(tmp_path):
+    write(tmp_path / "a", robust(lose=20))
+    write(tmp_path / "b", robust(), zero_gradient=3)
+    report = check(baseline_of(read(tmp_path / "a")), scores_of(read(tmp_path / "b")), gate_of(None))
+    for style in FORMATS:
+        text = " ".join(render_report(report, style).split())
+        assert "this number does not stand, which the baseline's did" in text.replace("\\", ""), style
+        assert "baseline RESULTS -o" not in text
+    assert json.loads(render_report(report, "json"))["verdicts"][0]["red"] == ["zero_gradient"]
+
+
+def test_few_samples_and_medians_have_no_interval(tmp_path):
+    write(tmp_path / "a", robust(8, 1.0), attack="fgsm")
+    write(tmp_path / "b", robust(8, 1.0, lose=3), attack="fgsm")
+    write(tmp_path / "a", robust(40), attack="deepfool", failures=30)
+    write(tmp_path / "b", robust(40), attack="deepfool", failures=10, scale=0.5)
+    report = check(baseline_of(read(tmp_path / "a")), scores_of(read(tmp_path / "b")), gate_of(None))
+    words = " ".join(render_report(report, "text", 120).split())
+    assert "robust accuracy 100.0 -> 62.5 %: -37.5 points 3 lost" in words
+    assert "median rho inf -> 0.0" in words and "by the sign test, failures as infinite" in words
+    assert "nan" not in render_report(report, "markdown") + words
+    json.loads(render_report(report, "json"))
 
 
 def test_another_format_is_refused(many):

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 
-from robustbench_lite.attack import Card, GoalName, State, StepAttack, attacks
+from robustbench_lite.attack import Card, GoalName, Promise, State, StepAttack, attacks
 from robustbench_lite.batch import per_row, rows
 from robustbench_lite.box import shortest_within
 from robustbench_lite.lazy import torch
@@ -78,6 +78,10 @@ class DeepFool(StepAttack):
     @property
     def boxed(self) -> bool:
         return self.clip
+
+    @property
+    def promise(self) -> Promise:
+        return Promise(factor=1.01 + self.overshoot, rivals=self.candidates - 1)
 
     def start(self, x: torch.Tensor, goal: Goal, draw: Draw) -> DeepFoolState:
         count = torch.zeros(len(x), dtype=torch.int64, device=x.device)

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
-from robustbench_lite.attack import Card, Sources, State, StepAttack, attacks
+from robustbench_lite.attack import Card, Promise, Sources, State, StepAttack, attacks
 from robustbench_lite.batch import per_row
 from robustbench_lite.lazy import torch
 from robustbench_lite.oracle import Oracle
@@ -50,6 +50,7 @@ class Ensemble(StepAttack):
             "the released code: an Adam of its own for every source on that source's loss, the updates added.",
         ),
     )
+    changes: ClassVar[tuple[str, ...]] = ("lr",)
 
     sources: Sources | None = Field(
         "leave_one_out",
@@ -84,6 +85,10 @@ class Ensemble(StepAttack):
     @property
     def typical_passes(self) -> float:
         return 2.0 * self.steps
+
+    @property
+    def promise(self) -> Promise:
+        return Promise(reach=max(1 / 255, self.lr * self.steps / 2))  # Adam's steps are no longer than its rate
 
     def start(self, x: torch.Tensor, goal: Goal, draw: Draw) -> EnsembleState:
         optimisers = goal.members if self.update == "summed" else 1

@@ -56,6 +56,7 @@ class EOT(StepAttack):
             "The last iterate counts: the best of them would be that of a lucky draw.",
         ),
     )
+    changes: ClassVar[tuple[str, ...]] = ("epsilon", "step_size")
 
     version: ClassVar[int] = 2
 

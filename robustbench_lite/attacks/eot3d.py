@@ -8,7 +8,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
-from robustbench_lite.attack import Card, Crafted, SceneAttack, attacks
+from robustbench_lite.attack import Card, Crafted, Promise, SceneAttack, attacks
 from robustbench_lite.batch import rows
 from robustbench_lite.errors import AttackError
 from robustbench_lite.lazy import kornia, torch
@@ -63,6 +63,7 @@ class EOT3D(SceneAttack):
             "projected gradients.",
         ),
     )
+    changes: ClassVar[tuple[str, ...]] = ("step_size",)
 
     penalty: tuple[Number, ...] = Field(
         (0.001,),
@@ -87,6 +88,10 @@ class EOT3D(SceneAttack):
         if self.fresh > self.draws:
             raise ValueError(f"fresh: expected at most the {self.draws} views of a step, got {self.fresh}")
         return self
+
+    @property
+    def promise(self) -> Promise:
+        return Promise(reach=min(0.1, max(1 / 255, self.steps * self.step_size / 4)))  # its steps shrink along a cosine
 
     @property
     def typical_passes(self) -> float:

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from robustbench_lite.attack import Card, Crafted, SetAttack, attacks, enough
+from robustbench_lite.attack import Card, Crafted, Promise, SetAttack, attacks, enough
 from robustbench_lite.batch import rows
 from robustbench_lite.box import steepest_within
 from robustbench_lite.lazy import torch
@@ -66,6 +66,10 @@ class FGSM(SetAttack):
     @property
     def boxed(self) -> bool:
         return self.clip
+
+    @property
+    def promise(self) -> Promise:
+        return Promise(straight=True, share=1.0 if self.fraction is None else self.fraction)
 
     def craft(self, oracle: Oracle, x: torch.Tensor, goal: Goal, draw: Draw) -> Crafted:  # noqa: ARG002
         direction = oracle.chunked(lambda part: self._direction(oracle, x, goal, part), len(x))

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from pydantic import Field, PositiveInt
 
-from robustbench_lite.attack import Card, GoalName, State, StepAttack, attacks
+from robustbench_lite.attack import Card, GoalName, Promise, State, StepAttack, attacks
 from robustbench_lite.batch import per_row
 from robustbench_lite.lazy import torch
 from robustbench_lite.oracle import Oracle
@@ -96,6 +96,10 @@ class LBFGS(StepAttack):
     @property
     def typical_passes(self) -> float:
         return 10.0 * (self.search_steps + (self.targets or 9))
+
+    @property
+    def promise(self) -> Promise:
+        return Promise(factor=self.card.factor, rivals=self.targets)
 
     def start(self, x: torch.Tensor, goal: Goal, draw: Draw) -> LBFGSState:
         count = torch.zeros(len(x), dtype=torch.int64, device=x.device)

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
 
-from robustbench_lite.attack import Card, State, StepAttack, attacks
+from robustbench_lite.attack import Card, Promise, State, StepAttack, attacks
 from robustbench_lite.batch import per_row
 from robustbench_lite.lazy import torch
 from robustbench_lite.oracle import Oracle
@@ -46,6 +46,7 @@ class MIFGSM(StepAttack):
             "the original enlarges the canvas instead.",
         ),
     )
+    changes: ClassVar[tuple[str, ...]] = ("epsilon", "step_size")
     threat: ClassVar[Norm] = "linf"
 
     epsilon: Number = Field(16 / 255, gt=0, description="Radius of the linf ball, for images in [0, 1].")
@@ -69,6 +70,10 @@ class MIFGSM(StepAttack):
     @property
     def typical_passes(self) -> float:
         return 2.0 * self.steps * self.scales
+
+    @property
+    def promise(self) -> Promise:
+        return Promise(factor=1.05 + (1.2 if self.diversity else 0) + 0.2 * self.translation)  # these turn the gradient
 
     def start(self, x: torch.Tensor, goal: Goal, draw: Draw) -> MIFGSMState:
         count = torch.zeros(len(x), dtype=torch.int64, device=x.device)

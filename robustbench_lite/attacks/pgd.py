@@ -45,6 +45,7 @@ class PGD(StepAttack):
             "a fraction of its cost.",
         ),
     )
+    changes: ClassVar[tuple[str, ...]] = ("epsilon", "step_size")
 
     version: ClassVar[int] = 2
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar, Literal, Self
 
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
-from robustbench_lite.attack import Card, Crafted, StickerAttack, attacks
+from robustbench_lite.attack import Card, Crafted, Promise, StickerAttack, attacks
 from robustbench_lite.batch import rows
-from robustbench_lite.errors import AttackError
+from robustbench_lite.errors import AttackError, suggestion
 from robustbench_lite.lazy import torch
 from robustbench_lite.oracle import Oracle
 from robustbench_lite.registry import Number, fingerprint
@@ -101,6 +103,10 @@ class RP2(StickerAttack):
         return self
 
     @property
+    def promise(self) -> Promise:
+        return Promise(reach=min(0.1, max(1 / 255, self.steps * self.step_size / 4)))  # its steps shrink along a cosine
+
+    @property
     def typical_passes(self) -> float:
         return 2.0 * self.draws * self.steps * (2 if self.mask == _FOUND else 1) / 15
 
@@ -108,9 +114,18 @@ class RP2(StickerAttack):
     def poses(self) -> Poses:
         return Poses(self.distance, self.angle, self.gain, self.shift, self.zoom)
 
+    def _files(self) -> dict[str, str]:
+        named = {"mask": self.mask, "printable": self.printable}
+        return {key: path for key, path in named.items() if path and path not in {*printing.MASKS, _FOUND}}
+
+    def absent(self, root: Path) -> Iterator[tuple[str, str]]:  # noqa: ARG002  (they lie where the command is run)
+        for option, path in self._files().items():
+            if not printing.content(path):
+                known = suggestion(path, (*printing.MASKS, _FOUND)) if option == "mask" else ""
+                yield option, f"{option}: no file '{path}' in the current folder or ROBUSTBENCH_LITE_DATA{known}"
+
     def fingerprint(self) -> str:
-        files = [path for path in (self.mask, self.printable) if path and path not in {*printing.MASKS, _FOUND}]
-        own = super().fingerprint()
+        files, own = self._files().values(), super().fingerprint()
         return fingerprint([own, *map(printing.content, files)]) if files else own
 
     def craft(self, oracle: Oracle, x: torch.Tensor, goal: Goal, draw: Draw, shots: Shots) -> Crafted:

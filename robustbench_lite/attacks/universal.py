@@ -8,9 +8,10 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 
-from robustbench_lite.attack import Card, Fitted, FittedAttack, attacks
+from robustbench_lite.attack import Card, Fitted, FittedAttack, Promise, attacks
 from robustbench_lite.batch import rows
-from robustbench_lite.engine import Job, run
+from robustbench_lite.engine import NO_MEMORY, REASONS, Job, run
+from robustbench_lite.errors import AttackError
 from robustbench_lite.lazy import torch
 from robustbench_lite.oracle import Oracle
 from robustbench_lite.registry import Number
@@ -52,6 +53,10 @@ class Universal(FittedAttack):
     @property
     def typical_passes(self) -> float:
         return 13.0 * self.passes
+
+    @property
+    def promise(self) -> Promise:
+        return Promise(factor=1.35, straight=True, share=1 - self.delta)  # the projection takes a part of every step
 
     def fitted(self, oracle: Oracle, x: torch.Tensor, goal: Goal, draw: Draw) -> Fitted:
         v = best = torch.zeros_like(x[:1])
@@ -104,6 +109,8 @@ class Universal(FittedAttack):
         found = run(deepfool, oracle, Job(start, rows(some.goal, row), rows(some.draw, row)))
         oracle.ledger = ledger
         ledger.counts.index_add_(0, row, found.ledger.counts)
+        if bool((found.status == NO_MEMORY).any()):
+            raise AttackError(f"DeepFool on one of the images to fit on: {REASONS[NO_MEMORY]}")
         if not bool(rows(some.goal, row).secured(oracle.logits(found.candidates, row)).all()):
             return v
         return project(v + (found.candidates - start), self.norm, self.epsilon)

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 
-from robustbench_lite.attack import Card, Fitted, FittedAttack, attacks
+from robustbench_lite.attack import Card, Fitted, FittedAttack, Promise, attacks
 from robustbench_lite.batch import rows
 from robustbench_lite.lazy import torch
 from robustbench_lite.oracle import Oracle
@@ -44,6 +44,10 @@ class UniversalSGD(FittedAttack):
     @property
     def typical_passes(self) -> float:
         return 2.0 * self.epochs
+
+    @property
+    def promise(self) -> Promise:
+        return Promise(straight=True)
 
     def fitted(self, oracle: Oracle, x: torch.Tensor, goal: Goal, draw: Draw) -> Fitted:
         v = torch.zeros_like(x[:1])

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from robustbench_lite.check import Case, Finding, fine, register, unknown, warning
+from robustbench_lite.check import Case, Finding, doubt, fine, register, unknown
 from robustbench_lite.groups import Group
 from robustbench_lite.measure import mcnemar
 
@@ -35,7 +35,7 @@ def black_box(case: Case, everything: tuple[Case, ...]) -> Finding:
         more, fewer = int((theirs & ~mine).sum()), int((mine & ~theirs).sum())
         if more > fewer and mcnemar(more, fewer) < 0.05:
             beaten.append(f"{group.cell['source']} breaks {more} more, {fewer} fewer")
-    return warning("; ".join(beaten)) if beaten else fine(f"none of {len(rivals)} black-box attacks breaks more")
+    return doubt("; ".join(beaten)) if beaten else fine(f"none of {len(rivals)} black-box attacks breaks more")
 
 
 def _outsider(case: Case, other: Case, group: Group, model: str) -> bool:

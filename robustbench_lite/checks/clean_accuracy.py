@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from robustbench_lite.check import Case, Finding, fine, register, unknown, warning
+from robustbench_lite.check import Case, Finding, doubt, fine, register, unknown
 
 _WHY = (
     "A wrong normalisation, other weights or other data first show in the clean accuracy. Where it is further from the "
@@ -15,7 +15,7 @@ _WHY = (
 def clean_accuracy(case: Case, everything: tuple[Case, ...]) -> Finding:  # noqa: ARG001
     far = [text for text in case.cell["warnings"] or [] if "far from the card" in text]
     if far:
-        return warning("; ".join(far))
+        return doubt("; ".join(far))
     clean, card = case.cell["clean_accuracy"], case.cell["card_accuracy"]
     if clean is None or card is None:
         return unknown("no card states an accuracy on these data for these sources")

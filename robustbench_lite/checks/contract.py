@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 
-from robustbench_lite.check import Case, Finding, fine, register, warning
+from robustbench_lite.check import Case, Finding, doubt, fine, register, warning
 
 _WHY = (
     "An attack may only spend its budget, and an image has pixels between 0 and 1. The judge measures every candidate "
@@ -24,5 +24,5 @@ def contract(case: Case, everything: tuple[Case, ...]) -> Finding:  # noqa: ARG0
         return fine("no budget to exceed; pixels in [0, 1]")
     largest = float(np.max(group[norm].astype(float)))
     if largest > eps * (1 + 1e-5) + 1e-6:
-        return warning(f"the largest stored {norm} size is {largest:.6g}, the budget {eps:.6g}")
+        return doubt(f"the largest stored {norm} size is {largest:.6g}, the budget {eps:.6g}")
     return fine(f"largest {norm} size {largest:.4g} of {eps:.4g}")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from robustbench_lite.check import Case, Finding, fine, register, unknown, warning
+from robustbench_lite.check import Case, Finding, doubt, fine, register, unknown
 from robustbench_lite.measure import mcnemar
 
 _WHY = (
@@ -33,7 +33,7 @@ def more_steps(case: Case, everything: tuple[Case, ...]) -> Finding:
             return unknown("the longer run has other samples")
         lost, won = lost + int((~a & b).sum()), won + int((a & ~b).sum())
     text = f"with {_params(best)['steps']} instead of {steps} steps {lost} more are broken, {won} fewer"
-    return warning(text) if lost > won and mcnemar(lost, won) < 0.05 else fine(text)
+    return doubt(text) if lost > won and mcnemar(lost, won) < 0.05 else fine(text)
 
 
 def _params(case: Case) -> dict[str, Any]:

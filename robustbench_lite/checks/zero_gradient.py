@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from robustbench_lite.check import Case, Finding, fine, register, warning
+from robustbench_lite.check import Case, Finding, doubt, fine, register
 
 _MOST = 0.05
 _WHY = (
@@ -21,4 +21,4 @@ def zero_gradient(case: Case, everything: tuple[Case, ...]) -> Finding:  # noqa:
     broken = np.any([group["success"].astype(bool) for group in seen], axis=0)
     stuck = (seen[0]["zero_gradient"].astype(np.int64) > 0) & ~broken
     text = f"{int(stuck.sum())} of {len(stuck)} samples met a zero gradient and were not broken"
-    return warning(text) if stuck.mean() > _MOST else fine(text)
+    return doubt(text) if stuck.mean() > _MOST else fine(text)

@@ -10,8 +10,10 @@ import numpy as np
 import pyarrow.parquet as pq
 from pydantic import Field
 
-from robustbench_lite.dataset import DataSource, Samples, datasets
-from robustbench_lite.datasets.common import select
+from robustbench_lite.dataset import Samples, datasets
+from robustbench_lite.datasets.decode import ImageSource
+from robustbench_lite.datasets.labels import labelled
+from robustbench_lite.datasets.on_demand import NAMES
 from robustbench_lite.registry import one_of
 
 __all__ = ["FOLDER", "Bundled", "Facts", "available"]
@@ -46,17 +48,19 @@ def available() -> list[Facts]:
 
 
 @datasets.register("bundled")
-class Bundled(DataSource):
+class Bundled(ImageSource):
     """Images that ship with the package."""
 
-    bundled: Annotated[str, one_of("dataset", _names)] = Field(description="Name of the bundled dataset.")
+    bundled: Annotated[str, one_of("dataset", _names, lambda: NAMES)] = Field(
+        description="Name of the bundled dataset."
+    )
 
     def load(self, root: Path) -> Samples:  # noqa: ARG002
         table = pq.read_table(FOLDER / f"{self.bundled}.parquet")
         meta = table.schema.metadata
         shape = tuple(int(part) for part in meta[b"shape"].decode().split("x"))
         pixels = np.frombuffer(b"".join(table["image"].to_pylist()), np.uint8).reshape(-1, *shape)
-        labels = table["label"].to_numpy().astype(np.int64)
         ids = tuple(table["sample"].to_pylist())
-        classes = tuple(meta[b"classes"].decode().split("\t"))
-        return select(self, Samples(self.bundled, ids, pixels, labels, classes))
+        classes = meta[b"classes"].decode().split("\t")
+        known = labelled(table["label"].to_pylist(), self.labels, classes, where=lambda i: f"{self.bundled}: image {i}")
+        return self.gather(self.bundled, ids, known, lambda places: self.refitted(pixels[places]))

@@ -5,16 +5,16 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from robustbench_lite.dataset import DataSource, Samples, rank
+from robustbench_lite.dataset import DataSource, rank
 from robustbench_lite.errors import DataError
 
-__all__ = ["balanced", "chosen", "find", "pixel_ids", "select", "unique_ids"]
+__all__ = ["absent", "balanced", "chosen", "content_id", "find", "pixel_id", "pixel_ids", "read_file", "unique_ids"]
 
 _HEX = 16
 
@@ -26,8 +26,12 @@ def content_id(data: bytes) -> str:
 
 def pixel_ids(images: npt.NDArray[np.uint8]) -> tuple[str, ...]:
     """Ids of images (N, C, H, W) from their shape and pixels."""
-    shape = str(images.shape[1:]).encode()
-    return unique_ids(content_id(shape + image.tobytes()) for image in images)
+    return unique_ids(pixel_id(image) for image in images)
+
+
+def pixel_id(image: npt.NDArray[np.uint8]) -> str:
+    """The id of one image (C, H, W) from its shape and pixels."""
+    return content_id(str(image.shape).encode() + image.tobytes())
 
 
 def unique_ids(ids: Iterable[str]) -> tuple[str, ...]:
@@ -67,11 +71,20 @@ def balanced(labels: npt.NDArray[np.int64], wanted: int, items: Sequence[int]) -
     return picked
 
 
-def select(source: DataSource, samples: Samples) -> Samples:
-    """The selection that the source declares, from samples in memory."""
-    index = chosen(source, samples.dataset, samples.ids, samples.labels)
-    ids = tuple(samples.ids[i] for i in index)
-    return Samples(samples.dataset, ids, samples.images[index], samples.labels[index], samples.classes)
+def read_file(path: Path) -> bytes:
+    """The bytes of a file. Raises DataError."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from None
+
+
+def absent(option: str, path: str, root: Path) -> Iterator[tuple[str, str]]:
+    """(option, sentence) where nothing lies at `path`."""
+    try:
+        find(path, root, option)
+    except DataError as error:
+        yield option, str(error)
 
 
 def find(path: str, root: Path, what: str) -> Path:

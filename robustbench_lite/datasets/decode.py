@@ -1,28 +1,30 @@
-"""Encoded images to arrays of one shape: decoding guarded against bombs, resize and centre crop, grey or colour."""
+"""What all sources of images share: arrays of one shape, scaled and cropped, grey or colour; and what labels mean."""
 
 from __future__ import annotations
 
-import io
-import warnings
-from collections.abc import Iterable
-from typing import Literal
+from collections.abc import Callable, Iterable, Sequence
+from typing import Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
-from pydantic import Field, PositiveInt
+from PIL import Image
+from pydantic import Field, PositiveInt, model_validator
 
-from robustbench_lite.dataset import DataSource
+from robustbench_lite.dataset import DataSource, Samples
+from robustbench_lite.datasets.common import chosen
+from robustbench_lite.datasets.labels import Labelled, Labels
+from robustbench_lite.datasets.pictures import picture
 from robustbench_lite.errors import DataError
 
-__all__ = ["EncodedSource", "opened"]
+__all__ = ["ImageSource", "Images"]
 
-_LARGEST = 64_000_000  # pixels; more is a bomb or a mistake
+Images = npt.NDArray[np.uint8]
 _FILTERS = {"nearest": 0, "bilinear": 2, "bicubic": 3, "lanczos": 1}
+_DARK = 16  # of 255; where no pixel of any image is brighter, the numbers mean something else
 
 
-class EncodedSource(DataSource):
-    """Options of the sources that hold PNG or JPEG files."""
+class ImageSource(DataSource):
+    """Options of the sources of plain images."""
 
     size: PositiveInt | None = Field(None, description="Side of the centre crop; null: the images as they are.")
     resize: PositiveInt | None = Field(None, description="First scale the shorter side to this; null: to `size`.")
@@ -31,59 +33,111 @@ class EncodedSource(DataSource):
     )
     trim: bool = Field(default=False, description="First cut off what is exactly black on the four sides.")
     channels: Literal[1, 3] | None = Field(None, description="Convert to grey or colour; null: as the images are.")
+    background: Literal["white", "black"] | None = Field(
+        None, description="What lies behind transparent pixels; null: an image that has any is refused."
+    )
+    labels: Labels = Field(
+        None,
+        description=(
+            "What the labels mean: {from: 1} where they start at 1, a mapping from labels to the classifier's class "
+            "numbers or names (null: leave out), a list of the classes' names in order, or sorted (places in sorted "
+            "order). null: names that the classifier knows, or class numbers from 0."
+        ),
+    )
 
-    def decode_all(self, files: Iterable[tuple[str, bytes]]) -> npt.NDArray[np.uint8]:
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.size is not None and self.resize is not None and self.resize < self.size:
+            raise ValueError(f"resize: expected at least size, {self.size}, which is cut out of it, got {self.resize}")
+        return self
+
+    def gather(
+        self,
+        what: str,
+        ids: Sequence[str],
+        labels: Labelled,
+        load: Callable[[list[int]], Images],
+        *,
+        sortable: bool = False,
+        warnings: Iterable[str] = (),
+    ) -> Samples:
+        """The selection among the samples that have labels; `load` reads the images (N, C, H, W) at places.
+
+        Raises DataError.
+        """
+        index = chosen(self, what, [ids[place] for place in labels.kept], labels.labels)
+        places = [labels.kept[i] for i in index]
+        images = load(places)
+        dark = int(images.max(initial=0)) if len(images) else 0
+        said = [f"{what}: the brightest pixel of all images is {dark} of 255: what do the numbers mean?"]
+        return Samples(
+            what,
+            tuple(ids[place] for place in places),
+            images,
+            labels.labels[index],
+            labels.classes,
+            naming=labels.naming,
+            present=labels.present,
+            sortable=sortable and (self.labels is None or self._only_leaves_out()),
+            warnings=(*warnings, *(said if dark <= _DARK else ())),
+        )
+
+    def _only_leaves_out(self) -> bool:
+        return isinstance(self.labels, dict) and all(new is None for new in self.labels.values())
+
+    def decoded(self, files: Iterable[tuple[str, bytes]]) -> Images:
         """(N, C, H, W) from (name, encoded bytes). Raises DataError where shapes differ or a file is no image."""
-        images = [(name, self._decode(name, data)) for name, data in files]
-        shapes = {image.shape: name for name, image in images}
-        if len(shapes) > 1:
-            (one, first), (other, second) = list(shapes.items())[:2]
-            raise DataError(
-                f"images differ in shape: {first} is {_text(one)}, {second} is {_text(other)}; "
-                "set size (and channels) on the dataset"
-            )
-        return np.stack([image for _, image in images])
+        return stacked((name, self.fitted(picture(name, data, self.background))) for name, data in files)
 
-    def _decode(self, name: str, data: bytes) -> npt.NDArray[np.uint8]:
-        image = opened(name, data)
-        if self.trim and (box := image.convert("RGB").getbbox()):
+    def refitted(self, images: Images) -> Images:
+        """Images (N, C, H, W) in memory under the same options."""
+        if (self.size, self.resize, self.trim, self.channels) == (None, None, False, None):
+            return images
+        return np.stack([self.fitted(as_picture(image)) for image in images])
+
+    def fitted(self, image: Image.Image) -> Images:
+        """(C, H, W) of a picture in mode L or RGB: trimmed, grey or colour, scaled and cropped."""
+        if self.trim and (box := image.getbbox()):
             image = image.crop(box)
-        grey = self.channels == 1 or (self.channels is None and image.mode in {"1", "L"})
-        array = np.asarray(self._crop(image.convert("L" if grey else "RGB")))
+        if self.channels is not None:
+            image = image.convert("L" if self.channels == 1 else "RGB")
+        array = np.asarray(self._crop(image))
         return array[None] if array.ndim == 2 else np.ascontiguousarray(array.transpose(2, 0, 1))
 
     def _crop(self, image: Image.Image) -> Image.Image:
+        side = self.resize or self.size
+        if side is None:
+            return image
+        scale = side / min(image.size)
+        if scale != 1:
+            width, height = (max(self.size or 1, round(side * scale)) for side in image.size)
+            image = image.resize((width, height), _FILTERS[self.interpolation])
         if self.size is None:
             return image
-        scale = (self.resize or self.size) / min(image.size)
-        if scale != 1:
-            width, height = (max(self.size, round(side * scale)) for side in image.size)
-            image = image.resize((width, height), _FILTERS[self.interpolation])
         left, top = (round((side - self.size) / 2) for side in image.size)
         return image.crop((left, top, left + self.size, top + self.size))
 
 
-def opened(name: str, data: bytes) -> Image.Image:
-    """The picture in encoded bytes, guarded against bombs. Raises DataError."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")  # Pillow only warns of bombs up to twice its limit
-            image = Image.open(io.BytesIO(data))
-            if image.width * image.height > _LARGEST:
-                raise DataError(f"{name}: {image.width}x{image.height} pixels, at most {_LARGEST} are decoded")
-            image.load()
-    except DataError:
-        raise
-    except (
-        UnidentifiedImageError,
-        OSError,
-        SyntaxError,
-        ValueError,
-        Warning,
-        Image.DecompressionBombError,
-    ) as error:
-        raise DataError(f"{name}: not a readable image ({error})") from None
-    return image
+def as_picture(image: Images) -> Image.Image:
+    """A picture of (C, H, W) with one or three channels. Raises DataError for others."""
+    if image.shape[0] not in {1, 3}:
+        raise DataError(f"images have {image.shape[0]} channels, expected 1 or 3")
+    return Image.fromarray(image[0] if image.shape[0] == 1 else np.ascontiguousarray(image.transpose(1, 2, 0)))
+
+
+def stacked(images: Iterable[tuple[str, Images]]) -> Images:
+    """One array (N, C, H, W) of named ones (C, H, W). Raises DataError where shapes differ."""
+    named = list(images)
+    shapes = {image.shape: name for name, image in named}
+    if len(shapes) > 1:
+        (one, first), (other, second) = list(shapes.items())[:2]
+        wanted = ("size", "channels") if one[0] != other[0] and one[1:] != other[1:] else ("size",)
+        wanted = ("channels",) if one[1:] == other[1:] else wanted
+        raise DataError(
+            f"images differ in shape: {first} is {_text(one)}, {second} is {_text(other)}; "
+            f"set {' and '.join(wanted)} on the dataset"
+        )
+    return np.stack([image for _, image in named])
 
 
 def _text(shape: tuple[int, ...]) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -10,8 +12,11 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from robustbench_lite.dataset import DataSource, Samples, datasets
-from robustbench_lite.datasets.common import find, pixel_ids, select
+from robustbench_lite.dataset import Samples, datasets
+from robustbench_lite.datasets.common import absent, find, pixel_ids
+from robustbench_lite.datasets.decode import ImageSource
+from robustbench_lite.datasets.labels import labelled
+from robustbench_lite.datasets.pictures import is_pointer
 from robustbench_lite.errors import DataError
 
 __all__ = ["IDX", "read_idx"]
@@ -25,8 +30,10 @@ def read_idx(path: Path) -> npt.NDArray[np.uint8]:
     try:
         with opened(path, "rb") as file:
             data = file.read()
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path}: cannot be read ({error})") from None
+    if is_pointer(data):
+        raise DataError(f"{path}: only a pointer of Git LFS lies here, not the file; run `git lfs pull`")
     if len(data) < 4 or data[:3] != b"\0\0\x08":
         raise DataError(f"{path}: expected an IDX file of unsigned bytes")
     ranks = data[3]
@@ -38,21 +45,25 @@ def read_idx(path: Path) -> npt.NDArray[np.uint8]:
 
 
 @datasets.register("idx")
-class IDX(DataSource):
+class IDX(ImageSource):
     """A folder with the four IDX files of MNIST, Fashion-MNIST, KMNIST, ..."""
 
     idx: str = Field(description="Folder with {train,t10k}-{images-idx3,labels-idx1}-ubyte[.gz], or its parent.")
     split: Literal["train", "test"] = Field("test", description="Which half.")
 
+    def absent(self, root: Path) -> Iterator[tuple[str, str]]:
+        yield from absent("idx", self.idx, root)
+        yield from super().absent(root)
+
     def load(self, root: Path) -> Samples:
         folder = find(self.idx, root, "idx")
         pixels = read_idx(self._file(folder, "images-idx3-ubyte"))
-        labels = read_idx(self._file(folder, "labels-idx1-ubyte")).astype(np.int64)
-        if pixels.ndim != 3 or len(pixels) != len(labels):
+        labels = read_idx(self._file(folder, "labels-idx1-ubyte"))
+        if pixels.ndim != 3 or labels.ndim != 1 or len(pixels) != len(labels):
             raise DataError(f"{folder}: expected as many labels as images, got {len(labels)} for {pixels.shape}")
         images = pixels[:, None]
-        classes = tuple(str(label) for label in range(int(labels.max()) + 1))
-        return select(self, Samples(self.idx, pixel_ids(images), images, labels, classes))
+        known = labelled(labels.tolist(), self.labels, where=lambda i: f"{folder}: image {i}")
+        return self.gather(self.idx, pixel_ids(images), known, lambda places: self.refitted(images[places]))
 
     def _file(self, folder: Path, tail: str) -> Path:
         name = f"{_STEM[self.split]}-{tail}"

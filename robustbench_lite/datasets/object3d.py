@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,8 +11,8 @@ import numpy.typing as npt
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt
 
 from robustbench_lite.dataset import DataSource, Samples, datasets
-from robustbench_lite.datasets.common import content_id, find
-from robustbench_lite.datasets.decode import opened
+from robustbench_lite.datasets.common import absent, content_id, find, read_file
+from robustbench_lite.datasets.pictures import picture
 from robustbench_lite.errors import DataError, did_you_mean
 from robustbench_lite.registry import Number, canonical
 from robustbench_lite.transforms.distribution import Range, within
@@ -35,7 +36,9 @@ class Object(DataSource):
     object: Annotated[str, AfterValidator(_known)] = Field(
         description=f"A bundled object ({', '.join(OBJECTS)}), or an OBJ file with texture coordinates."
     )
-    texture: str | None = Field(None, description="A picture to use as its texture; null: its own.")
+    texture: str | None = Field(
+        None, description="A picture to use as its texture, on white where it is transparent; null: its own."
+    )
     label: NonNegativeInt | None = Field(None, description="Its class; null: that of the bundled object.")
     resolution: int = Field(256, ge=8, le=4096, description="Side of a bundled object's texture, texels.")
     size: PositiveInt = Field(224, description="Side of a view, pixels.")
@@ -51,12 +54,19 @@ class Object(DataSource):
     noise: Annotated[Range, within(0)] = Field((0.0, 0.02), description="Standard deviation of the sensor's noise.")
     pad: Literal[0] = 0
 
+    def absent(self, root: Path) -> Iterator[tuple[str, str]]:
+        if self.object not in OBJECTS:
+            yield from absent("object", self.object, root)
+        if self.texture is not None:
+            yield from absent("texture", self.texture, root)
+        yield from super().absent(root)
+
     def load(self, root: Path) -> Samples:
         mesh, pixels = self._read(root)
         if self.texture is not None:
             path = find(self.texture, root, "texture")
-            picture = opened(path.name, path.read_bytes()).convert("RGB")
-            pixels = np.ascontiguousarray(np.asarray(picture, np.uint8).transpose(2, 0, 1))
+            image = picture(path.name, read_file(path), "white").convert("RGB")
+            pixels = np.ascontiguousarray(np.asarray(image, np.uint8).transpose(2, 0, 1))
         if pixels is None:
             raise DataError(f"{self.object}: its material names no texture; give one with `texture`")
         if self.label is None and self.object not in OBJECTS:

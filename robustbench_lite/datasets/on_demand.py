@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from robustbench_lite.dataset import DataSource, Samples, datasets
-from robustbench_lite.datasets.common import pixel_ids, select
+from robustbench_lite.dataset import Samples, datasets
+from robustbench_lite.datasets.common import pixel_ids
+from robustbench_lite.datasets.decode import ImageSource
+from robustbench_lite.datasets.labels import labelled
 from robustbench_lite.datasets.parquet import Parquet
 from robustbench_lite.datasets.torchvision import Torchvision
 from robustbench_lite.errors import DataError
@@ -24,10 +27,11 @@ NAMES: dict[str, tuple[str, tuple[str, ...]]] = {  # name -> class in torchvisio
     "cifar100": ("CIFAR100", ()),
     "svhn": ("SVHN", tuple(str(digit) for digit in range(10))),
 }
+_SHARD = re.compile(r"-\d{5}-of-")  # how Hugging Face numbers the files of one half
 
 
 @datasets.register("on_demand")
-class OnDemand(DataSource):
+class OnDemand(ImageSource):
     """A well-known dataset, from torchvision's folder or from Parquet files NAME/SPLIT*.parquet."""
 
     on_demand: Annotated[str, one_of("dataset", lambda: NAMES)] = Field(description="Its name, such as cifar10.")
@@ -42,16 +46,22 @@ class OnDemand(DataSource):
 
     def load(self, root: Path) -> Samples:
         for file in self._files(root):
-            found = Parquet(parquet=str(file)).load(root)
+            shards = _SHARD.sub("-*-of-", file.name)
+            found = Parquet(parquet=str(file.with_name(shards))).load(root)
             break
         else:
             try:
                 found = self._torchvision().load(root)
             except DataError:
                 raise DataError(self._missing()) from None
-        classes = NAMES[self.on_demand][1] or found.classes
-        # ids from pixels: the same sample wherever it was found
-        return select(self, Samples(self.on_demand, pixel_ids(found.images), found.images, found.labels, classes))
+        named = found.naming == "names"
+        raw = [found.classes[label] if named else label for label in found.labels.tolist()]
+        known = labelled(raw, self.labels, NAMES[self.on_demand][1] or found.classes, where=self._place)
+        ids = pixel_ids(found.images)  # from pixels: the same sample wherever it was found
+        return self.gather(self.on_demand, ids, known, lambda places: self.refitted(found.images[places]))
+
+    def _place(self, number: int) -> str:
+        return f"{self.on_demand}: image {number}"
 
     def _torchvision(self) -> Torchvision:
         return Torchvision(torchvision=NAMES[self.on_demand][0], split=self.split)

@@ -1,72 +1,120 @@
-"""Parquet files in the layout of Hugging Face: `image: struct<bytes, path>` and `label`."""
+"""Parquet files in the layout of Hugging Face: `image: struct<bytes, path>` and `label`, or with pixels in lists."""
 
 from __future__ import annotations
 
-import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
+from PIL import Image
 from pydantic import Field
 
 from robustbench_lite.dataset import Samples, datasets
-from robustbench_lite.datasets.common import chosen, content_id, find, unique_ids
-from robustbench_lite.datasets.decode import EncodedSource
+from robustbench_lite.datasets.columns import IMAGES, LABELS, class_names, column_named, images_in, labels_in
+from robustbench_lite.datasets.common import absent, content_id, find, pixel_id, unique_ids
+from robustbench_lite.datasets.decode import Images, ImageSource, stacked
+from robustbench_lite.datasets.labels import Raw, labelled, listed
+from robustbench_lite.datasets.pictures import is_pointer, picture
 from robustbench_lite.errors import DataError
 
 __all__ = ["Parquet"]
 
+_HALF = re.compile(r"(train|training|val|valid|validation|dev|test|extra)(?![a-z])", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What one file holds: images, labels, the place of every row, and the names of class numbers."""
+
+    images: list[bytes | npt.NDArray[np.uint8]]
+    labels: list[Raw]
+    places: list[str]
+    names: tuple[str, ...]
+
 
 @datasets.register("parquet")
-class Parquet(EncodedSource):
-    """Encoded images and integer labels in one Parquet file, or in all Parquet files of a folder."""
+class Parquet(ImageSource):
+    """Images and labels in one Parquet file, or in several: those of a folder, or of a pattern such as test-*."""
 
-    parquet: str = Field(description="The file, or a folder of files.")
-    image: str = Field("image", description="Column of the encoded images: bytes, or a struct with a field bytes.")
-    label: str = Field("label", description="Column of the integer labels.")
+    parquet: str = Field(description="The file, a folder of files, or a pattern such as data/test-*.parquet.")
+    image: str = Field(
+        "image",
+        description="Column of the images: bytes, a struct with a field bytes, or lists of rows of pixels.",
+    )
+    label: str = Field("label", description="Column of the labels: numbers, names, or one-hot lists.")
+
+    def absent(self, root: Path) -> Iterator[tuple[str, str]]:
+        yield from absent("parquet", str(self._folder_of_pattern() or self.parquet), root)
+        yield from super().absent(root)
 
     def load(self, root: Path) -> Samples:
-        path = find(self.parquet, root, "parquet")
-        table = self._read(path)
-        column = table[self.image].combine_chunks()
-        encoded = column.field("bytes") if pa.types.is_struct(column.type) else column
-        data = encoded.to_pylist()
-        if any(item is None for item in data):
-            raise DataError(f"{path}: column {self.image} holds no bytes in row {data.index(None)}")
-        labels = table[self.label].to_numpy().astype(np.int64)
-        ids = unique_ids(content_id(item) for item in data)
-        index = chosen(self, self.parquet, ids, labels)
-        images = self.decode_all((f"{path} row {i}", data[i]) for i in index)
-        classes = _class_names(table.schema, self.label) or tuple(str(k) for k in range(int(labels.max()) + 1))
-        return Samples(self.parquet, tuple(ids[i] for i in index), images, labels[index], classes)
+        parts = [self._read(file) for file in self._files(root)]
+        images = [image for part in parts for image in part.images]
+        places = [place for part in parts for place in part.places]
+        raw = [label for part in parts for label in part.labels]
+        if not raw:
+            raise DataError(f"{self.parquet}: there are no rows")
+        names = next((part.names for part in parts if part.names), ())
+        labels = labelled(raw, self.labels, names, where=lambda i: places[i])
+        ids = unique_ids(content_id(image) if isinstance(image, bytes) else _pixel_id(image) for image in images)
+        return self.gather(self.parquet, ids, labels, lambda index: self._images(images, places, index))
 
-    def _read(self, path: Path) -> pa.Table:
-        files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+    def _images(self, images: list[bytes | npt.NDArray[np.uint8]], places: list[str], index: list[int]) -> Images:
+        return stacked((places[i], self.fitted(self._picture(places[i], images[i]))) for i in index)
+
+    def _picture(self, place: str, image: bytes | npt.NDArray[np.uint8]) -> Image.Image:
+        return picture(place, image, self.background) if isinstance(image, bytes) else Image.fromarray(image)
+
+    def _folder_of_pattern(self) -> Path | None:
+        path = Path(self.parquet)
+        return path.parent if any(sign in path.name for sign in "*?[") else None
+
+    def _files(self, root: Path) -> list[Path]:
+        folder = self._folder_of_pattern()
+        path = find(str(folder) if folder else self.parquet, root, "parquet")
+        if folder is None and not path.is_dir():
+            return [path]
+        pattern = Path(self.parquet).name if folder else "*.parquet"
+        files = sorted(file for file in path.glob(pattern) if not file.name.startswith("."))
         if not files:
-            raise DataError(f"{path}: no Parquet file in this folder")
+            deeper = next(path.glob("*/*.parquet"), None)
+            hint = f"; there are some in {deeper.parent}" if deeper else ""
+            raise DataError(f"{path}: no Parquet file '{pattern}' in this folder{hint}")
+        halves = sorted({match[1].lower() for file in files if (match := _HALF.match(file.name))})
+        if len(halves) > 1:
+            raise DataError(
+                f"{path}: holds {listed(halves)}; name one, such as `parquet: {path.name}/{halves[0]}*.parquet`"
+            )
+        return files
+
+    def _read(self, file: Path) -> Rows:
         try:
-            tables = [pq.read_table(file, columns=[self.image, self.label]) for file in files]
-        except (pa.ArrowInvalid, pa.ArrowKeyError, OSError) as error:
-            raise DataError(f"{path}: not a readable Parquet file with these columns ({error})") from None
-        for column in (self.image, self.label):
-            if column not in tables[0].column_names:
-                known = ", ".join(pq.read_schema(files[0]).names)
-                raise DataError(f"{path}: no column '{column}'; it has {known}")
-        return pa.concat_tables(tables)
+            with file.open("rb") as start:
+                if is_pointer(start.read(64)):
+                    raise DataError(f"{file}: only a pointer of Git LFS lies here, not the file; run `git lfs pull`")
+            with pq.ParquetFile(file) as opened:
+                schema = opened.schema_arrow
+                image = column_named(self.image, IMAGES, schema.names, str(file))
+                label = column_named(self.label, LABELS, schema.names, str(file))
+                table = opened.read(columns=[image, label])
+        except (pa.ArrowException, OSError, ValueError) as error:
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+            raise DataError(f"{file}: not a readable Parquet file ({reason})") from None
+        places = [f"{file} row {row}" for row in range(len(table))]
+        place = lambda row: places[row] if row < len(places) else str(file)
+        return Rows(
+            images_in(table[image], image, place),
+            labels_in(table[label], label, place),
+            places,
+            class_names(schema, label),
+        )
 
 
-def _class_names(schema: pa.Schema, label: str) -> tuple[str, ...]:
-    """Names from the metadata that Hugging Face's `datasets` writes; empty: none."""
-    meta = schema.metadata or {}
-    for key in (b"huggingface", b"info"):
-        try:
-            features = json.loads(meta[key])["info"]["features"]
-            return tuple(features[label]["names"])
-        except (KeyError, TypeError, ValueError):
-            continue
-    for key in (b"classes", b"class_names", b"names"):
-        if key in meta:
-            text = meta[key].decode()
-            return tuple(json.loads(text)) if text.startswith("[") else tuple(text.split("\t"))
-    return ()
+def _pixel_id(image: npt.NDArray[np.uint8]) -> str:
+    """The id of pixels (H, W) or (H, W, C), the same as where they lie in other files."""
+    return pixel_id(image[None] if image.ndim == 2 else np.ascontiguousarray(image.transpose(2, 0, 1)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,9 +14,9 @@ from PIL import Image
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt
 
 from robustbench_lite.dataset import DataSource, Samples, datasets
-from robustbench_lite.datasets.common import chosen, content_id, find, pixel_ids
-from robustbench_lite.datasets.decode import opened
+from robustbench_lite.datasets.common import absent, chosen, content_id, find, pixel_ids, read_file
 from robustbench_lite.datasets.parquet import Parquet
+from robustbench_lite.datasets.pictures import picture
 from robustbench_lite.datasets.sign import CLASSES
 from robustbench_lite.errors import DataError
 from robustbench_lite.lazy import kornia, torch
@@ -67,12 +68,17 @@ class Photographs(DataSource):
     blur: Number = Field(0.0, ge=0, description="Of the sticker in the crop, standard deviation in pixels.")
     pad: Literal[0] = 0
 
+    def absent(self, root: Path) -> Iterator[tuple[str, str]]:
+        yield from absent("photographs", self.photographs, root)
+        yield from super().absent(root)
+
     def load(self, root: Path) -> Samples:
         taken = self.album(root)
         others = taken if self.fit_source is None else self._others(root)
         images, ids = taken.images, pixel_ids(taken.images)
         texture, album = self._texture(taken), _floats(others.images)
-        facts = content_id(texture.numpy().tobytes() + others.images.tobytes() + str(self.blur).encode())
+        places = (part.tobytes() for part in (others.images, taken.corners, others.corners))
+        facts = content_id(b"".join([texture.numpy().tobytes(), *places, str(self.blur).encode()]))
         placed, album_placed = (self._placed(one, texture) for one in (taken, others))
         shots = Photographed(facts, texture, placed, tuple(taken.facts), album, album_placed)
         labels = np.full(len(images), self.label, np.int64)
@@ -127,9 +133,9 @@ class Photographs(DataSource):
         photo = path.parent / row["file"]
         if not photo.is_file():
             raise DataError(f"{at}: no file {photo}")
-        picture = opened(str(photo), photo.read_bytes()).convert("RGB")
+        image = picture(str(photo), read_file(photo), "white").convert("RGB")
         if corners is None:
-            box, inside = (0.0, 0.0, float(picture.width), float(picture.height)), _square(self.size)
+            box, inside = (0.0, 0.0, float(image.width), float(image.height)), _square(self.size)
         else:
             low, high = corners.min(0), corners.max(0)
             side = self.margin * float((high - low).max())
@@ -138,7 +144,7 @@ class Photographs(DataSource):
             left, top = (low + high) / 2 - side / 2
             box = (left, top, left + side, top + side)
             inside = ((corners - box[:2]) / side * self.size - 0.5).astype(np.float32)
-        return _cut(picture, box, self.size), inside, facts
+        return _cut(image, box, self.size), inside, facts
 
     def _texture(self, taken: Album) -> torch.Tensor:
         """The object's colours (3, R, R): drawn, or the first photograph seen from the front."""
@@ -176,11 +182,11 @@ def _square(size: int) -> npt.NDArray[np.float32]:
     return np.array([[0, 0], [end, 0], [end, end], [0, end]], np.float32)
 
 
-def _cut(picture: Image.Image, box: tuple[float, float, float, float], size: int) -> npt.NDArray[np.uint8]:
+def _cut(image: Image.Image, box: tuple[float, float, float, float], size: int) -> npt.NDArray[np.uint8]:
     """The box of a picture as (3, S, S), smoothed where it is made smaller; black where it sticks out."""
     left, top = int(np.floor(box[0])), int(np.floor(box[1]))
     width, height = (int(np.ceil(end)) - start for end, start in zip(box[2:], (left, top), strict=True))
-    part = picture.crop((left, top, left + width, top + height))
+    part = image.crop((left, top, left + width, top + height))
     inner = (box[0] - left, box[1] - top, box[2] - left, box[3] - top)
     small = part.resize((size, size), Image.Resampling.BILINEAR, box=inner)
     return np.ascontiguousarray(np.asarray(small, np.uint8).transpose(2, 0, 1))

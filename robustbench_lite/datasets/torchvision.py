@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from PIL import Image
 from pydantic import Field
 
-from robustbench_lite.dataset import DataSource, Samples, datasets
-from robustbench_lite.datasets.common import pixel_ids, select
+from robustbench_lite.dataset import Samples, datasets
+from robustbench_lite.datasets.common import pixel_id, unique_ids
+from robustbench_lite.datasets.decode import Images, ImageSource, stacked
+from robustbench_lite.datasets.labels import labelled
 from robustbench_lite.errors import DataError, did_you_mean
 
 __all__ = ["Torchvision"]
@@ -20,7 +24,7 @@ _BY_SPLIT = {"SVHN", "GTSRB", "STL10"}  # these take split=, the others train=
 
 
 @datasets.register("torchvision")
-class Torchvision(DataSource):
+class Torchvision(ImageSource):
     """A dataset of torchvision, already downloaded; `fetch SUITE` downloads it."""
 
     torchvision: str = Field(description="Name of the class in torchvision.datasets.")
@@ -42,12 +46,14 @@ class Torchvision(DataSource):
                 f"torchvision:{self.torchvision}: not found in {self._folder(root)}; run `fetch` on this suite where "
                 "there is a connection, or point ROBUSTBENCH_LITE_DATA at a folder that has it"
             ) from None
-        pairs = [(np.asarray(image), int(label)) for image, label in dataset]
-        images = np.stack([_channels_first(image) for image, _ in pairs])
-        labels = np.array([label for _, label in pairs], np.int64)
-        names = getattr(dataset, "classes", None) or [str(k) for k in range(int(labels.max()) + 1)]
-        samples = Samples(self.torchvision, pixel_ids(images), images, labels, tuple(map(str, names)))
-        return select(self, samples)
+        pairs = [(image, int(label)) for image, label in dataset]
+        names = tuple(map(str, getattr(dataset, "classes", None) or ()))
+        known = labelled([label for _, label in pairs], self.labels, names, where=lambda i: f"{self.torchvision} {i}")
+        ids = unique_ids(pixel_id(_channels_first(np.asarray(image))) for image, _ in pairs)
+        return self.gather(self.torchvision, ids, known, lambda places: self._images(pairs, places))
+
+    def _images(self, pairs: Sequence[tuple[Image.Image, int]], places: Sequence[int]) -> Images:
+        return stacked((f"{self.torchvision} {place}", self.fitted(pairs[place][0])) for place in places)
 
     def _folder(self, root: Path) -> Path:
         return root / self.root if self.root else Path(os.environ.get("ROBUSTBENCH_LITE_DATA", "data"))
@@ -61,5 +67,5 @@ class Torchvision(DataSource):
         return getattr(known, self.torchvision)(root=str(self._folder(root)), download=download, **half)
 
 
-def _channels_first(image: np.ndarray) -> np.ndarray:
+def _channels_first(image: Images) -> Images:
     return image[None] if image.ndim == 2 else image.transpose(2, 0, 1)

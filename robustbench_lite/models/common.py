@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from robustbench_lite.errors import ModelError
+from robustbench_lite.foreign import blamed
 from robustbench_lite.lazy import torch
 from robustbench_lite.model import Card, Classifier
 
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["channels_last", "content_hash", "finish", "load_state", "read_weights", "sha256_of"]
+__all__ = ["channels_last", "content_hash", "finish", "sha256_of"]
 
 
 def finish(card: Card, net: nn.Module) -> Classifier:
     """A classifier that keeps the contract: logits (N, K) from images in [0, 1]. Raises ModelError where it cannot."""
-    from robustbench_lite.models.archs.normalized import Normalized  # its class statement needs torch
+    from robustbench_lite.models.archs.normalized import Normalized, TwoClasses  # they need torch
 
     channels = card.size[0]
     for name, values in (("mean", card.mean), ("std", card.std)):
@@ -26,9 +28,14 @@ def finish(card: Card, net: nn.Module) -> Classifier:
             raise ModelError(f"{card.name}: {name} has {len(values)} values for {channels} channels")
     if any(value <= 0 for value in card.std):
         raise ModelError(f"{card.name}: std must be positive, got {list(card.std)}")
-    module = Normalized(net, card.mean, card.std).eval().requires_grad_(requires_grad=False)
-    _probe(card, module)
-    return Classifier(card.name, card, module, content_hash(net))
+    _initialised(card, net)
+    module: nn.Module = Normalized(net, card.mean, card.std).eval().requires_grad_(requires_grad=False)
+    _usable(card, module)
+    notes: tuple[str, ...] = ()
+    if _has_one_logit(card, module):
+        module, card = TwoClasses(module), card.model_copy(update={"classes": 2})
+        notes = ("one logit z is read as two classes with the logits 0 and z: class 1 where z > 0",)
+    return Classifier(card.name, card, module.eval(), content_hash(net), notes=notes)
 
 
 def channels_last(net: nn.Module) -> nn.Module:
@@ -41,86 +48,88 @@ def channels_last(net: nn.Module) -> nn.Module:
     return out
 
 
-def _probe(card: Card, module: nn.Module) -> None:
-    """One grey image shows what the outputs look like before anything is attacked."""
-    try:
-        with torch.no_grad():
-            out = module(torch.full((2, *card.size), 0.5))
-    except (RuntimeError, ValueError, TypeError, IndexError) as error:
-        text = " ".join(str(error).split())
-        raise ModelError(f"{card.name}: fails on an image of size {list(card.size)}: {text}") from None
-    if not isinstance(out, torch.Tensor) or tuple(out.shape) != (2, card.classes):
-        shape = tuple(out.shape) if isinstance(out, torch.Tensor) else type(out).__name__
-        raise ModelError(f"{card.name}: expected logits (N, {card.classes}), got {shape}")
+def _initialised(card: Card, net: nn.Module) -> None:
+    lazy = [name for name, value in net.named_parameters() if torch.nn.parameter.is_lazy(value)]
+    if lazy:
+        raise ModelError(
+            f"{card.name}: {lazy[0]} is not initialised (a lazy module); run one batch through it and load its "
+            "weights before returning it"
+        )
+
+
+def _usable(card: Card, module: nn.Module) -> None:
+    """Raises ModelError for what cannot be evaluated image by image, with the layer's name."""
+    for path, part in module.named_modules():
+        if part.training:
+            raise ModelError(
+                f"{card.name}: {_inner(path) or 'the model'} is in training mode although eval() was called; it "
+                "overrides train()"
+            )
+        if isinstance(part, torch.nn.modules.batchnorm._BatchNorm) and part.running_mean is None:  # noqa: SLF001
+            raise ModelError(
+                f"{card.name}: {_inner(path)} ({type(part).__name__}) has no running statistics "
+                "(track_running_stats=False) and normalises by the batch: a prediction would depend on its neighbours"
+            )
+
+
+def _inner(path: str) -> str:
+    """The name of a part as its author knows it."""
+    return path.removeprefix("net").removeprefix(".")
+
+
+def _has_one_logit(card: Card, module: nn.Module) -> bool:
+    """Grey images show what the outputs look like before anything is attacked. Raises ModelError for another shape."""
+    two, one, k = _shape(card, module, 2), _shape(card, module, 1), card.classes
+    if k <= 2 and two in {(2,), (2, 1)} and one in {(), (1,), (1, 1)}:
+        return True
+    if two != (2, k):
+        raise ModelError(f"{card.name}: expected logits (N, {k}), got {two}")
+    if one != (1, k):
+        raise ModelError(
+            f"{card.name}: expected logits (1, {k}) for a single image, got {one}; squeeze() takes the batch away too, "
+            "use flatten(1)"
+        )
+    return False
+
+
+def _shape(card: Card, module: nn.Module, n: int) -> tuple[int, ...]:
+    """Of what n grey images give."""
+    how = "an image" if n > 1 else "a single image"
+    with blamed(f"{card.name}: fails on {how} of size {list(card.size)}", ModelError, "load"), torch.no_grad():
+        out = module(torch.full((n, *card.size), 0.5))
+    if not isinstance(out, torch.Tensor):
+        hint = "; wrap it so that it returns its .logits" if hasattr(out, "logits") else ""
+        raise ModelError(f"{card.name}: expected logits (N, {card.classes}), got {type(out).__name__}{hint}")
+    return tuple(out.shape)
 
 
 def content_hash(net: nn.Module) -> str:
     """16 hex digits over names, types, shapes and bytes of parameters and buffers; file names do not matter."""
     digest = hashlib.sha256()
     for name, value in sorted(net.state_dict().items()):
-        tensor = value.detach().cpu().contiguous()
-        digest.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
-        digest.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
+        digest.update(f"{name}|".encode())
+        for part in _parts(value):
+            digest.update(part)
     return digest.hexdigest()[:16]
+
+
+def _parts(value: object) -> Iterator[bytes]:
+    """What an entry of a state dict consists of; quantised layers keep tuples, numbers and types in theirs."""
+    if isinstance(value, torch.Tensor):
+        tensor = value.detach().cpu()
+        yield f"{tensor.dtype}|{tuple(tensor.shape)}|".encode()
+        if tensor.is_quantized:
+            yield repr(tensor.dequantize().tolist()).encode()
+        else:
+            yield tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes()
+    elif isinstance(value, (tuple, list)):
+        for part in value:
+            yield from _parts(part)
+    else:
+        yield f"{type(value).__name__}:{value}|".encode()
 
 
 def sha256_of(path: Path) -> str:
     """sha256 of a file, hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def read_weights(path: Path, what: str) -> dict[str, torch.Tensor]:
-    """A state dict from .safetensors, or from .pt/.pth without running code. Raises ModelError otherwise."""
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file  # imports torch
-
-            state = load_file(path)
-        elif path.suffix in {".pt", ".pth", ".bin", ".ckpt", ".tar", ".th"}:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-        else:
-            raise ModelError(f"{what}: expected a .safetensors, .pt or .pth file, got '{path.name}'")
-    except ModelError:
-        raise
-    except Exception as error:  # noqa: BLE001  (unpicklers fail in every way there is)
-        reason = str(error).strip().split("\n")[0]
-        raise ModelError(
-            f"{what}: '{path.name}' holds more than weights or is damaged, and was not loaded ({type(error).__name__}: "
-            f"{reason[:120]}); save it as .safetensors"
-        ) from None
-    return _plain(state, what, path.name)
-
-
-def _plain(state: object, what: str, file: str) -> dict[str, torch.Tensor]:
-    """The tensors by name: training scripts wrap them in `state_dict`, DataParallel prefixes them with `module.`."""
-    for key in ("state_dict", "model_state_dict", "model"):
-        if isinstance(state, dict) and isinstance(state.get(key), dict):
-            state = state[key]
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise ModelError(f"{what}: expected a state dict of tensors in '{file}'")
-    return {
-        str(name).removeprefix("module."): value.float() if value.is_floating_point() else value
-        for name, value in state.items()
-    }
-
-
-def load_state(net: nn.Module, state: dict[str, torch.Tensor], what: str) -> None:
-    """Load strictly; the sentence names what is missing, unexpected or of another shape."""
-    own = net.state_dict()
-    # counters of training batches, which published files often leave out, as PyTorch itself allows
-    state = {key: value for key, value in own.items() if key.endswith("num_batches_tracked")} | state
-    missing, extra = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
-    odd = [
-        f"{k} {tuple(state[k].shape)} for {tuple(own[k].shape)}"
-        for k in own.keys() & state.keys()
-        if own[k].shape != state[k].shape
-    ]
-    complaints = [
-        f"{word} {', '.join(names[:3])}{' ...' if len(names) > 3 else ''}"
-        for word, names in (("missing", missing), ("unexpected", extra), ("wrong shape", sorted(odd)))
-        if names
-    ]
-    if complaints:
-        raise ModelError(f"{what}: the weights do not fit the architecture: {'; '.join(complaints)}")
-    net.load_state_dict(state)

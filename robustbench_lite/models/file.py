@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +12,8 @@ from pydantic import Field, model_validator
 from robustbench_lite.errors import ModelError
 from robustbench_lite.model import Card, Classifier, ModelSource, models
 from robustbench_lite.models import archs
-from robustbench_lite.models.common import channels_last, finish, load_state, read_weights, sha256_of
+from robustbench_lite.models.checkpoint import load_state, read_weights
+from robustbench_lite.models.common import channels_last, finish, sha256_of
 from robustbench_lite.registry import one_of
 
 __all__ = ["File"]
@@ -23,6 +26,9 @@ class File(ModelSource):
     file: str = Field(description="The weights file.")
     arch: Annotated[str, one_of("architecture", lambda: archs.ARCHITECTURES)] = Field(
         description="Name of the architecture; `list models` shows them."
+    )
+    key: str | None = Field(
+        None, description="Which entry of a checkpoint holds the weights, where there are several: state_dict_ema."
     )
     sha256: str | None = Field(None, description="Refuse the file when its sha256 differs.")
 
@@ -39,16 +45,26 @@ class File(ModelSource):
     def title(self) -> str:
         return self.name or Path(self.file).stem
 
+    def absent(self, root: Path) -> Iterator[tuple[str, str]]:
+        if self._path(root) is None:
+            yield "file", self._missing()
+
+    def _path(self, root: Path) -> Path | None:
+        return next((place for place in (root / self.file, Path.cwd() / self.file) if place.is_file()), None)
+
+    def _missing(self) -> str:
+        return f"{self.title}: no file '{self.file}' under the suite's folder or the current one"
+
     def load(self, root: Path) -> Classifier:
-        path = next((place for place in (root / self.file, Path.cwd() / self.file) if place.is_file()), None)
+        path = self._path(root)
         if path is None:
-            raise ModelError(f"{self.title}: no file '{self.file}' under the suite's folder or the current one")
+            raise ModelError(self._missing())
         digest = sha256_of(path)
         if self.sha256 and digest != self.sha256.lower():
             raise ModelError(f"{self.title}: sha256 of '{path.name}' is {digest}, expected {self.sha256}")
         assert self.mean and self.std and self.size and self.classes
         net = archs.build(self.arch, self.size[0], self.classes)
-        load_state(net, read_weights(path, self.title), self.title)
+        load_state(net, read_weights(path, self.title, self.key), self.title)
         card = Card(
             name=self.title,
             arch=self.arch,
@@ -59,4 +75,4 @@ class File(ModelSource):
             source=f"file {path.name}",
             sha256=digest,
         )
-        return finish(card, channels_last(net))
+        return replace(finish(card, channels_last(net)), code=archs.code(self.arch))

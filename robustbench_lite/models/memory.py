@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import copy
+import inspect
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import PrivateAttr
 
+from robustbench_lite.foreign import installed
 from robustbench_lite.model import Card, Classifier, ModelSource
 from robustbench_lite.models.common import finish
+from robustbench_lite.registry import fingerprint
 
 __all__ = ["Memory"]
 
@@ -40,4 +44,20 @@ class Memory(ModelSource):
             std=self.std or (1.0,),
             source="memory",
         )
-        return finish(card, copy.deepcopy(self._module).cpu())
+        classifier = finish(card, copy.deepcopy(self._module).cpu())
+        code = _code(self._module)
+        return replace(classifier, weights=fingerprint([classifier.weights, code]), code=code, opaque=True)
+
+
+def _code(module: Any) -> str:
+    """A hash of the sources of the classes inside that are the user's own; of their names where there are none."""
+    return fingerprint(sorted({_source(type(part)) for part in module.modules()}))
+
+
+def _source(record: type) -> str:
+    """A class's source; an installed one's name, which does not change by itself."""
+    try:
+        file = inspect.getsourcefile(record)
+        return record.__qualname__ if file and installed(file) else inspect.getsource(record)
+    except (OSError, TypeError):  # made where no source is kept
+        return record.__qualname__

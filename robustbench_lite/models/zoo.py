@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +12,8 @@ from ruamel.yaml import YAML
 from robustbench_lite.errors import ModelError
 from robustbench_lite.model import Card, Classifier, ModelSource, models
 from robustbench_lite.models import archs
-from robustbench_lite.models.common import channels_last, finish, load_state, read_weights, sha256_of
+from robustbench_lite.models.checkpoint import load_state, read_weights
+from robustbench_lite.models.common import channels_last, finish, sha256_of
 from robustbench_lite.registry import one_of
 
 __all__ = ["FOLDER", "RECIPES", "Zoo", "available", "card", "known"]
@@ -62,4 +64,4 @@ class Zoo(ModelSource):
         net = archs.build(facts.arch, facts.size[0], facts.classes)
         load_state(net, read_weights(path, self.zoo), self.zoo)
         changes = {"name": self.title, "mean": self.mean or facts.mean, "std": self.std or facts.std}
-        return finish(facts.model_copy(update=changes), channels_last(net))
+        return replace(finish(facts.model_copy(update=changes), channels_last(net)), code=archs.code(facts.arch))

@@ -81,9 +81,8 @@ class _Frame:
         yield element("text", text=label, x=middle, y=_HEIGHT - 4, class_="tick", text_anchor="middle")
 
 
-def curves(lines: Sequence[Line], label: str, title: str) -> str:
-    """Share of samples broken (percent) against size."""
-    end = round_up(max((float(line.x.max()) for line in lines if len(line.x)), default=1.0))
+def curves(lines: Sequence[Line], label: str, title: str, end: float) -> str:
+    """Share of samples broken (percent) against size, which ends at `end`."""
     frame = _Frame(0, end, 100)
     parts = list(frame.parts([share * end for share in (0, 0.25, 0.5, 0.75, 1)], label, " %"))
     for i, line in enumerate(lines):
@@ -91,10 +90,9 @@ def curves(lines: Sequence[Line], label: str, title: str) -> str:
     return _svg(title, parts)
 
 
-def trades(found: Sequence[Trade], label: str, top: float, unit: str, title: str) -> str:
+def trades(found: Sequence[Trade], label: str, top: float, unit: str, title: str, between: tuple[float, float]) -> str:
     """What attacks achieve (0 to `top`) against what they cost (logarithmic); a line joins those on one classifier."""
-    costs = [point.x for trade in found for point in trade.points]
-    frame = _Frame(min(costs) / 1.3, max(costs) * 1.3, top, log=True)
+    frame = _Frame(between[0] / 1.3, between[1] * 1.3, top, log=True)
     ticks = [s * 10.0**e for e in range(-3, 9) for s in (1, 2, 5) if frame.low <= s * 10.0**e <= frame.high]
     parts = list(frame.parts(ticks, label, unit))
     for i, trade in enumerate(found):

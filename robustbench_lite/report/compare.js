@@ -1,6 +1,6 @@
 // Comparing what the reader chooses: paired differences, flips, classes, sizes and confusions, from the page's own rows.
 if (document.getElementById("compare")) {
-  const MOST = { classes: 30, flips: 100, confusions: 4 };
+  const MOST = { classes: 30, flips: 24, confusions: 4 };
   const rows = JSON.parse(document.getElementById("compare-rows").textContent);
   const section = document.getElementById("compare");
   const [key, reference, found] = ["key", "reference", "found"].map((id) => document.getElementById(`compare-${id}`));
@@ -29,6 +29,7 @@ if (document.getElementById("compare")) {
     return {
       ids: atob(rows.sets[cell.set]).split(" "), label, clean, pred,
       robust: Array.from(label, (own, i) => Number(clean[i] === own && pred[i] === own)),
+      pictures: cell.pictures,
       size: cell.size === undefined ? null : numbers(cell.size, Float32Array),
     };
   };
@@ -38,7 +39,7 @@ if (document.getElementById("compare")) {
   };
   const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
   const signed = (value, digits) => (value < 0 ? "" : "+") + value.toFixed(digits);
-  const interval = (e, scale, digits) => `${signed(scale * e.mean, digits)} [${signed(scale * e.low, digits)}, ${signed(scale * e.high, digits)}]`;
+  const interval = (e, scale, digits) => e.low === null ? signed(scale * e.mean, digits) : `${signed(scale * e.mean, digits)} [${signed(scale * e.low, digits)}, ${signed(scale * e.high, digits)}]`;
   const called = (label) => (rows.classes[rows.keys[key.value].dataset] ?? [])[label] ?? String(label);
 
   const grid = (title, heads, lines, kind = "") => make("figure", {}, make("figcaption", { textContent: title }),
@@ -56,12 +57,27 @@ if (document.getElementById("compare")) {
     return { counts, kept: kept.map(([label]) => label).sort((a, b) => a - b), cut: counts.size > MOST.classes };
   };
 
+  const sized = (values) => {
+    const found = statistics.size(values);
+    if (found.value === Infinity) return "half or more never broken";
+    if (Number.isNaN(found.value)) return "—";
+    return `${found.statistic === "median" ? "median " : ""}${found.value.toPrecision(3)}`;
+  };
+  const sizeChange = (first, second) => {
+    if ([first, second].some((values) => statistics.size(values).statistic === "median")) {
+      const { larger, smaller, p } = statistics.signs(second, first);
+      return `larger on ${larger}, smaller on ${smaller}, p ${p < 0.001 ? "< 0.001" : `= ${p.toPrecision(2)}`} (signs)`;
+    }
+    const change = second.flatMap((value, i) => (Number.isFinite(value) && Number.isFinite(first[i]) ? [value - first[i]] : []));
+    return interval(statistics.bootstrap(change), 1, 4);
+  };
+
   const differences = (base, others) => {
     const minimal = base.size !== null;
-    const finite = (cell) => [...cell.size].filter(Number.isFinite);
+    const size = (cell, places) => sized(places.map((i) => cell.size[i]));
     const head = ["", "n", "robust %", "difference, points", "lost", "won", "p (McNemar)"];
     const own = [`${base.name} (reference)`, base.ids.length, (100 * mean(base.robust)).toFixed(1), "", "", "", ""];
-    if (minimal) { head.push("mean rho", "difference, rho"); own.push(mean(finite(base)).toPrecision(3), ""); }
+    if (minimal) { head.push("rho", "difference, rho"); own.push(size(base, base.ids.map((_, i) => i)), ""); }
     const lines = others.map((other) => {
       const both = pairs(base, other);
       if (both.length === 0) return [other.name, 0, ...Array(head.length - 2).fill("—")];
@@ -72,26 +88,35 @@ if (document.getElementById("compare")) {
       const line = [other.name, both.length, (100 * mean(both.map(([, j]) => other.robust[j]))).toFixed(1),
         interval(points, 100, 1), lost, won, p < 0.001 ? "< 0.001" : p.toPrecision(2)];
       if (minimal) {
-        const sizes = both.filter(([i, j]) => Number.isFinite(base.size[i]) && Number.isFinite(other.size[j]));
-        const change = sizes.length ? statistics.bootstrap(sizes.map(([i, j]) => other.size[j] - base.size[i])) : null;
-        line.push(mean(finite(other)).toPrecision(3), change ? interval(change, 1, 4) : "—");
+        const [first, second] = [both.map(([i]) => base.size[i]), both.map(([, j]) => other.size[j])];
+        line.push(size(other, both.map(([, j]) => j)), sizeChange(first, second));
       }
       return line;
     });
-    return grid("Differences to the reference, [95 % paired bootstrap interval]", head, [own, ...lines]);
+    return grid("Differences to the reference, [95 % paired bootstrap interval]; rho: below 99 % success the median, failures as infinite", head, [own, ...lines]);
   };
 
+  const picture = (place, title, said, wrong) => make("span", {},
+    make("img", { src: `data:image/png;base64,${rows.pictures[place]}`, width: 72, height: 72, alt: `${title}: ${said}` }),
+    make("small", {}, make("b", { textContent: title }), make("span", { textContent: said, className: wrong ? "doubted" : "" })));
+  const sample = (base, i, other, j) => {
+    const [own, others] = [base.pictures[i], other.pictures[j]];
+    const [truth, before, after] = [called(base.label[i]), called(base.pred[i]), called(other.pred[j])];
+    const said = `${truth}: ${before} for ${base.name}, ${after} for ${other.name}`;
+    if (!own || !others) return make("li", { textContent: `${said} (no image is stored)`, title: base.ids[i] });
+    return make("li", { title: base.ids[i] }, make("span", { className: "trio" }, picture(own[0], "before", truth, false),
+      picture(own[1], base.name, before, base.pred[i] !== base.label[i]), picture(others[1], other.name, after, other.pred[j] !== other.label[j])));
+  };
   const flips = (base, others) => {
-    const list = (title, places) => make("div", {}, make("p", { textContent: `${title}: ${places.length}` }), make("p", {
-      className: "footnote",
-      textContent: places.slice(0, MOST.flips).map((i) => `${called(base.label[i])} ${base.ids[i].slice(0, 10)}`).join(", ")
-        + (places.length > MOST.flips ? `, and ${places.length - MOST.flips} more` : ""),
-    }));
+    const list = (title, both, other) => make("div", {}, make("p", { textContent: `${title}: ${both.length}` }), make("ul", { className: "flips" },
+      ...[...both].sort((a, b) => Boolean(base.pictures[b[0]]) - Boolean(base.pictures[a[0]])).slice(0, MOST.flips)
+        .map(([i, j]) => sample(base, i, other, j)),
+      ...(both.length > MOST.flips ? [make("li", { textContent: `and ${both.length - MOST.flips} more` })] : [])));
     return make("details", {}, make("summary", { textContent: "which samples flipped" }), ...others.flatMap((other) => {
       const both = pairs(base, other);
       return [
-        list(`right for ${base.name}, wrong for ${other.name}`, both.filter(([i, j]) => base.robust[i] && !other.robust[j]).map(([i]) => i)),
-        list(`wrong for ${base.name}, right for ${other.name}`, both.filter(([i, j]) => !base.robust[i] && other.robust[j]).map(([i]) => i)),
+        list(`right for ${base.name}, wrong for ${other.name}`, both.filter(([i, j]) => base.robust[i] && !other.robust[j]), other),
+        list(`wrong for ${base.name}, right for ${other.name}`, both.filter(([i, j]) => !base.robust[i] && other.robust[j]), other),
       ];
     }));
   };
@@ -108,10 +133,9 @@ if (document.getElementById("compare")) {
   const sizes = (cells) => {
     const { counts, kept, cut } = frequent(cells[0].label);
     const part = cut ? ` (the ${MOST.classes} most frequent of ${counts.size})` : "";
-    return grid(`Mean rho per class${part}`, ["", ...cells.map((cell) => cell.name)],
+    return grid(`Rho per class${part}`, ["", ...cells.map((cell) => cell.name)],
       kept.map((label) => [`${called(label)} (n=${counts.get(label)})`, ...cells.map((cell) => {
-        const own = [...cell.size].filter((size, i) => cell.label[i] === label && Number.isFinite(size));
-        return own.length ? mean(own).toPrecision(3) : "—";
+        return sized([...cell.size].filter((_, i) => cell.label[i] === label));
       })]));
   };
 
@@ -137,7 +161,7 @@ if (document.getElementById("compare")) {
   const distribution = (cells) => {
     const [width, height, left, bottom] = [620, 250, 52, 36];
     const sorted = cells.map((cell) => Float64Array.from([...cell.size].filter(Number.isFinite)).sort());
-    const top = Math.max(...sorted.map((sizes) => sizes.at(-1) ?? 0)) || 1;
+    const top = rows.keys[key.value].top; // the same for whatever is chosen
     const [px, py] = [(x) => left + (width - left - 14) * x / top, (share) => 10 + (height - bottom - 10) * (1 - share)];
     const title = "Share of samples broken against rho";
     const svg = draw("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", class: "chart", "aria-label": title });

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,19 +13,20 @@ import pyarrow.parquet as pq
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from robustbench_lite.check import checks
-from robustbench_lite.comparison import Side, compare
-from robustbench_lite.errors import UsageError
 from robustbench_lite.figure import figures
+from robustbench_lite.glossary import WORDS
 from robustbench_lite.groups import groups, through
-from robustbench_lite.render import render
-from robustbench_lite.report.charts import round_up
+from robustbench_lite.naming import called
+from robustbench_lite.render import constants, render, without
+from robustbench_lite.report.answers import answers, ends, ranked
+from robustbench_lite.report.changed import changed
 from robustbench_lite.report.made import made
 from robustbench_lite.report.paired import paired
-from robustbench_lite.report.pictures import MOST, Picture, pictures
-from robustbench_lite.report.ranking import Ranking, rankings
-from robustbench_lite.report.strength import Drawn, broken, costs
+from robustbench_lite.report.pictures import MOST, pictures
+from robustbench_lite.report.strength import Drawn, Limits, broken, costs, limits
+from robustbench_lite.report.trusted import failures, trust
 from robustbench_lite.table import Table, Value, tables
+from robustbench_lite.tables.common import unsaid
 from robustbench_lite.text import visible
 
 if TYPE_CHECKING:
@@ -34,10 +35,10 @@ if TYPE_CHECKING:
 __all__ = ["page"]
 
 _FOLDER = Path(__file__).parent
-_TABLES = ("accuracy", "cost", "trust")  # beside those that the suite names
+_TABLES = ("accuracy", "cost")  # beside those that the suite names
 _SCRIPTS = ("tables.js", "gallery.js", "statistics.js", "compare.js")
 _SHOWN = 10  # classifiers of a ranking before the fold
-_ROWS = 400  # of the trust table; above, the checks that passed are counted
+_FEWEST = 12  # pictures of a run, however many runs there are
 
 
 def page(runs: Sequence[Results]) -> str:
@@ -47,15 +48,29 @@ def page(runs: Sequence[Results]) -> str:
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_shown
     )
     template = environment.get_template("page.html.j2")
+    runs = called(runs)
+    most = max(_FEWEST, MOST // max(1, len(runs)))
+    shared = _Shared(ends(runs), limits(runs), most)
     return template.render(
-        runs=[_run(results, f"run{i}") for i, results in enumerate(runs, 1)],
+        runs=[_run(results, f"run{i}", shared) for i, results in enumerate(runs, 1)],
+        names=[_title(results) for results in runs],
         changes=_changes(runs),
         style=Markup((_FOLDER / "style.css").read_text(encoding="utf-8")),  # noqa: S704  (our own file)
         script=Markup("\n".join((_FOLDER / name).read_text(encoding="utf-8") for name in _SCRIPTS)),  # noqa: S704
         compare=paired(runs),
-        most=MOST,
+        most=most,
         shown=_SHOWN,
+        words=WORDS,
     )
+
+
+@dataclass(frozen=True)
+class _Shared:
+    """What all runs of a page have in common: where axes end, and how many pictures each may show."""
+
+    tops: dict[str, float]
+    limits: Limits
+    most: int
 
 
 def _shown(value: object) -> object:
@@ -66,27 +81,24 @@ def _shown(value: object) -> object:
 
 
 def _changes(runs: Sequence[Results]) -> dict[str, Any] | None:
-    """The paired differences where two runs are given that have something in common."""
-    if len(runs) != 2:
+    """What changed between two runs that have something in common."""
+    found = changed(runs)
+    if found is None:
         return None
-    a, b = (Side(f"{r.run.get('name') or r.folder.name}, {r.run.get('started') or 'no date'}", r, None) for r in runs)
-    try:
-        return _table(compare(a, b))
-    except UsageError:  # other attacks or data: two runs side by side, nothing to pair
-        return None
+    charts = [_chart(one) for one in found.charts]
+    return {"sentence": found.sentence, "charts": charts, "table": _table(found.table)}
 
 
-def _run(results: Results, name: str) -> dict[str, Any]:
+def _run(results: Results, name: str, shared: _Shared) -> dict[str, Any]:
     """What the template shows of one run."""
     run, cells = results.run, results.cell_table.to_pylist()
-    failed = [cell for cell in cells if cell["status"] != "ok"]
     planned = run.get("cells") or []
-    shown, total = pictures(results)
-    trust = tables.make("trust", results)
+    pictured, total = pictures(results, shared.most)
+    answered = frozenset(cell for ranking in ranked(results) for entry in ranking.entries for cell in entry.cells)
     names = [name for name in (run.get("tables") or []) if name in tables and name not in _TABLES]
     optional = {
-        "curves": [_chart(one) for one in broken(results)],
-        "cost": [_chart(one) for one in costs(results)],
+        "curves": [_chart(one) for one in broken(results, shared.limits)],
+        "cost": [_chart(one) for one in costs(results, shared.limits)],
         "transfer": list(_heats(results)),
         "made": made(results),
         "figures": list(_figures(results)),
@@ -95,23 +107,27 @@ def _run(results: Results, name: str) -> dict[str, Any]:
         "id": name,
         "parts": ("answer", *(name for name in optional if optional[name]), "tables", "images", "trust", "provenance"),
         **optional,
-        "name": run.get("name") or results.folder.name,
-        "title": run.get("title") or run.get("name") or results.folder.name,
+        "short": results.label or run.get("name") or results.folder.name,
         "state": _state(len(cells), len(planned), bool(run.get("finished"))),
-        "finished": run.get("finished"),
-        "failed": [f"{cell['dataset']}, {through(cell)}, {cell['variant']}: {cell['error']}" for cell in failed],
+        "failed": failures(results),
+        "failures": sum(cell["status"] != "ok" for cell in cells),
         "problems": list(results.problems),
-        "rankings": [_ranking(one, shown) for one in rankings(results)],
-        "tables": [_table(tables.make(name, results)) for name in (*names, *_TABLES) if name != "trust"],
-        "trust": _trust(trust) | {"why": name},
-        "trust_line": trust.footnotes[0] if trust.footnotes else "",
-        "smells": [(check.title, check.why) for check in checks()],
-        "pictures": shown,
+        "rankings": answers(results, shared.tops),
+        "unranked": unsaid(results, answered, "in no ranking above"),
+        "tables": [_table(tables.make(name, results)) for name in (*names, *_TABLES)],
+        "trust": trust(results),
+        "pictures": pictured,
         "picture_rows": total,
-        "filters": {k: sorted({getattr(p, k) for p in shown}) for k in ("model", "attack", "outcome", "label")},
+        "filters": {k: sorted({getattr(p, k) for p in pictured}) for k in ("model", "attack", "outcome", "label")},
         "provenance": _provenance(results),
         "suite": run.get("text") or "",
     }
+
+
+def _title(results: Results) -> str:
+    """What the suite is called, and what tells this run from others."""
+    title = str(results.run.get("title") or results.run.get("name") or results.folder.name)
+    return f"{title} ({results.label})" if results.label and results.label != title else title
 
 
 def _state(cells: int, planned: int, finished: bool) -> str:
@@ -120,53 +136,6 @@ def _state(cells: int, planned: int, finished: bool) -> str:
     if cells < planned or not finished:
         return f"This run is not finished: {cells} of {planned} cells are in the store. What follows is about those."
     return ""
-
-
-def _ranking(ranking: Ranking, shown: Sequence[Picture]) -> dict[str, Any]:
-    top = min(100.0, round_up(max(100 * entry.estimate.high for entry in ranking.entries)))
-    rows = []
-    for entry in ranking.entries:
-        found = entry.estimate
-        value, low, high = (100 * part for part in (found.value, found.low, found.high))
-        places = {name: f"{100 * min(1.0, part / top):.2f}%" for name, part in (("at", value), ("low", low))}
-        places["width"] = f"{100 * (min(1.0, high / top) - min(1.0, low / top)):.2f}%"
-        text = f"{value:.1f} [{low:.1f}, {high:.1f}]\u00a0%"
-        views = f", {ranking.draws} views" if ranking.draws else ""
-        said = f"n={found.n}{views}" + (f", {100 * entry.clean:.0f}\u00a0% before" if ranking.of else "")
-        rows.append({"name": entry.model, "text": text, "said": said, "tied": entry.tied, **places})
-    attacks = tuple(dict.fromkeys(name for entry in ranking.entries for name in entry.attacks))
-    return {
-        "dataset": ranking.dataset,
-        "threat": ranking.threat,
-        "metric": ranking.metric,
-        "answer": ranking.answer,
-        "lead": ranking.lead,
-        "rows": rows,
-        "ticks": [f"{share * top:.3g}\u00a0%" for share in (0, 0.5, 1)],
-        "attacks": f"{', '.join(attacks[:6])}{f' and {len(attacks) - 6} others' if len(attacks) > 6 else ''}",
-        "several": len(attacks) > 1,
-        "test": ranking.test,
-        "tied": any(entry.tied for entry in ranking.entries),
-        "example": _example(ranking, shown),
-    }
-
-
-def _example(ranking: Ranking, shown: Sequence[Picture]) -> Picture | None:
-    """What such an attack looks like: a median success against the best classifier, else the nearest to it."""
-    order = {(entry.model, cell): i for i, entry in enumerate(ranking.entries) for cell in entry.cells}
-    fit = [picture for picture in shown if (picture.model, picture.cell) in order]
-    wanted = ("median", "easiest", "hardest")
-    won = [picture for picture in fit if picture.outcome in wanted]
-    return min(won, key=lambda p: (order[p.model, p.cell], wanted.index(p.outcome)), default=None)
-
-
-def _trust(table: Table) -> dict[str, Any]:
-    """The trust table; where it is long, without what passed."""
-    if len(table.rows) <= _ROWS:
-        return _table(table)
-    rows = tuple(row for row in table.rows if row[4].text != "ok")
-    note = f"{len(table.rows) - len(rows)} checks that found nothing are left out here; `table RESULTS trust` has all"
-    return _table(replace(table, rows=rows[:_ROWS], footnotes=(note, *table.footnotes)))
 
 
 def _chart(found: Drawn) -> dict[str, Any]:
@@ -217,14 +186,17 @@ def _figures(results: Results) -> Iterator[dict[str, Any]]:
 
 
 def _table(table: Table) -> dict[str, Any]:
-    """A table as the template wants it, with the texts that its copy buttons give."""
+    """A table as the template wants it, with the texts that its copy buttons give. What never changes is said once."""
+    fixed = constants(table, headings=True)
+    said = [(table.columns[i], next((row[i].text for row in table.rows if row[i].text), "")) for i in fixed]
+    lean = without(table, fixed)
     return {
         "name": table.name,
         "title": table.title,
-        "columns": table.columns,
-        "rows": [(row, _published(table, row)) for row in table.rows],
+        "same": ", ".join(f"{column.title} {text} {column.unit}".rstrip() for column, text in said if text),
+        "columns": lean.columns,
+        "rows": [(row, _published(table, whole)) for row, whole in zip(lean.rows, table.rows, strict=True)],
         "footnotes": table.footnotes,
-        "why": "",  # where a check's paragraph is
         "copies": {style: render(table, style) for style in ("markdown", "latex", "csv")},
     }
 

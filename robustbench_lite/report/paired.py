@@ -13,8 +13,9 @@ import numpy.typing as npt
 from markupsafe import Markup
 
 from robustbench_lite.groups import Group, groups, through
-from robustbench_lite.report.charts import DASHES
+from robustbench_lite.report.charts import DASHES, round_up
 from robustbench_lite.report.pictures import class_names
+from robustbench_lite.report.thumbnails import Thumbnails
 from robustbench_lite.svg import PALETTE
 from robustbench_lite.text import visible
 
@@ -35,6 +36,7 @@ class Paired:
     attacks: list[str]
     start: int  # the attack to show first
     entries: list[str]
+    against: int  # the entry to hold against the first one that shares this attack
     json: Markup
     left_out: str
 
@@ -65,11 +67,12 @@ def paired(runs: Sequence[Results]) -> Paired | None:
     if not found:
         return None
     keys, entries = list(found), list(dict.fromkeys(entry for many in found.values() for entry, _, _ in many))
-    pool, sets, cut = _Pool(), _Pool(), 0
+    pool, sets, cut, small = _Pool(), _Pool(), 0, Thumbnails()
     cells: list[dict[str, Any]] = []
     names: dict[str, list[str]] = {}
     for k, members in enumerate(found.values()):
-        for entry, results, group in members:
+        shown = small.of([(results, group) for _, results, group in members])
+        for (entry, results, group), pictured in zip(members, shown, strict=True):
             if len(cells) >= MOST_CELLS:
                 break
             cut = max(cut, len(group.rows) - MOST_SAMPLES)
@@ -77,13 +80,16 @@ def paired(runs: Sequence[Results]) -> Paired | None:
             cell = _cell(group, pool)
             ids = " ".join(group.rows["sample"].to_pylist()[:MOST_SAMPLES])
             cell |= {"key": k, "entry": entries.index(entry), "set": sets.add(np.frombuffer(ids.encode(), np.uint8))}
+            places = {sample: i for i, sample in enumerate(group.rows["sample"].to_pylist()[:MOST_SAMPLES])}
+            cell["pictures"] = {places[sample]: both for sample, both in pictured.items() if sample in places}
             cells.append(cell)
     data = {
-        "keys": [{"dataset": key[0]} for key in keys],
+        "keys": [{"dataset": key[0], "top": _top([g for _, _, g in found[key]])} for key in keys],
         "classes": names,
         "arrays": pool.texts,
         "sets": sets.texts,
         "cells": cells,
+        "pictures": small.texts,
         "palette": PALETTE[:8],
         "dashes": DASHES,
     }
@@ -94,30 +100,49 @@ def paired(runs: Sequence[Results]) -> Paired | None:
         said.append(f"the first {MOST_CELLS} cells")
     left_out = f"This page holds {' and '.join(said)}; the verb `compare` uses all." if said else ""
     telling = (k for k, many in enumerate(found.values()) if _tells_apart([group for _, _, group in many]))
-    return Paired([_title(*both) for both in found.items()], next(telling, 0), entries, _inert(data), left_out)
+    start = next(telling, 0)
+    against = _against([(entries.index(entry), group) for entry, _, group in found[keys[start]]])
+    return Paired([_title(*both) for both in found.items()], start, entries, against, _inert(data), left_out)
+
+
+def _top(members: Sequence[Group]) -> float:
+    """Where the axis of sizes ends: beyond the largest of all classifiers."""
+    sizes = [group[column][group["success"].astype(bool)] for group in members if (column := _sized(group))]
+    return round_up(max((float(own.max()) for own in sizes if len(own)), default=1.0))
+
+
+def _sized(group: Group) -> str:
+    """The column with the sizes of a minimal attack; empty for another."""
+    if group.cell["eps"] is not None or group.cell["norm"] is None:
+        return ""
+    return "rho_linf" if group.cell["norm"] == "linf" else "rho"
 
 
 def _tells_apart(members: Sequence[Group]) -> bool:
     """Whether there is a difference to look at: sizes, or another share that stays right."""
-    minimal = members[0].cell["eps"] is None and members[0].cell["norm"] is not None
-    return minimal or len({int((group["adv_pred"] == group["label"]).sum()) for group in members}) > 1
+    return bool(_sized(members[0])) or len(set(map(_right, members))) > 1
+
+
+def _right(group: Group) -> int:
+    return int((group["adv_pred"] == group["label"]).sum())
+
+
+def _against(members: Sequence[tuple[int, Group]]) -> int:
+    """The first of these entries with another result than the reference, which is the first of them."""
+    (_, reference), *others = sorted(members, key=lambda pair: pair[0])
+    return next((entry for entry, group in others if _right(group) != _right(reference)), others[0][0])
 
 
 def _comparable(results: Results, runs: Sequence[Results]) -> Iterator[tuple[Key, str, Group]]:
     """What each cell is paired by, as `compare` does it, and what it is called: the run too, where several have it."""
     others = {group.model for other in runs if other is not results for group in groups(other)}
-    same = [other for other in runs if _run_name(other) == _run_name(results)]
-    run = _run_name(results) + (f" {results.run.get('started')}" if len(same) > 1 else "")
+    run = results.label or str(results.run.get("name") or results.folder.name)
     for group in groups(results):
         if group.ok:
             cell = group.cell
             seen = "itself" if cell["source"] == group.model else through(cell)
             key = (str(cell["dataset"]), seen, str(cell["variant"]), str(cell["params"]))
             yield key, f"{group.model} ({run})" if group.model in others else group.model, group
-
-
-def _run_name(results: Results) -> str:
-    return str(results.run.get("name") or results.folder.name)
 
 
 def _title(key: Key, members: Sequence[tuple[str, Results, Group]]) -> str:
@@ -133,8 +158,7 @@ def _cell(group: Group, pool: _Pool) -> dict[str, Any]:
     kind = np.uint8 if width == 1 else np.dtype("<u2")
     label = pool.add(group["label"][:MOST_SAMPLES].astype("<u2"))
     cell = {"width": width, "label": label, "clean": pool.add(clean.astype(kind)), "pred": pool.add(pred.astype(kind))}
-    if group.cell["eps"] is None and group.cell["norm"] is not None:
-        column = "rho_linf" if group.cell["norm"] == "linf" else "rho"
+    if column := _sized(group):
         size = np.where(group["success"].astype(bool), group[column].astype(np.float64), np.inf)[:MOST_SAMPLES]
         cell["size"] = pool.add(size.astype("<f4"))
     return cell

@@ -6,8 +6,9 @@ import base64
 import io
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,11 +20,13 @@ if TYPE_CHECKING:
     from robustbench_lite.record import Row
     from robustbench_lite.store import Results
 
-__all__ = ["MOST", "Picture", "as_uri", "class_names", "pictures"]
+__all__ = ["MOST", "Picture", "as_uri", "class_names", "eight_bits", "pictured", "pictures", "specimen", "stored"]
 
 MOST = 96  # pictures on a page
-_SHOWN = ("easiest", "median", "hardest", "failed", "near tie")
-_TURNS = ("median", "easiest", "hardest", "failed", "near tie")  # every cell shows its first before any its second
+SUCCESSES = ("easiest", "median", "hardest")
+_SHOWN = (*SUCCESSES, "failed", "near tie", "wrong before")
+_TURNS = ("median", *(name for name in _SHOWN if name != "median"))  # each cell shows its first before any its second
+_VISIBLE = 8 / 255  # the change of a pixel that a reader can see
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class Picture:
     model: str
     attack: str
     source: str
-    outcome: str  # easiest, median, hardest (of the successes, by l2), failed, near tie
+    outcome: str  # easiest, median, hardest (of the successes, by l2), failed, near tie, wrong before
     sample: str
     label: str
     before: str
@@ -48,25 +51,44 @@ class Picture:
     factor: int
 
 
-def pictures(results: Results) -> tuple[list[Picture], int]:
-    """The chosen pictures, at most MOST, and how many rows they were chosen from. The choice is deterministic."""
+def pictures(results: Results, most: int = MOST) -> tuple[list[Picture], int]:
+    """The chosen pictures, at most `most`, and how many rows they were chosen from. The choice is deterministic."""
     found = [group for group in groups(results) if group.ok and len(group.rows)]
-    stored: dict[str, dict[str, Row]] = {}  # by cell and sample; only of the cells that get a turn
-    out: list[tuple[int, int, Picture]] = []
+    picks: list[tuple[int, int, int]] = []  # group, outcome, row
     for outcome in _TURNS:
         for place in _spread(found):
-            group = found[place]
-            cell = group.cell["cell"]
-            if len(out) < MOST:
-                if cell not in stored:
-                    stored[cell] = {row["sample"]: row for row in results.images(cell).to_pylist()}
-                if (index := _choice(group, stored[cell]).get(outcome)) is not None:
-                    (row,) = group.rows.slice(index, 1).to_pylist()
-                    names = class_names(results, str(group.cell["dataset"]))
-                    picture = _picture(group, row, outcome, stored[cell][row["sample"]], names)
-                    out.append((place, _SHOWN.index(outcome), picture))
-    out.sort(key=lambda entry: entry[:2])
-    return [picture for _, _, picture in out], sum(len(group.rows) for group in found)
+            if len(picks) < most and (index := _choice(found[place], results).get(outcome)) is not None:
+                picks.append((place, _SHOWN.index(outcome), index))
+    out = [_picture(results, found[place], index, _SHOWN[outcome]) for place, outcome, index in sorted(picks)]
+    return out, sum(len(group.rows) for group in found)
+
+
+def specimen(results: Results, wanted: Sequence[tuple[str, str]]) -> Picture | None:
+    """What an attack looks like that made a right classifier wrong. `wanted`: (classifier, cell), the best one first.
+
+    The first classifier that was fooled, by the attack that is strongest on it; of these successes the one of median
+    size, if possible among those that a reader can see and that survive in 8 bits. None: no such image is stored.
+    """
+    known = {(group.model, str(group.cell["cell"])): group for group in groups(results) if group.ok}
+    order = list(dict.fromkeys(model for model, _ in wanted))
+    found = [known[key] for key in wanted if key in known]
+    for group in sorted(found, key=lambda group: (order.index(group.model), _left(group))):
+        won = _successes(group, results)
+        seen = won[(group["linf"].astype(float)[won] >= _VISIBLE) & group["success_8bit"].astype(bool)[won]]
+        order_of_size = seen if len(seen) else won
+        if len(order_of_size):
+            return _picture(results, group, int(order_of_size[len(order_of_size) // 2]), "median")
+    return None
+
+
+def _left(group: Group) -> float:
+    """What the attack left of a classifier: the median size that it needs (failures: infinite), or what stays right."""
+    if group.cell["eps"] is None and group.cell["norm"] is not None:
+        size = group["rho_linf" if group.cell["norm"] == "linf" else "rho"].astype(float)
+        return float(np.median(np.where(group["success"].astype(bool), size, np.inf)))
+    if group.viewed:
+        return float(group.share_of_views("draws_label").mean())
+    return float((_was_right(group) & (group["adv_pred"] == group["label"])).mean())
 
 
 def _spread(found: list[Group]) -> list[int]:
@@ -79,39 +101,73 @@ def _spread(found: list[Group]) -> list[int]:
     return [place for _, place in sorted(turns)]
 
 
-def _choice(group: Group, stored: dict[str, Row]) -> dict[str, int]:
+def _was_right(group: Group) -> npt.NDArray[np.bool_]:
+    found: npt.NDArray[np.bool_] = group["clean_correct"].astype(bool)
+    return found
+
+
+def stored(results: Results, cell: str) -> dict[str, Row]:
+    """The images of a cell by sample. Only those of the last cell stay in memory."""
+    if results.memo.get("images", ("",))[0] != cell:
+        results.memo["images"] = cell, {row["sample"]: row for row in results.images(cell).to_pylist()}
+    found: dict[str, Row] = results.memo["images"][1]
+    return found
+
+
+def pictured(results: Results, cell: str) -> frozenset[str]:
+    """The samples of a cell whose image is stored."""
+    known: dict[str, frozenset[str]] = results.memo.setdefault("pictured", {})
+    if cell not in known:
+        known[cell] = frozenset(stored(results, cell))
+    return known[cell]
+
+
+def _kept(group: Group, results: Results) -> npt.NDArray[np.bool_]:
+    """Which samples have their image stored."""
+    images = pictured(results, str(group.cell["cell"]))
+    return np.array([sample in images for sample in group.rows["sample"].to_pylist()], bool)
+
+
+def _successes(group: Group, results: Results) -> npt.NDArray[np.int64]:
+    """The samples with an image that were right and are wrong now as the attack wanted, from the smallest change up."""
+    won = group["success"].astype(bool) & _was_right(group) & (group["adv_pred"] != group["label"])
+    places = np.flatnonzero(won & _kept(group, results))
+    return places[np.argsort(group["l2"].astype(float)[places], kind="stable")]
+
+
+def _choice(group: Group, results: Results) -> dict[str, int]:
     """Of the samples whose images are stored, the row of each outcome; none twice."""
-    kept = np.array([sample in stored for sample in group.rows["sample"].to_pylist()])
-    success, size = group["success"].astype(bool), group["l2"].astype(float)
-    won = np.flatnonzero(success & kept)
-    order = won[np.argsort(size[won], kind="stable")]
-    lost, close = np.flatnonzero(~success & kept), np.flatnonzero(group["near_tie"].astype(bool) & kept)
+    kept, right, success = _kept(group, results), _was_right(group), group["success"].astype(bool)
+    order = _successes(group, results)
+    others = {"failed": right & ~success, "near tie": group["near_tie"].astype(bool), "wrong before": ~right}
     picks: dict[str, int] = {}
     if len(order):
         picks = {"median": order[len(order) // 2], "easiest": order[0], "hardest": order[-1]}
-    picks |= {name: rows[0] for name, rows in (("failed", lost), ("near tie", close)) if len(rows)}
+    picks |= {name: np.flatnonzero(which & kept)[0] for name, which in others.items() if (which & kept).any()}
     return {name: int(i) for n, (name, i) in enumerate(picks.items()) if i not in list(picks.values())[:n]}
 
 
 def class_names(results: Results, dataset: str) -> list[str]:
-    """The names of the classes as the run stored them; empty where it did not."""
-    stored = (results.run.get("classes") or {}).get(dataset) or []
-    return [str(name) for name in stored]
+    """The names of the classes as the run stored them, with their number where two share one; empty: not stored."""
+    names = [str(name) for name in (results.run.get("classes") or {}).get(dataset) or []]
+    times = Counter(names)
+    return [f"{name} ({i})" if times[name] > 1 else name for i, name in enumerate(names)]
 
 
 def _called(label: int, names: list[str]) -> str:
     return names[label] if 0 <= label < len(names) else str(label)
 
 
-def _picture(group: Group, row: Row, outcome: str, stored: Row, names: list[str]) -> Picture:
-    shape = stored["shape"]
-    clean = np.frombuffer(stored["clean"], np.uint8).reshape(shape)
-    adversarial = np.frombuffer(stored["adversarial"], "<f4").reshape(shape)
+def _picture(results: Results, group: Group, index: int, outcome: str) -> Picture:
+    (row,) = group.rows.slice(index, 1).to_pylist()
+    image, names = stored(results, str(group.cell["cell"]))[row["sample"]], class_names(results, row["dataset"])
+    clean = np.frombuffer(image["clean"], np.uint8).reshape(image["shape"])
+    adversarial = np.frombuffer(image["adversarial"], "<f4").reshape(image["shape"])
     difference = adversarial - clean.astype(np.float32) / 255
     largest = float(np.abs(difference).max())
     factor = max(1, min(100, int(0.5 / largest))) if largest > 0 else 1
-    rounded = (np.clip(np.nan_to_num(adversarial), 0, 1) * 255).round().astype(np.uint8)
-    amplified = (np.clip(0.5 + factor * np.nan_to_num(difference), 0, 1) * 255).round().astype(np.uint8)
+    rounded = eight_bits(np.nan_to_num(adversarial))
+    amplified = eight_bits(0.5 + factor * np.nan_to_num(difference))
     size = _moved(row) or f"l2 {row['l2']:.3g}, linf {255 * row['linf']:.3g}/255"
     bits = "in 8 bits too" if row["success_8bit"] else "not in 8 bits" if row["success"] else ""
     return Picture(
@@ -132,6 +188,12 @@ def _picture(group: Group, row: Row, outcome: str, stored: Row, names: list[str]
         difference=as_uri(amplified),
         factor=factor,
     )
+
+
+def eight_bits(image: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.uint8]:
+    """[0, 1] to 8 bits, halves up, as the judge rounds."""
+    found: npt.NDArray[np.uint8] = np.floor(np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
+    return found
 
 
 def _moved(row: Row) -> str:

@@ -2,69 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from robustbench_lite.check import Doubt, doubts
 from robustbench_lite.groups import Group, groups, limits
-from robustbench_lite.measure import Estimate, bootstrap_mean, mcnemar, mean_of_views, newcombe, wilson
+from robustbench_lite.measure import (
+    ENOUGH,
+    Estimate,
+    bootstrap_mean,
+    mean_of_views,
+    median,
+    newcombe,
+    permuted,
+    sign_test,
+    size_of,
+    wilson,
+)
+from robustbench_lite.report.headline import Entry, Lead, Ranking, amount
+from robustbench_lite.text import budget
 
 if TYPE_CHECKING:
     from robustbench_lite.store import Results
 
 __all__ = ["Entry", "Ranking", "rankings"]
 
-_ALPHA = 0.05
-_NAMED = 4  # ties that the answer names
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One classifier. `tied`: the paired test cannot tell it from the best."""
-
-    model: str
-    estimate: Estimate
-    tied: bool
-    attacks: tuple[str, ...]
-    clean: float  # share that was right before the attack
-    cells: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Ranking:
-    """One threat model on one dataset, best classifier first."""
-
-    dataset: str
-    threat: str
-    metric: str
-    of: str  # what the estimates are a share of: images, views of them; empty: they are sizes, of a norm
-    entries: tuple[Entry, ...]
-    test: str  # how ties were decided
-    lead: str  # by how much the first is ahead of the second, by more than chance or not; alone in views: by attack
-    draws: int = 0  # views of each image; 0: the image itself
-
-    @property
-    def answer(self) -> str:
-        """One sentence."""
-        best, tied = self.entries[0], [entry.model for entry in self.entries[1:] if entry.tied]
-        share = f"{100 * best.estimate.value:.1f} %"
-        if self.of and best.estimate.value == 0:
-            return f"No classifier holds out: every {self.of.removesuffix('s')} is misclassified"
-        value = f"{share} of the {self.of} stay right" if self.of else f"an image must change by {share} of its norm"
-        if len(self.entries) == 1:
-            return f"{best.model}: {value}"
-        if len(tied) == len(self.entries) - 1 > 1:
-            low = f"{100 * self.entries[-1].estimate.value:.1f}"
-            between = f"{low} to {share} of the {self.of} stay right" if self.of else f"{low} to {share} of the norm"
-            return f"No classifier stands out: {between}"
-        if len(tied) > _NAMED:
-            tied = [*tied[:_NAMED], f"{len(tied) - _NAMED} others"]
-        also = f"; indistinguishable from {', '.join(tied)}" if tied else ""
-        return f"{best.model} holds out best: {value}{also}"
+_NAMED = 4  # attacks that a sentence names
+Scores = npt.NDArray[np.float64]  # (n,) of one classifier, as `_worst` gives them
 
 
 @dataclass(frozen=True)
@@ -82,9 +52,26 @@ class _Threat:
 
     def test(self, n: int) -> str:
         """How two classifiers are told apart on the same n samples."""
-        if self.kind == "accuracy":
-            return "exact McNemar test"
-        return "Newcombe's interval" if self.kind == "views" and n == 1 else "paired bootstrap"
+        if self.kind == "views" and n == 1:
+            return "Newcombe's interval"
+        return {"accuracy": "exact McNemar test", "median": "exact sign test"}.get(self.kind, "paired permutation test")
+
+    def p(self, best: Scores, other: Scores) -> float:
+        """Of a difference, two-sided; where pairs speak against the order of the two it is 1."""
+        if self.kind in {"accuracy", "median"}:
+            return min(1.0, 2 * sign_test(best, other, one_sided=True))
+        if self.kind == "views" and len(best) == 1:  # no spread over images: only the draws say how sure it is
+            return _inverted(lambda confidence: self.difference(best, other, confidence))
+        both = np.isfinite(best) & np.isfinite(other)
+        return permuted(best[both] - other[both])
+
+    def difference(self, best: Scores, other: Scores, confidence: float = 0.95) -> Estimate:
+        """The best classifier's lead over another on the same samples."""
+        if self.kind == "views" and len(best) == 1:
+            return newcombe(*(self.estimate(one, confidence) for one in (best, other)))
+        both = np.isfinite(best) & np.isfinite(other)
+        found = bootstrap_mean(best[both] - other[both], confidence)
+        return replace(found, n=len(best)) if self.kind == "median" else found
 
     def clean(self, group: Group) -> float:
         """Share that was right before the attack."""
@@ -92,12 +79,24 @@ class _Threat:
         return float((group.share_of_views("clean_draws_label") if views else group["clean_correct"]).mean())
 
     def estimate(self, values: npt.NDArray[np.float64], confidence: float = 0.95) -> Estimate:
-        """The mean over samples (n,) of what is scored; sizes of infinity, never broken, are left out."""
+        """Of samples (n,) what is scored; sizes of infinity were never broken."""
         if self.kind == "accuracy":
             return wilson(int(values.sum()), len(values), confidence)
         if self.kind == "views":
             return replace(mean_of_views(values, self.draws, confidence), n=len(values))
-        return bootstrap_mean(values[np.isfinite(values)], confidence)
+        if np.isnan(values).any() or self.kind == "median":
+            return median(values, confidence)
+        return size_of(values, np.isfinite(values), confidence).estimate
+
+
+def _inverted(interval: Callable[[float], Estimate]) -> float:
+    """The p-value that goes with an interval: 1 less the largest confidence at which it leaves out 0."""
+    low, high = 0.0, 1.0 - 1e-9
+    for _ in range(40):
+        middle = (low + high) / 2
+        found = interval(middle)
+        low, high = (middle, high) if found.low > 0 or found.high < 0 else (low, middle)
+    return 1 - low
 
 
 def rankings(results: Results) -> list[Ranking]:
@@ -106,7 +105,18 @@ def rankings(results: Results) -> list[Ranking]:
     for group in groups(results):
         if group.ok and (threat := _threat(group)):
             found.setdefault(threat, {}).setdefault(group.model, []).append(group)
-    return [ranking for threat, models in found.items() for ranking in _ranked(threat, models)]
+    known = doubts(results)
+    return [one for threat, models in found.items() for one in _ranked(threat, models, _reds(models, known))]
+
+
+def _reds(models: dict[str, list[Group]], known: dict[str, tuple[Doubt, ...]]) -> dict[str, str]:
+    """Why a classifier's number does not stand: that of no attack does; the strongest counts, so one would do."""
+    out = {}
+    for model, members in models.items():
+        found = [known.get(str(group.cell["cell"]), ()) for group in members]
+        if all(found):
+            out[model] = "; ".join(dict.fromkeys(str(doubt) for red in found for doubt in red))
+    return out
 
 
 def _threat(group: Group) -> _Threat | None:
@@ -128,61 +138,93 @@ def _budget(group: Group) -> _Threat | None:
         return _Threat(dataset, "images made for other classifiers (black box)", "accuracy", "accuracy")
     if len(sources) > 1:
         return None
+    box = ", images may leave [0, 1]" if json.loads(cell["params"] or "{}").get("clip") is False else ""
     if cell["eps"] is not None:
-        return _Threat(dataset, f"{cell['norm']} at most {cell['eps']:.4g}", "robust accuracy", "accuracy")
+        title = f"{cell['norm']} at most {budget(cell['eps'])}{box}"
+        return _Threat(dataset, title, "robust accuracy", "accuracy")
     if cell["norm"] is not None:
         column = "rho_linf" if cell["norm"] == "linf" else "rho"
         metric = "rho, the size of the perturbation relative to the image, in percent"
-        return _Threat(dataset, f"smallest {cell['norm']} perturbation", metric, "size", column)
-    return _Threat(dataset, limits(cell) or "no stated budget", "robust accuracy", "accuracy")
+        return _Threat(dataset, f"smallest {cell['norm']} perturbation{box}", metric, "size", column)
+    return _Threat(dataset, (limits(cell) or "no stated budget") + box, "robust accuracy", "accuracy")
 
 
-def _ranked(threat: _Threat, models: dict[str, list[Group]]) -> Iterator[Ranking]:
+def _ranked(threat: _Threat, models: dict[str, list[Group]], reds: dict[str, str]) -> Iterator[Ranking]:
     """Per sample the strongest attack counts; classifiers are compared on the samples that all of them have."""
     scores = {model: _worst(threat, members) for model, members in models.items()}
     common = sorted(set.intersection(*(set(score) for score in scores.values())))
     if not common:
         return
-    values = {model: np.array([score[sample] for sample in common]) for model, score in scores.items()}
-    entries = []
-    for model, column in values.items():
-        attacks = tuple(dict.fromkeys(str(group.cell["variant"]) for group in models[model]))
-        clean = float(np.mean([threat.clean(group) for group in models[model]]))
-        cells = tuple(str(group.cell["cell"]) for group in models[model])
-        entries.append(Entry(model, threat.estimate(column), tied=False, attacks=attacks, clean=clean, cells=cells))
-    entries.sort(key=lambda entry: -entry.estimate.value)
-    best, level = values[entries[0].model], _ALPHA / max(1, len(entries) - 1)
-    found = [_Difference.of_scores(threat, best, values[entry.model], level) for entry in entries]
-    entries = [replace(e, tied=d.tied) if i else e for i, (e, d) in enumerate(zip(entries, found, strict=True))]
-    many = f", Bonferroni over {len(entries) - 1} comparisons" if len(entries) > 2 else ""
-    test = threat.test(len(common))
-    lead = found[1].sentence(_second(entries), f"{test}{many}") if len(entries) > 1 else _reached(threat, models)
-    how = f"{test}, level {_ALPHA}{many}"
-    yield Ranking(threat.dataset, threat.title, threat.metric, threat.of, tuple(entries), how, lead, threat.draws)
+    table = np.array([[score[sample] for sample in common] for score in scores.values()])
+    values = dict(zip(scores, table[:, ~np.isnan(table).all(axis=0)], strict=True))  # of a black image no size is known
+    threat, statistic = _counted(threat, values, reds)
+    entries = [_entry(threat, model, models[model], column, reds.get(model, "")) for model, column in values.items()]
+    entries.sort(key=lambda entry: _order(entry, values[entry.model]))
+    n, facts = len(next(iter(values.values()))), (threat.dataset, threat.title, threat.metric, threat.of, statistic)
+    bare = Ranking(*facts, tuple(entries), threat.test(n), reached=_reached(threat, models), draws=threat.draws)
+    yield _tested(threat, bare, values) if len(bare.known) > 1 else bare
+
+
+def _tested(threat: _Threat, ranking: Ranking, values: dict[str, Scores]) -> Ranking:
+    """The ranking with everybody held against the best: p-values times their number (Bonferroni)."""
+    first, *others = ranking.known
+    adjusted = {e.model: min(1.0, len(others) * threat.p(values[first.model], values[e.model])) for e in others}
+    entries = tuple(replace(entry, p=adjusted.get(entry.model)) for entry in ranking.entries)
+    many = f", adjusted for {len(others)} comparisons" if len(others) > 1 else ""
+    found = replace(ranking, entries=entries, test=f"{ranking.test}{many}")
+    return replace(found, ahead=_lead(threat, found.known, values))
+
+
+def _counted(
+    threat: _Threat, values: dict[str, Scores], reds: dict[str, str]
+) -> tuple[_Threat, Literal["mean", "median"]]:
+    """Which number ranks: of sizes a median for all, where more than 1 % of the images of one were never broken."""
+    columns = [column for model, column in values.items() if model not in reds] or list(values.values())
+    if threat.kind != "size" or max(float(np.isinf(column).mean()) for column in columns) <= 1 - ENOUGH:
+        return threat, "mean"
+    metric = f"median {threat.metric}; images that were never broken count as infinite"
+    return replace(threat, kind="median", metric=metric), "median"
+
+
+def _entry(threat: _Threat, model: str, members: list[Group], column: Scores, red: str) -> Entry:
+    attacks = tuple(dict.fromkeys(str(group.cell["variant"]) for group in members))
+    clean = float(np.mean([threat.clean(group) for group in members]))
+    cells = tuple(str(group.cell["cell"]) for group in members)
+    return Entry(model, threat.estimate(column), None, attacks, clean, cells, red)
+
+
+def _order(entry: Entry, column: Scores) -> tuple[bool, bool, float, float, str]:
+    """Numbers that stand first, what is not defined last; equal medians by how many were never broken, then by name."""
+    value = entry.estimate.value
+    return bool(entry.red), bool(np.isnan(value)), -value, -float(np.isinf(column).mean()), entry.model
+
+
+def _lead(threat: _Threat, known: tuple[Entry, ...], values: dict[str, Scores]) -> Lead:
+    """The first beside the second."""
+    first, second = known[:2]
+    a, b = values[first.model], values[second.model]
+    others = sum(entry.estimate.value == second.estimate.value for entry in known[2:])
+    larger, smaller = int((a > b).sum()), int((a < b).sum())
+    return Lead(threat.difference(a, b), larger, smaller, second.model, others, second.p or 0.0)
 
 
 def _reached(threat: _Threat, models: dict[str, list[Group]]) -> str:
     """With a single classifier: in how many of the views each attack has what it wants, the strongest first."""
-    if threat.kind != "views":
+    if threat.kind != "views" or len(models) > 1:
         return ""
     every = [(mean_of_views(g.adversariality(), threat.draws), g) for g in chain.from_iterable(models.values())]
     every.sort(key=lambda pair: -pair[0].value)
     parts: list[str] = []
     for found, group in every[:_NAMED]:
-        value, low, high = (f"{100 * part:.1f}" for part in (found.value, found.low, found.high))
-        parts.append(f"{value} [{low}, {high}]\u00a0%{' of the views' * (not parts)} ({group.cell['variant']})")
+        parts.append(f"{amount(found)}{' of the views' * (not parts)} ({group.cell['variant']})")
     return f"Goal reached in {', '.join(parts)}{' and others' * (len(every) > _NAMED)}."
 
 
-def _second(entries: list[Entry]) -> str:
-    """Who follows the first, and how many others with the same value."""
-    equal = [entry.model for entry in entries[1:] if entry.estimate.value == entries[1].estimate.value]
-    others = f" (and {len(equal) - 1} others with the same value)" if len(equal) > 1 else ""
-    return f"{equal[0]}{others}" if equal else entries[1].model
-
-
 def _worst(threat: _Threat, members: list[Group]) -> dict[str, float]:
-    """Per sample under the worst attack: right or not (1, 0), a share of its views, or a size (inf: never broken)."""
+    """Per sample under the worst attack: right or not (1, 0), a share of its views, or a size.
+
+    A size is infinite where the image was never broken, NaN where it is not defined: relative to a black image.
+    """
     out: dict[str, float] = {}
     for group in members:
         if threat.kind == "views":
@@ -190,47 +232,8 @@ def _worst(threat: _Threat, members: list[Group]) -> dict[str, float]:
         elif threat.kind == "accuracy":
             column = (group["clean_correct"].astype(bool) & (group["adv_pred"] == group["label"])).astype(float)
         else:
-            column = np.where(group["success"].astype(bool), group[threat.column].astype(float), np.inf)
+            size = group[threat.column].astype(float)
+            column = np.where(group["success"].astype(bool), np.where(np.isfinite(size), size, np.nan), np.inf)
         for sample, value in zip(group["sample"].tolist(), column.tolist(), strict=True):
-            out[sample] = min(value, out.get(sample, np.inf))
+            out[sample] = float(np.minimum(value, out.get(sample, np.inf)))  # NaN stays
     return out
-
-
-@dataclass(frozen=True)
-class _Difference:
-    """The best classifier's lead over another on the same samples."""
-
-    estimate: Estimate  # with its interval at 1 - level
-    of: str  # images, views; empty: sizes
-    p: float | None  # None: the interval decides
-    level: float
-
-    @classmethod
-    def of_scores(
-        cls, threat: _Threat, best: npt.NDArray[np.float64], other: npt.NDArray[np.float64], level: float
-    ) -> _Difference:
-        """Of scores on the same samples (n,), as `_worst` gives them."""
-        p = None
-        if threat.kind == "accuracy":
-            p = mcnemar(int(((best == 1) & (other == 0)).sum()), int(((best == 0) & (other == 1)).sum()))
-        if threat.kind == "views" and len(best) == 1:  # no spread over images: only the draws say how sure it is
-            return cls(newcombe(*(threat.estimate(one, 1 - level) for one in (best, other))), threat.of, p, level)
-        both = np.isfinite(best) & np.isfinite(other)
-        return cls(bootstrap_mean(best[both] - other[both], 1 - level), threat.of, p, level)
-
-    @property
-    def tied(self) -> bool:
-        """Whether the paired test cannot tell the two apart."""
-        if self.p is not None:
-            return self.p >= self.level
-        return not (self.estimate.low > 0 or self.estimate.high < 0)  # NaN, nothing in common: cannot tell
-
-    def sentence(self, other: str, test: str) -> str:
-        found, unit = self.estimate, "points" if self.of else "points of its norm"
-        if not np.isfinite(found.value):
-            return f"Nothing can be said of the lead over {other}: no sample was broken on both."
-        value, low, high = (f"{100 * part:.1f}" for part in (found.value, found.low, found.high))
-        p = "" if self.p is None else f", p {'< 0.001' if self.p < 0.001 else f'= {self.p:.2g}'}"
-        verdict = "This may be chance" if self.tied else "This is a real difference"
-        same = f"the same {found.n} images" if found.n > 1 else "the same image"
-        return f"{value} {unit} [{low}, {high}] ahead of {other} on {same}. {verdict} ({test}{p})."

@@ -51,3 +51,28 @@ for (const figure of document.querySelectorAll("figure.table")) {
     });
   }
 }
+// Tables and figures that go on beyond the window say so, as long as there is more to the right.
+{
+  const look = (box) => {
+    const more = box.scrollWidth - box.clientWidth - box.scrollLeft > 2;
+    const said = box.previousElementSibling?.classList.contains("more") ? box.previousElementSibling : null;
+    box.toggleAttribute("data-more", more);
+    if (box.matches("nav")) return;
+    if (box.scrollWidth - box.clientWidth > 2 && !said) {
+      const note = document.createElement("p");
+      note.className = "more";
+      note.textContent = "wider than the window: scroll sideways \u2192";
+      box.before(note);
+    } else if (said && box.scrollWidth - box.clientWidth <= 2) said.remove();
+  };
+  const watched = new ResizeObserver((entries) => { for (const entry of entries) look(entry.target); });
+  const watch = (root) => {
+    for (const box of root.querySelectorAll(".scroll, nav")) {
+      box.addEventListener("scroll", () => look(box), { passive: true });
+      watched.observe(box);
+    }
+  };
+  watch(document);
+  const found = document.getElementById("compare-found");
+  if (found) new MutationObserver(() => watch(found)).observe(found, { childList: true });
+}

@@ -19,12 +19,12 @@ COLUMNS = (
     Column("dataset", "dataset", numeric=False, group=True),
     Column("card", "card", "%", group=True),
     Column("attack", "attack", numeric=False),
-    Column("clean", "clean", "%", interval=True),
-    Column("robust", "robust", "%", interval=True),
-    Column("success_correct", "success", "% of correct", interval=True),
-    Column("success_all", "success", "% of all", interval=True),
-    Column("survival", "in 8 bits", "% of those", interval=True),
-    Column("n", "n"),
+    Column("clean", "clean", "%", interval=True, priority=2),
+    Column("robust", "robust", "%", interval=True, better="lower"),
+    Column("success_correct", "success", "% of correct", interval=True, priority=2, better="higher"),
+    Column("success_all", "success", "% of all", interval=True, priority=3, better="higher"),
+    Column("survival", "in 8 bits", "% of those", interval=True, priority=3),
+    Column("n", "n", priority=2),
 )
 _REMARK = (
     "clean, robust: accuracy before the attack, and share that is correct before and after it, of all n samples; "
@@ -40,7 +40,14 @@ def accuracy(results: Results) -> Table:
     found = groups(results)
     cards = {(g.cell["dataset"], g.model): g.cell["card_accuracy"] for g in found if g.cell["card_accuracy"]}
     rows = tuple(_row(group, cards.get((group.cell["dataset"], group.model)), notes) for group in found)
-    return Table("accuracy", "Accuracy before and after the attacks", COLUMNS, rows, (_REMARK, *notes.lines(results)))
+    return Table(
+        "accuracy",
+        "Accuracy before and after the attacks",
+        COLUMNS,
+        rows,
+        (_REMARK, *notes.lines(results)),
+        notes.shown(),
+    )
 
 
 def _row(group: Group, card: float | None, notes: Footnotes) -> tuple[Value, ...]:

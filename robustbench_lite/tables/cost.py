@@ -20,13 +20,13 @@ COLUMNS = (
     Column("attack", "attack", numeric=False),
     Column("forwards", "forward"),
     Column("backwards", "backward"),
-    Column("ms", "batched", "ms"),
-    Column("ms_alone", "alone", "ms"),
-    Column("overhead", "overhead", "%"),
-    Column("batch", "size"),
-    Column("zero_gradient", "0 grad"),
-    Column("near_ties", "ties"),
-    Column("n", "n"),
+    Column("ms", "batched", "ms", better="lower"),
+    Column("ms_alone", "alone", "ms", priority=2),
+    Column("overhead", "overhead", "%", priority=2),
+    Column("batch", "size", priority=3),
+    Column("zero_gradient", "0 grad", priority=3),
+    Column("near_ties", "ties", priority=3),
+    Column("n", "n", priority=2),
 )
 _REMARK = (
     "forward, backward: passes per sample; ms: per sample, in batches of the given size and at size 1; overhead: wall "
@@ -41,7 +41,18 @@ def cost(results: Results) -> Table:
     found = [group for group in groups(results) if group.model == _first(group)]
     devices = {(g.cell["dataset"], g.cell["source"]): g.cell["device"] for g in found if g.cell["device"]}
     rows = tuple(_row(group, devices, notes) for group in found)
-    return Table("cost", "What the attacks cost", COLUMNS, rows, (_REMARK, *_bracket(results), *notes.lines(results)))
+    remarks = (_REMARK, *_untimed(found), *_bracket(results), *notes.lines(results))
+    return Table("cost", "What the attacks cost", COLUMNS, rows, remarks)
+
+
+def _untimed(found: list[Group]) -> list[str]:
+    """Why there are dashes in the column `alone`, where there are any."""
+    if all(group.cell["seconds_alone"] is not None for group in found if group.ok):
+        return []
+    return [
+        "alone is a dash where nothing was timed at batch size 1: attacks on a whole set or on several sources, and "
+        "cells that were run with --no-timing (run --fresh times them)"
+    ]
 
 
 def _bracket(results: Results) -> list[str]:
@@ -49,10 +60,11 @@ def _bracket(results: Results) -> list[str]:
     calibration = results.run.get("calibration")
     if not isinstance(calibration, dict) or not calibration:
         return []
-    checks = sum(entry["checks"] for entry in calibration.values())
-    failed = [f"{name}: {text}" for name, entry in calibration.items() for text in entry["failed"]]
+    checks, seconds = (sum(entry.get(key, 0) for entry in calibration.values()) for key in ("checks", "seconds"))
+    failed = [name for name, entry in calibration.items() if entry["failed"]]
     said = f"{checks} checks of {', '.join(calibration)} where the answer is known exactly: "
-    return [said + ("all passed" if not failed else f"{len(failed)} failed: " + "; ".join(failed))]
+    took = f" ({seconds:.1f} s, once on this machine)" if seconds else ""
+    return [said + ("all passed" if not failed else f"{', '.join(failed)} failed some, see the table trust") + took]
 
 
 def _first(group: Group) -> str:

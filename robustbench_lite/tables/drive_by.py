@@ -21,8 +21,8 @@ COLUMNS = (
     Column("frames", "frames"),
     Column("right", "right before", "%", interval=True),
     Column("success", "success", "%", interval=True),
-    Column("lost", "not the label", "%", interval=True),
-    Column("often", "most often taken for", numeric=False),
+    Column("lost", "not the label", "%", interval=True, priority=2),
+    Column("often", "most often taken for", numeric=False, priority=3),
 )
 _REMARK = (
     "every k-th frame of a simulated drive towards the object; right before: the object as it is; success: the "
@@ -38,7 +38,7 @@ def drive_by(results: Results) -> Table:
         row for group, shots in photographs(results, frames=True) for row in _rows(results, group, shots, notes)
     )
     remark = _REMARK if rows else "no cell of these results has frames of a drive (`poses: approach` of `sign:`)"
-    return Table("drive_by", "Driving towards an object", COLUMNS, rows, (remark, *notes.lines(results)))
+    return Table("drive_by", "Driving towards an object", COLUMNS, rows, (remark, *notes.lines(results)), notes.shown())
 
 
 def _rows(results: Results, group: Group, shots: list[Shot], notes: Footnotes) -> Iterator[tuple[Value, ...]]:

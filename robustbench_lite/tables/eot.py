@@ -24,14 +24,14 @@ COLUMNS = (
     Column("model", "classifier", numeric=False, group=True),
     Column("goal", "goal", numeric=False, group=True),
     Column("attack", "attack", numeric=False),
-    Column("untransformed", "as it is", "%", interval=True),
-    Column("adversariality", "adversariality", "%", interval=True),
-    Column("accuracy", "accuracy", "%", interval=True),
-    Column("clean_adversariality", "original: adversariality", "%", interval=True),
-    Column("clean_accuracy", "original: accuracy", "%", interval=True),
-    Column("rmsd", "RMSD"),
-    Column("n", "n"),
-    Column("draws", "draws each"),
+    Column("untransformed", "as it is", "%", interval=True, priority=2, better="higher"),
+    Column("adversariality", "adversariality", "%", interval=True, better="higher"),
+    Column("accuracy", "accuracy", "%", interval=True, better="lower"),
+    Column("clean_adversariality", "original: adversariality", "%", interval=True, priority=2),
+    Column("clean_accuracy", "original: accuracy", "%", interval=True, priority=2),
+    Column("rmsd", "RMSD", priority=2),
+    Column("n", "n", priority=2),
+    Column("draws", "draws each", priority=3),
 )
 # what the rows of the published tables are about: data, images or textures, views of each
 _PUBLISHED = {"eot-t1": ("ImageNet", 1000, 1000), "eot-t2": ("10 objects", 200, 100)}
@@ -56,7 +56,8 @@ def eot(results: Results) -> Table:
         paper = references.load(wanted)
         rows.append(tuple(_published(paper, *_PUBLISHED[wanted])))
         lines.append(f"published: {paper.source}. {paper.quantity}. {paper.protocol}")
-    return Table("eot", "Adversariality and accuracy over random transformations", COLUMNS, tuple(rows), tuple(lines))
+    title = "Adversariality and accuracy over random transformations"
+    return Table("eot", title, COLUMNS, tuple(rows), tuple(lines), notes.shown())
 
 
 def _row(group: Group, notes: Footnotes) -> Iterator[Value]:

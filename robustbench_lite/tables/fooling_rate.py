@@ -24,13 +24,13 @@ COLUMNS = (
     Column("attack", "attack", numeric=False, group=True),
     Column("model", "classifier", numeric=False),
     Column("norm", "norm", numeric=False),
-    Column("size", "size"),
-    Column("fit_n", "fitted on"),
-    Column("fit", "fooled of these", "%"),
-    Column("fooled", "fooled of others", "%", interval=True),
-    Column("control", "random direction", "%", interval=True),
-    Column("dominant", "dominant label", "% of fooled", numeric=False),
-    Column("n", "n"),
+    Column("size", "size", priority=2),
+    Column("fit_n", "fitted on", priority=3),
+    Column("fit", "fooled of these", "%", priority=3),
+    Column("fooled", "fooled of others", "%", interval=True, better="higher"),
+    Column("control", "random direction", "%", interval=True, priority=2),
+    Column("dominant", "dominant label", "% of fooled", numeric=False, priority=3),
+    Column("n", "n", priority=2),
 )
 _REMARK = (
     "fooled: the prediction is another one than on the clean image; fitted on: images that the perturbation was made "
@@ -52,7 +52,14 @@ def fooling_rate(results: Results) -> Table:
         papers = [references.load("uap-t1"), *([references.load("uap-fig6")] if _by_size(found) else [])]
         body += [row for paper in papers for row in _published(paper)]
         lines += [f"published: {paper.source}. {paper.protocol}" for paper in papers]
-    return Table("fooling_rate", "Fooling rate of one perturbation for all images", COLUMNS, tuple(body), tuple(lines))
+    return Table(
+        "fooling_rate",
+        "Fooling rate of one perturbation for all images",
+        COLUMNS,
+        tuple(body),
+        tuple(lines),
+        notes.shown(),
+    )
 
 
 _FITTED = ("universal", "universal_sgd")

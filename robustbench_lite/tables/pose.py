@@ -19,16 +19,16 @@ __all__ = ["pose"]
 COLUMNS = (
     *HEAD,
     Column("pose", "pose", numeric=False),
-    Column("clean", "clean", numeric=False),
-    Column("clean_confidence", "confidence"),
+    Column("clean", "clean", numeric=False, priority=2),
+    Column("clean_confidence", "confidence", priority=3),
     Column("top", "first class", numeric=False),
     Column("top_confidence", "confidence"),
-    Column("second", "second class", numeric=False),
-    Column("second_confidence", "confidence"),
+    Column("second", "second class", numeric=False, priority=3),
+    Column("second_confidence", "confidence", priority=3),
     Column("reached", "goal", numeric=False),
     Column("right", "right before", "%", interval=True),
     Column("success", "success", "%", interval=True),
-    Column("lost", "not the label", "%", interval=True),
+    Column("lost", "not the label", "%", interval=True, priority=2),
 )
 _PAPER, _TARGET = "rp2-t3", "Speed Limit 80"
 _REMARK = (
@@ -48,7 +48,14 @@ def pose(results: Results) -> Table:
         paper = references.load(_PAPER)
         rows += _published(paper)
         remarks.append(f"published: {paper.source}. {paper.quantity}. {paper.protocol}")
-    return Table("pose", "Objects at distances and angles", COLUMNS, tuple(rows), (*remarks, *notes.lines(results)))
+    return Table(
+        "pose",
+        "Objects at distances and angles",
+        COLUMNS,
+        tuple(rows),
+        (*remarks, *notes.lines(results)),
+        notes.shown(),
+    )
 
 
 def _rows(results: Results, group: Group, shots: list[Shot], notes: Footnotes) -> Iterator[tuple[Value, ...]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from json import loads
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from robustbench_lite.groups import Group, groups
-from robustbench_lite.measure import bootstrap_mean, bootstrap_ratio, median_with_failures, wilson
+from robustbench_lite.measure import ENOUGH, Estimate, bootstrap_mean, bootstrap_ratio, median, size_of, wilson
 from robustbench_lite.table import Column, Table, Value, tables
 from robustbench_lite.tables.common import MISSING, Footnotes, count, label, number, share, spread
 from robustbench_lite.tables.deepfool_paper import REMARKS, Published, published
@@ -31,21 +31,23 @@ COLUMNS = (
     Column("error_published", "published", "%", group=True),
     Column("error_here", "error here", "%", group=True, interval=True),
     Column("attack", "attack", numeric=False),
-    Column("rho", "rho_adv [95 %]", interval=True),
-    Column("ratio", "/ DeepFool [95 %]", interval=True),
-    Column("success", "success", "%", interval=True),
-    Column("median", "median"),
-    Column("ms", "batch", "ms"),
-    Column("ms_alone", "alone", "ms"),
-    Column("speed", "speed", "x"),
-    Column("n", "n"),
+    Column("rho", "rho_adv [95 %]", interval=True, better="lower"),
+    Column("ratio", "/ DeepFool [95 %]", interval=True, priority=2),
+    Column("success", "success", "%", interval=True, better="higher"),
+    Column("median", "median", interval=True, better="lower"),
+    Column("ms", "batch", "ms", priority=3),
+    Column("ms_alone", "alone", "ms", priority=2, better="lower"),
+    Column("speed", "speed", "x", priority=3, better="higher"),
+    Column("n", "n", priority=2),
 )
 _SHORT = "no epsilon fools the fraction of the data that was asked for: by the protocol there is no value"
+_WITHHELD = f"withheld: a mean of fewer than {100 * ENOUGH:g} % successes leaves out who holds out; see the median"
 _REMARK = (
-    "rho_adv: mean of ||r|| / ||x|| over all n samples, x in [0, 1]; success: of all samples; median: a failure counts "
-    "as infinite; batch, alone: ms per sample in a full batch and at batch size 1; speed: how many times faster, one "
-    "at a time, than the slowest attack on the same classifier; / DeepFool: to DeepFool with the same clipping; error "
-    "here: on these n samples, test error: on the official test set"
+    "rho_adv: mean of ||r|| / ||x|| where the attack succeeded, x in [0, 1], withheld below 99 % success (one epsilon "
+    "for all: of all samples); success: of all samples; median: of all, a failure counts as infinite; batch, alone: "
+    "ms per sample in a full batch and at batch size 1; speed: how many times faster, one at a time, than the slowest "
+    "attack on the same classifier; / DeepFool: to DeepFool with the same clipping; error here: on these n samples, "
+    "test error: on the official test set"
 )
 
 
@@ -79,7 +81,7 @@ def rho_adv(results: Results) -> Table:
     if not blocks:
         remarks = ["no attack in these results looks for minimal perturbations (deepfool, lbfgs, fgsm with fraction)"]
     title = "rho_adv: the mean relative size of minimal perturbations"
-    return Table("rho_adv", title, COLUMNS, tuple(rows), (*remarks, *notes.lines(results)))
+    return Table("rho_adv", title, COLUMNS, tuple(rows), (*remarks, *notes.lines(results)), notes.shown())
 
 
 def _blocks(results: Results) -> Iterator[Block]:
@@ -134,26 +136,53 @@ def _measured(block: Block, group: Group, name: str, slowest: float | None, note
     undefined = int((~np.isfinite(rho)).sum())
     if undefined:
         marks += notes.mark(f"||r|| / ||x|| is not defined on {undefined} of {len(rho)} samples: their image is zero")
-    reached = success.sum() + 1 >= (_params(group).get("fraction") or 0) * len(
-        success
-    )  # a near tie may fall either way
-    yield spread(bootstrap_mean(rho), mark=marks) if reached else Value("—", kind="missing", note=_SHORT, mark=marks)
-    yield _ratio(block, group) if reached else MISSING
+    short = _short_of(group, success)
+    yield _mean(group, rho, success, marks) if not short else Value("—", kind="missing", note=short, mark=marks)
+    yield _ratio(block, group) if not short else MISSING
     yield share(wilson(int(success.sum()), len(success)), interval=False)
-    yield number(median_with_failures(rho, success)) if reached else MISSING
+    yield MISSING if short == _SHORT else _middle(rho, success, interval=bool(short))
     yield number(None if cell["seconds"] is None else 1000 * cell["seconds"] / len(rho))
     yield number(None if alone is None else 1000 * alone)
     yield number(slowest / alone if slowest and alone else None, 2, "derived")
     yield count(len(rho))
 
 
+def _short_of(group: Group, success: npt.NDArray[np.bool_]) -> str:
+    """Why there is no mean; empty where there is one. A share that was asked for is enough: that is the protocol."""
+    fraction = _params(group).get("fraction")
+    if fraction:
+        return "" if success.sum() + 1 >= fraction * len(success) else _SHORT  # a near tie may fall either way
+    return "" if success.mean() >= ENOUGH else _WITHHELD
+
+
+def _mean(group: Group, rho: npt.NDArray[np.float64], success: npt.NDArray[np.bool_], marks: str) -> Value:
+    """Of one size for all samples the mean of all: who withstands it has seen it too."""
+    found = bootstrap_mean(rho) if _params(group).get("fraction") else size_of(rho, success).estimate
+    return spread(found, mark=marks)
+
+
+def _middle(rho: npt.NDArray[np.float64], success: npt.NDArray[np.bool_], *, interval: bool) -> Value:
+    """The median, failures at infinity, with its exact interval; in the text only where it stands for the mean."""
+    found: Estimate = median(np.where(success, rho, np.inf))
+    if math.isnan(found.value):
+        return MISSING
+    if math.isinf(found.value):
+        return Value("inf", found.value, found.low, found.high, found.n, note="half or more are never broken")
+    whole = spread(found)
+    return whole if interval else replace(whole, text=number(found.value).text)
+
+
 def _ratio(block: Block, group: Group) -> Value:
     base = block.deepfool(group)
     if base is None or base is group:
         return MISSING if base is None else Value("1", 1.0, kind="derived")
+    if _short_of(base, base["success"].astype(bool)):
+        return Value("—", kind="missing", note="DeepFool's own mean is withheld")
     if not group.rows["sample"].equals(base.rows["sample"]):
         return Value("—", kind="missing", note="not the same samples as DeepFool's")
-    return spread(bootstrap_ratio(block.rho(group), block.rho(base)), kind="derived")
+    both = [group["success"].astype(bool) | bool(_params(group).get("fraction")), base["success"].astype(bool)]
+    kept = both[0] & both[1]
+    return spread(bootstrap_ratio(block.rho(group)[kept], block.rho(base)[kept]), kind="derived")
 
 
 def _as_published(paper: Published, attack: str, compared: set[str]) -> tuple[Value, ...]:

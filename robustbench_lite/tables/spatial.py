@@ -24,12 +24,12 @@ COLUMNS = (
     Column("dataset", "dataset", numeric=False, group=True),
     Column("model", "classifier", numeric=False),
     Column("limits", "limits", numeric=False),
-    Column("natural", "natural", "%", interval=True),
-    Column("random", "random", "%", interval=True),
-    Column("worst_of_k", "worst of k", "%", interval=True),
-    Column("grid", "grid", "%", interval=True),
-    Column("first_order", "first order", "%", interval=True),
-    Column("n", "n"),
+    Column("natural", "natural", "%", interval=True, better="higher"),
+    Column("random", "random", "%", interval=True, better="higher"),
+    Column("worst_of_k", "worst of k", "%", interval=True, better="higher"),
+    Column("grid", "grid", "%", interval=True, better="higher"),
+    Column("first_order", "first order", "%", interval=True, better="higher"),
+    Column("n", "n", priority=2),
 )
 _REMARK = (
     "share of all n samples that are classified as their label after the transform; natural: without any; random: one "
@@ -52,7 +52,9 @@ def spatial(results: Results) -> Table:
         paper = references.load("engstrom-readme")
         body += [tuple(_published(row, paper.source)) for row in paper.rows]
         lines.append(f"published: {paper.source}. {paper.quantity}. {paper.protocol}")
-    return Table("spatial", "Accuracy under rotations and translations", COLUMNS, tuple(body), tuple(lines))
+    return Table(
+        "spatial", "Accuracy under rotations and translations", COLUMNS, tuple(body), tuple(lines), notes.shown()
+    )
 
 
 def _place(rows: dict[str, dict[str, Group]], group: Group, params: dict[str, Any]) -> None:
@@ -75,7 +77,9 @@ def _row(searches: dict[str, Group], notes: Footnotes) -> Iterator[Value]:
         group = searches.get(search)
         if group is None:
             yield Value("", kind="label")
-        elif not group.ok:
+            continue
+        notes.cells.add(str(group.cell["cell"]))
+        if not group.ok:
             yield Value("—", kind="missing", note=group.trouble, mark=notes.mark(group.trouble))
         else:
             yield _share(group["adv_pred"] == group["label"], _effort(group, notes))
@@ -106,6 +110,6 @@ def _effort(group: Group, notes: Footnotes) -> str:
 def _published(row: dict[str, Any], source: str) -> Iterator[Value]:
     yield label("ImageNet")
     yield Value(str(row["classifier"]), kind="published", note=source)
-    yield Value("±30°, ±24 px", kind="published")
+    yield label("±30°, ±24 px")
     for key in ("natural", *SEARCHES, "n"):
         yield Value(f"{row[key]:g}", row[key], kind="published", note=source) if key in row else Value("", kind="label")

@@ -63,7 +63,7 @@ def matrix(kind: Matrix, results: Results) -> Table:
     footnotes = [*kind.remarks, *_sources(kind, blocks, columns), *notes.lines(results)]
     if not cells:
         footnotes = [f"no cell of these results belongs in this table: {kind.remarks[0]}", *notes.lines(results)]
-    return Table(kind.name, kind.title, _columns(kind, models), tuple(rows), tuple(footnotes))
+    return Table(kind.name, kind.title, _columns(kind, models), tuple(rows), tuple(footnotes), notes.shown())
 
 
 def _columns(kind: Matrix, models: list[str]) -> tuple[Column, ...]:
@@ -72,11 +72,11 @@ def _columns(kind: Matrix, models: list[str]) -> tuple[Column, ...]:
         Column("dataset", "dataset", numeric=False, group=True),
         Column("attack", "attack", numeric=False, group=True),
         Column("row", "sources", numeric=False),
-        Column("top", "top"),
-        Column("rmsd", "RMSD"),
-        *(Column(model, model, "%", interval=True) for model in models),
-        Column("others", f"mean, {other}", "%", interval=True),
-        Column("n", "n"),
+        Column("top", "top", priority=2),
+        Column("rmsd", "RMSD", priority=2),
+        *(Column(model, model, "%", interval=True, named=True) for model in models),
+        Column("others", f"mean, {other}", "%", interval=True, priority=2),
+        Column("n", "n", priority=2),
     )
 
 

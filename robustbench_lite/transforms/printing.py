@@ -15,6 +15,7 @@ from robustbench_lite.transforms.sign import face, outline
 
 __all__ = ["MASKS", "content", "mask", "non_printability", "palette", "shuffled", "total_variation", "triplets"]
 
+_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")  # no others: Pillow hands PostScript to another program
 MASKS = ("two_stripes", "octagon", "poster")
 
 
@@ -103,7 +104,7 @@ def _find(path: str, what: str) -> Path:
 def _open(path: str, what: str) -> Image.Image:
     place = _find(path, what)
     try:
-        return Image.open(place)
+        return Image.open(place, formats=_FORMATS)
     except OSError:
         raise AttackError(
             f"{what}: {place} is not a readable image; expected a PNG, white where the sticker is"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from robustbench_lite.errors import ModelError, did_you_mean
@@ -10,7 +12,7 @@ from robustbench_lite.errors import ModelError, did_you_mean
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["ARCHITECTURES", "build"]
+__all__ = ["ARCHITECTURES", "build", "code"]
 
 ARCHITECTURES = {
     "lenet": "lenet:LeNet",  # Caffe's, for 28x28 digits
@@ -32,3 +34,10 @@ def build(name: str, channels: int, classes: int) -> nn.Module:
     module, factory = ARCHITECTURES[name].split(":")
     make = getattr(import_module(f"{__name__}.{module}"), factory)
     return cast("nn.Module", make(channels=channels, classes=classes))
+
+
+def code(name: str) -> str:
+    """A hash of the source of the architecture `name`, and of what stands in front of it: what its weights mean."""
+    folder = Path(__file__).parent
+    files = [folder / f"{ARCHITECTURES[name].split(':')[0]}.py", folder / "normalized.py"]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]

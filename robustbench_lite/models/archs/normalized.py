@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Normalized"]
+__all__ = ["Normalized", "TwoClasses"]
 
 
 class Normalized(nn.Module):
@@ -36,3 +36,18 @@ def _only(net: nn.Module) -> torch.dtype:
     """What all floating-point parameters are stored in, where that is one type (`net.half()`); else float32."""
     dtypes = {parameter.dtype for parameter in net.parameters() if parameter.dtype.is_floating_point}
     return dtypes.pop() if len(dtypes) == 1 else torch.float32
+
+
+class TwoClasses(nn.Module):
+    """Logits (N, 2), 0 and z, of a network with one logit z, (N,) or (N, 1): sigmoid(z) is the probability of class 1.
+
+    So a softmax over the two gives what the sigmoid gives, and z > 0 is class 1.
+    """
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: Tensor) -> Tensor:
+        z: Tensor = self.net(x).reshape(len(x))
+        return torch.stack([torch.zeros_like(z), z], 1)

@@ -1,0 +1,65 @@
+"""Lack of memory: who says so and how, and work that is done in smaller parts then."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from robustbench_lite.lazy import torch
+
+__all__ = ["chunked", "is_out_of_memory"]
+
+T = TypeVar("T")
+_WORDS = (
+    "can't allocate memory",  # PyTorch's allocator on the CPU
+    "not enough memory",  # the same on Windows
+    "out of memory",  # CUDA as an error of the driver, MPS, XPU
+    "could not create a memory object",  # oneDNN
+    "bad_alloc",
+    "cublas_status_alloc_failed",
+    "cusolver_status_alloc_failed",
+    "cusparse_status_insufficient_resources",
+    "cudnn_status_alloc_failed",
+    "cufft_alloc_failed",
+    "insufficient memory",
+)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Python and CUDA's allocator have classes of their own, libraries raise RuntimeError with words of theirs."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    if not isinstance(error, RuntimeError):
+        return False
+    text = " ".join(part for part in error.args if isinstance(part, str)).lower()
+    return any(words in text for words in _WORDS)
+
+
+def chunked(
+    work: Callable[[slice], T], n: int, size: int, again: Callable[[], None] = lambda: None
+) -> tuple[list[T], int]:
+    """`work` on slices of at most `size` of n rows, and the size that it came to: half of it where memory runs out.
+
+    `again` is called before a slice is tried anew. Raises what `work` raises, lack of memory at one row included.
+    """
+    parts: list[T] = []
+    at = 0
+    while at < n:
+        try:
+            parts.append(work(slice(at, min(at + size, n))))
+            at += size
+            continue
+        except Exception as error:
+            if not is_out_of_memory(error) or min(size, n - at) == 1:
+                raise
+        # outside of the handler: what failed no longer holds on to its tensors
+        size = max(1, min(size, n - at) // 2)
+        _give_back()
+        again()
+    return parts, size
+
+
+def _give_back() -> None:
+    """Let other allocations have what PyTorch keeps for itself."""
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()  # nothing where CUDA was not used

@@ -1,0 +1,90 @@
+"""Text of unknown origin: nothing of it moves a cursor, turns a line round, hides, or holds up the run."""
+
+from __future__ import annotations
+
+import io
+import unicodedata
+
+import pytest
+from rich.console import Console
+
+from robustbench_lite.cli import main
+from robustbench_lite.execute import Done
+from robustbench_lite.plan import Cell
+from robustbench_lite.progress import Bars, Lines
+from robustbench_lite.suite import load
+from robustbench_lite.text import lines, visible
+from tests.test_run import SUITE
+
+HOSTILE = "\x1b[31mred\x1b[0m \u202egnihsihp \u200bzero\ufeff \u3164blank \ufe0f\u034f \ud800 \x07\r \u2066 \U000e0041"
+HARMLESS = "Größe 8/255 · naïve — 日本語 “quoted” e\u0301"
+
+
+def is_safe(text: str) -> bool:
+    return not any(unicodedata.category(char) in {"Cc", "Cf", "Cs"} for char in text if char != "\n")
+
+
+def test_what_cannot_be_seen_is_shown_as_its_code_point():
+    assert visible("a\x1b[1m\u202eb\u200b\u3164\ufe0f\ud800") == "a<U+001B>[1m<U+202E>b<U+200B><U+3164><U+FE0F><U+D800>"
+    assert is_safe(visible(HOSTILE))
+    assert visible(HARMLESS) == HARMLESS
+    assert visible("one\ntwo") == "one<U+000A>two"
+    assert lines("one\ntwo\x1b") == "one\ntwo<U+001B>"
+
+
+def test_what_is_too_long_keeps_its_beginning_and_its_end():
+    text = visible("begin " + "x" * 50_000_000 + " end")
+    assert len(text) < 21_000
+    assert text.startswith("begin xxx")
+    assert text.endswith("xxx end")
+    assert "49,980,010 characters left out" in text
+    assert visible("y" * 20_000) == "y" * 20_000
+    assert len(lines("z\n" * 1_000_000)) < 21_000
+
+
+def a_cell(name: str) -> Cell:
+    suite = load(SUITE)
+    return Cell("id", "small", name, "{}", 1, (name,), (name,), suite.attacks[0].attack, name, 0, {})
+
+
+@pytest.mark.parametrize("text", [HOSTILE, "x\u202e" * 25_000_000], ids=["hostile", "50 MB"])
+def test_progress_shows_it_safely_on_a_terminal_and_in_a_log(text):
+    failed = Done(cell={"status": "failed", "error": text})
+    warned = Done([{"success": True}], cell={"status": "ok", "seconds": 1.0, "warnings": [text]})
+    log, screen = io.StringIO(), io.StringIO()
+    bars = Bars(Console(file=screen, force_terminal=True, width=100))
+    for told in (Lines(log), bars):
+        told.planned((a_cell(text),), 0)
+        told.calibrated({text: {"failed": [text]}})
+        told.started(a_cell(text))
+        told.finished(a_cell(text), failed)
+        told.finished(a_cell(text), warned)
+    assert is_safe(log.getvalue())
+    assert len(log.getvalue()) < 400_000
+    assert "\u202e" not in screen.getvalue()
+    assert "\x1b[31mred" not in screen.getvalue()
+    assert len(screen.getvalue()) < 400_000
+
+
+@pytest.mark.parametrize("verb", ["table", "validate", "verify"])
+def test_error_lines_show_it_safely(verb, capsys, tmp_path):
+    path = str(tmp_path / "\x1b[31m\u202ename\u200b.yaml")
+    with pytest.raises(SystemExit) as ended:
+        main([verb, path, *(["accuracy"] if verb == "table" else [])])
+    assert ended.value.code == 2
+    error = capsys.readouterr().err
+    assert is_safe(error)
+    assert {"<U+001B>[31m<U+202E>name<U+200B>.yaml", r"\x1b[31m\u202ename\u200b.yaml"} & set(
+        error.split("/")[-1].split(":")
+    )
+
+
+def test_a_usage_error_and_a_bug_show_it_safely(capsys, monkeypatch):
+    with pytest.raises(SystemExit):
+        main(["list", HOSTILE.replace("\ud800", "")])
+    assert is_safe(capsys.readouterr().err)
+    monkeypatch.setattr("robustbench_lite.catalogue.listing", lambda _: 1 / len(HOSTILE[:0]))
+    with pytest.raises(SystemExit) as ended:
+        main(["list", "models"])
+    assert ended.value.code == 5
+    assert "ZeroDivisionError" in capsys.readouterr().err
