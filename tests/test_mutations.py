@@ -7,19 +7,13 @@ import math
 import pytest
 import torch
 
-<<<<<<< HEAD
-from robustbench_lite import engine, judge, threat
-from robustbench_lite.attacks import deepfool, fgsm, lbfgs, pgd, spatial, universal, universal_sgd
+from robustbench_lite import box, engine, judge, oracle, threat
+from robustbench_lite.attacks import deepfool, eot, fgsm, lbfgs, pgd, spatial, universal, universal_sgd
 from robustbench_lite.calibration import calibrate, finding, usual
 from robustbench_lite.threat import Goal, size
+from tests import test_attacks, test_engine, test_judge, test_liars
 from tests.helpers import attack
 from tests.linear import problems
-=======
-from robustbench_lite import box, calibration, engine, judge, oracle, threat
-from robustbench_lite.attacks import deepfool, eot, fgsm, lbfgs, pgd, spatial, universal, universal_sgd
-from robustbench_lite.threat import Goal, size
-from tests import test_attacks, test_engine, test_judge, test_liars
->>>>>>> numbers
 
 
 def wrong_sign(monkeypatch):
