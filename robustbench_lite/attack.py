@@ -14,6 +14,7 @@ import inspect
 import math
 from abc import abstractmethod
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
@@ -48,6 +49,7 @@ __all__ = [
     "StepAttack",
     "StickerAttack",
     "attacks",
+    "enough",
 ]
 
 GoalName = Literal["label", "prediction"]
@@ -73,9 +75,10 @@ class Promise:
 
     With a budget it breaks every image whose exact radius, the box included, is at most budget / factor; without one
     it finds a perturbation of at most `factor` times the exact radius. inf: a baseline, which promises nothing.
-    `rivals`: only the likeliest so many other classes are considered; null: all. `straight`: the radius is that of one
-    steepest step, clipped, which is not the best thing to do where the box binds (but in linf it is). `share`: of all
-    images, those for which it holds. `reach`: attacks without a norm break boundaries up to this far away in linf.
+    `rivals`: only where the nearest class is among the likeliest so many others; null: always. `straight`: the radius
+    is that of one steepest step, clipped, which is not the best thing to do where the box binds (but in linf it is).
+    `share`: of all images, those for which it holds. `reach`: attacks without a norm break boundaries up to this far
+    away in linf.
     """
 
     factor: float = 1.05
@@ -89,8 +92,9 @@ class Promise:
 class State:
     """Per-sample state: every field is a tensor with a row per sample (or a nested record of such tensors).
 
-    `candidate` and `score` are what the last step evaluated; lower scores are better, +inf is not worth keeping. The
-    engine keeps each row's best candidate, and retires a row when it is `done`.
+    `candidate` is what the last step evaluated, `won` whether it reaches the goal, and `score` how good it is beside
+    others that do, or others that do not: lower is better, +inf is not worth keeping. The engine keeps each row's best
+    candidate, one that has won before any that has not, and retires a row when it is `done`.
     """
 
     x: torch.Tensor  # the clean images (n, C, H, W)
@@ -99,6 +103,11 @@ class State:
     candidate: torch.Tensor  # (n, C, H, W)
     score: torch.Tensor  # (n,)
     done: torch.Tensor  # (n,) bool
+    won: torch.Tensor = field(kw_only=True, default_factory=lambda: torch.empty(0, dtype=torch.bool))  # (n,); none yet
+
+    def __post_init__(self) -> None:
+        if len(self.won) != len(self.done):
+            self.won = torch.zeros_like(self.done, dtype=torch.bool)
 
 
 @dataclass
@@ -352,6 +361,11 @@ class StickerAttack(Attack):
     @abstractmethod
     def craft(self, oracle: Oracle, x: torch.Tensor, goal: Goal, draw: Draw, shots: Shots) -> Crafted:
         """Photographs x (N, C, H, W) in [0, 1] with the sticker on the object; `shots` says how it lies in them."""
+
+
+def enough(share: float, n: int) -> int:
+    """The smallest count that is at least this share of n, of the number as it is written: 0.55 of 100 are 55."""
+    return math.ceil(Fraction(str(share)) * n)
 
 
 attacks: Registry[Attack] = Registry("attack", "robustbench_lite.attacks")

@@ -18,8 +18,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from robustbench_lite.files import contents
+from robustbench_lite.unfold import stored_size, unfolded
 
-__all__ = ["atomically", "flush", "make", "opened", "parsed", "seal", "sealed_json", "write_text"]
+__all__ = ["atomically", "flush", "make", "opened", "parsed", "rows_of", "seal", "sealed_json", "write_text"]
 
 DIGEST = b"robustbench_lite.sha256"
 _KEY, _SEALED = "sha256", "sealed"  # of a JSON object: the digest of everything else in it, and that there is one
@@ -27,6 +28,8 @@ _BLANK = b"0" * 64
 _MARK = DIGEST + b"\x18\x40"  # then come 64 bytes: Thrift's way to write a text of that length
 _BLOCK = 1 << 20
 _LARGEST, _LARGEST_JSON = 16 << 30, 256 << 20  # bytes that are read of one file
+_UNFOLDED = 2 << 30  # bytes that the rows of any file may take in memory
+_PACKED, _GROWTH = 200, 8  # or so many times the file's, and its pages'
 
 
 def atomically(path: Path, write: Callable[[Path], object]) -> None:
@@ -101,7 +104,21 @@ def opened(path: Path) -> tuple[pq.ParquetFile, bool]:
     """
     content = contents(path, _LARGEST)
     sealed = _vouched(content)
-    return pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=not sealed), sealed
+    file = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=not sealed)
+    if stored_size(file.metadata) > max(_UNFOLDED, _PACKED * len(content)):
+        raise ValueError(f"its pages would unpack to more than {_PACKED} times its size")
+    return file, sealed
+
+
+def rows_of(file: pq.ParquetFile) -> pa.Table:
+    """All rows of a file. Raises ValueError where they would take far more memory than results do."""
+    limit = max(_UNFOLDED, _GROWTH * stored_size(file.metadata))
+
+    def check(_: int, size: int) -> None:
+        if size > limit:
+            raise ValueError(f"its rows would take more than {limit / 2**30:.1f} GiB of memory")
+
+    return unfolded(file, check)
 
 
 def _vouched(content: bytes) -> bool:

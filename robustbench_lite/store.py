@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from robustbench_lite.errors import NoResultsError, StoreError
 from robustbench_lite.record import ARTIFACTS, CELLS, FILE_VERSION, IMAGES, SAMPLES, Row, earliest
-from robustbench_lite.sealed import atomically, flush, opened, parsed, seal, sealed_json
+from robustbench_lite.sealed import atomically, flush, opened, parsed, rows_of, seal, sealed_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -351,7 +351,7 @@ def _read_file(path: Path, schema: pa.Schema) -> tuple[pa.Table | None, str]:
             return None, f"{path}: schema {version} {_NEWER} {FILE_VERSION}; upgrade to read it"
         if version == FILE_VERSION and not sealed:
             raise ValueError("its sha256 is missing")
-        table = file.read(use_threads=False)
+        table = rows_of(file)
         if not (sealed and table.schema.equals(schema)):  # else it is what was checked when it was written
             table = _conform(table, schema)
         cells = set(table["cell"].to_pylist())

@@ -25,6 +25,7 @@ _ROUNDS = 12  # in which the classifier is fitted: how far an image may grow dep
 # how far the nearest boundaries are: as a share of what the attack promises to reach, and of what nobody can
 _WITHIN = (0.02, 0.2, 0.4, 0.55, 0.6, 0.7, 0.8, 0.85, 0.9, 0.94, 0.97, 0.99)
 _BEYOND = (1.03, 1.05, 1.08, 1.1, 1.15, 1.2, 1.3, 1.4, 1.5, 1.6, 1.7, 1.8)
+_NATS = 4.0  # the smallest logit gap where there are many classes
 _ROUNDING = {"float64": 2.0**-24, "float32": 2.0**-24, "float16": 2.0**-12, "bfloat16": 2.0**-9}  # of an image
 
 
@@ -99,7 +100,8 @@ class Linear:
 class Problem:
     """Images x (N, C, H, W), what is wanted of them, and the exact radii (N,): `exact` nobody can do without.
 
-    An attack must do with `promised`. `blur`: the size that rounding of the image may add to either, or hide.
+    An attack must do with `promised`; inf: it need not find the nearest. `blur`: the size that rounding of the image
+    may add to either, or hide.
     """
 
     name: str
@@ -130,6 +132,8 @@ def build(recipe: Recipe, task: Task) -> Problem | None:
         label[-2:] = rival[-2:]  # misclassified to begin with
     goal = Goal(label, recipe.classes, task.targeted)
     exact, promised = (distances(module, x, goal, task, promised=which) for which in (False, True))
+    if task.rivals is not None:
+        promised = promised.masked_fill(promised > exact * (1 + 1e-9), float("inf"))  # the nearest is not looked at
     return Problem(str(recipe), module, x, goal, exact, promised, blur)
 
 
@@ -188,10 +192,11 @@ def _images(
     away = base[own] - (base.mean(0) if task.several else base[rival])
     u = torch.rand((N, away.shape[1]), generator=generator).double()
     size = torch.full((N,), task.size or _usual(task.norm, away.shape[1])).double()
-    share = Slope(u.round(), -away, task.norm, task.boxed).gain(size) / away.abs().sum(1)
-    lean = (share / (1 - 2 * share).clamp_min(0.1)).clamp_max(0.4)[:, None] * away.sign()
-    x = (u + lean).round() if recipe.images == "corners" else 0.5 + 0.5 * (u - 0.5) + lean
-    return x.clamp(0, 1).float().view(-1, *shape)
+    corners = recipe.images == "corners"
+    x = u.round() if corners else 0.5 + 0.5 * (u - 0.5)
+    share = Slope(x, -away, task.norm, task.boxed).gain(size) / away.abs().sum(1)
+    lean = (share / (1 - 2 * share).clamp_min(0.1) if corners else share).clamp_max(0.4)[:, None] * away.sign()
+    return ((u + lean).round() if corners else x + lean).clamp(0, 1).float().view(-1, *shape)
 
 
 @lru_cache(maxsize=2)
@@ -256,7 +261,11 @@ def _fitted(
         gaps = _gaps(both[:, :-1], x, own, rival, radii, task)
         wanted = -gaps - (-gaps / lengths**2).sum(1, keepdim=True) / (1 / lengths**2).sum()
         both = both + (wanted - plus @ both.T).T @ through
-    both = both * (recipe.gap / gaps.gather(1, rival[:, None]).median())
+    nearest = gaps.gather(1, rival[:, None])
+    scale = recipe.gap / nearest.median()
+    if recipe.classes > 2:  # else a loss with a softmax in it leads away from all at once, not to the nearest
+        scale = scale.maximum(_NATS / nearest.min())
+    both = both * scale
     if recipe.off:
         both[recipe.classes // 2, -1] -= 1e9
     dtype: torch.dtype = getattr(torch, recipe.dtype)
@@ -282,7 +291,7 @@ def _gaps(
         times = 1.05 + torch.rand((n, classes), generator=generator).double()
         length = torch.linalg.vector_norm(w, dim=1)
         times = times.masked_fill(length[None] < length[own][:, None] / 1.2, 1.5)  # or the short ones would grow long
-        away = radius[:, None] * times
+        away = radius[:, None] * times + 0.3 * radius.median()  # only one is near to a very near one
         away.scatter_(1, rival[:, None], radius[:, None])
         every = [slope(torch.full_like(own, k)).gain(away[:, k]) for k in range(classes)]
         return torch.stack(every, 1).scatter(1, own[:, None], 0.0)
@@ -290,7 +299,7 @@ def _gaps(
     if task.straight:
         gap = torch.where(radii.within, slope(rival, straight=True).gain(radius), gap)
     length = _lengths(w, own, task.norm)
-    far = 1.3 * gap[:, None] * (length / length.gather(1, rival[:, None])).clamp_min(1)
+    far = (1.3 * gap + 0.3 * gap.median())[:, None] * (length / length.gather(1, rival[:, None])).clamp_min(1)
     return far.scatter(1, rival[:, None], gap[:, None]).scatter(1, own[:, None], 0.0)
 
 
