@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from robustbench_lite.record import CELLS, IMAGES, SAMPLES
 from robustbench_lite.report.page import page
+from robustbench_lite.sealed import seal
 from robustbench_lite.store import Store, read
 from tests.synthetic import cell_row
 
@@ -28,7 +28,8 @@ def folder(tmp_path_factory):
             cell, row, columns = f"{i:02}{j:02}", *one(rng, i, j, label, clean)
             row |= {"cell": cell}
             facts = {
-                name: [row[name]] * N for name in ("cell", "suite", "dataset", "source", "attack", "variant", "norm")
+                name: [row[name]] * N
+                for name in ("cell", "suite", "dataset", "source", "attack", "variant", "norm", "goal")
             }
             empty = {name: [None] * N for name in SAMPLES.names}
             table = pa.table(empty | columns | facts | {"sample": ids, "model": [row["source"]] * N}, schema=SAMPLES)
@@ -38,9 +39,9 @@ def folder(tmp_path_factory):
                  "clean": (255 * pixels[s]).astype(np.uint8).tobytes()}
                 for s in range(len(pixels))
             ]  # fmt: skip
-            pq.write_table(table, out / "samples" / f"{cell}.parquet")
-            pq.write_table(pa.Table.from_pylist([row], schema=CELLS), out / "cells" / f"{cell}.parquet")
-            pq.write_table(pa.Table.from_pylist(images, schema=IMAGES), out / "images" / f"{cell}.parquet")
+            seal(table, out / "samples" / f"{cell}.parquet")
+            seal(pa.Table.from_pylist([row], schema=CELLS), out / "cells" / f"{cell}.parquet")
+            seal(pa.Table.from_pylist(images, schema=IMAGES), out / "images" / f"{cell}.parquet")
             cells.append(cell)
     models = [f"model_{i:02}" for i in range(CLASSIFIERS)]
     Store(out).write_run({"name": "large", "models": models, "cells": cells, "finished": "now", "tables": ["rho_adv"]})
@@ -66,5 +67,6 @@ def test_a_large_report(benchmark, folder):
     texts = []
     benchmark.pedantic(lambda: texts.append(page([read(folder)])), rounds=1)
     benchmark.extra_info["megabytes"] = len(texts[0].encode()) / 1e6
+    assert read(folder).problems == ()
     assert benchmark.extra_info["megabytes"] < 10
     print(benchmark.extra_info)

@@ -21,7 +21,7 @@ from robustbench_lite.errors import BaselineError
 from robustbench_lite.groups import Group, groups, through
 from robustbench_lite.record import SCHEMA_VERSION
 from robustbench_lite.registry import canonical
-from robustbench_lite.sealed import atomically, opened, seal
+from robustbench_lite.sealed import atomically, opened, rows_of, seal
 
 if TYPE_CHECKING:
     from robustbench_lite.store import Results
@@ -170,7 +170,7 @@ def read_baseline(path: Path) -> Baseline:
             raise BaselineError(_other_version(path, version))
         if version > 1 and not sealed:
             raise ValueError("its sha256 is missing")
-        table = _complete(file.read(use_threads=False))
+        table = _complete(rows_of(file))
         about = json.loads(meta.get(_ABOUT, b"{}"))
         scores = tuple(_read(table))
     except (pa.ArrowException, OSError, ValueError, LookupError) as error:

@@ -10,7 +10,7 @@ import os
 import stat
 from pathlib import Path
 
-__all__ = ["RefusedError", "contents", "regular"]
+__all__ = ["RefusedError", "contents", "no_programs", "regular"]
 
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
@@ -42,6 +42,13 @@ def contents(path: Path, most: int) -> bytes:
     if len(data) > most:
         raise RefusedError(_too_large(most))
     return data
+
+
+def no_programs() -> None:
+    """Pillow hands PostScript to another program; from now on it does not, for libraries that open any picture."""
+    from PIL import EpsImagePlugin
+
+    EpsImagePlugin.gs_binary = False
 
 
 def _check(found: os.stat_result, most: int | None) -> None:

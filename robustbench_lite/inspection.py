@@ -129,18 +129,18 @@ def _gap(other: torch.Tensor, reference: torch.Tensor, allowed: torch.Tensor) ->
 
 def _dtype(asked: Asked, x: torch.Tensor) -> str:
     """The coarsest type that is computed in, also inside of autocast: what rounding is like."""
-    from torch.utils._python_dispatch import TorchDispatchMode
-    from torch.utils._pytree import tree_leaves
+    from torch.overrides import TorchFunctionMode
 
     seen: set[str] = set()
 
-    class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
-        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    class Watch(TorchFunctionMode):  # sees what Python calls, and costs no import (a dispatch mode costs seconds)
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             out = func(*args, **(kwargs or {}))
-            seen.update(str(one.dtype) for one in tree_leaves(out) if isinstance(one, torch.Tensor))
+            if isinstance(out, torch.Tensor):
+                seen.add(str(out.dtype))
             return out
 
-    with suppress(Exception), torch.no_grad(), Watch():  # type: ignore[no-untyped-call]  # compiled modules may refuse to be watched
+    with suppress(Exception), torch.no_grad(), Watch():  # compiled modules may refuse to be watched
         asked.module(x.to(asked.device))
     known = {name.removeprefix("torch.") for name in seen} & _ROUNDING.keys() or {"float32"}
     return max(known, key=lambda name: _ROUNDING[name])

@@ -18,15 +18,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from robustbench_lite.files import contents
+from robustbench_lite.unfold import stored_size, unfolded
 
-__all__ = ["atomically", "flush", "make", "opened", "parsed", "seal", "sealed_json", "write_text"]
+__all__ = ["atomically", "flush", "make", "opened", "parsed", "rows_of", "seal", "sealed_json", "write_text"]
 
 DIGEST = b"robustbench_lite.sha256"
-_KEY = "sha256"  # of a JSON object: the digest of everything else in it
+_KEY, _SEALED = "sha256", "sealed"  # of a JSON object: the digest of everything else in it, and that there is one
 _BLANK = b"0" * 64
 _MARK = DIGEST + b"\x18\x40"  # then come 64 bytes: Thrift's way to write a text of that length
 _BLOCK = 1 << 20
 _LARGEST, _LARGEST_JSON = 16 << 30, 256 << 20  # bytes that are read of one file
+_UNFOLDED = 2 << 30  # bytes that the rows of any file may take in memory
+_PACKED, _GROWTH = 200, 8  # or so many times the file's, and its pages'
 
 
 def atomically(path: Path, write: Callable[[Path], object]) -> None:
@@ -101,7 +104,21 @@ def opened(path: Path) -> tuple[pq.ParquetFile, bool]:
     """
     content = contents(path, _LARGEST)
     sealed = _vouched(content)
-    return pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=not sealed), sealed
+    file = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=not sealed)
+    if stored_size(file.metadata) > max(_UNFOLDED, _PACKED * len(content)):
+        raise ValueError(f"its pages would unpack to more than {_PACKED} times its size")
+    return file, sealed
+
+
+def rows_of(file: pq.ParquetFile) -> pa.Table:
+    """All rows of a file. Raises ValueError where they would take far more memory than results do."""
+    limit = max(_UNFOLDED, _GROWTH * stored_size(file.metadata))
+
+    def check(_: int, size: int) -> None:
+        if size > limit:
+            raise ValueError(f"its rows would take more than {limit / 2**30:.1f} GiB of memory")
+
+    return unfolded(file, check)
 
 
 def _vouched(content: bytes) -> bool:
@@ -119,7 +136,7 @@ def _vouched(content: bytes) -> bool:
 
 def sealed_json(content: dict[str, Any]) -> bytes:
     """A JSON object as text, with a digest of what it holds; what is not Unicode becomes an escape."""
-    plain = json.loads(json.dumps(content))
+    plain = json.loads(json.dumps(content)) | {_SEALED: True}
     text = json.dumps({**plain, _KEY: _digest(plain)}, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
     return text.encode("utf-8", "backslashreplace")
 
@@ -132,8 +149,11 @@ def parsed(path: Path) -> dict[str, Any]:
     content = json.loads(contents(path, _LARGEST_JSON).decode("utf-8"))
     if not isinstance(content, dict):
         raise ValueError(f"expected a JSON object, got {type(content).__name__}")
-    if _KEY in content and content.pop(_KEY) != _digest(content):
+    sealed = _KEY in content
+    if sealed and content.pop(_KEY) != _digest(content):
         raise ValueError("its sha256 is not the one that it was written with")
+    if content.pop(_SEALED, False) and not sealed:
+        raise ValueError("its sha256 is missing")
     return content
 
 

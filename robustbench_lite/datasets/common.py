@@ -12,7 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from robustbench_lite.dataset import DataSource, rank
+from robustbench_lite.datasets.room import FILE
 from robustbench_lite.errors import DataError
+from robustbench_lite.files import contents
 
 __all__ = ["absent", "balanced", "chosen", "content_id", "find", "pixel_id", "pixel_ids", "read_file", "unique_ids"]
 
@@ -72,9 +74,9 @@ def balanced(labels: npt.NDArray[np.int64], wanted: int, items: Sequence[int]) -
 
 
 def read_file(path: Path) -> bytes:
-    """The bytes of a file. Raises DataError."""
+    """The bytes of a regular file that is not too large. Raises DataError."""
     try:
-        return path.read_bytes()
+        return contents(path, FILE)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from None
 

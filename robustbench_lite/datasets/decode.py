@@ -14,6 +14,7 @@ from robustbench_lite.dataset import DataSource, Samples
 from robustbench_lite.datasets.common import chosen
 from robustbench_lite.datasets.labels import Labelled, Labels
 from robustbench_lite.datasets.pictures import picture
+from robustbench_lite.datasets.room import check_pixels, check_room
 from robustbench_lite.errors import DataError
 
 __all__ = ["ImageSource", "Images"]
@@ -85,32 +86,33 @@ class ImageSource(DataSource):
     def _only_leaves_out(self) -> bool:
         return isinstance(self.labels, dict) and all(new is None for new in self.labels.values())
 
-    def decoded(self, files: Iterable[tuple[str, bytes]]) -> Images:
-        """(N, C, H, W) from (name, encoded bytes). Raises DataError where shapes differ or a file is no image."""
-        return stacked((name, self.fitted(picture(name, data, self.background))) for name, data in files)
+    def decoded(self, files: Iterable[tuple[str, bytes]], n: int) -> Images:
+        """(N, C, H, W) from (name, encoded bytes) of n. Raises DataError where shapes differ or a file is no image."""
+        return stacked(((name, self.fitted(picture(name, data, self.background), name)) for name, data in files), n)
 
     def refitted(self, images: Images) -> Images:
         """Images (N, C, H, W) in memory under the same options."""
         if (self.size, self.resize, self.trim, self.channels) == (None, None, False, None):
             return images
-        return np.stack([self.fitted(as_picture(image)) for image in images])
+        return stacked(((f"image {i}", self.fitted(as_picture(image))) for i, image in enumerate(images)), len(images))
 
-    def fitted(self, image: Image.Image) -> Images:
+    def fitted(self, image: Image.Image, name: str = "an image") -> Images:
         """(C, H, W) of a picture in mode L or RGB: trimmed, grey or colour, scaled and cropped."""
         if self.trim and (box := image.getbbox()):
             image = image.crop(box)
         if self.channels is not None:
             image = image.convert("L" if self.channels == 1 else "RGB")
-        array = np.asarray(self._crop(image))
+        array = np.asarray(self._crop(image, name))
         return array[None] if array.ndim == 2 else np.ascontiguousarray(array.transpose(2, 0, 1))
 
-    def _crop(self, image: Image.Image) -> Image.Image:
+    def _crop(self, image: Image.Image, name: str) -> Image.Image:
         side = self.resize or self.size
         if side is None:
             return image
         scale = side / min(image.size)
         if scale != 1:
             width, height = (max(self.size or 1, round(side * scale)) for side in image.size)
+            check_pixels(width, height, name, f"scaled from {image.width}x{image.height} to ")
             image = image.resize((width, height), _FILTERS[self.interpolation])
         if self.size is None:
             return image
@@ -125,19 +127,27 @@ def as_picture(image: Images) -> Image.Image:
     return Image.fromarray(image[0] if image.shape[0] == 1 else np.ascontiguousarray(image.transpose(1, 2, 0)))
 
 
-def stacked(images: Iterable[tuple[str, Images]]) -> Images:
-    """One array (N, C, H, W) of named ones (C, H, W). Raises DataError where shapes differ."""
-    named = list(images)
-    shapes = {image.shape: name for name, image in named}
-    if len(shapes) > 1:
-        (one, first), (other, second) = list(shapes.items())[:2]
-        wanted = ("size", "channels") if one[0] != other[0] and one[1:] != other[1:] else ("size",)
-        wanted = ("channels",) if one[1:] == other[1:] else wanted
-        raise DataError(
-            f"images differ in shape: {first} is {_text(one)}, {second} is {_text(other)}; "
-            f"set {' and '.join(wanted)} on the dataset"
-        )
-    return np.stack([image for _, image in named])
+def stacked(images: Iterable[tuple[str, Images]], n: int) -> Images:
+    """One array (N, C, H, W) of n named ones (C, H, W). Raises DataError where shapes differ, or there is no room."""
+    out, first = np.empty((0, 0, 0, 0), np.uint8), ""
+    for i, (name, image) in enumerate(images):
+        if i == 0:
+            shape = _text(image.shape)
+            check_room(n * image.nbytes, f"{n} images of {shape}", "take fewer samples, or set size on the dataset")
+            out, first = np.empty((n, *image.shape), np.uint8), name
+        if image.shape != out.shape[1:]:
+            raise _differ(first, out.shape[1:], name, image.shape)
+        out[i] = image
+    return out
+
+
+def _differ(first: str, one: tuple[int, ...], second: str, other: tuple[int, ...]) -> DataError:
+    wanted = ("size", "channels") if one[0] != other[0] and one[1:] != other[1:] else ("size",)
+    wanted = ("channels",) if one[1:] == other[1:] else wanted
+    return DataError(
+        f"images differ in shape: {first} is {_text(one)}, {second} is {_text(other)}; "
+        f"set {' and '.join(wanted)} on the dataset"
+    )
 
 
 def _text(shape: tuple[int, ...]) -> str:

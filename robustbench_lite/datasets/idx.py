@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import math
+import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -17,7 +19,9 @@ from robustbench_lite.datasets.common import absent, find, pixel_ids
 from robustbench_lite.datasets.decode import ImageSource
 from robustbench_lite.datasets.labels import labelled
 from robustbench_lite.datasets.pictures import is_pointer
+from robustbench_lite.datasets.room import check_room
 from robustbench_lite.errors import DataError
+from robustbench_lite.files import regular
 
 __all__ = ["IDX", "read_idx"]
 
@@ -28,20 +32,29 @@ def read_idx(path: Path) -> npt.NDArray[np.uint8]:
     """The array in one IDX file of unsigned bytes. Raises DataError for anything else."""
     opened = gzip.open if path.suffix == ".gz" else open
     try:
-        with opened(path, "rb") as file:
-            data = file.read()
+        with opened(regular(path), "rb") as file:
+            shape = _shape(path, file.read(4), file.read)
+            size = math.prod(shape)
+            check_room(size, str(path), "take a smaller file")
+            data = file.read(size + 1)  # of a bomb no more than it says it is
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path}: cannot be read ({error})") from None
-    if is_pointer(data):
-        raise DataError(f"{path}: only a pointer of Git LFS lies here, not the file; run `git lfs pull`")
-    if len(data) < 4 or data[:3] != b"\0\0\x08":
+    if len(data) != size:
+        got = f"{len(data)}; is it truncated?" if len(data) < size else "more"
+        raise DataError(f"{path}: expected {size} bytes of data, got {got}")
+    return np.frombuffer(data, np.uint8).reshape(shape)
+
+
+def _shape(path: Path, magic: bytes, read: Callable[[int], bytes]) -> tuple[int, ...]:
+    """What the head of the file says; `read` gives what follows the first four bytes. Raises DataError."""
+    if magic[:3] != b"\0\0\x08" or len(magic) < 4:
+        if is_pointer(magic + read(60)):
+            raise DataError(f"{path}: only a pointer of Git LFS lies here, not the file; run `git lfs pull`")
         raise DataError(f"{path}: expected an IDX file of unsigned bytes")
-    ranks = data[3]
-    shape = np.frombuffer(data, ">u4", ranks, 4).astype(int)
-    values = np.frombuffer(data, np.uint8, offset=4 + 4 * ranks)
-    if values.size != int(shape.prod()):
-        raise DataError(f"{path}: expected {int(shape.prod())} bytes of data, got {values.size}; is it truncated?")
-    return values.reshape(shape)
+    sizes = read(4 * magic[3])
+    if len(sizes) < 4 * magic[3]:
+        raise DataError(f"{path}: expected {magic[3]} sizes; is it truncated?")
+    return struct.unpack(f">{magic[3]}I", sizes)
 
 
 @datasets.register("idx")

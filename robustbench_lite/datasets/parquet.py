@@ -20,7 +20,10 @@ from robustbench_lite.datasets.common import absent, content_id, find, pixel_id,
 from robustbench_lite.datasets.decode import Images, ImageSource, stacked
 from robustbench_lite.datasets.labels import Raw, labelled, listed
 from robustbench_lite.datasets.pictures import is_pointer, picture
+from robustbench_lite.datasets.room import check_room
 from robustbench_lite.errors import DataError
+from robustbench_lite.files import regular
+from robustbench_lite.unfold import unfolded
 
 __all__ = ["Parquet"]
 
@@ -65,7 +68,8 @@ class Parquet(ImageSource):
         return self.gather(self.parquet, ids, labels, lambda index: self._images(images, places, index))
 
     def _images(self, images: list[bytes | npt.NDArray[np.uint8]], places: list[str], index: list[int]) -> Images:
-        return stacked((places[i], self.fitted(self._picture(places[i], images[i]))) for i in index)
+        named = ((places[i], self.fitted(self._picture(places[i], images[i]), places[i])) for i in index)
+        return stacked(named, len(index))
 
     def _picture(self, place: str, image: bytes | npt.NDArray[np.uint8]) -> Image.Image:
         return picture(place, image, self.background) if isinstance(image, bytes) else Image.fromarray(image)
@@ -94,14 +98,15 @@ class Parquet(ImageSource):
 
     def _read(self, file: Path) -> Rows:
         try:
-            with file.open("rb") as start:
+            with regular(file).open("rb") as start:
                 if is_pointer(start.read(64)):
                     raise DataError(f"{file}: only a pointer of Git LFS lies here, not the file; run `git lfs pull`")
             with pq.ParquetFile(file) as opened:
                 schema = opened.schema_arrow
                 image = column_named(self.image, IMAGES, schema.names, str(file))
                 label = column_named(self.label, LABELS, schema.names, str(file))
-                table = opened.read(columns=[image, label])
+                room = lambda n, size: check_room(size, f"{file}, {n} rows", "split the file, or take a smaller one")
+                table = unfolded(opened, room, [image, label])
         except (pa.ArrowException, OSError, ValueError) as error:
             reason = (str(error) or type(error).__name__).splitlines()[0]
             raise DataError(f"{file}: not a readable Parquet file ({reason})") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +30,7 @@ __all__ = ["Album", "Photographs"]
 
 _CORNERS = tuple(f"{axis}{i}" for i in range(1, 5) for axis in "xy")
 _DARKEST = 1e-3
+_WIDEST = 8000  # pixels of the square around an object
 
 
 @dataclass
@@ -109,8 +111,8 @@ class Photographs(DataSource):
         return Album(images, np.stack([_square(self.size)] * len(images)), [{}] * len(images), found.classes)
 
     def _listed(self, path: Path) -> Album:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file, skipinitialspace=True))
+        text = read_file(path).decode("utf-8", "replace")
+        rows = list(csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True))
         if not rows or not {"file", "distance", "angle"} <= rows[0].keys():
             raise DataError(f"{path}: expected a line with the columns file, distance and angle, and lines below it")
         parts = [self._row(path, number, row) for number, row in enumerate(rows, start=2)]
@@ -139,8 +141,11 @@ class Photographs(DataSource):
         else:
             low, high = corners.min(0), corners.max(0)
             side = self.margin * float((high - low).max())
-            if side <= 0:
-                raise DataError(f"{at}: the four corners are one point")
+            if not 0 < side <= _WIDEST:
+                raise DataError(
+                    f"{at}: the four corners span {side:g} pixels with their margin, expected at most {_WIDEST}, and "
+                    "not all at one point"
+                )
             left, top = (low + high) / 2 - side / 2
             box = (left, top, left + side, top + side)
             inside = ((corners - box[:2]) / side * self.size - 0.5).astype(np.float32)

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from robustbench_lite.datasets.room import check_pixels
 from robustbench_lite.errors import DataError
 
 __all__ = ["FORMATS", "SUFFIXES", "floats_to_levels", "is_pointer", "picture"]
@@ -36,7 +37,6 @@ FORMATS = {
     "QOI": ".qoi",
 }
 SUFFIXES = frozenset(" ".join(FORMATS.values()).split())
-_LARGEST = 64_000_000  # pixels; more is a bomb or a mistake
 _BEHIND = {"white": 255, "black": 0}
 _GREY = {"1", "L", "LA", "La", "F", "I"}
 _COLOUR = {"RGB", "RGBA", "RGBa", "RGBX", "P", "PA", "CMYK", "YCbCr"}
@@ -67,8 +67,7 @@ def _opened(name: str, data: bytes) -> Image.Image:
             warnings.simplefilter("ignore")  # of odd metadata
             warnings.simplefilter("error", Image.DecompressionBombWarning)  # comes up to twice Pillow's limit
             image = Image.open(io.BytesIO(data), formats=_readable())
-            if image.width * image.height > _LARGEST:
-                raise DataError(f"{name}: {image.width}x{image.height} pixels, at most {_LARGEST} are decoded")
+            check_pixels(image.width, image.height, name, "")
             frames = getattr(image, "n_frames", 1)
             if frames > 1 and image.format != "MPO":
                 raise DataError(f"{name}: holds {frames} pictures, expected one")

@@ -16,6 +16,7 @@ from robustbench_lite.datasets.common import pixel_id, unique_ids
 from robustbench_lite.datasets.decode import Images, ImageSource, stacked
 from robustbench_lite.datasets.labels import labelled
 from robustbench_lite.errors import DataError, did_you_mean
+from robustbench_lite.files import no_programs
 
 __all__ = ["Torchvision"]
 
@@ -39,6 +40,7 @@ class Torchvision(ImageSource):
             raise DataError(f"torchvision:{self.torchvision}: cannot be downloaded ({error})") from None
 
     def load(self, root: Path) -> Samples:
+        no_programs()
         try:
             dataset = self._open(root, download=False)
         except (RuntimeError, FileNotFoundError, OSError):
@@ -53,7 +55,8 @@ class Torchvision(ImageSource):
         return self.gather(self.torchvision, ids, known, lambda places: self._images(pairs, places))
 
     def _images(self, pairs: Sequence[tuple[Image.Image, int]], places: Sequence[int]) -> Images:
-        return stacked((f"{self.torchvision} {place}", self.fitted(pairs[place][0])) for place in places)
+        named = ((f"{self.torchvision} {place}", self.fitted(pairs[place][0])) for place in places)
+        return stacked(named, len(places))
 
     def _folder(self, root: Path) -> Path:
         return root / self.root if self.root else Path(os.environ.get("ROBUSTBENCH_LITE_DATA", "data"))

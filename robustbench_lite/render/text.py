@@ -31,7 +31,7 @@ def text(table: Table, width: int | None, *, color: bool) -> str:
     wrap = room if width else min(max(view.total, 80), 120)
     drawn = [line for band in bands(found, room) for line in ("", *_drawn(band, view, room, color=color))]
     said = [f"in every row: {', '.join(view.said)}"] if view.said else []
-    legend = [f"columns: {', '.join(f'{key} {name}' for key, name in names.items())}"] if names else []
+    legend = [f"columns: {', '.join(f'{key}={name}' for key, name in names.items())}"] if names else []
     notes = [*legend, *view.losses(table), *table.footnotes]
     lines = [*_sentence(visible(table.title), room), *_wrapped(said, wrap), *drawn, *_wrapped(notes, wrap)]
     return "\n".join(lines) + "\n"

@@ -14,11 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from robustbench_lite.errors import DataError
+from robustbench_lite.files import no_programs, regular
 
 __all__ = ["Floats", "Integers", "Mesh", "Patch", "joined", "read_obj", "smooth", "texels", "unit"]
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
+_LARGEST = 2**28  # bytes of an OBJ file
 MARGIN = 0.008  # between patches in the texture, as a part of its side: bilinear lookup reads no neighbour's texel
 
 
@@ -136,8 +138,9 @@ def read_obj(path: Path) -> tuple[Mesh, npt.NDArray[np.uint8] | None]:
         import trimesh
     except ImportError:
         raise DataError(f"{path.name}: reading OBJ files needs trimesh; pip install '.[mesh]'") from None
+    no_programs()
     try:
-        loaded = trimesh.load(path, force="mesh", process=False)
+        loaded = trimesh.load(regular(path, _LARGEST), force="mesh", process=False)
         uv = getattr(loaded.visual, "uv", None)
     except Exception as error:  # noqa: BLE001  (parsers of other people's files fail in every way there is)
         raise DataError(f"{path.name}: cannot be read as OBJ ({type(error).__name__}: {error})") from None

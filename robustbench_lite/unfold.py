@@ -1,0 +1,58 @@
+"""Parquet files of unknown origin, read in parts: dictionaries, runs and prefixes may stand for much more than they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+__all__ = ["stored_size", "unfolded"]
+
+_PART, _ROWS = 2**30, 1 << 16  # bytes and rows that are decoded at once, where a file could be a trap
+_WIDEST = 16  # bytes of a value that has a fixed width
+
+
+def unfolded(file: pq.ParquetFile, check: Callable[[int, int], None], columns: Sequence[str] | None = None) -> pa.Table:
+    """All rows of a file, or of some columns. `check` (rows, bytes so far) raises where that is too much."""
+    least, largest, most = _sizes(file.metadata, columns)
+    check(file.metadata.num_rows, least)
+    wanted = None if columns is None else list(columns)
+    try:
+        check(file.metadata.num_rows, most)
+    except Exception:  # noqa: BLE001  (not certain: it may be as small as it looks)
+        return _in_parts(file, check, wanted, max(1, min(_ROWS, _PART // max(1, largest))))
+    return file.read(columns=wanted, use_threads=False)
+
+
+def _in_parts(
+    file: pq.ParquetFile, check: Callable[[int, int], None], columns: list[str] | None, rows: int
+) -> pa.Table:
+    batches, size, n = list[pa.RecordBatch](), 0, 0
+    for batch in file.iter_batches(batch_size=rows, columns=columns, use_threads=False):
+        size, n = size + batch.nbytes, n + len(batch)
+        check(n, size)
+        batches.append(batch)
+    return pa.Table.from_batches(batches) if batches else file.read(columns=columns, use_threads=False)
+
+
+def stored_size(about: pq.FileMetaData) -> int:
+    """Bytes of all pages, unpacked but not unfolded, as the file says."""
+    return _sizes(about, None)[0]
+
+
+def _sizes(about: pq.FileMetaData, columns: Sequence[str] | None) -> tuple[int, int, int]:
+    """Bytes that the columns take at least, the largest value of all, and bytes that they take at most."""
+    least = largest = most = 0
+    for group in range(about.num_row_groups):
+        row_group = about.row_group(group)
+        for i in range(row_group.num_columns):
+            part = row_group.column(i)
+            if columns is not None and part.path_in_schema.split(".")[0] not in columns:
+                continue
+            fixed = part.physical_type not in {"BYTE_ARRAY", "FIXED_LEN_BYTE_ARRAY"}
+            value = _WIDEST if fixed else part.total_uncompressed_size  # no value is larger than its column
+            largest = max(largest, value)
+            least += part.total_uncompressed_size
+            most += part.num_values * value
+    return least, largest, most
