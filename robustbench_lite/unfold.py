@@ -1,4 +1,4 @@
-"""Parquet files of unknown origin, read in parts: dictionaries, runs and prefixes can stand for far more than they are."""
+"""Parquet files of unknown origin, read in parts: dictionaries, runs and prefixes stand for more than they are."""
 
 from __future__ import annotations
 
