@@ -14,6 +14,7 @@ import inspect
 import math
 from abc import abstractmethod
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
@@ -48,6 +49,7 @@ __all__ = [
     "StepAttack",
     "StickerAttack",
     "attacks",
+    "enough",
 ]
 
 GoalName = Literal["label", "prediction"]
@@ -90,8 +92,9 @@ class Promise:
 class State:
     """Per-sample state: every field is a tensor with a row per sample (or a nested record of such tensors).
 
-    `candidate` and `score` are what the last step evaluated; lower scores are better, +inf is not worth keeping. The
-    engine keeps each row's best candidate, and retires a row when it is `done`.
+    `candidate` is what the last step evaluated, `won` whether it reaches the goal, and `score` how good it is beside
+    others that do, or others that do not: lower is better, +inf is not worth keeping. The engine keeps each row's best
+    candidate, one that has won before any that has not, and retires a row when it is `done`.
     """
 
     x: torch.Tensor  # the clean images (n, C, H, W)
@@ -100,6 +103,11 @@ class State:
     candidate: torch.Tensor  # (n, C, H, W)
     score: torch.Tensor  # (n,)
     done: torch.Tensor  # (n,) bool
+    won: torch.Tensor = field(kw_only=True, default_factory=lambda: torch.empty(0, dtype=torch.bool))  # (n,); none yet
+
+    def __post_init__(self) -> None:
+        if len(self.won) != len(self.done):
+            self.won = torch.zeros_like(self.done, dtype=torch.bool)
 
 
 @dataclass
@@ -353,6 +361,11 @@ class StickerAttack(Attack):
     @abstractmethod
     def craft(self, oracle: Oracle, x: torch.Tensor, goal: Goal, draw: Draw, shots: Shots) -> Crafted:
         """Photographs x (N, C, H, W) in [0, 1] with the sticker on the object; `shots` says how it lies in them."""
+
+
+def enough(share: float, n: int) -> int:
+    """The smallest count that is at least this share of n, of the number as it is written: 0.55 of 100 are 55."""
+    return math.ceil(Fraction(str(share)) * n)
 
 
 attacks: Registry[Attack] = Registry("attack", "robustbench_lite.attacks")

@@ -70,6 +70,7 @@ class Bench:
     _classifiers: dict[str, Classifier | RobustbenchError] = field(default_factory=dict)
     _raw: dict[str, Samples | RobustbenchError] = field(default_factory=dict)  # labels as the data have them
     _samples: dict[str, Samples | RobustbenchError] = field(default_factory=dict)
+    _numbering: dict[str, str] = field(default_factory=dict)  # whose class numbers the labels are
     _fitting: dict[tuple[str, int], Samples] = field(default_factory=dict)
     _inspections: dict[tuple[str, str], Inspection | RobustbenchError] = field(default_factory=dict)
     _probes: dict[tuple[str, str], Probe] = field(default_factory=dict)
@@ -88,7 +89,7 @@ class Bench:
         """
         if name not in self._samples:
             try:
-                self._samples[name] = self._labelled(self._loaded(name))
+                self._samples[name] = self._labelled(name)
             except RobustbenchError as error:  # every cell asks for them, and a folder takes minutes to read
                 self._samples[name] = error
         return _unwrap(self._samples[name])
@@ -103,15 +104,18 @@ class Bench:
                 self._raw[name] = error
         return _unwrap(self._raw[name])
 
-    def _labelled(self, raw: Samples) -> Samples:
-        refused: list[DataError] = []
+    def _labelled(self, name: str) -> Samples:
+        raw, refused = self._loaded(name), list[DataError]()
         for model in self.suite.models:
             try:
-                return aligned(raw, _classes(self.classifier(model.title)))
+                samples = aligned(raw, _classes(self.classifier(model.title)))
             except DataError as error:
                 refused.append(error)
             except RobustbenchError:  # it cannot be loaded, which its own cells say
                 continue
+            else:
+                self._numbering[name] = model.title
+                return samples
         if refused:
             raise refused[0]
         return raw
@@ -181,10 +185,9 @@ class Bench:
         raw, samples = self._loaded(data), self.samples(data)
         own = aligned(raw, _classes(self.classifier(model)))
         if not (own.labels == samples.labels).all():
-            first = self.suite.models[0].title
             raise DataError(
-                f"{model} numbers the classes of dataset '{samples.dataset}' otherwise than {first}, by their names; "
-                "put it into a suite of its own"
+                f"{model} numbers the classes of dataset '{samples.dataset}' otherwise than {self._numbering[data]}, "
+                "by their names; put it into a suite of its own"
             )
 
     def kept(self, data: str) -> torch.Tensor:

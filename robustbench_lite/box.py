@@ -10,14 +10,24 @@ from typing import TYPE_CHECKING
 
 from robustbench_lite.batch import per_row
 from robustbench_lite.lazy import torch
-from robustbench_lite.threat import project, size
+from robustbench_lite.threat import project, size, steepest
 
 if TYPE_CHECKING:
     from robustbench_lite.threat import Norm
 
-__all__ = ["box_radius", "project_within", "shortest_within", "steepest_within"]
+__all__ = ["box_radius", "climb", "clip", "project_within", "shortest_within", "steepest_within"]
 
+_ROUNDING = 1e-6  # weights of a resampling need not sum to exactly 1
+_SPREAD, _SPREADING = 0.05, 0.6  # of the numbers; of the steps: those left can move all of the usual budget
 _NOTHING = 1e-12  # a gradient this much smaller than the largest of its image moves nothing
+
+
+def clip(x: torch.Tensor) -> torch.Tensor:
+    """X in [0, 1], with a gradient also where it is 0 or 1 but for rounding, as most of a digit is; clamp has none."""
+    clipped = x.detach().clamp(0, 1)
+    if not x.requires_grad:
+        return clipped
+    return torch.where((x - clipped).abs() <= _ROUNDING, x + (clipped - x.detach()), clipped)
 
 
 def box_radius(x: torch.Tensor, w: torch.Tensor, gain: torch.Tensor, norm: Norm) -> torch.Tensor:
@@ -49,9 +59,12 @@ def shortest_within(x: torch.Tensor, w: torch.Tensor, gain: torch.Tensor, norm: 
     return (r * w.flatten(1).sign()).view_as(x)
 
 
-def steepest_within(x: torch.Tensor, g: torch.Tensor, norm: Norm, epsilon: float) -> torch.Tensor:
-    """The r (n, ...) with ||r|| <= epsilon and x + r in [0, 1] for which g.r is largest."""
+def steepest_within(
+    x: torch.Tensor, g: torch.Tensor, norm: Norm, epsilon: float, most: torch.Tensor | float = 1.0
+) -> torch.Tensor:
+    """The r (n, ...) with ||r|| <= epsilon, x + r in [0, 1], no number above `most` (n, 1), that makes g.r largest."""
     length, room, _ = _pace(x, g)
+    room = room.minimum(torch.as_tensor(most, device=room.device))
     budget = room.new_full((len(x), 1), epsilon)
     if norm == "l1":
         order = length.argsort(dim=1, descending=True)
@@ -76,6 +89,36 @@ def project_within(x: torch.Tensor, r: torch.Tensor, norm: Norm, epsilon: float)
     beyond = size(inside, "l2") > epsilon
     # where the box stops a number, the ball lets the others go further than projecting on it alone would
     return torch.where(per_row(beyond, r), steepest_within(x, r, "l2", epsilon), inside) if beyond.any() else inside
+
+
+def climb(
+    x: torch.Tensor, adv: torch.Tensor, g: torch.Tensor, norm: Norm, length: float, epsilon: float, share: torch.Tensor
+) -> torch.Tensor:
+    """The images after an ascent step from adv (n, ...), in the ball around x and the box, `share` (n,) of them done.
+
+    Numbers that stand at the box are left out. l1: the steepest step moves one number as far as it can go, where its
+    gradient no longer says anything; in the first part a step is spread over those with the largest gradients. What
+    exceeds the ball is taken from the numbers where it gains least, so that on a linear function the end is exact.
+    """
+    if norm == "linf":
+        return (project((steepest(g, norm) * length).add_(adv).sub_(x), norm, epsilon)).add_(x).clamp_(0, 1)
+    if norm == "l2":
+        free = g.masked_fill(((adv <= 0) & (g < 0)) | ((adv >= 1) & (g > 0)), 0)
+        return project_within(x, (steepest(free, norm) * length).add_(adv).sub_(x), norm, epsilon).add_(x).clamp_(0, 1)
+    many = max(1, int(_SPREAD * x[0].numel()))
+    most = torch.where(share < _SPREADING, length / many, 1.0)[:, None]
+    moved = steepest_within(adv, g, norm, length, most).add_(adv).sub_(x)
+    return _shed(moved, g, epsilon).add_(x).clamp_(0, 1)
+
+
+def _shed(r: torch.Tensor, g: torch.Tensor, epsilon: float) -> torch.Tensor:
+    """The r (n, ...) brought to an l1 size of epsilon by taking away where the least is gained by its gradient g."""
+    flat = r.flatten(1)
+    order = (g.flatten(1) * flat.sign()).masked_fill(flat == 0, float("inf")).argsort(dim=1)
+    size_of = flat.abs().gather(1, order)
+    excess = (size_of.sum(1, keepdim=True) - epsilon).clamp_min(0)
+    taken = (excess - (size_of.cumsum(1) - size_of)).clamp_min(0).minimum(size_of)
+    return (flat - flat.sign() * torch.zeros_like(flat).scatter(1, order, taken)).view_as(r)
 
 
 def _pace(x: torch.Tensor, w: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

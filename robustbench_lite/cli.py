@@ -13,9 +13,8 @@ import click
 
 from robustbench_lite import __version__
 from robustbench_lite.cli_compare import compare, report
-from robustbench_lite.cli_end import FAILED_CELLS, exit_code, say
+from robustbench_lite.cli_end import FAILED_CELLS, exit_code, say, write
 from robustbench_lite.cli_gate import baseline, check, width
-from robustbench_lite.errors import UsageError
 from robustbench_lite.text import visible
 
 __all__ = ["main"]
@@ -66,6 +65,7 @@ def _batch_size(_: click.Context, __: click.Parameter, value: str) -> int | None
 def run(suite: Path, overrides: tuple[str, ...], **options: Any) -> None:
     """Run SUITE; what is in the store already is not run again. Prints the suite's tables."""
     from robustbench_lite.drawing import figure as draw
+    from robustbench_lite.errors import StoreError
     from robustbench_lite.foreign import excerpt
     from robustbench_lite.progress import observer
     from robustbench_lite.runner import Options, run_suite
@@ -79,7 +79,10 @@ def run(suite: Path, overrides: tuple[str, ...], **options: Any) -> None:
     _print_tables(results, loaded.tables)
     ran = any(row["status"] == "ok" for row in results.cell_table.to_pylist())
     for name in loaded.figures if ran else ():
-        draw(results.folder, name, {}, options["device"], suite=loaded)
+        try:
+            draw(results.folder, name, {}, options["device"], suite=loaded)
+        except StoreError as error:  # the tables are there; on a disk that nobody can write to a figure cannot be
+            say(f"warning: {error}")
     failed = [row for row in results.cell_table.to_pylist() if row["status"] != "ok"]
     for row in failed:
         say(f"failed: {row['dataset']} · {row['source']} · {row['variant']}: {row['error']}")
@@ -140,7 +143,7 @@ def table(results: Path, name: str, out: Path | None, style: str, **options: Any
         if style == "text":
             _print_words([made])
     else:
-        _write(out, render(made, style))
+        write(out, render(made, style))
         click.echo(str(out))
 
 
@@ -184,17 +187,9 @@ def figure(results: Path, name: str, options: tuple[str, ...], out: Path | None,
 
     svg, rows = draw(results, name, _assignments(options), device, trust=trust)
     path = out or results / "figures" / f"{name}.svg"
-    _write(path, svg)
+    write(path, svg)
     click.echo(str(path))
     say(f"rows are in {rows}")
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8", errors="backslashreplace")
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be written ({error.strerror})") from None
 
 
 def _assignments(options: tuple[str, ...]) -> dict[str, Any]:
@@ -232,7 +227,7 @@ def describe(name: str, sheet: Path | None) -> None:
     if sheet is not None:
         from robustbench_lite.drawing import contact_sheet
 
-        _write(sheet, contact_sheet(name))
+        write(sheet, contact_sheet(name))
         say(f"the contact sheet is in {sheet}")
 
 

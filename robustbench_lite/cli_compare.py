@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
+from robustbench_lite.cli_end import write
 from robustbench_lite.cli_gate import width
-from robustbench_lite.errors import UsageError
 
 __all__ = ["compare", "report"]
 
@@ -33,11 +33,7 @@ def report(results: tuple[Path, ...], out: Path, labels: tuple[str, ...]) -> Non
 
     folders = [folder for given in results for folder in runs(given)]
     text = page(called([read(folder) for folder in folders], labels_of(labels, folders)))
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(text, encoding="utf-8", errors="backslashreplace")
-    except OSError as error:
-        raise UsageError(f"{out}: cannot be written ({error.strerror})") from None
+    write(out, text)
     click.echo(str(out))
 
 

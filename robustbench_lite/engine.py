@@ -90,11 +90,12 @@ class Outcome:
 
 @dataclass
 class Window:
-    """The active samples: `index` (n,) into the job, state, best candidate so far, its score, and what they cost."""
+    """The active samples: `index` (n,) into the job, state, best candidate so far, how good it is, what they cost."""
 
     index: torch.Tensor
     state: State
     best: torch.Tensor
+    won: torch.Tensor
     score: torch.Tensor
     ledger: Ledger
 
@@ -163,10 +164,11 @@ def _fit(attack: FittedAttack, oracle: Oracle, job: Job) -> Outcome:
 
 def _go_on(attack: StepAttack, oracle: Oracle, job: Job, outcome: Outcome) -> Outcome:
     """The same outcome with candidates that do not succeed replaced by what `attack` makes of them."""
-    oracle.ledger = outcome.ledger
+    start, oracle.ledger = time.perf_counter(), outcome.ledger
     every = torch.arange(len(job.x), device=job.x.device)
     logits = oracle.chunked(lambda part: oracle.logits(outcome.candidates[part], every[part]), len(job.x))
     rest = (~job.goal.secured(logits) & (outcome.status == OK)).nonzero()[:, 0]
+    outcome.ledger.seconds += (time.perf_counter() - start) / len(job.x)
     if len(rest) == 0:
         return outcome
     again = Job(outcome.candidates[rest], rows(job.goal, rest), rows(job.draw, rest))
@@ -197,11 +199,13 @@ class _Drive:
         window = self._next()
         while window is not None:
             self.oracle.ledger = window.ledger
+            before = window.ledger.snapshot()
             try:
                 window.state = self.attack.step(self.oracle, window.state)
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
+                window.ledger.restore(before)
                 window = self._halve(window)
                 continue
             _keep_best(window)
@@ -238,7 +242,8 @@ class _Drive:
         x = rows(self.job.x, index)
         state = self.attack.start(x, rows(self.job.goal, index), rows(self.job.draw, index))
         score = torch.full((stop - start,), float("inf"), device=x.device)
-        return Window(index, state, x.clone(), score, Ledger.empty(stop - start, x.device))
+        won = torch.zeros_like(score, dtype=torch.bool)
+        return Window(index, state, x.clone(), won, score, Ledger.empty(stop - start, x.device))
 
     def _retire(self, window: Window, out: torch.Tensor) -> Window | None:
         """Hand in the rows `out` (m,); fresh samples take their places, else the window shrinks."""
@@ -281,12 +286,14 @@ class _Drive:
 
 
 def _keep_best(window: Window) -> None:
-    """Every row's candidate of the last step, where it scores lower than all before."""
-    score, candidate = window.state.score, window.state.candidate
-    which = (score < window.score).nonzero()[:, 0]
+    """Every row's candidate of the last step, where it wins as the first, or scores lower than all of its kind."""
+    won, score, candidate = window.state.won, window.state.score, window.state.candidate
+    better = (won & ~window.won) | ((won == window.won) & (score < window.score))  # NaN is never better
+    which = (better & (score < float("inf"))).nonzero()[:, 0]
     if len(which) == len(score):
         window.best.copy_(candidate)
     elif len(which):
         window.best.index_copy_(0, which, candidate[which])
     if len(which):
-        window.score = torch.fmin(window.score, score)  # fmin: NaN is never better
+        window.score = window.score.index_copy(0, which, score[which])
+        window.won = window.won.index_copy(0, which, won[which])

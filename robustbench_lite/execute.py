@@ -16,7 +16,7 @@ from robustbench_lite.bench import Bench, Victim, images
 from robustbench_lite.engine import Job, Outcome, run
 from robustbench_lite.errors import AttackError, RobustbenchError
 from robustbench_lite.foreign import is_interrupt, told, trace, undisturbed
-from robustbench_lite.judge import Panel, judge, look
+from robustbench_lite.judge import NOT_FINITE, Panel, judge, look
 from robustbench_lite.lazy import torch
 from robustbench_lite.limits import limited
 from robustbench_lite.oracle import Oracle
@@ -193,7 +193,8 @@ def _judged(
         panel = _panel(cell, bench, name, job, ids)
         scored = _score(cell, bench, name, x, labels, keep, job.goal, outcome, panel)
         if panel is not None:
-            scored.views = panel.columns(x, outcome.candidates.nan_to_num(), labels, scored.goal)
+            scored.views, broken = panel.columns(x, outcome.candidates.nan_to_num(), labels, scored.goal)
+            scored.verdicts.reject(broken, f"{NOT_FINITE} in a view")
         near_ties += int(scored.verdicts.near_tie.sum())
         done.samples += Written(cell, scored, ids, labels, outcome, job.scene).rows()
     done.images = image_rows(cell, samples, keep.tolist(), outcome) if bench.suite.images == "all" else []
@@ -252,7 +253,7 @@ def _fitting(cell: Cell, bench: Bench, attack: FittedAttack, victim: Victim) -> 
     """Other images than those tested, with the victim's predictions on them."""
     samples = bench.fitting(cell.dataset, attack.fit)
     x = images(samples)
-    clean = look(victim.module, x, bench.device, bench.batch_for(x))
+    clean = _finite(look(victim.module, x, bench.device, bench.batch_for(x)), "images to fit on")
     draw = Draw(keys(cell.seed, attack.stream(), samples.ids))
     return Job(x, replace(Goal(clean.argmax(1), clean.shape[1]), members=len(cell.sources)), draw)
 
@@ -285,7 +286,9 @@ def _score(
     verdicts = judge(cell.attack, classify, x, outcome.candidates, goal, outcome.found)
     control = None
     if isinstance(cell.attack, FittedAttack):
-        control = classify(cell.attack.apply(x, outcome.artifacts["control"])).argmax(1)
+        beside = classify(cell.attack.apply(x, outcome.artifacts["control"]))
+        verdicts.reject(~beside.isfinite().all(1), f"{NOT_FINITE} under the control perturbation")
+        control = beside.argmax(1)
     return Scored(target, clean, goal, verdicts, control)
 
 
@@ -304,8 +307,16 @@ def _on_fitting_set(cell: Cell, bench: Bench, ready: Ready, outcome: Outcome) ->
     if not isinstance(attack, FittedAttack) or fitting is None:
         return {}
     x = attack.apply(fitting.x, outcome.artifacts["perturbation"])
-    after = look(ready.victim.module, x, bench.device, bench.batch_for(x)).argmax(1)
+    seen = look(ready.victim.module, x, bench.device, bench.batch_for(x))
+    after = _finite(seen, "perturbed images that it was fitted on").argmax(1)
     return {"fit_n": len(x), "fit_rate": float((after != fitting.goal.label).double().mean())}
+
+
+def _finite(logits: torch.Tensor, of: str) -> torch.Tensor:
+    """The same logits (N, K). Raises AttackError where one is not finite."""
+    if broken := int((~logits.isfinite().all(1)).sum()):
+        raise AttackError(f"{NOT_FINITE} on {broken} of {len(logits)} {of}")
+    return logits
 
 
 def _goal(attack: Attack, labels: torch.Tensor, clean: torch.Tensor, draw: Draw) -> Goal:

@@ -8,17 +8,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from robustbench_lite.attack import Attack
+from robustbench_lite.batch import per_row
 from robustbench_lite.lazy import torch
 from robustbench_lite.memory import chunked
 from robustbench_lite.oracle import logits_of
 from robustbench_lite.rng import Draw, keys
-from robustbench_lite.threat import Goal, size, tie
+from robustbench_lite.threat import Goal, Norm, size, tie
 from robustbench_lite.views import Views, pairs
 
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["Panel", "Verdicts", "judge", "look", "pooled", "rank"]
+__all__ = ["NOT_FINITE", "Panel", "Verdicts", "eight_bit", "judge", "look", "pooled", "rank"]
+
+NOT_FINITE = "logits not finite"
+_SHARES = 64  # how finely a perturbation is shrunk until its rounded image is within the budget
 
 
 @dataclass
@@ -36,6 +40,11 @@ class Verdicts:
     near_tie: torch.Tensor
     sizes: dict[str, torch.Tensor]  # l0 (pixels), l1, l2, linf, rho, rho_linf, rmsd (0-255)
     fault: list[str]
+
+    def reject(self, which: torch.Tensor, fault: str) -> None:
+        """The rows `which` (N,) have this fault as well: no success."""
+        self.fault = [own or fault * bad for own, bad in zip(self.fault, which.tolist(), strict=True)]
+        self.success, self.success_8bit = self.success & ~which, self.success_8bit & ~which
 
 
 def look(module: nn.Module, x: torch.Tensor, device: torch.device, batch_size: int) -> torch.Tensor:
@@ -68,14 +77,19 @@ class Panel:
 
     def columns(
         self, x: torch.Tensor, candidates: torch.Tensor, labels: torch.Tensor, goal: Goal
-    ) -> dict[str, torch.Tensor]:
-        """How often (N,) the candidates and the clean images x (N, C, H, W) are taken for what; columns of SAMPLES."""
+    ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+        """How often (N,) the candidates and the clean images x (N, C, H, W) are taken for what; columns of SAMPLES.
+
+        And the rows (N,) with a view whose logits are not finite: their counts say nothing.
+        """
         names = {"label": labels} | ({"target": goal.label} if goal.targeted else {})
         out = {"draws": torch.full_like(labels, self.draws)}
+        broken = torch.zeros_like(labels, dtype=torch.bool)
         for prefix, images in (("", candidates), ("clean_", x)):
-            counts = self.count(images, torch.stack(list(names.values()), 1))
+            counts, bad = self.count(images, torch.stack(list(names.values()), 1))
+            broken |= bad
             out |= {f"{prefix}draws_{name}": column for name, column in zip(names, counts.unbind(1), strict=True)}
-        return out
+        return out, broken
 
     def logits(self, x: torch.Tensor) -> torch.Tensor:
         """Log of the probabilities (N, K), averaged over the views of each image x (N, C, H, W); CPU.
@@ -96,13 +110,18 @@ class Panel:
             parts, _ = chunked(some, len(row), self.most)
         return torch.cat(parts)
 
-    def count(self, x: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
-        """In how many views of each image x (N, C, H, W) each of its classes (N, L) is predicted: (N, L), CPU."""
-        found = torch.zeros_like(classes)
+    def count(self, x: torch.Tensor, classes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """In how many views of each image x (N, C, H, W) each of its classes (N, L) is predicted: (N, L), CPU.
+
+        And whether the logits of a view are not finite (N,).
+        """
+        found, broken = torch.zeros_like(classes), torch.zeros(len(x), dtype=torch.bool)
         for row, number in pairs(len(x), self.draws, self.most):
-            predicted = self._see(x, row, number).argmax(1)
+            logits = self._see(x, row, number)
+            broken[row[~logits.isfinite().all(1)]] = True
+            predicted = logits.argmax(1)
             found.index_add_(0, row, (predicted[:, None] == classes[row]).to(found.dtype))
-        return found
+        return found, broken
 
 
 def judge(
@@ -120,9 +139,9 @@ def judge(
     fault = _faults(attack, x, candidates)
     if found is not None:
         fault = [own or other for own, other in zip(fault, attack.faults(x, candidates, found), strict=True)]
+    logits, fault = _scored(classify, x, candidates, fault)
     sound = torch.tensor([not text for text in fault])
-    logits = classify(torch.where(sound.view(-1, 1, 1, 1), candidates, x))
-    rounded = (candidates.nan_to_num().clamp(0, 1) * 255).round() / 255
+    saved, savable = eight_bit(attack, x, candidates)
     margin = goal.margin(logits)
     top = logits.double().softmax(1).topk(2, dim=1)
     return Verdicts(
@@ -132,12 +151,73 @@ def judge(
         second=top.indices[:, 1],
         second_confidences=top.values[:, 1],
         success=goal.reached(logits) & sound,
-        success_8bit=goal.reached(classify(rounded)) & sound,
+        success_8bit=goal.reached(classify(saved)) & savable & sound,
         margin=margin,
-        near_tie=margin.abs() <= tie(logits),
+        near_tie=margin.abs() <= goal.pair(logits, tie),
         sizes=_sizes(x, candidates),
         fault=fault,
     )
+
+
+def _scored(
+    classify: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, candidates: torch.Tensor, fault: list[str]
+) -> tuple[torch.Tensor, list[str]]:
+    """Logits (N, K), all finite, and the faults with that of candidates whose logits are not.
+
+    Where a candidate has a fault, the clean image is what the logits say something of.
+    """
+
+    def look_at(fault: list[str]) -> torch.Tensor:
+        sound = torch.tensor([not text for text in fault])
+        return classify(torch.where(per_row(sound, x), candidates, x))
+
+    logits = look_at(fault)
+    finite = logits.isfinite().all(1).tolist()
+    if all(finite):
+        return logits, fault
+    fault = [text if ok else text or NOT_FINITE for text, ok in zip(fault, finite, strict=True)]
+    return look_at(fault), fault
+
+
+def eight_bit(attack: Attack, x: torch.Tensor, candidates: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The images (N, C, H, W) as they are saved with 8 bits, within the attack's budget; and where there are such (N,).
+
+    Halves are rounded up. Where rounding leaves the budget, linf: the nearest level within it; l1 and l2: the
+    perturbation is shrunk until its rounded image is within.
+    """
+    x, wanted = x.double(), candidates.double().nan_to_num().clamp(0, 1)
+    norm, budget = attack.threat, attack.budget
+    if norm is None or budget is None:
+        return _rounded(wanted).float(), torch.ones(len(x), dtype=torch.bool)
+    most = _most(budget)
+    if norm == "linf":
+        low, high = (255 * (x - most)).ceil(), (255 * (x + most)).floor()
+        saved = (255 * _rounded(wanted)).round().maximum(low).minimum(high).clamp(0, 255) / 255
+    else:
+        saved = _shrunk(x, wanted, norm, most)
+    return saved.float(), size(saved - x, norm) <= most
+
+
+def _shrunk(x: torch.Tensor, wanted: torch.Tensor, norm: Norm, most: float) -> torch.Tensor:
+    """The rounded images of x + share (wanted - x), the largest share in steps of 1/64 where they are within `most`."""
+    share, saved = torch.ones(len(x), dtype=x.dtype), _rounded(wanted)
+    for _ in range(_SHARES):
+        beyond = size(saved - x, norm) > most
+        if not bool(beyond.any()):
+            break
+        share = torch.where(beyond, share - 1 / _SHARES, share)
+        saved = _rounded(x + per_row(share, x) * (wanted - x))
+    return saved
+
+
+def _rounded(x: torch.Tensor) -> torch.Tensor:
+    """To the nearest of 256 levels, halves up, as images are saved."""
+    return (255 * x + 0.5).floor() / 255
+
+
+def _most(budget: float) -> float:
+    """The largest size that counts as within the budget: that of float32 images."""
+    return budget * (1 + 1e-5) + 1e-6
 
 
 def _faults(attack: Attack, x: torch.Tensor, candidates: torch.Tensor) -> list[str]:
@@ -150,7 +230,7 @@ def _faults(attack: Attack, x: torch.Tensor, candidates: torch.Tensor) -> list[s
     used = torch.zeros(len(x))
     if attack.threat is not None and attack.budget is not None:
         used = size((candidates - x).double(), attack.threat)
-        beyond = used > attack.budget * (1 + 1e-5) + 1e-6
+        beyond = used > _most(attack.budget)
     return [
         "candidate not finite"
         if not finite[i]

@@ -23,9 +23,11 @@ __all__ = [
     "Ledger",
     "Oracle",
     "Pass",
+    "interior",
     "logits_of",
 ]
 
+_ABOVE_0, _BELOW_1 = 1e-30, 2.0**-24  # changes no sum; the distance from 1 to the number below it
 FORWARD, BACKWARD, ZERO_GRADIENT, BROKEN = range(4)  # columns of a ledger
 NO_GRADIENT = (
     "the classifier gives no gradient in the image, which this attack needs: its forward runs under torch.no_grad, "
@@ -40,6 +42,15 @@ def logits_of(module: nn.Module, x: torch.Tensor) -> torch.Tensor:
     """
     logits: torch.Tensor = module(x.clone())
     return logits.float()
+
+
+def interior(x: torch.Tensor) -> torch.Tensor:
+    """The images with what is exactly 0 or 1 moved inwards by next to nothing: where gradients are taken.
+
+    Most pixels of a digit are exactly 0. PyTorch's clamp has gradient 0 at its ends, and classifiers that clamp what
+    they are shown would hide them all.
+    """
+    return x + (_ABOVE_0 * (x == 0) - _BELOW_1 * (x == 1))
 
 
 @dataclass
@@ -63,6 +74,15 @@ class Ledger:
             column += times
         else:
             column.index_add_(0, rows, torch.full_like(rows, times))
+
+    def snapshot(self) -> tuple[torch.Tensor, bool]:
+        """What `restore` needs to take back what is counted from now on."""
+        return self.counts.clone(), self.trouble
+
+    def restore(self, before: tuple[torch.Tensor, bool]) -> None:
+        """What was counted since `before` did not come to its end, and will be done again."""
+        counts, self.trouble = before
+        self.counts.copy_(counts)
 
     @property
     def broken(self) -> torch.Tensor:
@@ -129,7 +149,7 @@ class Oracle:
         start = time.perf_counter()
         leaf = x.detach().requires_grad_()
         with torch.enable_grad():
-            logits = logits_of(self.module, leaf)
+            logits = logits_of(self.module, interior(leaf))
         if not logits.requires_grad:
             raise AttackError(NO_GRADIENT)
         self.synchronize()
@@ -141,7 +161,14 @@ class Oracle:
 
     def chunked(self, work: Callable[[slice], torch.Tensor], n: int) -> torch.Tensor:
         """`work` on slices of at most `batch_size` of n rows, joined; halves the batch when memory runs out."""
-        parts, self.batch_size = chunked(work, n, self.batch_size)
+        before = self.ledger.snapshot()
+
+        def anew(part: slice) -> torch.Tensor:
+            nonlocal before
+            before = self.ledger.snapshot()
+            return work(part)
+
+        parts, self.batch_size = chunked(anew, n, self.batch_size, lambda: self.ledger.restore(before))
         return torch.cat(parts)
 
     def _check(self, logits: torch.Tensor, rows: torch.Tensor | None) -> None:
@@ -176,7 +203,7 @@ class Pass:
             raise AttackError(NO_GRADIENT)
         oracle.synchronize()
         oracle.clock.backward += time.perf_counter() - start
-        oracle.ledger.add(BACKWARD, self._charged(self.wanted), max(1, len(oracle.members)))
+        oracle.ledger.add(BACKWARD, self.rows, max(1, len(oracle.members)))  # all that were computed
         return gradient, self._account(gradient)
 
     def again(self, index: torch.Tensor) -> Pass:

@@ -19,7 +19,17 @@ from pathlib import Path as FilePath
 from pkgutil import iter_modules
 from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    ValidationError,
+    WithJsonSchema,
+)
+from pydantic_core import CoreSchema, PydanticKnownError
+from pydantic_core.core_schema import no_info_before_validator_function
 
 from robustbench_lite.errors import Problem, SuiteError, did_you_mean, suggestion
 from robustbench_lite.foreign import told
@@ -71,12 +81,40 @@ def one_of(
     return AfterValidator(check)
 
 
+def _whole(value: object) -> object:
+    """No truth value and no text is a whole number; pydantic takes them for one."""
+    if isinstance(value, bool | str):
+        raise PydanticKnownError("int_type")
+    return value
+
+
+def _exact(part: Any) -> None:
+    """Within a schema of pydantic: `yes` is no truth value, `true` no number."""
+    if isinstance(part, list | tuple):
+        for inner in part:
+            _exact(inner)
+    elif isinstance(part, dict):
+        if part.get("type") == "bool":
+            part["strict"] = True
+        elif part.get("type") == "int":
+            part.update(no_info_before_validator_function(_whole, dict(part)))
+        elif part.get("function", {}) != {"type": "no-info", "function": _whole}:
+            for inner in part.values():
+                _exact(inner)
+
+
 class Config(BaseModel):
     """A frozen record of parameters; an unknown key is an error, never ignored."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, validate_default=True)
 
     registered: ClassVar[str] = ""  # the name in its registry; `name` is free for a field
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        schema = handler(source)
+        _exact(schema)
+        return schema
 
     def params(self) -> dict[str, Any]:
         """Every parameter with its value, defaults included, as plain data."""

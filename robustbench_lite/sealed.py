@@ -23,7 +23,7 @@ from robustbench_lite.unfold import stored_size, unfolded
 __all__ = ["atomically", "flush", "make", "opened", "parsed", "rows_of", "seal", "sealed_json", "write_text"]
 
 DIGEST = b"robustbench_lite.sha256"
-_KEY = "sha256"  # of a JSON object: the digest of everything else in it
+_KEY, _SEALED = "sha256", "sealed"  # of a JSON object: the digest of everything else in it, and that there is one
 _BLANK = b"0" * 64
 _MARK = DIGEST + b"\x18\x40"  # then come 64 bytes: Thrift's way to write a text of that length
 _BLOCK = 1 << 20
@@ -136,7 +136,7 @@ def _vouched(content: bytes) -> bool:
 
 def sealed_json(content: dict[str, Any]) -> bytes:
     """A JSON object as text, with a digest of what it holds; what is not Unicode becomes an escape."""
-    plain = json.loads(json.dumps(content))
+    plain = json.loads(json.dumps(content)) | {_SEALED: True}
     text = json.dumps({**plain, _KEY: _digest(plain)}, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
     return text.encode("utf-8", "backslashreplace")
 
@@ -149,8 +149,11 @@ def parsed(path: Path) -> dict[str, Any]:
     content = json.loads(contents(path, _LARGEST_JSON).decode("utf-8"))
     if not isinstance(content, dict):
         raise ValueError(f"expected a JSON object, got {type(content).__name__}")
-    if _KEY in content and content.pop(_KEY) != _digest(content):
+    sealed = _KEY in content
+    if sealed and content.pop(_KEY) != _digest(content):
         raise ValueError("its sha256 is not the one that it was written with")
+    if content.pop(_SEALED, False) and not sealed:
+        raise ValueError("its sha256 is missing")
     return content
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -27,6 +28,8 @@ __all__ = ["Results", "Store", "read", "runs"]
 
 _PARTS = {"samples": SAMPLES, "images": IMAGES, "artifacts": ARTIFACTS, "cells": CELLS}
 _KEY = b"robustbench_lite.schema"
+_NEWER = "is newer than this version's"
+_MOST = 50  # problems that are told one by one
 _TOGETHER = 256  # cells whose rows become one piece: a thousand pieces are slow to slice, one needs memory twice
 
 
@@ -40,7 +43,8 @@ class Store:
     def lock(self) -> Iterator[None]:
         """Keep a second run out of this folder while one is at work, and clear what a killed run left half-written.
 
-        Raises StoreError where another run holds the folder. The lock goes with the process, however it ends.
+        Raises StoreError where another run holds the folder. The lock goes with the process, however it ends. Results
+        on a disk that nobody can write to need none.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -50,10 +54,18 @@ class Store:
             file.close()
             raise StoreError(f"{self.folder}: another run is writing there; wait for it, or use --results") from None
         except OSError as error:
-            raise _sentence(error, self.folder) from None
-        with file:
-            self._clear()
+            if not self.read_only:
+                raise _sentence(error, self.folder) from None
             yield
+        else:
+            with file:
+                self._clear()
+                yield
+
+    @property
+    def read_only(self) -> bool:
+        """Whether there are results in the folder, and nothing can be added to them."""
+        return (self.folder / "cells").is_dir() and not os.access(self.folder, os.W_OK)
 
     def _clear(self) -> None:
         for folder in (self.folder, *(self.folder / part for part in _PARTS)):
@@ -119,7 +131,9 @@ class Store:
 
     def _sound(self, marks: list[Path]) -> Iterator[Row]:
         for mark in marks:
-            table, _ = _read_file(mark, CELLS)
+            table, problem = _read_file(mark, CELLS)
+            if _NEWER in problem:
+                raise StoreError(f"{problem}, or use --results for another folder")
             row = table.to_pylist()[0] if table is not None else None
             if row and (row["status"] != "ok" or _stands(self._path("samples", row["cell"]))):
                 yield row
@@ -234,7 +248,13 @@ def read(folder: Path | str) -> Results:
     Files that cannot be read are left out and named in `problems`. Raises StoreError where there is no folder, or
     nothing in it that this version can read.
     """
-    folder = Path(folder)
+    try:
+        return _read(Path(folder))
+    except OSError as error:
+        raise StoreError(f"{folder}: cannot be read ({error.strerror or error})") from None
+
+
+def _read(folder: Path) -> Results:
     if not folder.is_dir():
         raise NoResultsError(f"{folder}: no such folder; `run` writes results there")
     run, problems = _read_run(folder)
@@ -247,12 +267,17 @@ def read(folder: Path | str) -> Results:
         pairs = [_with_samples(folder, cell, problems) for cell in cells[start : start + _TOGETHER]]
         whole.append(pa.concat_tables(cell for cell, _ in pairs).combine_chunks())
         samples.append(pa.concat_tables(table for _, table in pairs).combine_chunks())
+    if len(problems) > _MOST:
+        problems = [*problems[:_MOST], f"{folder}: {len(problems) - _MOST} more files are left out for such reasons"]
     return Results(folder, pa.concat_tables(samples), pa.concat_tables(whole), run, tuple(problems))
 
 
 def runs(folder: Path) -> list[Path]:
     """The results folders that `folder` stands for: itself, or those in it where it holds runs and is none."""
-    if (folder / "run.json").exists() or (folder / "cells").is_dir() or not folder.is_dir():
+    try:
+        if (folder / "run.json").exists() or (folder / "cells").is_dir() or not folder.is_dir():
+            return [folder]
+    except OSError:  # `read` says why
         return [folder]
     return sorted(path.parent for path in folder.glob("*/run.json")) or [folder]
 
@@ -300,7 +325,10 @@ def _empty(schema: pa.Schema) -> pa.Table:
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("*.parquet") if not path.name.startswith("."))
+    """The Parquet files in a folder, if there is one. Raises OSError where it cannot be looked into."""
+    if not folder.is_dir():
+        return []
+    return sorted(folder / name for name in os.listdir(folder) if name.endswith(".parquet") and name[0] != ".")  # noqa: PTH208
 
 
 def _stands(path: Path) -> bool:
@@ -320,7 +348,7 @@ def _read_file(path: Path, schema: pa.Schema) -> tuple[pa.Table | None, str]:
         if version == 0:
             return None, f"{path}: not written by robustbench_lite; left out"
         if version > FILE_VERSION:
-            return None, f"{path}: schema {version} is newer than this version's {FILE_VERSION}; upgrade to read"
+            return None, f"{path}: schema {version} {_NEWER} {FILE_VERSION}; upgrade to read it"
         if version == FILE_VERSION and not sealed:
             raise ValueError("its sha256 is missing")
         table = rows_of(file)

@@ -12,7 +12,7 @@ from typing import Any
 from robustbench_lite import references
 from robustbench_lite.dataset import DataSource, datasets
 from robustbench_lite.datasets.on_demand import NAMES
-from robustbench_lite.errors import SuiteError, did_you_mean
+from robustbench_lite.errors import Problem, SuiteError, did_you_mean
 from robustbench_lite.figure import figures
 from robustbench_lite.gate import Gate
 from robustbench_lite.model import ModelSource, models
@@ -20,7 +20,7 @@ from robustbench_lite.models.python import told_apart
 from robustbench_lite.registry import canonical
 from robustbench_lite.suite_attacks import AttackEntry, Attacks
 from robustbench_lite.suite_compose import compose, override
-from robustbench_lite.suite_records import kind_of
+from robustbench_lite.suite_records import MOST_PROBLEMS, kind_of
 from robustbench_lite.suite_yaml import Key, Marked, checked, tidy
 from robustbench_lite.table import tables
 
@@ -95,7 +95,10 @@ def load(
     try:
         return _load(source, overrides, root, files=files)
     except SuiteError as error:
-        raise SuiteError(tidy(error.problems, "" if isinstance(source, Mapping) else str(source))) from None
+        first = "" if isinstance(source, Mapping) else str(source)
+        many = len(error.problems) >= MOST_PROBLEMS
+        more = [Problem(first or "suite", f"{MOST_PROBLEMS} problems; more were not looked for")] if many else []
+        raise SuiteError([*tidy(error.problems, first), *more]) from None
 
 
 def _load(source: Path | str | Mapping[str, Any], overrides: Sequence[str], root: Path | None, *, files: bool) -> Suite:

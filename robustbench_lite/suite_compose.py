@@ -5,13 +5,16 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
+from functools import reduce
+from operator import and_
 from pathlib import Path
 from typing import Any, Protocol
 
 from robustbench_lite.errors import Problem, SuiteError, did_you_mean
 from robustbench_lite.registry import canonical
-from robustbench_lite.suite_yaml import Key, Marked, parse, read
+from robustbench_lite.suite_yaml import LARGEST, Key, Marked, parse, read
 
 __all__ = ["assignment", "compose", "expand", "override"]
 
@@ -26,13 +29,26 @@ class Wrong(Protocol):
 
 def compose(path: Path) -> tuple[Marked, str]:
     """One file with everything it includes; later keys win, lists are replaced. Raises SuiteError."""
-    return _compose(path, str(path), path.parent.resolve(), (), itertools.count(1))
+    return _compose(path, str(path), path.parent.resolve(), (), _Budget())
 
 
-def _compose(path: Path, shown: str, root: Path, chain: tuple[Path, ...], files: Iterator[int]) -> tuple[Marked, str]:
-    if next(files) > _FILES:  # two includes each, twenty deep, would be a million files
-        raise SuiteError([Problem(shown, f"include: more than {_FILES} files")])
-    marked, text = read(path, shown)
+@dataclass
+class _Budget:
+    """What may still be read: two includes each, twenty deep, would be a million files."""
+
+    files: int = _FILES
+    bytes: int = LARGEST
+
+    def read(self, path: Path, shown: str) -> tuple[Marked, str]:
+        if self.files == 0:
+            raise SuiteError([Problem(shown, f"include: more than {_FILES} files")])
+        marked, text = read(path, shown, self.bytes)
+        self.files, self.bytes = self.files - 1, self.bytes - len(text.encode())
+        return marked, text
+
+
+def _compose(path: Path, shown: str, root: Path, chain: tuple[Path, ...], budget: _Budget) -> tuple[Marked, str]:
+    marked, text = budget.read(path, shown)
     if not isinstance(marked.data, dict) or "include" not in marked.data:
         return marked, text
     entries = marked.data["include"]
@@ -41,7 +57,7 @@ def _compose(path: Path, shown: str, root: Path, chain: tuple[Path, ...], files:
     for i, name in enumerate(entries if isinstance(entries, list) else [entries]):
         place = marked.place(("include", i))
         target = _within(path, name, root, chain, place)
-        other, _ = _compose(target, str(Path(shown).parent / name), root, chain, files)
+        other, _ = _compose(target, str(Path(shown).parent / name), root, chain, budget)
         if not isinstance(other.data, dict):
             raise SuiteError([Problem(place, f"'{name}' holds no mapping")])
         _lay_over(base, other)
@@ -195,20 +211,31 @@ def _matrix(path: Key, params: dict[str, Any], wrong: Wrong) -> Iterator[dict[st
     axes, exclude = params.pop("matrix", None), params.pop("exclude", None) or []
     if not _sound(path, axes, exclude, params, wrong):
         return
-    used: set[int] = set()
-    left = 0
-    for values in itertools.product(*axes.values()):
-        chosen = dict(zip(axes, values, strict=True))
-        hits = {i for i, rule in enumerate(exclude) if _matches(rule, chosen)}
+    masks = {key: _excluding(key, values, exclude) for key, values in axes.items()}
+    used, left = 0, 0
+    for places in itertools.product(*(range(len(values)) for values in axes.values())):
+        chosen = dict(zip(axes, places, strict=True))
+        hits = reduce(and_, (masks[key][place] for key, place in chosen.items()))
         used |= hits
         if not hits:
             left += 1
-            yield {**params, **chosen}
-    for i in range(len(exclude)):
-        if i not in used:
-            wrong((*path, "exclude", i), f"exclude: {exclude[i]} matches no combination of the matrix")
+            yield {**params, **{key: axes[key][place] for key, place in chosen.items()}}
+    for i, rule in enumerate(exclude):
+        if not used >> i & 1:
+            wrong((*path, "exclude", i), f"exclude: {rule} matches no combination of the matrix")
     if not left:
         wrong((*path, "exclude"), "exclude: nothing of the matrix is left")
+
+
+def _excluding(key: str, values: Sequence[Any], exclude: Sequence[dict[str, Any]]) -> list[int]:
+    """For each value of an axis the rules that leave it out, as far as this axis has a say: bit i is rule i."""
+    silent = sum(1 << i for i, rule in enumerate(exclude) if key not in rule)
+    by_value: dict[Any, int] = {}
+    for i, rule in enumerate(exclude):
+        if key in rule:
+            value = _comparable(rule[key])
+            by_value[value] = by_value.get(value, 0) | 1 << i
+    return [silent | by_value.get(_comparable(value), 0) for value in values]
 
 
 def _sound(path: Key, axes: Any, exclude: Any, params: dict[str, Any], wrong: Wrong) -> bool:
@@ -233,10 +260,6 @@ def _sound(path: Key, axes: Any, exclude: Any, params: dict[str, Any], wrong: Wr
     for inner, message, key in said:
         wrong((*path, *inner), message, key=key)
     return not said
-
-
-def _matches(rule: dict[str, Any], chosen: dict[str, Any]) -> bool:
-    return all(_comparable(chosen[key]) == _comparable(value) for key, value in rule.items())
 
 
 def _comparable(value: Any) -> str | Fraction:

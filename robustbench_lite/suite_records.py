@@ -9,11 +9,13 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from robustbench_lite.errors import Problem
+from robustbench_lite.errors import Problem, SuiteError
 from robustbench_lite.registry import Config, Registry, problems_of
 from robustbench_lite.suite_yaml import Key, Marked
 
-__all__ = ["Records", "kind_of"]
+__all__ = ["MOST_PROBLEMS", "Records", "kind_of"]
+
+MOST_PROBLEMS = 100
 
 C = TypeVar("C", bound=Config)
 
@@ -29,7 +31,11 @@ class Records:
     records: list[tuple[Key, Config]] = field(default_factory=list)  # all that were built, and where they are written
 
     def wrong(self, path: Key, message: str, *, key: bool = False) -> None:
-        self.problems.append(Problem(self.marked.place(path, key=key), message))
+        """Add a problem. Raises SuiteError where there are so many that nobody reads on."""
+        if len(self.problems) < MOST_PROBLEMS:  # who caught the last one may complain of it again
+            self.problems.append(Problem(self.marked.place(path, key=key), message))
+        if len(self.problems) >= MOST_PROBLEMS:
+            raise SuiteError(self.problems)
 
     def items(self, name: str) -> list[Any]:
         value = self.marked.data.get(name)

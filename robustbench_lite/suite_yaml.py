@@ -28,10 +28,11 @@ from ruamel.yaml.events import (
 
 from robustbench_lite.errors import Problem, SuiteError
 
-__all__ = ["Key", "Marked", "checked", "parse", "read", "tidy"]
+__all__ = ["LARGEST", "Key", "Marked", "checked", "parse", "read", "tidy"]
 
 Key = tuple[str | int, ...]
-_LARGEST, _DEEPEST, _MOST = 1 << 20, 40, 30_000  # bytes, nesting, values
+LARGEST = 1 << 20  # bytes, of a suite with all that it includes
+_DEEPEST, _MOST = 40, 30_000  # nesting, values
 _CONTROL = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
@@ -62,8 +63,8 @@ class Marked:
         return ".".join(str(part) for part in path) or "suite"
 
 
-def read(path: Path, shown: str | None = None) -> tuple[Marked, str]:
-    """The content of one file, and its text. Raises SuiteError."""
+def read(path: Path, shown: str | None = None, most: int = LARGEST) -> tuple[Marked, str]:
+    """The content of one file of at most `most` bytes, and its text. Raises SuiteError."""
     name = shown or str(path)
     try:
         if path.is_dir():
@@ -71,15 +72,16 @@ def read(path: Path, shown: str | None = None) -> tuple[Marked, str]:
         if path.exists() and not path.is_file():  # a pipe may never answer
             raise _refuse(name, "expected a regular file")
         with path.open("rb") as file:
-            raw = file.read(_LARGEST + 1)
+            raw = file.read(most + 1)
     except FileNotFoundError:
         raise _refuse(name, "no such file") from None
     except OSError as error:
         raise _refuse(name, f"cannot be read ({error.strerror})") from None
     except ValueError:
         raise _refuse(name, "not a file name") from None
-    if len(raw) > _LARGEST:
-        raise _refuse(name, "larger than 1 MiB, which no suite is")
+    if len(raw) > most:
+        whole = "" if most == LARGEST else " with all that is included"
+        raise _refuse(name, f"larger than 1 MiB{whole}, which no suite is")
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:

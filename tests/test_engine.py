@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -154,3 +155,103 @@ def test_a_bug_in_an_attack_is_not_swallowed():
     goal = Goal(torch.zeros(4, dtype=torch.long), 5)
     with pytest.raises(ZeroDivisionError):
         run(attacks.build("pgd"), Oracle(Broken(), CPU, 4), Job(images(4), goal, Draw(keys(0, "", "abcd"))))
+
+
+class Judged(StepAttack):
+    """Two steps: a loser with a very good score, then a winner with a very bad one."""
+
+    card: ClassVar[Card] = Card("judged", "none", "0000.00000", "none")
+
+    def start(self, x, goal, draw):
+        return State(x, goal, draw, x, torch.zeros(len(x)), torch.zeros(len(x), dtype=torch.bool))
+
+    def step(self, oracle, state):
+        first = (state.candidate == state.x).flatten(1).all(1)
+        candidate = state.x + torch.where(first, 1.0, 2.0).view(-1, 1, 1, 1)
+        score = torch.where(first, -1e30, 1e30)
+        return replace(state, candidate=candidate, won=~first, score=score, done=~first)
+
+
+def test_a_success_is_kept_before_any_score():
+    x = images(5)
+    outcome = run(Judged(), Oracle(mlp(), CPU, 2), Job(x, Goal(torch.zeros(5).long(), 5), Draw(keys(0, "", "abcde"))))
+    assert torch.equal(outcome.candidates, x + 2)
+
+
+@pytest.mark.parametrize("name", ["pgd", "deepfool", "fgsm", "lbfgs"])
+@pytest.mark.parametrize("batch_size", [1, 7, 64])
+def test_what_is_counted_is_what_went_through_the_network(name, batch_size):
+    class Counted(nn.Module):
+        """Counts the rows that pass forward and backward."""
+
+        forwards = backwards = 0
+
+        def __init__(self):
+            super().__init__()
+            self.net = mlp()
+
+        def forward(self, x):
+            Counted.forwards += len(x)
+            z = self.net(x)
+            if z.requires_grad:
+                z.register_hook(lambda gradient: setattr(Counted, "backwards", Counted.backwards + len(gradient)))
+            return z
+
+    net, x = Counted().eval(), images(20)
+    record = attacks.build(name, {"epsilon": 0.05, "steps": 6} if name == "pgd" else {})
+    goal = Goal(mlp()(x).argmax(1), 5)
+    outcome = run(record, Oracle(net, CPU, batch_size), Job(x, goal, Draw(keys(0, "", [str(i) for i in range(20)]))))
+    assert int(outcome.forwards.sum()) == Counted.forwards
+    assert int(outcome.backwards.sum()) == Counted.backwards
+
+
+@pytest.mark.parametrize("name", ["pgd", "fgsm", "lbfgs"])
+def test_a_step_that_ran_out_of_memory_is_counted_once(name):
+    x, record = images(30), attacks.build(name, {"steps": 6, "stop": "never"} if name == "pgd" else {})
+    goal = Goal(mlp()(x).argmax(1), 5)
+
+    class Bursts(nn.Module):
+        """Forward passes of any size, but backward passes of at most 7."""
+
+        def __init__(self):
+            super().__init__()
+            self.net = mlp()
+
+        def forward(self, x):
+            z = self.net(x)
+            if z.requires_grad:
+                z.register_hook(self.burst)
+            return z
+
+        def burst(self, gradient):
+            if len(gradient) > 7:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+
+    job = Job(x, goal, Draw(keys(0, record.stream(), [str(i) for i in range(30)])))
+    outcome = run(record, Oracle(Bursts().eval(), CPU, 30), job)
+    assert set(outcome.reasons()) == {"ok"}
+    if name == "lbfgs":  # each of its steps is one of both
+        assert torch.equal(outcome.forwards, outcome.backwards)
+    else:
+        assert set(outcome.forwards.tolist()) == {{"pgd": 7, "fgsm": 1}[name]}
+
+
+def test_the_pass_before_another_attack_goes_on_is_on_the_bill():
+    """Five candidates, one look at the best of them, then 4 steps of PGD that cannot succeed: 5 + 1 + 5 forwards."""
+
+    class Slow(nn.Module):
+        calls = 0
+
+        def forward(self, x):
+            Slow.calls += 1
+            z = torch.cat([x.flatten(1)[:, :1] * 0 + 1, x.flatten(1)[:, :1] * 1e-3], 1)
+            if Slow.calls == 6:
+                time.sleep(0.2)
+            return z
+
+    then = {"pgd": {"epsilon": 0.01, "steps": 4}}
+    record = attacks.build("spatial", {"search": "worst_of_k", "k": 5, "then": then})
+    goal = Goal(torch.zeros(1, dtype=torch.long), 2)
+    outcome = run(record, Oracle(Slow().eval(), CPU, 1), Job(images(1), goal, Draw(keys(0, "", "a"))))
+    assert outcome.forwards.tolist() == [5 + 1 + 5]
+    assert outcome.seconds.sum() > 0.2

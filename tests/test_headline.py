@@ -56,7 +56,7 @@ CASES = [
     (
         (0.3, *[(0.3, 1.0)] * 6, (0.1, 0.0)),
         {},
-        "v1, v2, v3, v4 and 3 others hold out best and cannot be told apart (p ≥ 1): "
+        "v1, v2, v3, v4 and 3 others hold out best and cannot be told apart (p = 1): "
         "30.0 % of the images stay right with each",
     ),
     ((NAN,), {}, "Nothing can be said of v1: not defined on every sample"),

@@ -93,6 +93,15 @@ def test_what_is_not_clear_is_refused_with_what_to_do(raw, count, options, said)
     assert "\n" not in str(caught.value)
 
 
+def test_the_class_of_an_object_is_said_by_its_own_option():
+    """Sources of objects have `label`, not `labels`; their names are those of one data set only."""
+    images, labels = np.zeros((1, 1, 1, 1), np.uint8), np.array([14])
+    samples = Samples("stop", ("a",), images, labels, ("x",) * 43, scene=object(), naming="both")
+    assert aligned(samples, Classes("net", 20, tuple("abcdefghijklmnopqrst"))).labels.tolist() == [14]
+    with pytest.raises(DataError, match="labels 14, net the classes 0 to 9; say its class with `label` on"):
+        aligned(samples, Classes("net", 10))
+
+
 def test_samples_are_left_out_where_the_option_says_so():
     samples = met([1, -1, 0, None, 1], 2, option={"-1": None, "null": None})
     assert (samples.ids, samples.labels.tolist()) == (("0", "2", "4"), [1, 0, 1])

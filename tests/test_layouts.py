@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -275,6 +276,9 @@ def test_files_that_are_left_out_are_said(tmp_path):
     (said,) = datasets.build("folder", {"folder": "d"}).load(tmp_path).warnings
     assert said.startswith("d: 4 files are left out, no image of a class: stray.png, ")
     assert said.endswith(" and 1 more")
+    (folder / "0" / os.fsdecode(b"0\xff.txt")).write_bytes(b"x")
+    (said,) = datasets.build("folder", {"folder": "d"}).load(tmp_path).warnings
+    said.encode()  # can be stored
 
 
 def test_images_that_are_as_good_as_black_are_said(tmp_path):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
-from robustbench_lite import engine, judge, threat
-from robustbench_lite.attacks import deepfool, fgsm, lbfgs, pgd, spatial, universal, universal_sgd
+from robustbench_lite import box, engine, judge, oracle, threat
+from robustbench_lite.attacks import deepfool, eot, fgsm, lbfgs, pgd, spatial, universal, universal_sgd
 from robustbench_lite.calibration import calibrate, finding, usual
 from robustbench_lite.threat import Goal, size
+from tests import test_attacks, test_engine, test_judge, test_liars
 from tests.helpers import attack
 from tests.linear import problems
 
@@ -29,7 +32,9 @@ def sign_of_targeted_ignored(monkeypatch):
 
 
 def no_projection(monkeypatch):
-    monkeypatch.setattr(pgd, "project", lambda r, _norm, _epsilon: r)
+    monkeypatch.setattr(box, "project", lambda r, _norm, _epsilon: r)
+    monkeypatch.setattr(box, "project_within", lambda x, r, _norm, _epsilon: (x + r).clamp(0, 1) - x)
+    monkeypatch.setattr(box, "_shed", lambda r, _g, _epsilon: r)
 
 
 def rescaled_instead_of_projected(monkeypatch):
@@ -37,13 +42,14 @@ def rescaled_instead_of_projected(monkeypatch):
         length = size(r, norm).clamp_min(1e-20)
         return r * (epsilon / length).view(-1, 1, 1, 1) * 0.9
 
-    monkeypatch.setattr(pgd, "project", rescale)
+    monkeypatch.setattr(box, "project", rescale)
+    monkeypatch.setattr(box, "project_within", lambda _x, r, norm, epsilon: rescale(r, norm, epsilon))
 
 
 def wrong_norm_in_the_projection(monkeypatch):
     project = threat.project
     swapped = {"linf": "l2", "l2": "linf", "l1": "linf"}
-    for module in (pgd, universal, universal_sgd):
+    for module in (box, universal, universal_sgd):
         monkeypatch.setattr(module, "project", lambda r, norm, epsilon: project(r, swapped[norm], epsilon))
 
 
@@ -56,12 +62,17 @@ def no_best_so_far(monkeypatch):
 
 def off_by_one_step(monkeypatch):
     """The first evaluation counts as the last: no step is ever taken."""
-    monkeypatch.setattr(pgd.PGD, "_ascend", lambda _self, _x, adv, _gradient: adv)
+    monkeypatch.setattr(pgd.PGD, "_ascend", lambda _self, _x, adv, _gradient, _taken: adv)
 
 
 def missing_square_in_deepfool(monkeypatch):
     """The misprint of the lecture's line 11: the step is divided by the norm once."""
-    monkeypatch.setattr(deepfool.Nearest, "step", lambda self, _norm: (self.gradient, self.distance))
+    offer = deepfool.Nearest.offer
+
+    def longer(self, row, distance, gap, slope, way):
+        offer(self, row, distance, gap, slope, way * slope.view(-1, 1, 1, 1))
+
+    monkeypatch.setattr(deepfool.Nearest, "offer", longer)
 
 
 def overshoot_ignored(monkeypatch):
@@ -77,9 +88,10 @@ def overshoot_ignored(monkeypatch):
 def farthest_class(monkeypatch):
     offer = deepfool.Nearest.offer
 
-    def farthest(self, row, gap, gradient, length):
-        self.distance[row] = float("inf")
-        offer(self, row, gap, gradient, length)
+    def farthest(self, row, distance, gap, slope, way):
+        self.distance.fill_(float("inf"))
+        offer(self, row, distance, gap, slope, way)
+        self.distance.fill_(float("inf"))  # the last one offered wins
 
     monkeypatch.setattr(deepfool.Nearest, "offer", farthest)
     start = deepfool.DeepFool.start
@@ -128,7 +140,7 @@ def one_transform_for_the_whole_batch(monkeypatch):
 
 def parameters_of_another_candidate(monkeypatch):
     better = spatial.Spatial._better
-    swap = lambda self, s, value, found, *rest: better(self, s, value, found.flip(1), *rest)
+    swap = lambda self, s, won, value, found, *rest: better(self, s, won, value, found.flip(1), *rest)
     monkeypatch.setattr(spatial.Spatial, "_better", swap)
 
 
@@ -259,3 +271,162 @@ def test_labels_instead_of_predictions_are_caught():
     outcome = attack(record, problem.module, problem.x, goal=Goal(1 - goal.label, 2))
     verdicts = judge.judge(record, problem.module, problem.x, outcome.candidates, goal)
     assert not verdicts.success.any()
+
+
+# what the bracket cannot see, other tests of exact answers must
+
+
+def logits_as_they_come(monkeypatch):
+    for module in (oracle, judge):
+        monkeypatch.setattr(module, "logits_of", lambda net, x: net(x.clone()))
+
+
+def the_callers_own_images(monkeypatch):
+    for module in (oracle, judge):
+        monkeypatch.setattr(module, "logits_of", lambda net, x: net(x).float())
+    monkeypatch.setattr(oracle, "interior", lambda x: x)
+
+
+def gradients_at_the_ends_of_a_clamp(monkeypatch):
+    monkeypatch.setattr(oracle, "interior", lambda x: x)
+
+
+def a_tie_with_a_class_that_is_switched_off(monkeypatch):
+    margin = Goal.margin
+    eps = 64 * torch.finfo(torch.float32).eps
+    largest = lambda self, z, _least=None: margin(self, z) > eps * z.abs().amax(1)
+    monkeypatch.setattr(Goal, "secured", largest)
+
+
+def argmax_of_nan(monkeypatch):
+    monkeypatch.setattr(judge, "_scored", lambda classify, _x, candidates, fault: (classify(candidates), fault))
+
+
+def the_same_pixel_for_ever(monkeypatch):
+    def climb(x, adv, g, norm, length, epsilon, _share):
+        moved = threat.steepest(g, norm) * length + adv - x
+        return (threat.project(moved, norm, epsilon) + x).clamp(0, 1)
+
+    for module in (pgd, eot):
+        monkeypatch.setattr(module, "climb", climb)
+
+
+def one_step_clipped(monkeypatch):
+    monkeypatch.setattr(fgsm, "steepest_within", lambda _x, g, norm, epsilon: threat.steepest(g, norm) * epsilon)
+
+
+def lengths_that_were_never_seen(monkeypatch):
+    """Every gradient is taken to be about as long as the first one."""
+    none = deepfool.Nearest.none
+    start = deepfool.DeepFool.start
+
+    def known(self, x, goal, draw):
+        state = start(self, x, goal, draw)
+        state.lengths.fill_(10.0)
+        return state
+
+    monkeypatch.setattr(deepfool.DeepFool, "start", known)
+    monkeypatch.setattr(deepfool.Nearest, "none", none)
+
+
+def clipping_takes_the_step_back(monkeypatch):
+    within = lambda _self, x, _w, _gap, way, distance: ((x + way).clamp(0, 1) - x, distance)
+    monkeypatch.setattr(deepfool.DeepFool, "_within", within)
+
+
+def never_further_than_rounding(monkeypatch):
+    """A tie may stall: the step is never longer than what the gap asks for."""
+    monkeypatch.setattr(deepfool, "rounding", lambda first, _second: torch.zeros_like(first))
+    move = deepfool.DeepFool._move
+
+    def timid(self, view, s, done):
+        s.push.zero_()
+        return move(self, view, s, done)
+
+    monkeypatch.setattr(deepfool.DeepFool, "_move", timid)
+
+
+def halves_to_even(monkeypatch):
+    monkeypatch.setattr(judge, "_rounded", lambda x: (255 * x).round() / 255)
+
+
+def rounded_beyond_the_budget(monkeypatch):
+    rounded = judge._rounded
+    every = lambda _attack, x, candidates: (rounded(candidates.double()).float(), torch.ones(len(x), dtype=torch.bool))
+    for module in (judge, test_judge):
+        monkeypatch.setattr(module, "eight_bit", every)
+
+
+def a_count_of_rounded_numbers(monkeypatch):
+    monkeypatch.setattr(test_attacks, "enough", lambda share, n: math.ceil(share * n))
+
+
+def only_wanted_rows_are_counted(monkeypatch):
+    gradient = oracle.Pass.gradient
+
+    def wanted(self, seed):
+        before = self.oracle.ledger.counts.clone()
+        out = gradient(self, seed)
+        if self.wanted is not None:
+            self.oracle.ledger.counts.copy_(before)
+            self.oracle.ledger.add(oracle.BACKWARD, self.wanted)
+        return out
+
+    monkeypatch.setattr(oracle.Pass, "gradient", wanted)
+
+
+def counted_again_when_retried(monkeypatch):
+    monkeypatch.setattr(oracle.Ledger, "restore", lambda _self, _before: None)
+
+
+def any_score_before_success(monkeypatch):
+    def by_score(window):
+        better = window.state.score < window.score
+        window.best[better] = window.state.candidate[better]
+        window.score = torch.fmin(window.score, window.state.score)
+
+    monkeypatch.setattr(engine, "_keep_best", by_score)
+
+
+SAME = test_liars.test_who_says_the_same_gets_the_same
+BUDGET = test_attacks.test_a_budget_is_enough_just_above_the_exact_radius_in_the_box
+BOX = test_attacks.test_deepfool_finds_the_nearest_boundary_within_the_box
+LONG = test_attacks.test_deepfool_does_not_miss_a_class_whose_gradient_is_long
+SAVED = test_judge.test_the_saved_image_is_within_the_budget_and_next_to_the_candidate
+CAUGHT = [
+    (logits_as_they_come, SAME, ("float64 logits", "deepfool")),
+    (the_callers_own_images, SAME, ("in place first", "fgsm")),
+    (gradients_at_the_ends_of_a_clamp, SAME, ("clamped first", "pgd")),
+    (a_tie_with_a_class_that_is_switched_off, SAME, ("off at -1e6", "deepfool")),
+    (a_tie_with_a_class_that_is_switched_off, SAME, ("off at -1e9", "pgd")),
+    (
+        argmax_of_nan,
+        test_judge.test_logits_that_are_not_finite_are_a_fault_whatever_argmax_makes_of_them,
+        (math.nan, 1),
+    ),
+    (the_same_pixel_for_ever, BUDGET, ("pgd", "l1", 0.02, "digits")),
+    (the_same_pixel_for_ever, BUDGET, ("eot", "l1", 0.02, "corners")),
+    (one_step_clipped, BUDGET, ("fgsm", "l1", 0.001, "digits")),
+    (one_step_clipped, BUDGET, ("fgsm", "l2", 0.001, "corners")),
+    (lengths_that_were_never_seen, LONG, (7, 10, "l2")),
+    (lengths_that_were_never_seen, LONG, (7, 100, "linf")),
+    (clipping_takes_the_step_back, BOX, ("l2", "digits")),
+    (clipping_takes_the_step_back, BOX, ("linf", "corners")),
+    (never_further_than_rounding, SAME, ("bfloat16 logits", "deepfool in linf")),
+    (halves_to_even, test_judge.test_halves_are_rounded_up_as_image_libraries_do, ()),
+    (rounded_beyond_the_budget, SAVED, ("linf", 0.1)),
+    (rounded_beyond_the_budget, SAVED, ("l2", 0.5)),
+    (a_count_of_rounded_numbers, test_attacks.test_a_share_is_that_of_the_number_as_it_is_written, (0.55, 100, 55)),
+    (only_wanted_rows_are_counted, test_engine.test_what_is_counted_is_what_went_through_the_network, ("pgd", 64)),
+    (counted_again_when_retried, test_engine.test_a_step_that_ran_out_of_memory_is_counted_once, ("pgd",)),
+    (counted_again_when_retried, test_engine.test_a_step_that_ran_out_of_memory_is_counted_once, ("fgsm",)),
+    (any_score_before_success, test_engine.test_a_success_is_kept_before_any_score, ()),
+]
+
+
+@pytest.mark.parametrize(("plant", "test", "arguments"), CAUGHT, ids=lambda value: getattr(value, "__name__", None))
+def test_a_test_catches(plant, test, arguments, monkeypatch):
+    test(*arguments)
+    plant(monkeypatch)
+    with pytest.raises((AssertionError, RuntimeError)):
+        test(*arguments)

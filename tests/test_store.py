@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import random
 import signal
 import subprocess
@@ -359,3 +360,56 @@ def test_tables_need_neither_torch_nor_pandas(tmp_path):
 def test_images_have_the_bytes_of_float32():
     pixels = np.frombuffer(image_rows("a")[0]["adversarial"], "<f4")
     assert pixels.shape == (16,) and IMAGES.field("adversarial").type == pa.binary()
+
+
+# --- disks and folders that are not as they should be
+
+
+def test_results_on_a_disk_that_nobody_can_write_to_are_read_without_a_lock(tmp_path, monkeypatch):
+    example(tmp_path)
+    before = files(tmp_path)
+    real = Path.open
+
+    def refused(path, mode="r", *args, **kwargs):
+        if "w" in mode:
+            raise OSError(errno.EROFS, "Read-only file system")
+        return real(path, mode, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "open", refused)
+    monkeypatch.setattr(module.os, "access", lambda *_: False)
+    with Store(tmp_path).lock():
+        assert Store(tmp_path).finished() == {"a1", "a2", "a3", "b1"}
+        with pytest.raises(StoreError, match="cannot be written"):
+            Store(tmp_path).write_run({})
+    assert files(tmp_path) == before
+    with pytest.raises(StoreError, match="cannot be written"), Store(tmp_path / "nothing there").lock():
+        pass
+
+
+def test_a_folder_that_cannot_be_looked_into_is_a_sentence(tmp_path, monkeypatch):
+    example(tmp_path)
+
+    def refused(_):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(module.os, "listdir", refused)
+    with pytest.raises(StoreError, match=r"cannot be read \(Permission denied\)"):
+        read(tmp_path)
+
+
+def test_cells_of_a_newer_version_are_not_run_over(tmp_path):
+    example(tmp_path)
+    path = tmp_path / "cells" / "a1.parquet"
+    seal(pq.read_table(path).replace_schema_metadata({KEY: b"3"}), path)
+    with pytest.raises(StoreError, match=r"schema 3 is newer.*--results for another folder"):
+        Store(tmp_path).finished()
+    assert "schema 3 is newer" in read(tmp_path).problems[0]
+
+
+def test_a_pipe_among_the_results_is_no_reason_to_wait(tmp_path):
+    example(tmp_path)
+    for name in ("samples/a1.parquet", "cells/a2.parquet"):
+        (tmp_path / name).unlink()
+        os.mkfifo(tmp_path / name)
+    problems = " ".join(read(tmp_path).problems)
+    assert "a2.parquet: damaged (expected a regular file, got a pipe" in problems and "a1.parquet: missing" in problems

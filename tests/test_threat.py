@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from robustbench_lite.rng import Draw, keys
-from robustbench_lite.threat import Goal, dual_size, project, sample, size, steepest, tie
+from robustbench_lite.threat import Goal, dual_size, project, rounding, sample, size, steepest, tie
 
 NORMS = ["linf", "l2", "l1"]
 seeds = st.integers(0, 10_000)
@@ -85,8 +85,29 @@ def test_a_saturated_classifier_still_has_a_gradient():
 
 
 def test_secured_is_stricter_than_reached_only_at_ties():
-    z = torch.tensor([[1.0, 1.0 + 1e-6], [1.0, 2.0], [float("nan"), 1.0]])
+    one = torch.tensor(1.0)
+    z = torch.stack([one, one.nextafter(2 * one)]), torch.tensor([1.0, 2.0]), torch.tensor([float("nan"), 1.0])
     goal = Goal(torch.tensor([0, 0, 0]), 2)
-    assert goal.reached(z).tolist() == [True, True, False]
-    assert goal.secured(z).tolist() == [False, True, False]
-    assert tie(z[:1]) > 1e-6
+    assert goal.reached(torch.stack(z)).tolist() == [True, True, False]
+    assert goal.secured(torch.stack(z)).tolist() == [False, True, False]
+    assert goal.secured(torch.stack(z), torch.tensor([0.0, 2.0, 0.0])).tolist() == [False, False, False]
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e5])
+def test_the_rounding_of_a_gap_is_that_of_two_numbers_rounded_to_float32(scale):
+    exact = scale * torch.rand((2, 10000), dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    first, second = exact.float()
+    off = ((first.double() - second.double()) - (exact[0] - exact[1])).abs()
+    assert (off <= rounding(first, second)).all()
+    assert float((off / rounding(first, second)).max()) > 0.4  # and no more than it takes
+
+
+@pytest.mark.parametrize("other", [-1e3, -1e6, -1e9, float(-torch.finfo(torch.float32).max)])
+def test_a_tie_is_between_two_classes_whatever_a_third_says(other):
+    z = torch.tensor([[1.0, 1.001, other]])
+    goal = Goal(torch.tensor([0]), 3)
+    assert goal.secured(z).all()
+    assert float(goal.pair(z, tie)) == pytest.approx(8 * 2.0**-23, rel=0.01)
+    shifted = z + 1e5  # a step of float32 is 2^-7 there: 0.001 is lost, two steps are not
+    assert not goal.secured(shifted).any()
+    assert goal.secured(shifted + torch.tensor([[0, 2.0**-6, 0]])).all()

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 
 from robustbench_lite.attack import Card, GoalName, Promise, State, StepAttack, attacks
-from robustbench_lite.batch import per_row
+from robustbench_lite.batch import per_row, rows
+from robustbench_lite.box import shortest_within
 from robustbench_lite.lazy import torch
 from robustbench_lite.oracle import Oracle, Pass
 from robustbench_lite.registry import Number
 from robustbench_lite.rng import Draw
-from robustbench_lite.threat import Goal, Norm, dual_size, steepest, tie
+from robustbench_lite.threat import Goal, dual_size, rounding, size, steepest
 
 __all__ = ["DeepFool"]
 
 _NOWHERE = 1e-18  # a gradient no longer than this leads nowhere: its boundary is far beyond every other
-_GAVE_UP = 1e30  # score of a candidate that fools nobody: kept only where there is nothing better
+_MANY = 2  # a row that wants more gradients than this gets them all from one pass
 
 
 @dataclass
@@ -27,6 +27,9 @@ class DeepFoolState(State):
     adv: torch.Tensor  # the iterate, overshoot included
     taken: torch.Tensor  # (n,)
     classes: torch.Tensor  # (n, candidates - 1) the competitors, by the logits of the clean image
+    lengths: torch.Tensor  # (n, candidates - 1) how long the gradient of each was when last seen; inf: not yet
+    push: torch.Tensor  # (n,) a gap that rounding hides is taken to be so many times what rounding hides
+    least: torch.Tensor  # (n,) a margin no larger than this may be rounding on the way from image to logits
 
 
 @attacks.register("deepfool")
@@ -42,16 +45,19 @@ class DeepFool(StepAttack):
             "smallest |f_k| / ||w_k||_q; steps scaled by 1 + overshoot. Competitors: the clean image's top classes."
         ),
         deviations=(
-            "No absolute 1e-4 is added to a step: it is a length, and wrong for other scales. A gap below the "
-            "rounding of the logits is raised to it instead, so that a tie cannot stall the iteration.",
-            "clip: true, the default, projects every iterate to [0, 1]; the paper does not clip.",
-            "slack: a competitor's gradient is not computed where it would have to be `slack` times longer than the "
-            "longest one seen in this step to win. null computes all, as in the paper.",
+            "No absolute 1e-4 is added to a step: it is a length, and wrong for other scales. A gap below the rounding "
+            "that image and logits bring along is raised to it, twice as far each time that it did not suffice, so "
+            "that a tie cannot stall the iteration.",
+            "clip: true, the default, keeps every iterate in [0, 1]: the nearest boundary is the nearest within the "
+            "box, and so is the step to it. The paper does not clip.",
+            "slack: the first step computes every competitor's gradient; later ones only those that would be nearest "
+            "were they `slack` times longer than when last seen. null computes all in every step, as in the paper.",
             "Line 11 of the algorithm divides by the squared norm, as the paper has it (some lecture notes do not).",
         ),
         factor=1.03,
     )
     minimal: ClassVar[bool] = True
+    version: ClassVar[int] = 2
 
     norm: Literal["l2", "linf"] = Field("l2", description="Norm that is minimised.")
     goal: GoalName = Field("prediction", description="Leave the prediction on the clean image, or the true label.")
@@ -60,14 +66,14 @@ class DeepFool(StepAttack):
     candidates: PositiveInt = Field(10, ge=2, description="Classes considered, the own one included.")
     clip: bool = Field(default=True, description="Project iterates to [0, 1]; false: as in the paper.")
     slack: Number | None = Field(
-        1.5, ge=1, description="How many times longer an unseen gradient may be than those seen; null: compute all."
+        1.5, ge=1, description="How many times longer than when last seen a gradient may be; null: compute all."
     )
 
     target: None = None  # untargeted by its nature
 
     @property
     def typical_passes(self) -> float:
-        return 12.0 if self.slack is not None else 4.0 + 3.0 * (self.candidates - 1)
+        return 7.0 + (1.0 if self.slack is not None else 3.0) * (self.candidates - 1)
 
     @property
     def boxed(self) -> bool:
@@ -84,28 +90,23 @@ class DeepFool(StepAttack):
             classes = classes + (classes >= goal.label[:, None])
         else:
             classes = count[:, None].expand(-1, self.candidates - 1) - 1
-        return DeepFoolState(x, goal, draw, x, count.float(), count.bool(), x, count, classes)
+        zero, unseen = count.float(), torch.full(classes.shape, float("inf"), device=x.device)
+        return DeepFoolState(x, goal, draw, x, zero, count.bool(), x, count, classes, unseen, zero + 1, zero)
 
     def step(self, oracle: Oracle, state: State) -> State:
         assert isinstance(state, DeepFoolState)
         view = oracle.differentiate(state.adv)
-        rounding = tie(view.logits)
-        reached = state.goal.secured(view.logits, rounding)
+        reached = state.goal.secured(view.logits, state.least)
         done = reached | (state.taken >= self.steps)
-        score = torch.full_like(state.score, float("inf")).masked_fill_(done, _GAVE_UP).masked_fill_(reached, 0.0)
-        classes = state.classes if self._all(state.goal) else self._competitors(state, view.logits)
-        adv = state.adv
+        if not self._all(state.goal):
+            state = replace(state, classes=self._competitors(state, view.logits))
+        evaluated = state.adv
         moving = (~done).nonzero()[:, 0]
         if len(moving):
-            gaps, order = self._gaps(view.logits, state.goal.label, classes, rounding)
             part, at = view.narrow(moving)
-            if at is None:
-                adv = self._move(adv, self._nearest(part, state.goal.label, gaps, order, done))
-            else:
-                nearest = self._nearest(part, state.goal.label[at], gaps[at], order[at], done[at])
-                adv = adv.index_copy(0, at, self._move(adv[at], nearest))
-        taken = state.taken + 1
-        return replace(state, candidate=state.adv, score=score, done=done, adv=adv, taken=taken, classes=classes)
+            state = self._move(part, state, done) if at is None else self._move_some(part, state, at)
+        score = torch.where(done, 0.0, float("inf"))
+        return replace(state, candidate=evaluated, won=reached, score=score, done=done, taken=state.taken + 1)
 
     def _all(self, goal: Goal) -> bool:
         """Whether every class but the own one is a competitor."""
@@ -120,98 +121,119 @@ class DeepFool(StepAttack):
         chosen = others.topk(state.classes.shape[1], dim=1).indices
         return torch.where(fresh[:, None], chosen, state.classes)
 
-    def _move(self, adv: torch.Tensor, nearest: Nearest) -> torch.Tensor:
-        """A little beyond the nearest boundary."""
-        direction, length = nearest.step(self.norm)
-        moved = direction.mul_(per_row(length * (1 + self.overshoot), adv)).add_(adv)
-        return moved.clamp_(0, 1) if self.clip else moved
+    def _move_some(self, view: Pass, state: DeepFoolState, at: torch.Tensor) -> DeepFoolState:
+        """The state after a step of the rows `at` (m,), of which the view is."""
+        moved = self._move(view, rows(state, at), torch.zeros_like(at, dtype=torch.bool))
+        names = ("adv", "lengths", "push", "least")
+        changes: dict[str, Any] = {n: getattr(state, n).index_copy(0, at, getattr(moved, n)) for n in names}
+        return replace(state, **changes)
 
-    def _nearest(
-        self, view: Pass, label: torch.Tensor, gaps: torch.Tensor, order: torch.Tensor, done: torch.Tensor
-    ) -> Nearest:
+    def _move(self, view: Pass, s: DeepFoolState, done: torch.Tensor) -> DeepFoolState:
+        """A little beyond the nearest boundary; what becomes of rows that are `done` (n,) does not matter."""
+        own, others = view.logits.gather(1, s.goal.label[:, None]), view.logits.gather(1, s.classes)
+        gaps = (own - others).abs().maximum(rounding(own.expand_as(others), others))
+        nearest = self._nearest(view, s, gaps, done)
+        least = torch.finfo(view.logits.dtype).eps * nearest.slope
+        hidden = s.push * (least + rounding(own[:, 0], own[:, 0]))  # own: the boundary is where the two are equal
+        beyond = (1 + self.overshoot) * (hidden / nearest.gap).clamp_min(1)
+        adv = (nearest.way * per_row(beyond, s.adv)).add_(s.adv)
+        return replace(
+            s,
+            adv=adv.clamp_(0, 1) if self.clip else adv,
+            lengths=nearest.lengths,
+            push=torch.where(nearest.gap <= hidden, 2 * s.push, s.push),
+            least=least,
+        )
+
+    def _nearest(self, view: Pass, s: DeepFoolState, gaps: torch.Tensor, done: torch.Tensor) -> Nearest:
         """The nearest boundary of the linearisation at the rows of the view; rows that are done do not matter."""
-        gradient, length = self._gradient(view, order[:, 0], label, view.logits.shape[1])
-        best = Nearest.first(gaps[:, 0], gradient, length)  # the class with the smallest gap
-        left = gaps.masked_fill(done[:, None], float("inf"))
-        left[:, 0] = float("inf")
-        while True:  # another class can only win with a gradient longer than gap / distance
-            wanted = left < (float("inf") if self.slack is None else best.reach(self.slack)[:, None])
-            if not bool(wanted.any()):
-                return best
-            left = left.masked_fill(wanted, float("inf"))
-            for row, gap, w, norm in self._gradients(view, label, gaps, order, wanted):
-                best.offer(row, gap, w, norm)
+        none_nearer = torch.zeros_like(gaps) if self.slack is None else gaps / (self.slack * s.lengths)
+        nearest = Nearest.none(s.adv, s.lengths)
+        first = (gaps / s.lengths).argmin(1)
+        every = torch.arange(len(gaps), device=gaps.device)
+        self._offer(nearest, view, every, first, gaps, s)
+        wanted = (none_nearer < nearest.distance[:, None]) & ~done[:, None]
+        wanted[every, first] = False
+        many = wanted.sum(1) > _MANY
+        if bool(many.any()):
+            some = many.nonzero()[:, 0]
+            part, at = view.narrow(some)
+            at = every if at is None else at
+            for k in wanted[some].any(0).nonzero()[:, 0].tolist():
+                self._offer(nearest, part, at, torch.full_like(at, k), gaps, s)
+        for rank in range(_MANY):  # of rows that want few, those that want another one
+            row = ((wanted.sum(1) > rank) & ~many).nonzero()[:, 0]
+            if len(row):
+                column = wanted[row].int().cumsum(1).eq(rank + 1).int().argmax(1)
+                self._offer(nearest, view.again(row), row, column, gaps, s)
+        return nearest
 
-    def _gradients(
-        self, view: Pass, label: torch.Tensor, gaps: torch.Tensor, order: torch.Tensor, wanted: torch.Tensor
-    ) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]]:
-        """(rows, gaps, w_k, ||w_k||) of the wanted classes (m, k), in as few passes as possible.
+    def _offer(
+        self,
+        nearest: Nearest,
+        view: Pass,
+        row: torch.Tensor,
+        column: torch.Tensor,
+        gaps: torch.Tensor,
+        s: DeepFoolState,
+    ) -> None:
+        """Look at the boundary with the competitor in each `column` (m,) of the rows (m,), of which the view is."""
+        label, gap = s.goal.label[row], gaps[row, column]
+        seed = torch.zeros_like(view.logits).scatter_(1, s.classes[row, column][:, None], 1.0)
+        gradient, length = view.gradient(seed.scatter_(1, label[:, None], -1.0))
+        length = (length if self.norm == "l2" else dual_size(gradient, self.norm)).clamp_min(_NOWHERE)
+        nearest.lengths[row, column] = length
+        distance = gap / length  # without the box; within it a boundary is never nearer
+        near = (distance < nearest.distance[row]).nonzero()[:, 0]
+        if len(near) == 0:
+            return
+        gradient, gap, distance, row = gradient[near], gap[near], distance[near], row[near]
+        way = steepest(gradient, self.norm).mul_(per_row(distance, gradient))
+        if self.clip:
+            way, distance = self._within(s.adv[row], gradient, gap, way, distance)
+        nearest.offer(row, distance, gap, size(gradient, "l2"), way)
 
-        A class that most rows want goes through the graph at hand. What few rows want is gathered into one batch of
-        (row, class) pairs: a small pass costs nearly as much as a full one.
-        """
-        n, count = len(label), view.logits.shape[1]
-        shared = wanted.sum(0) * 2 > (n if view.wanted is None else len(view.wanted))
-        everyone = torch.arange(n, device=label.device)
-        for k in shared.nonzero()[:, 0].tolist():
-            yield everyone, gaps[:, k], *self._gradient(view, order[:, k], label, count)
-        row, column = (wanted & ~shared).nonzero(as_tuple=True)
-        for start in range(0, len(row), n):
-            at, k = row[start : start + n], column[start : start + n]
-            yield at, gaps[at, k], *self._gradient(view.again(at), order[at, k], label[at], count)
-
-    def _gaps(
-        self, logits: torch.Tensor, label: torch.Tensor, classes: torch.Tensor, rounding: torch.Tensor
+    def _within(
+        self, x: torch.Tensor, w: torch.Tensor, gap: torch.Tensor, way: torch.Tensor, distance: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """|f_k - f_label| (n, k) ascending, no smaller than the logits' own rounding, and the classes in that order."""
-        own = logits.gather(1, label[:, None])
-        gaps, order = (own - logits.gather(1, classes)).abs().maximum(2 * rounding[:, None]).sort(1)
-        return gaps, classes.gather(1, order)
-
-    def _gradient(
-        self, view: Pass, competitor: torch.Tensor, label: torch.Tensor, count: int
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """w_k, the gradient of f_k - f_label, and its dual norm."""
-        seed = torch.zeros((len(label), count), dtype=view.logits.dtype, device=label.device)
-        seed.scatter_(1, competitor[:, None], 1.0).scatter_(1, label[:, None], -1.0)
-        gradient, length = view.gradient(seed)
-        return gradient, length if self.norm == "l2" else dual_size(gradient, self.norm)
+        """The way to the boundary within the box and its length; inf where there is none, and the way is clipped."""
+        moved = x + way
+        out = ((moved < 0) | (moved > 1)).flatten(1).any(1).nonzero()[:, 0]
+        if len(out) == 0:
+            return way, distance
+        inside = shortest_within(x[out], w[out], gap[out], self.norm)
+        short = (w[out] * inside).flatten(1).sum(1) < gap[out] * (1 - 1e-3)
+        inside = torch.where(per_row(short, inside), moved[out].clamp(0, 1) - x[out], inside)
+        reach = size(inside, self.norm).masked_fill(short, float("inf"))
+        return way.index_copy(0, out, inside), distance.index_copy(0, out, reach)
 
 
 @dataclass
 class Nearest:
-    """Per row, the smallest distance to a boundary seen so far, that boundary's gradient, and the longest of all."""
+    """Per row, the nearest boundary seen so far: its distance, its gap, and the way (n, C, H, W) to it.
+
+    `slope` (n,) is the l2 norm of its gradient: eps times that is how far the rounding of as many terms as there are
+    numbers moves the gap, on the way from image to logits. `lengths` (n, k) are those of all gradients seen. Offers are
+    written into these.
+    """
 
     distance: torch.Tensor
-    gradient: torch.Tensor  # written to by offers
-    length: torch.Tensor  # of that gradient, its dual norm
-    longest: torch.Tensor
+    gap: torch.Tensor
+    slope: torch.Tensor
+    way: torch.Tensor
+    lengths: torch.Tensor
 
     @classmethod
-    def first(cls, gap: torch.Tensor, gradient: torch.Tensor, length: torch.Tensor) -> Nearest:
-        """One boundary for every row, at gap / length (m,)."""
-        length = length.clamp_min(_NOWHERE)
-        own = gradient.clone() if 0 in gradient.stride() else gradient  # the gradient of a sum is one number, repeated
-        return cls(gap / length, own, length, length.clone())
+    def none(cls, x: torch.Tensor, lengths: torch.Tensor) -> Nearest:
+        """No boundary yet, for images x (n, C, H, W)."""
+        far = torch.full((len(x),), float("inf"), device=x.device)
+        return cls(far, torch.ones_like(far), torch.zeros_like(far), torch.zeros_like(x), lengths.clone())
 
-    def reach(self, slack: float) -> torch.Tensor:
-        """The gap (m,) below which a gradient `slack` times longer than those seen would be nearer."""
-        return self.distance * self.longest * slack
-
-    def offer(self, row: torch.Tensor, gap: torch.Tensor, gradient: torch.Tensor, length: torch.Tensor) -> None:
-        """Take the boundaries at gap / length (p,) of the rows where they are nearer."""
-        length = length.clamp_min(_NOWHERE)
-        self.longest.scatter_reduce_(0, row, length, "amax")
-        distance = gap / length
-        self.distance.scatter_reduce_(0, row, distance, "amin")
-        nearer = (distance == self.distance[row]).nonzero()[:, 0]
-        if len(nearer):
-            at = row[nearer]
-            self.length.index_copy_(0, at, length[nearer])
-            self.gradient.index_copy_(0, at, gradient if len(nearer) == len(row) else gradient[nearer])
-
-    def step(self, norm: Norm) -> tuple[torch.Tensor, torch.Tensor]:
-        """The shortest way to the boundary: a direction (m, C, H, W), to be written to, and how far along it (m,)."""
-        if norm == "l2":
-            return self.gradient, self.distance / self.length
-        return steepest(self.gradient, norm), self.distance
+    def offer(
+        self, row: torch.Tensor, distance: torch.Tensor, gap: torch.Tensor, slope: torch.Tensor, way: torch.Tensor
+    ) -> None:
+        """Take the boundaries (m,) of the rows (m,), each there once, where they are nearer, or the first ones."""
+        nearer = ((distance < self.distance[row]) | (self.slope[row] == 0)).nonzero()[:, 0]
+        at = row[nearer]
+        for own, new in ((self.distance, distance), (self.gap, gap), (self.slope, slope), (self.way, way)):
+            own.index_copy_(0, at, new[nearer])

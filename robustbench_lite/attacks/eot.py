@@ -9,19 +9,19 @@ from pydantic import Field, PositiveInt, model_validator
 
 from robustbench_lite.attack import Card, State, StepAttack, attacks
 from robustbench_lite.batch import per_row, rows
+from robustbench_lite.box import climb, project_within
 from robustbench_lite.errors import AttackError
 from robustbench_lite.lazy import kornia, torch
-from robustbench_lite.oracle import Oracle
+from robustbench_lite.oracle import Oracle, interior
 from robustbench_lite.registry import Number
 from robustbench_lite.rng import Draw
-from robustbench_lite.threat import Goal, Norm, project, size, steepest
+from robustbench_lite.threat import Goal, Norm, size, steepest
 from robustbench_lite.transforms.distribution import Distribution
 from robustbench_lite.views import pairs
 
 __all__ = ["EOT"]
 
 _BETAS, _TINY = (0.9, 0.999), 1e-8  # Adam's own defaults
-_MISSED = 1e6  # a weight that misses the wanted share scores worse than any that reaches it
 
 
 @dataclass
@@ -52,10 +52,13 @@ class EOT(StepAttack):
             "Untargeted: log (1 - P(y | t(x'))) takes the place of log P(y_t | t(x')).",
             "Of several weights the result with the least distance counts that reaches the wanted share on held-out "
             "draws; if none does, the one with the largest share.",
+            "Steps of a fixed size are those of pgd here: within ball and box, in l1 spread over several numbers.",
             "The last iterate counts: the best of them would be that of a lucky draw.",
         ),
     )
     changes: ClassVar[tuple[str, ...]] = ("epsilon", "step_size")
+
+    version: ClassVar[int] = 2
 
     norm: Literal["linf", "l2", "l1"] = Field("linf", description="Norm of the ball.")
     epsilon: Number = Field(8 / 255, gt=0, description="Radius of the ball, for images in [0, 1].")
@@ -123,11 +126,13 @@ class EOT(StepAttack):
         score = torch.where(ended, 0.0, float("inf"))
         if self.penalty is None:
             return replace(moved, candidate=moved.adv, score=score, done=ended)
+        won = torch.zeros_like(ended)
         if bool(ended.any()):
             index = ended.nonzero()[:, 0]
-            score = score.index_copy(0, index, self._worth(oracle, rows(moved, index), index))
+            enough, worth = self._worth(oracle, rows(moved, index), index)
+            won, score = won.index_copy(0, index, enough), score.index_copy(0, index, worth)
         done = ended & (moved.phase + 1 >= len(self.penalty))
-        return replace(_again(moved, ended), candidate=moved.adv, score=score, done=done)
+        return replace(_again(moved, ended), candidate=moved.adv, won=won, score=score, done=done)
 
     def _gradient(self, oracle: Oracle, s: EOTState) -> torch.Tensor:
         """Gradient (n, C, H, W) of the mean over fresh draws."""
@@ -140,7 +145,7 @@ class EOT(StepAttack):
     def _of_views(self, oracle: Oracle, s: EOTState, row: torch.Tensor, number: torch.Tensor) -> torch.Tensor:
         """Gradient (m, C, H, W) through the view with that number (m,) of each row (m,)."""
         views, draw = self.distribution, rows(s.draw, row)
-        leaf = s.adv[row].requires_grad_()
+        leaf = interior(s.adv[row]).requires_grad_()
         with torch.enable_grad():
             seen = views.see(leaf, draw, number)
         view = oracle.differentiate(seen.detach(), row)
@@ -156,6 +161,10 @@ class EOT(StepAttack):
     def _move(self, s: EOTState, gradient: torch.Tensor) -> EOTState:
         """One step uphill, back into the ball where there is one, and into the box."""
         taken, first, second = s.taken + 1, s.first, s.second
+        length = self.step_size or (2.5 * self.epsilon / self.steps if self.penalty is None else 2 / 255)
+        if self.optimizer == "signed" and self.penalty is None:
+            adv = climb(s.x, s.adv, gradient, self.norm, length, self.epsilon, s.taken / self.steps)
+            return replace(s, adv=adv, taken=taken)
         if self.optimizer == "signed":
             way = steepest(gradient, self.norm)
         else:
@@ -163,14 +172,16 @@ class EOT(StepAttack):
             second = torch.lerp(gradient.square(), second, _BETAS[1])
             unbiased = [per_row(1 - beta ** taken.double(), first).to(first.dtype) for beta in _BETAS]
             way = first / unbiased[0] / ((second / unbiased[1]).sqrt() + _TINY)
-        length = 2.5 * self.epsilon / self.steps if self.penalty is None else 2 / 255
-        moved = (way * (self.step_size or length)).add_(s.adv).sub_(s.x)
+        moved = (way * length).add_(s.adv).sub_(s.x)
         if self.penalty is None:
-            moved = project(moved, self.norm, self.epsilon)
+            moved = project_within(s.x, moved, self.norm, self.epsilon)
         return replace(s, adv=moved.add_(s.x).clamp_(0, 1), taken=taken, first=first, second=second)
 
-    def _worth(self, oracle: Oracle, s: EOTState, place: torch.Tensor) -> torch.Tensor:
-        """Scores (n,) of the finished iterates at `place` (n,) in the window: on held-out draws, lower is better."""
+    def _worth(self, oracle: Oracle, s: EOTState, place: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Whether the finished iterates at `place` (n,) in the window reach the wanted share of held-out draws (n,).
+
+        And their scores (n,): the distance where they do, else the share that they miss.
+        """
         reached, distance = (torch.zeros(len(s.x), device=s.x.device) for _ in range(2))
         for row, number in pairs(len(s.x), self.held_out, oracle.batch_size, s.x.device):
             draw, views = rows(s.draw, row), self.distribution
@@ -180,7 +191,8 @@ class EOT(StepAttack):
             reached.index_add_(0, row, rows(s.goal, row).reached(logits).to(reached.dtype))
             distance.index_add_(0, row, _distance(seen, clean))
         share = reached / self.held_out
-        return torch.where(share >= self.wanted, distance / self.held_out, _MISSED * (2 - share))
+        enough = share >= self.wanted
+        return enough, torch.where(enough, distance / self.held_out, 1 - share)
 
 
 def _again(s: EOTState, ended: torch.Tensor) -> EOTState:

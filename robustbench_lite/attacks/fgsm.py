@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from robustbench_lite.attack import Card, Crafted, Promise, SetAttack, attacks
+from robustbench_lite.attack import Card, Crafted, Promise, SetAttack, attacks, enough
 from robustbench_lite.batch import rows
+from robustbench_lite.box import steepest_within
 from robustbench_lite.lazy import torch
 from robustbench_lite.oracle import Oracle
 from robustbench_lite.registry import Number
@@ -31,12 +31,15 @@ class FGSM(SetAttack):
             "one epsilon per classifier and data set, the smallest that misclassifies 90 % of the data: fraction: 0.9."
         ),
         deviations=(
-            "clip: true, the default, keeps the image valid; the paper does not clip.",
+            "clip: true, the default, keeps the image valid; the paper does not clip. The step is then the steepest "
+            "within the box: l2 and l1 spend all of epsilon, on the numbers that can still move.",
             "The direction is taken from the log-odds, which does not underflow where cross-entropy does.",
             "fraction climbs a ladder of sizes and bisects its first rung that suffices: the error need not grow "
             "with epsilon, so a smaller epsilon between two rungs can be missed.",
         ),
     )
+
+    version: ClassVar[int] = 2
 
     norm: Literal["linf", "l2", "l1"] = Field("linf", description="Norm in which epsilon is measured.")
     epsilon: Number | None = Field(8 / 255, gt=0, description="Size of the step, for images in [0, 1].")
@@ -85,16 +88,21 @@ class FGSM(SetAttack):
         index = torch.arange(len(x), device=x.device)[part]
         view = oracle.differentiate(x[part], index)
         gradient, _ = view.gradient(rows(goal, index).seed(view.logits))
-        return steepest(gradient, self.norm)
+        return steepest(gradient, self.norm) if self._straight else gradient
+
+    @property
+    def _straight(self) -> bool:
+        """Whether a step of any size goes the same way: without the box, or where clipping is all it takes."""
+        return self.norm == "linf" or not self.clip
 
     def _move(self, x: torch.Tensor, direction: torch.Tensor, epsilon: float) -> torch.Tensor:
-        moved = x + epsilon * direction
+        moved = x + (epsilon * direction if self._straight else steepest_within(x, direction, self.norm, epsilon))
         return moved.clamp_(0, 1) if self.clip else moved
 
     def _search(self, oracle: Oracle, x: torch.Tensor, goal: Goal, direction: torch.Tensor) -> tuple[float, float]:
         """The smallest epsilon that fools `fraction`, and the share that it fools; the largest if none does."""
         assert self.fraction is not None
-        wanted = math.ceil(self.fraction * len(x))
+        wanted = enough(self.fraction, len(x))
         unit = {"linf": 1.0, "l2": x[0].numel() ** 0.5, "l1": float(x[0].numel())}[self.norm]
 
         def fooled(height: float) -> int:

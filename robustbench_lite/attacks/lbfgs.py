@@ -18,8 +18,6 @@ from robustbench_lite.threat import Goal, Norm, size
 
 __all__ = ["LBFGS"]
 
-_FAILED = 1e6  # no distance comes near: a failure is kept only where there is nothing better
-
 
 @dataclass
 class Search:
@@ -83,6 +81,7 @@ class LBFGS(StepAttack):
         factor=1.05,
     )
     minimal: ClassVar[bool] = True
+    version: ClassVar[int] = 2
     threat: ClassVar[Norm] = "l2"
 
     goal: GoalName = Field(
@@ -125,7 +124,8 @@ class LBFGS(StepAttack):
         state = replace(
             state,
             candidate=state.trial,
-            score=torch.where(reached, distance, _FAILED - odds),
+            won=reached,
+            score=torch.where(reached, distance, -odds),
             done=reached & (distance == 0),
             nearest=torch.where(reached, state.nearest.minimum(distance), state.nearest),
             search=state.search.begin(state.fresh, self._first_c(odds, steepness, state.nearest)),

@@ -21,12 +21,10 @@ from robustbench_lite.transforms.warp import Fill, Interpolation, warp
 
 __all__ = ["Spatial"]
 
-_WON = 1e9  # any success before any failure
-
 
 @dataclass
 class SpatialState(State):
-    """`found` (n, 4) made `candidate`, the best so far; `value` (n,) says how good that is."""
+    """`found` (n, 4) made `candidate`, the best so far; `won` and `value` (n,) say how good that is."""
 
     found: torch.Tensor
     value: torch.Tensor
@@ -175,14 +173,16 @@ class Spatial(StepAttack):
         images = self.rebuild(s.x[row], found)
         logits = oracle.logits(images, row)
         goal: Goal = rows(s.goal, row)
-        value = self._value(goal, logits, order)
+        won, value = self._worth(goal, logits, order)
+        any_won = torch.zeros(n, dtype=torch.bool, device=s.x.device).index_put((row[won],), won[won])
+        value = value.masked_fill(any_won[row] & ~won, float("-inf"))
         table = torch.full((n, int(count.max())), float("-inf"), dtype=torch.float64, device=s.x.device)
         table[row, place] = value
         best, at = table.max(1)
         at = first + at
         tried = s.tried + count
-        won = (best >= _WON / 2) & (self.stop == "success")
-        return self._better(s, best, found[at], images[at], tried, (tried >= self._total) | won)
+        done = (tried >= self._total) | (any_won & (self.stop == "success"))
+        return self._better(s, any_won, best, found[at], images[at], tried, done)
 
     def _climb(self, oracle: Oracle, s: SpatialState) -> SpatialState:
         """One projected step on the parameters; the gradient goes back through the resampling."""
@@ -197,20 +197,24 @@ class Spatial(StepAttack):
         unit = (unit.detach() + self.step_size * gradient.sign()).clamp(-1, 1)
         again = tried % (self.steps + 1) == 0
         unit = torch.where(again[:, None], self._drawn(s.draw, tried // (self.steps + 1)), unit)
-        value = self._value(s.goal, view.logits, s.tried)
-        won = (value >= _WON / 2) & (self.stop == "success")
-        state = self._better(s, value, found.detach(), images.detach(), tried, (tried >= self._total) | won)
+        won, value = self._worth(s.goal, view.logits, s.tried)
+        done = (tried >= self._total) | (won & (self.stop == "success"))
+        state = self._better(s, won, value, found.detach(), images.detach(), tried, done)
         return replace(state, unit=unit)
 
-    def _value(self, goal: Goal, logits: torch.Tensor, order: torch.Tensor) -> torch.Tensor:
-        """How good candidates are (m,): by their loss, successes first; when stopping there, the first one first."""
-        won = goal.secured(logits)
-        loss = goal.loss(logits).double().nan_to_num(float("-inf"), _WON / 4, -_WON / 4).clamp(-_WON / 4, _WON / 4)
-        return torch.where(won, _WON - order if self.stop == "success" else _WON + loss, loss)
+    def _worth(self, goal: Goal, logits: torch.Tensor, order: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Whether candidates succeed (m,), and how good each is among its like (m,): by its loss, NaN never.
+
+        When stopping at a success, the first of them is the best.
+        """
+        won, loss = goal.secured(logits), goal.loss(logits).double()
+        loss = loss.masked_fill(loss.isnan(), float("-inf"))
+        return won, torch.where(won, -order, loss) if self.stop == "success" else loss
 
     def _better(
         self,
         s: SpatialState,
+        won: torch.Tensor,
         value: torch.Tensor,
         found: torch.Tensor,
         images: torch.Tensor,
@@ -218,12 +222,13 @@ class Spatial(StepAttack):
         done: torch.Tensor,
     ) -> SpatialState:
         """The state after candidates of this value; its score falls by one with each that is better than all before."""
-        better = value > s.value
+        better = (won & ~s.won) | ((won == s.won) & (value > s.value))
         return replace(
             s,
+            won=won | s.won,
             candidate=torch.where(per_row(better, images), images, s.candidate),
             found=torch.where(better[:, None], found, s.found),
-            value=value.maximum(s.value),
+            value=torch.where(better, value, s.value),
             score=s.score - better.float(),
             tried=tried,
             done=done,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+from math import floor
 from typing import ClassVar, Literal
 
 from pydantic import Field, PositiveInt
@@ -58,16 +60,18 @@ class Universal(FittedAttack):
 
     def fitted(self, oracle: Oracle, x: torch.Tensor, goal: Goal, draw: Draw) -> Fitted:
         v = best = torch.zeros_like(x[:1])
-        most, passes, some = -1.0, 0, Job(x, goal, draw)
-        while passes < self.passes and most < 1 - self.delta:
+        most, passes, some = -1, 0, Job(x, goal, draw)
+        wanted = len(x) - floor(Fraction(str(self.delta)) * len(x))
+        while passes < self.passes and most < wanted:
             order = draw.uniform("order", (1,), passes)[:, 0].argsort()
             v = self._pass(oracle, some, v, order)
-            rate = self._rate(oracle, some, v)
+            fooled = self._count(oracle, some, v)
             passes += 1
-            if rate > most:
-                best, most = v, rate
-        stopped = "reached" if most >= 1 - self.delta else "not reached"
-        note = f"fools {most:.1%} of the {len(x)} images it was fitted on after {passes} passes ({stopped}: 1 - delta)"
+            if fooled > most:
+                best, most = v, fooled
+        stopped = "reached" if most >= wanted else "not reached"
+        rate = most / len(x)
+        note = f"fools {rate:.1%} of the {len(x)} images it was fitted on after {passes} passes ({stopped}: 1 - delta)"
         return Fitted(best, (note,))
 
     def _pass(self, oracle: Oracle, some: Job, v: torch.Tensor, order: torch.Tensor) -> torch.Tensor:
@@ -117,6 +121,6 @@ class Universal(FittedAttack):
         logits = oracle.chunked(work, len(part))
         return rows(some.goal, part).secured(logits)
 
-    def _rate(self, oracle: Oracle, some: Job, v: torch.Tensor) -> float:
+    def _count(self, oracle: Oracle, some: Job, v: torch.Tensor) -> int:
         everyone = torch.arange(len(some.x), device=some.x.device)
-        return float(self._fooled(oracle, some, v, everyone).double().mean())
+        return int(self._fooled(oracle, some, v, everyone).sum())

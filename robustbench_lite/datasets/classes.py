@@ -60,7 +60,9 @@ def _within(samples: Samples, present: Sequence[int], classes: Classes) -> None:
     beyond = [label for label in present if label >= classes.count]
     if not beyond:
         return
-    if present[0] == 1 and present[-1] == classes.count:
+    if samples.scene is not None:
+        advice = "say its class with `label` on the dataset"
+    elif present[0] == 1 and present[-1] == classes.count:
         advice = "labels that start at 1 need `labels: {from: 1}` on the dataset"
     elif len(present) <= classes.count:
         advice = (

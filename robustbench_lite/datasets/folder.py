@@ -11,7 +11,7 @@ from pydantic import Field
 from robustbench_lite.dataset import Samples, datasets
 from robustbench_lite.datasets.common import absent, content_id, find, read_file, unique_ids
 from robustbench_lite.datasets.decode import ImageSource
-from robustbench_lite.datasets.labels import labelled, listed
+from robustbench_lite.datasets.labels import labelled, listed, printable
 from robustbench_lite.datasets.pictures import SUFFIXES
 from robustbench_lite.errors import DataError
 
@@ -50,13 +50,15 @@ class Folder(ImageSource):
             left = f"; there are {listed(listing.others, 3)}" if listing.others else ""
             raise DataError(f"{base}: expected image files in a folder per class (class/image.png), found none{left}")
         raw = [name for _, name in files]
-        labels = labelled(raw, self.labels, where=lambda i: str(files[i][0]), beside=listing.classes)
+        labels = labelled(raw, self.labels, where=lambda i: printable(str(files[i][0])), beside=listing.classes)
         ids = unique_ids(content_id(read_file(path)) for path, _ in files)
         said = []
         if listing.others:
             count = "1 file is" if len(listing.others) == 1 else f"{len(listing.others)} files are"
             said = [f"{self.folder}: {count} left out, no image of a class: {listed(listing.others, 3)}"]
-        decode = lambda places: self.decoded(((str(files[i][0]), read_file(files[i][0])) for i in places), len(places))
+        decode = lambda places: self.decoded(
+            ((printable(str(files[i][0])), read_file(files[i][0])) for i in places), len(places)
+        )
         return self.gather(self.folder, ids, labels, decode, sortable=True, warnings=said)
 
 
@@ -77,10 +79,10 @@ def _listing(base: Path) -> Listing:
             if path.is_dir() or any(_litter(Path(part)) for part in inner.parts):
                 continue
             if path.suffix.lower() in SUFFIXES:
-                images.append((path, name))
+                images.append((path, printable(name)))
             else:
                 others.append(str(inner))
-    return Listing(tuple(images), tuple(classes), tuple(others))
+    return Listing(tuple(images), tuple(map(printable, classes)), tuple(others))
 
 
 def _litter(path: Path) -> bool:

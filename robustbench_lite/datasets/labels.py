@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, StrictInt, StrictStr, WithJsonSchema
 from robustbench_lite.dataset import Naming
 from robustbench_lite.errors import DataError, suggestion
 
-__all__ = ["Labelled", "Labels", "Raw", "folded", "labelled", "listed"]
+__all__ = ["Labelled", "Labels", "Raw", "folded", "labelled", "listed", "printable"]
 
 Raw = int | str | None  # a label as it is in the data
 _MOST = 100_000  # classes; a larger label is an id, or a mistake
@@ -28,9 +28,14 @@ def folded(name: str) -> str:
 
 def listed(names: Iterable[object], most: int = 5) -> str:
     """The first few, and how many more there are."""
-    all_of_them = [str(name) for name in names]
+    all_of_them = [printable(str(name)) for name in names]
     rest = len(all_of_them) - most
     return ", ".join(all_of_them[:most]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def printable(name: str) -> str:
+    """A name of a file that is not Unicode with escapes, so that it can be stored."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _sound(option: Any) -> Any:

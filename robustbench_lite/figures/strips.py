@@ -81,7 +81,7 @@ def _strip(kind: str, views: Sequence[Pictured]) -> Iterator[str]:
 
 def _uri(picture: bytes) -> str:
     """The picture, no larger than it is drawn on a fine screen, as a data URI."""
-    file, image = io.BytesIO(), Image.open(io.BytesIO(picture))
+    file, image = io.BytesIO(), Image.open(io.BytesIO(picture), formats=("PNG",))
     image.resize([min(side, 2 * _SIDE) for side in image.size], Image.Resampling.LANCZOS).save(file, "PNG")
     return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
 

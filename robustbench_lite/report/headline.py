@@ -88,7 +88,7 @@ class Ranking:
 
     def _tie(self, tied: Sequence[Entry], known: Sequence[Entry]) -> str:
         p = [entry.p for entry in tied if entry.p is not None]
-        chance = f"p {'=' if len(p) == 1 else '≥'} {p_value(min(p))}"
+        chance = f"p {'=' if len(p) == 1 or min(p) == 1 else '≥'} {p_value(min(p))}"
         if len(tied) == len(known) > 4:
             return f"None of {len(known)} classifiers stands out ({chance})"
         best = " hold out best and" if len(tied) < len(known) else ""
@@ -151,7 +151,8 @@ def _medians(values: Sequence[float]) -> str:
 
 def _ahead(ranking: Ranking, lead: Lead) -> str:
     best, n = ranking.known[0].model, lead.difference.n
-    others = f" (and {lead.others} others with the same value)" if lead.others else ""
+    more = f"{lead.others} other{'' if lead.others == 1 else 's'} with the same value"
+    others = f" (and {more})" if lead.others else ""
     second, same = f"{lead.second}{others}", f"the same {n} images" if n > 1 else "the same image"
     sure = "This may be chance" if lead.p > ALPHA else "This is a real difference"
     verdict = f"{sure} ({ranking.test}, p {'' if lead.p < 0.001 else '= '}{p_value(lead.p)})."

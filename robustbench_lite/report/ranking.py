@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["Entry", "Ranking", "rankings"]
 
 _NAMED = 4  # attacks that a sentence names
+_SHORT = 100  # characters of a finding in a sentence
 Scores = npt.NDArray[np.float64]  # (n,) of one classifier, as `_worst` gives them
 
 
@@ -115,8 +116,13 @@ def _reds(models: dict[str, list[Group]], known: dict[str, tuple[Doubt, ...]]) -
     for model, members in models.items():
         found = [known.get(str(group.cell["cell"]), ()) for group in members]
         if all(found):
-            out[model] = "; ".join(dict.fromkeys(str(doubt) for red in found for doubt in red))
+            out[model] = "; ".join(dict.fromkeys(_in_short(doubt) for red in found for doubt in red))
     return out
+
+
+def _in_short(doubt: Doubt) -> str:
+    """A headline has no room for what a check found in many cases; trust has it."""
+    return str(doubt) if len(doubt.text) <= _SHORT else doubt.title
 
 
 def _threat(group: Group) -> _Threat | None:

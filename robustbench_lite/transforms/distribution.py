@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer, PlainValidator, WithJsonSchema
 
+from robustbench_lite.box import clip
 from robustbench_lite.errors import AttackError, SuiteError
 from robustbench_lite.registry import Config, Number, Registry
 
@@ -113,7 +114,7 @@ class Distribution:
         """One view of every image x (n, C, H, W) in [0, 1], in [0, 1] and differentiable in x; x itself if `still`."""
         for place, operation in enumerate(self.operations):
             if not operation.still:
-                x = operation.apply(x, draw.fork(f"{place} {operation.registered}"), step).clamp(0, 1)
+                x = clip(operation.apply(x, draw.fork(f"{place} {operation.registered}"), step))
         return x
 
 

@@ -21,6 +21,7 @@ from math import radians, tan
 from typing import TYPE_CHECKING
 
 from robustbench_lite.batch import per_row
+from robustbench_lite.box import clip
 from robustbench_lite.lazy import torch
 from robustbench_lite.rng import Draw
 from robustbench_lite.transforms.rasterize import rasterize
@@ -100,7 +101,7 @@ class Scene:
         if self.noise[1] > 0:
             level = x.new_tensor([shot.noise for shot in shots])
             shown = shown + per_row(level, x) * draw.normal("noise", (3, *self.size), step).to(x.dtype)
-        return shown.clamp(0, 1)
+        return clip(shown)
 
     def pose(self, draw: Draw, step: int) -> Pose:
         """The pose of one sample's step."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from robustbench_lite.batch import per_row, rows
+from robustbench_lite.box import clip
 from robustbench_lite.lazy import torch
 from robustbench_lite.rng import Draw
 from robustbench_lite.transforms.camera import Camera, Placement, Pose, photograph
@@ -40,7 +41,7 @@ class Poses:
 
 def paste(x: torch.Tensor, delta: torch.Tensor, placed: Placement) -> torch.Tensor:
     """The photographs x (n, C, H, W) with the texture changed by delta (C, S, S); unchanged where that is zero."""
-    return (x + photograph(delta, placed, x.shape[-1])).clamp(0, 1)
+    return clip(x + photograph(delta, placed, x.shape[-1]))
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class Drawn(Shots):
         seen = photograph(torch.cat([self.texture * alpha, alpha]), placed, size)
         behind = background(scenery, size) * per_row(pose.gain, seen)
         covered = seen[:, 3:] / per_row(pose.gain, seen)
-        return (seen[:, :3] + (1 - covered) * behind).clamp(0, 1), placed
+        return clip(seen[:, :3] + (1 - covered) * behind), placed
 
     def training(self, poses: Poses, draw: Draw, number: torch.Tensor) -> tuple[torch.Tensor, Placement]:
         return self.render(poses.draw(draw, number), draw.uniform("scenery", (BACKGROUND_NUMBERS,), number))
@@ -97,4 +98,4 @@ class Photographed(Shots):
         gain = poses.draw(draw, number).gain
         x = self.album.to(self.texture)[index]
         placed = rows(self.album_placed.to(self.texture), index)
-        return (x * per_row(gain, x)).clamp(0, 1), replace(placed, gain=placed.gain * gain)
+        return clip(x * per_row(gain, x)), replace(placed, gain=placed.gain * gain)

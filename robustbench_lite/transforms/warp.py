@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from robustbench_lite.box import clip
 from robustbench_lite.lazy import kornia, torch
 
 __all__ = ["Fill", "Interpolation", "warp"]
@@ -41,4 +42,4 @@ def warp(
     moved = kornia.geometry.warp_affine(
         x.double(), matrix, (height, width), mode=interpolation, padding_mode=fill, align_corners=True
     )
-    return moved.clamp(0, 1).to(x.dtype)  # bicubic overshoots
+    return clip(moved).to(x.dtype)  # bicubic overshoots
