@@ -207,7 +207,7 @@ def _verify(cell: Cell, row: Row | None, planned: Planned, report: Report) -> No
         if not stored.samples or (not stored.images and planned.bench.suite.images == "none"):
             report.skipped.append(f"{name}: {row['error'] or 'no stored images'}")
             return
-        with undisturbed():
+        with blamed(cell.source, ModelError, "judge"), undisturbed():
             found, close = compared(cell, planned.bench, ready, stored, exact=planned.exact(row))
     except RobustbenchError as error:
         if row["status"] != "ok" and row["error"] == str(error):  # it fails here in the same way
