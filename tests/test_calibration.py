@@ -24,18 +24,25 @@ from robustbench_lite.check import cases
 from robustbench_lite.checks.bracket import bracket
 from robustbench_lite.progress import Lines
 from robustbench_lite.runner import Options, run, run_suite
-from robustbench_lite.store import read
+from robustbench_lite.store import Store, read
 from robustbench_lite.suite import load
 from robustbench_lite.table import tables
 from robustbench_lite.threat import sample
 from tests.helpers import ROOT
 
 SUITES = sorted((ROOT / "suites").glob("*.yaml"))
-CONFIGURED = {
-    entry.attack.fingerprint(): pytest.param(entry.attack, id=f"{path.stem}: {entry.variant}")
-    for path in SUITES
-    for entry in load(path).attacks
-}
+LONG = {"eot_imagenet", "transfer_imagenet", "turtle"}  # budgets for large images, hundreds of steps
+
+
+def configured():
+    """Every attack of every suite, those that are equal once."""
+    found = {}
+    for path in SUITES:
+        for entry in load(path).attacks:
+            marks = [pytest.mark.slow] if path.stem in LONG else []
+            param = pytest.param(entry.attack, id=f"{path.stem}: {entry.variant}", marks=marks)
+            found.setdefault(entry.attack.fingerprint(), param)
+    return found.values()
 
 
 def failures(attack, **options) -> list[str]:
@@ -195,7 +202,7 @@ def test_every_attack_passes_with_its_usual_parameters(name):
     assert not [text for attack in usual(name) for text in failures(attack)]
 
 
-@pytest.mark.parametrize("attack", CONFIGURED.values())
+@pytest.mark.parametrize("attack", configured())
 def test_every_attack_of_every_suite_passes_as_it_is_configured(attack):
     assert not failures(attack)
 
@@ -376,6 +383,12 @@ def levels(results) -> dict[str, str]:
     return {case.cell["variant"]: bracket.look(case, everything) for case in everything}
 
 
+def rewritten(folder: Path, found) -> None:
+    """The run in this folder with something else in its record under `calibration`."""
+    record = read(folder / "small").run
+    Store(folder / "small").write_run({**record, "calibration": found})
+
+
 def test_a_run_says_of_each_attack_as_it_is_configured_whether_it_passed(tmp_path, own_cache):
     stream = io.StringIO()
     results = run_suite(load(SUITE), Options(results=tmp_path), Lines(stream))
@@ -398,27 +411,23 @@ def test_what_is_in_the_store_is_not_calibrated_again_and_its_result_stays(tmp_p
 
 
 def test_a_mistake_in_an_attack_is_loud(tmp_path, own_cache, monkeypatch):
-    monkeypatch.setattr("robustbench_lite.attacks.pgd.project", lambda r, _norm, _epsilon: r)
+    monkeypatch.setattr("robustbench_lite.attacks.pgd.climb", lambda _x, adv, *_rest: adv)
     results = run({**SUITE, "attacks": SUITE["attacks"][:1]}, tmp_path)
     assert results.run["calibration"]["usual"]["failed"]
 
 
 def test_other_parameters_under_the_same_name_are_not_taken_for_it(tmp_path, own_cache):
-    run(SUITE, tmp_path)
-    path = tmp_path / "small" / "run.json"
-    record = json.loads(path.read_text())
-    record["calibration"]["usual"]["params"] = "{}"
-    path.write_text(json.dumps(record))
+    found = run(SUITE, tmp_path).run["calibration"]
+    found["usual"]["params"] = "{}"
+    rewritten(tmp_path, found)
     assert levels(read(tmp_path / "small"))["usual"].level == "unknown"
 
 
 def test_runs_of_earlier_versions_are_still_read(tmp_path, own_cache):
     run(SUITE, tmp_path)
-    path = tmp_path / "small" / "run.json"
-    record = json.loads(path.read_text())
-    record["calibration"] = {"pgd": {"version": 1, "checks": 6, "failed": []}}
-    path.write_text(json.dumps(record))
+    before = {"pgd": {"version": 1, "checks": 6, "failed": []}}
+    rewritten(tmp_path, before)
     old = read(tmp_path / "small")
     assert levels(old)["weak"].text == "6 checks passed by the attack's defaults"
     assert "6 checks of pgd" in " ".join(tables.make("cost", old).footnotes)
-    assert run(SUITE, tmp_path).run["calibration"] == record["calibration"]  # nothing is due: what is known stays
+    assert run(SUITE, tmp_path).run["calibration"] == before  # nothing is due: what is known stays

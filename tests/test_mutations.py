@@ -164,23 +164,33 @@ def universal_downhill(monkeypatch):
 def box_ignored(monkeypatch):
     """Steps are taken as if there were no box, and clipped at the end: half of each is lost in a corner."""
 
-    def ascend(self, x, adv, gradient):
-        step = threat.steepest(gradient, self.norm) * 2.5 * self.epsilon / self.steps
-        return x + threat.project(adv + step - x, self.norm, self.epsilon)
+    def climb(x, adv, g, norm, length, epsilon, _share):
+        moved = threat.steepest(g, norm) * length + adv - x
+        return x + threat.project(moved, norm, epsilon)
 
-    monkeypatch.setattr(pgd.PGD, "_ascend", ascend)
+    monkeypatch.setattr(pgd, "climb", climb)
 
 
 def half_the_budget(monkeypatch):
-    project = threat.project
-    for module in (pgd, universal, universal_sgd):
-        monkeypatch.setattr(module, "project", lambda r, norm, epsilon: project(r, norm, epsilon / 2))
+    within = box.steepest_within
+    for module in (pgd, eot):
+        climb = module.climb
+        half = lambda x, adv, g, norm, length, epsilon, share, climb=climb: climb(
+            x, adv, g, norm, length / 2, epsilon / 2, share
+        )
+        monkeypatch.setattr(module, "climb", half)
+    monkeypatch.setattr(
+        pgd, "sample", lambda draw, x, norm, epsilon, step: threat.sample(draw, x, norm, epsilon / 2, step)
+    )
+    for module in (universal, universal_sgd):
+        monkeypatch.setattr(module, "project", lambda r, norm, epsilon: threat.project(r, norm, epsilon / 2))
     monkeypatch.setattr(fgsm, "steepest", lambda g, norm: threat.steepest(g, norm) / 2)
+    monkeypatch.setattr(fgsm, "steepest_within", lambda x, g, norm, epsilon: within(x, g, norm, epsilon / 2))
 
 
 def tiny_steps(monkeypatch):
     ascend = pgd.PGD._ascend
-    late = lambda self, x, adv, gradient: adv + (ascend(self, x, adv, gradient) - adv) * 1e-3
+    late = lambda self, x, adv, *rest: adv + (ascend(self, x, adv, *rest) - adv) * 1e-3
     monkeypatch.setattr(pgd.PGD, "_ascend", late)
 
 
@@ -205,13 +215,12 @@ def blind_to_the_last_class(monkeypatch):
 
 def long_gradients_missed(monkeypatch):
     """Of two boundaries that of the class with the larger logit is taken for the nearer one."""
-    monkeypatch.setattr(deepfool.DeepFool, "_all", lambda _self, _goal: False)
-    competitors = deepfool.DeepFool._competitors
+    offer = deepfool.Nearest.offer
 
-    def likeliest(self, state, logits):
-        return competitors(self, state, logits)[:, :1].expand_as(state.classes)
+    def by_gap(self, row, distance, gap, slope, way):
+        offer(self, row, gap, gap, slope, way)
 
-    monkeypatch.setattr(deepfool.DeepFool, "_competitors", likeliest)
+    monkeypatch.setattr(deepfool.Nearest, "offer", by_gap)
 
 
 def a_row_of_pixels_left_out(monkeypatch):
@@ -223,57 +232,6 @@ def a_row_of_pixels_left_out(monkeypatch):
         return moved
 
     monkeypatch.setattr(fgsm.FGSM, "_move", partly)
-
-
-MUTATIONS = {
-    box_ignored: ["pgd"],
-    half_the_budget: ["pgd", "fgsm", "universal", "universal_sgd"],
-    tiny_steps: ["pgd"],
-    blind_to_the_last_class: ["pgd", "fgsm", "deepfool", "lbfgs", "mifgsm"],
-    long_gradients_missed: ["deepfool"],
-    a_row_of_pixels_left_out: ["fgsm"],
-    wrong_sign: ["pgd", "fgsm", "lbfgs"],
-    sign_of_targeted_ignored: ["pgd"],
-    no_projection: ["pgd"],
-    rescaled_instead_of_projected: ["pgd"],
-    wrong_norm_in_the_projection: ["pgd", "universal", "universal_sgd"],
-    no_best_so_far: ["lbfgs"],
-    off_by_one_step: ["pgd"],
-    missing_square_in_deepfool: ["deepfool", "universal"],
-    overshoot_ignored: ["deepfool"],
-    farthest_class: ["deepfool"],
-    first_success_is_good_enough: ["lbfgs"],
-    missing_clip: ["pgd", "deepfool", "fgsm", "universal", "universal_sgd"],
-    last_candidates_left_out: ["spatial"],
-    one_transform_for_the_whole_batch: ["spatial"],
-    parameters_of_another_candidate: ["spatial"],
-    universal_without_projection: ["universal", "universal_sgd"],
-    universal_without_a_sum: ["universal"],
-    universal_downhill: ["universal_sgd"],
-}
-
-
-@pytest.mark.parametrize(
-    ("plant", "name"),
-    [(plant, name) for plant, names in MUTATIONS.items() for name in names],
-    ids=lambda value: value if isinstance(value, str) else value.__name__,
-)
-def test_the_bracket_catches(plant, name, monkeypatch):
-    plant(monkeypatch)
-    assert any(not found.passed for one in usual(name) for found in calibrate(one))
-
-
-def test_labels_instead_of_predictions_are_caught():
-    """An attack that reads the true label where the goal says prediction: the judge scores it 0 on wrong samples."""
-    problem = problems()[0]
-    goal = Goal(problem.logits().argmax(1), 2)
-    record = deepfool.DeepFool()
-    outcome = attack(record, problem.module, problem.x, goal=Goal(1 - goal.label, 2))
-    verdicts = judge.judge(record, problem.module, problem.x, outcome.candidates, goal)
-    assert not verdicts.success.any()
-
-
-# what the bracket cannot see, other tests of exact answers must
 
 
 def logits_as_they_come(monkeypatch):
@@ -387,6 +345,62 @@ def any_score_before_success(monkeypatch):
 
     monkeypatch.setattr(engine, "_keep_best", by_score)
 
+
+MUTATIONS = {
+    box_ignored: ["pgd"],
+    half_the_budget: ["pgd", "fgsm", "eot", "universal", "universal_sgd"],
+    tiny_steps: ["pgd"],
+    blind_to_the_last_class: ["pgd", "fgsm", "deepfool", "lbfgs", "mifgsm"],
+    long_gradients_missed: ["deepfool"],
+    a_row_of_pixels_left_out: ["fgsm"],
+    lengths_that_were_never_seen: ["deepfool"],
+    clipping_takes_the_step_back: ["deepfool"],
+    the_same_pixel_for_ever: ["pgd", "eot"],
+    one_step_clipped: ["fgsm"],
+    logits_as_they_come: ["pgd", "deepfool"],
+    a_tie_with_a_class_that_is_switched_off: ["deepfool", "lbfgs"],
+    wrong_sign: ["pgd", "fgsm", "lbfgs"],
+    sign_of_targeted_ignored: ["pgd"],
+    no_projection: ["pgd"],
+    rescaled_instead_of_projected: ["pgd"],
+    wrong_norm_in_the_projection: ["pgd", "universal", "universal_sgd"],
+    no_best_so_far: ["lbfgs"],
+    off_by_one_step: ["pgd"],
+    missing_square_in_deepfool: ["deepfool", "universal"],
+    overshoot_ignored: ["deepfool"],
+    farthest_class: ["deepfool"],
+    first_success_is_good_enough: ["lbfgs"],
+    missing_clip: ["pgd", "deepfool", "fgsm", "universal", "universal_sgd"],
+    last_candidates_left_out: ["spatial"],
+    one_transform_for_the_whole_batch: ["spatial"],
+    parameters_of_another_candidate: ["spatial"],
+    universal_without_projection: ["universal", "universal_sgd"],
+    universal_without_a_sum: ["universal"],
+    universal_downhill: ["universal_sgd"],
+}
+
+
+@pytest.mark.parametrize(
+    ("plant", "name"),
+    [(plant, name) for plant, names in MUTATIONS.items() for name in names],
+    ids=lambda value: value if isinstance(value, str) else value.__name__,
+)
+def test_the_bracket_catches(plant, name, monkeypatch):
+    plant(monkeypatch)
+    assert any(not found.passed for one in usual(name) for found in calibrate(one))
+
+
+def test_labels_instead_of_predictions_are_caught():
+    """An attack that reads the true label where the goal says prediction: the judge scores it 0 on wrong samples."""
+    problem = problems()[0]
+    goal = Goal(problem.logits().argmax(1), 2)
+    record = deepfool.DeepFool()
+    outcome = attack(record, problem.module, problem.x, goal=Goal(1 - goal.label, 2))
+    verdicts = judge.judge(record, problem.module, problem.x, outcome.candidates, goal)
+    assert not verdicts.success.any()
+
+
+# what the bracket cannot see, other tests of exact answers must
 
 SAME = test_liars.test_who_says_the_same_gets_the_same
 BUDGET = test_attacks.test_a_budget_is_enough_just_above_the_exact_radius_in_the_box
