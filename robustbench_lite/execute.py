@@ -16,7 +16,7 @@ from robustbench_lite.bench import Bench, Victim, images
 from robustbench_lite.engine import Job, Outcome, run
 from robustbench_lite.errors import AttackError, RobustbenchError
 from robustbench_lite.foreign import is_interrupt, told, trace, undisturbed
-from robustbench_lite.judge import NOT_FINITE, Panel, judge, look
+from robustbench_lite.judge import NOT_FINITE, Panel, finite, judge, look
 from robustbench_lite.lazy import torch
 from robustbench_lite.limits import limited
 from robustbench_lite.oracle import Oracle
@@ -253,7 +253,7 @@ def _fitting(cell: Cell, bench: Bench, attack: FittedAttack, victim: Victim) -> 
     """Other images than those tested, with the victim's predictions on them."""
     samples = bench.fitting(cell.dataset, attack.fit)
     x = images(samples)
-    clean = _finite(look(victim.module, x, bench.device, bench.batch_for(x)), "images to fit on")
+    clean = finite(look(victim.module, x, bench.device, bench.batch_for(x)), "images to fit on")
     draw = Draw(keys(cell.seed, attack.stream(), samples.ids))
     return Job(x, replace(Goal(clean.argmax(1), clean.shape[1]), members=len(cell.sources)), draw)
 
@@ -308,15 +308,8 @@ def _on_fitting_set(cell: Cell, bench: Bench, ready: Ready, outcome: Outcome) ->
         return {}
     x = attack.apply(fitting.x, outcome.artifacts["perturbation"])
     seen = look(ready.victim.module, x, bench.device, bench.batch_for(x))
-    after = _finite(seen, "perturbed images that it was fitted on").argmax(1)
+    after = finite(seen, "perturbed images that it was fitted on").argmax(1)
     return {"fit_n": len(x), "fit_rate": float((after != fitting.goal.label).double().mean())}
-
-
-def _finite(logits: torch.Tensor, of: str) -> torch.Tensor:
-    """The same logits (N, K). Raises AttackError where one is not finite."""
-    if broken := int((~logits.isfinite().all(1)).sum()):
-        raise AttackError(f"{NOT_FINITE} on {broken} of {len(logits)} {of}")
-    return logits
 
 
 def _goal(attack: Attack, labels: torch.Tensor, clean: torch.Tensor, draw: Draw) -> Goal:

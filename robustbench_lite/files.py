@@ -12,6 +12,7 @@ from pathlib import Path
 
 __all__ = ["RefusedError", "contents", "no_programs", "regular"]
 
+_BLOCK = 2**20
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a pipe"),
@@ -36,11 +37,17 @@ def regular(path: Path, most: int | None = None) -> Path:
 
 def contents(path: Path, most: int) -> bytes:
     """The bytes of a regular file, at most `most` of them. Raises OSError."""
-    _check(path.stat(), most)
+    about = path.stat()
+    _check(about, most)
     with path.open("rb") as file:
-        data = file.read(most + 1)  # a file may grow, and those of /proc do not know their size
-    if len(data) > most:
-        raise RefusedError(_too_large(most))
+        data = file.read(about.st_size + 1)
+        while len(data) > about.st_size:  # it has grown; those of /proc do not know their size
+            more = file.read(_BLOCK)
+            data += more
+            if len(data) > most:
+                raise RefusedError(_too_large(most))
+            if not more:
+                break
     return data
 
 

@@ -15,6 +15,7 @@ from robustbench_lite.errors import ModelError
 from robustbench_lite.foreign import blamed
 from robustbench_lite.judge import look
 from robustbench_lite.lazy import torch
+from robustbench_lite.memory import chunked
 from robustbench_lite.model import Classifier
 from robustbench_lite.oracle import logits_of
 
@@ -44,9 +45,13 @@ class Asked:
 
     def recorded(self, x: torch.Tensor) -> torch.Tensor:
         """The same as an attack asks: gradients are recorded."""
+
+        def some(part: slice) -> torch.Tensor:
+            return logits_of(self.module, x[part].to(self.device).requires_grad_()).detach().cpu()
+
         with torch.enable_grad():
-            parts = [x[i : i + self.size].to(self.device).requires_grad_() for i in range(0, len(x), self.size)]
-            return torch.cat([logits_of(self.module, part).detach().cpu() for part in parts])
+            parts, _ = chunked(some, len(x), self.size)
+        return torch.cat(parts)
 
 
 def looked(classifier: Classifier, x: torch.Tensor, device: torch.device, size: int) -> torch.Tensor:

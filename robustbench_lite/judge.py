@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from robustbench_lite.attack import Attack
 from robustbench_lite.batch import per_row
+from robustbench_lite.errors import AttackError
 from robustbench_lite.lazy import torch
 from robustbench_lite.memory import chunked
 from robustbench_lite.oracle import logits_of
@@ -19,7 +20,7 @@ from robustbench_lite.views import Views, pairs
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["NOT_FINITE", "Panel", "Verdicts", "eight_bit", "judge", "look", "pooled", "rank"]
+__all__ = ["NOT_FINITE", "Panel", "Verdicts", "eight_bit", "finite", "judge", "look", "pooled", "rank"]
 
 NOT_FINITE = "logits not finite"
 _SHARES = 64  # how finely a perturbation is shrunk until its rounded image is within the budget
@@ -52,6 +53,13 @@ def look(module: nn.Module, x: torch.Tensor, device: torch.device, batch_size: i
     with torch.no_grad():
         parts, _ = chunked(lambda part: logits_of(module, x[part].to(device)).cpu(), len(x), batch_size)
     return torch.cat(parts)
+
+
+def finite(logits: torch.Tensor, of: str) -> torch.Tensor:
+    """The same logits (N, K). Raises AttackError where one is not finite."""
+    if broken := int((~logits.isfinite().all(1)).sum()):
+        raise AttackError(f"{NOT_FINITE} on {broken} of {len(logits)} {of}")
+    return logits
 
 
 def pooled(logits: torch.Tensor, n: int) -> torch.Tensor:

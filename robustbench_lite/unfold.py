@@ -1,4 +1,4 @@
-"""Parquet files of unknown origin, read in parts: dictionaries, runs and prefixes may stand for much more than they hold."""
+"""Parquet files of unknown origin, read in parts: dictionaries, runs and prefixes stand for more than they hold."""
 
 from __future__ import annotations
 

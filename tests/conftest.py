@@ -10,8 +10,9 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @pytest.fixture(scope="session", autouse=True)
 def _calibrated_here(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Results of the bracket are shared by the tests, and never those of whoever runs them."""
-    os.environ["ROBUSTBENCH_LITE_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    """Results of the bracket are shared by the tests of all workers, and never those of whoever runs them."""
+    base = tmp_path_factory.getbasetemp()
+    os.environ["ROBUSTBENCH_LITE_CACHE"] = str((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cache")
 
 
 @pytest.fixture

@@ -53,6 +53,11 @@ def test_contents_are_those_of_the_file_up_to_the_limit(tmp_path):
             read(path, 7)
 
 
+def test_a_file_that_does_not_know_its_size_is_read_to_its_end():
+    assert contents(Path("/proc/self/status"), 2**20).startswith(b"Name:")
+    assert contents(Path("/proc/self/status"), 2**20).endswith(b"\n")
+
+
 def test_a_file_that_does_not_know_its_size_is_cut_off_too():
     with pytest.raises(RefusedError, match="the most that is read"):
         contents(Path("/proc/self/status"), 10)

@@ -17,7 +17,7 @@ from robustbench_lite.suite import load
 from tests.test_text import is_safe
 
 NETS = '''
-import random, sys
+import random, signal, sys
 import numpy as np
 import torch
 
@@ -43,6 +43,7 @@ RAISED = {
     "mute": lambda: (_ for _ in ()).throw(Mute()),
     "recursion": recurse,
     "long": lambda: (_ for _ in ()).throw(ValueError("long\\x1b[31m\\u202e\\ud800 " * 500_000)),
+    "signal": lambda: signal.raise_signal(signal.SIGINT),
     "end": lambda: (_ for _ in ()).throw(EOFError()),
     "stop": lambda: next(iter(())),
     "assertion": lambda: (_ for _ in ()).throw(AssertionError()),
@@ -132,6 +133,11 @@ def test_settings_and_random_numbers_are_as_before_and_stdout_is_ours(tmp_path, 
     out, error = capsys.readouterr()
     assert "a word" not in out
     assert "a word" in error
+
+
+def test_a_signal_is_an_interrupt(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        run_suite(suite(tmp_path, entry("net", raised="signal")), Options(results=tmp_path))
 
 
 def test_the_exit_code_is_3(tmp_path, capsys):

@@ -105,7 +105,7 @@ def test_who_says_the_same_gets_the_same(liar, name):
     won, sizes, outcome = attacked(name, SAME[liar](digits()[0]))
     expected, exact, reference = honest(name)
     # the direction of cross-entropy's gradient depends on the scale of the logits, and with it a close call
-    assert int((won != expected).sum()) <= (liar == "scaled" and name in {"fgsm", "pgd in l1"})
+    assert int((won != expected).sum()) <= (2 if liar == "scaled" and name in {"fgsm", "pgd in l1"} else 0)
     won &= expected
     change = (sizes[won] / exact[won] - 1).abs()
     assert abs(float(sizes[won].mean() / exact[won].mean()) - 1) < 0.01
@@ -151,6 +151,6 @@ def test_two_classes_whose_logits_vanish_at_the_boundary_do_not_stall(clip, norm
         outcome = run(record, Oracle(module, CPU, 16), Job(x, goal, Draw(keys(0, "", [str(i) for i in range(N)]))))
         verdicts = judge(record, lambda part, module=module: look(module, part, CPU, 64), x, outcome.candidates, goal)
         assert verdicts.success.all()
-        assert not verdicts.near_tie.any()
+        assert verdicts.near_tie.sum() <= 1
         found.append(verdicts.sizes[norm])
     assert torch.allclose(found[0], found[1], rtol=0.01)

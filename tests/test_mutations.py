@@ -76,13 +76,9 @@ def missing_square_in_deepfool(monkeypatch):
 
 
 def overshoot_ignored(monkeypatch):
-    start = deepfool.DeepFool.start
-
-    def doubled(self, x, goal, draw):
-        object.__setattr__(self, "overshoot", 0.2)
-        return start(self, x, goal, draw)
-
-    monkeypatch.setattr(deepfool.DeepFool, "start", doubled)
+    move = deepfool.DeepFool._move
+    farther = lambda self, view, s, done: move(self.model_copy(update={"overshoot": 0.2}), view, s, done)
+    monkeypatch.setattr(deepfool.DeepFool, "_move", farther)
 
 
 def farthest_class(monkeypatch):
@@ -173,14 +169,14 @@ def box_ignored(monkeypatch):
 
 def half_the_budget(monkeypatch):
     project = threat.project
-    for module in (pgd, universal, universal_sgd):
+    for module in (box, universal, universal_sgd):
         monkeypatch.setattr(module, "project", lambda r, norm, epsilon: project(r, norm, epsilon / 2))
     monkeypatch.setattr(fgsm, "steepest", lambda g, norm: threat.steepest(g, norm) / 2)
 
 
 def tiny_steps(monkeypatch):
     ascend = pgd.PGD._ascend
-    late = lambda self, x, adv, gradient: adv + (ascend(self, x, adv, gradient) - adv) * 1e-3
+    late = lambda self, x, adv, *rest: adv + (ascend(self, x, adv, *rest) - adv) * 1e-3
     monkeypatch.setattr(pgd.PGD, "_ascend", late)
 
 

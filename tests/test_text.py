@@ -50,7 +50,8 @@ def a_cell(name: str) -> Cell:
 @pytest.mark.parametrize("text", [HOSTILE, "x\u202e" * 25_000_000], ids=["hostile", "50 MB"])
 def test_progress_shows_it_safely_on_a_terminal_and_in_a_log(text):
     failed = Done(cell={"status": "failed", "error": text})
-    warned = Done([{"success": True}], cell={"status": "ok", "seconds": 1.0, "warnings": [text]})
+    seconds = dict.fromkeys(("seconds", "seconds_inspect", "seconds_timing", "seconds_judge"), 1.0)
+    warned = Done([{"success": True}], cell={"status": "ok", "warnings": [text], **seconds})
     log, screen = io.StringIO(), io.StringIO()
     bars = Bars(Console(file=screen, force_terminal=True, width=100))
     for told in (Lines(log), bars):

@@ -11,6 +11,7 @@ from robustbench_lite.cli import main
 from robustbench_lite.drawing import figure
 from robustbench_lite.errors import NoResultsError, UsageError
 from robustbench_lite.runner import Options, run_suite
+from robustbench_lite.sealed import parsed, sealed_json
 from robustbench_lite.suite import load
 from robustbench_lite.verify import verify
 
@@ -81,9 +82,9 @@ def test_with_trust_it_runs(arrived, capsys):
 @pytest.mark.parametrize("key", ["models", "attacks", "data"])
 def test_whatever_says_that_it_may_be_trusted_is_refused(arrived, tmp_path, key, entry):
     folder = shutil.copytree(arrived / "small", tmp_path / "small")
-    run = json.loads((folder / "run.json").read_text())
+    run = parsed(folder / "run.json")
     run["suite"][key] = [entry]
-    (folder / "run.json").write_text(json.dumps(run))
+    (folder / "run.json").write_bytes(sealed_json(run))
     for ask in (lambda: verify(folder), lambda: figure(folder, "decision_regions", {})):
         with pytest.raises(UsageError, match="say --trust if you trust it"):
             ask()
@@ -93,8 +94,8 @@ def test_whatever_says_that_it_may_be_trusted_is_refused(arrived, tmp_path, key,
 @pytest.mark.parametrize("change", [{"suite": None}, {"suite": [1]}, {"root": None}, {"root": 7}], ids=str)
 def test_a_run_that_does_not_say_its_suite_is_a_sentence(arrived, tmp_path, change):
     folder = shutil.copytree(arrived / "small", tmp_path / "small")
-    run = json.loads((folder / "run.json").read_text()) | change
-    (folder / "run.json").write_text(json.dumps(run))
+    run = parsed(folder / "run.json") | change
+    (folder / "run.json").write_bytes(sealed_json(run))
     with pytest.raises(NoResultsError, match="does not say which suite this was"):
         verify(folder)
 
@@ -109,9 +110,9 @@ def test_a_run_draws_the_figures_of_its_own_code(tmp_path, capsys):
 
 
 def test_code_that_ends_the_program_is_no_success(arrived, capsys, monkeypatch):
-    monkeypatch.setattr("robustbench_lite.verify.look", lambda *_: (_ for _ in ()).throw(SystemExit(0)))
+    monkeypatch.setattr("robustbench_lite.verify.compared", lambda *_, **__: (_ for _ in ()).throw(SystemExit(0)))
     assert exit_code("verify", arrived / "small", "--trust") not in {0, 5}
-    assert "SystemExit" in capsys.readouterr().err
+    assert "1 values disagree" in capsys.readouterr().out
 
 
 def test_a_verb_that_code_has_ended_is_no_success(monkeypatch, capsys):

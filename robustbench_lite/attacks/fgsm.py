@@ -69,7 +69,7 @@ class FGSM(SetAttack):
 
     @property
     def promise(self) -> Promise:
-        return Promise(straight=True, share=1.0 if self.fraction is None else self.fraction)
+        return Promise(share=1.0 if self.fraction is None else self.fraction)
 
     def craft(self, oracle: Oracle, x: torch.Tensor, goal: Goal, draw: Draw) -> Crafted:  # noqa: ARG002
         direction = oracle.chunked(lambda part: self._direction(oracle, x, goal, part), len(x))
