@@ -56,7 +56,7 @@ _SCHEMA = pa.schema(
 )
 _LATER = {"red"}  # columns that older baselines lack
 _NAMES = [field.name for field in _SCHEMA if field.type not in {_flag, _real}]
-_EMPTY = {"norm", "seed", "weights", "red"}  # columns in which a null says that there is nothing to say
+_EMPTY = {"norm", "seed", "version", "weights", "red"}  # columns in which a null says that there is nothing to say
 _PACKED: dict[str, Any] = {
     "compression": "zstd",
     "compression_level": 19,

@@ -302,7 +302,9 @@ def _read_cells(folder: Path, run: dict[str, Any], problems: list[str]) -> list[
         else:
             found[path.stem] = table.slice(0, 1)
     planned = run.get("cells")
-    return [found[cell] for cell in planned if cell in found] if isinstance(planned, list) else list(found.values())
+    if not isinstance(planned, list):
+        return list(found.values())
+    return [found[cell] for cell in planned if isinstance(cell, str) and cell in found]
 
 
 def _with_samples(folder: Path, cell: pa.Table, problems: list[str]) -> tuple[pa.Table, pa.Table]:

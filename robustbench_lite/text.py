@@ -21,8 +21,8 @@ def visible(text: str, most: int = _LONGEST) -> str:
     So a name cannot move the cursor, reverse the line, look like another, or fill the screen.
     """
     text = shortened(text, most)
-    if text.isascii() and text.isprintable():
-        return text
+    if text.isprintable() and (text.isascii() or not _BLANK.search(text)):
+        return text  # most are
     return "".join(f"<U+{ord(char):04X}>" if _is_hidden(char) else char for char in text)
 
 
