@@ -79,7 +79,7 @@ class Change:
             found.append(np.where(reached & np.isfinite(size), size, np.inf))
         return found[0], found[1]
 
-    @property
+    @cached_property
     def size(self) -> tuple[Size, Size]:
         first, second = (size_of(part, np.isfinite(part)) for part in self.sizes)
         return first, second

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from robustbench_lite.groups import Group, groups
 
@@ -22,6 +23,7 @@ __all__ = [
     "Check",
     "Doubt",
     "Finding",
+    "alike",
     "cases",
     "checks",
     "doubt",
@@ -91,11 +93,16 @@ def register(name: str, title: str, why: str) -> Callable[[Callable[[Case, tuple
     return add
 
 
-def checks() -> Iterator[Check]:
-    """All checks by name."""
+@cache
+def _load() -> None:
     package = "robustbench_lite.checks"
     for module in iter_modules(import_module(package).__path__):
         import_module(f"{package}.{module.name}")
+
+
+def checks() -> Iterator[Check]:
+    """All checks by name."""
+    _load()
     yield from (_KNOWN[name] for name in sorted(_KNOWN))
 
 
@@ -109,6 +116,16 @@ def cases(results: Results) -> tuple[Case, ...]:
         for members in found.values()
         if members[0].cell["status"] == "ok" and all(len(group.rows) for group in members)
     )
+
+
+def alike(case: Case, everything: tuple[Case, ...], name: str, key: Callable[[Case], Any]) -> list[Case]:
+    """The cases with the same key, this one included; `name` says which key. All are looked through only once."""
+    index = case.results.memo.get(f"alike in {name}")
+    if index is None:
+        index = case.results.memo[f"alike in {name}"] = {}
+        for other in everything:
+            index.setdefault(key(other), []).append(other)
+    return list(index.get(key(case), []))
 
 
 def doubts(results: Results) -> dict[str, tuple[Doubt, ...]]:

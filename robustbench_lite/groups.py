@@ -32,7 +32,16 @@ class Group:
     rows: pa.Table
 
     def __getitem__(self, name: str) -> npt.NDArray[Any]:
-        return _array(self.rows[name])
+        """A column; many ask for the same ones, so that it is made once, and nobody may write to it."""
+        if name not in self._columns:
+            column = _array(self.rows[name])
+            column.flags.writeable = False
+            self._columns[name] = column
+        return self._columns[name]
+
+    @cached_property
+    def _columns(self) -> dict[str, npt.NDArray[Any]]:
+        return {}
 
     @property
     def title(self) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -228,6 +228,7 @@ def holm(p: Sequence[float]) -> list[float]:
     return adjusted
 
 
+@cache  # many gates have as many samples and flips
 def detectable(n: int, won: int, level: float, margin: float) -> float:
     """The smallest drop in points that fails in `POWER` of runs, where `won` of n flipped for the better by chance.
 

@@ -189,7 +189,7 @@ def text():
         ("Stuck", "training mode"),
         ("Dropout", "two calls on the same images give different logits"),
         ("Mixing", "change with the batch size"),
-        ("Buffered", "parameters or buffers changed"),
+        ("Buffered", "parameters, buffers or answers changed"),
         ("fails", "no such weights"),
         ("text", "expected an nn.Module"),
     ],

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import numpy as np
 
-from robustbench_lite.check import Case, Finding, doubt, fine, register, unknown
+from robustbench_lite.check import Case, Finding, alike, doubt, fine, register, unknown
 from robustbench_lite.groups import Group
 from robustbench_lite.measure import mcnemar
+from robustbench_lite.registry import canonical
 
 _WHY = (
     "Who sees the classifier can do whatever an outsider can. Where images made for other classifiers break it more "
@@ -25,7 +25,8 @@ def black_box(case: Case, everything: tuple[Case, ...]) -> Finding:
     own = next((group for group in case.groups if sources == [group.model]), None)
     if own is None:
         return unknown("several sources: compare the cells of single ones")
-    rivals = [group for other in everything for group in other.groups if _outsider(case, other, group, own.model)]
+    others = alike(case, everything, "attack", _attack)
+    rivals = [group for other in others for group in other.groups if _outsider(other, group, own.model)]
     rivals = [group for group in rivals if np.array_equal(group["sample"], own["sample"])]
     if not rivals:
         return unknown("no attack on other classifiers is scored on this one")
@@ -38,14 +39,12 @@ def black_box(case: Case, everything: tuple[Case, ...]) -> Finding:
     return doubt("; ".join(beaten)) if beaten else fine(f"none of {len(rivals)} black-box attacks breaks more")
 
 
-def _outsider(case: Case, other: Case, group: Group, model: str) -> bool:
-    """Whether `group` scores `model` under the same kind of attack by somebody who did not see it."""
-    if group.model != model or model in (other.cell["sources"] or []):
-        return False
-    return all(case.cell[name] == other.cell[name] for name in ("dataset", "attack", "goal")) and (
-        _rest(case) == _rest(other)
-    )
+def _outsider(other: Case, group: Group, model: str) -> bool:
+    """Whether `group` scores `model` under an attack by somebody who did not see it."""
+    return group.model == model and model not in (other.cell["sources"] or [])
 
 
-def _rest(case: Case) -> dict[str, Any]:
-    return {key: value for key, value in json.loads(case.cell["params"] or "{}").items() if key != "sources"}
+def _attack(case: Case) -> tuple[str, ...]:
+    """The same for the same kind of attack on the same data, whoever its sources are."""
+    rest = {key: value for key, value in json.loads(case.cell["params"] or "{}").items() if key != "sources"}
+    return (*(str(case.cell[name]) for name in ("dataset", "attack", "goal")), canonical(rest))

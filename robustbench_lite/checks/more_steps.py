@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from robustbench_lite.check import Case, Finding, doubt, fine, register, unknown
+from robustbench_lite.check import Case, Finding, alike, doubt, fine, register, unknown
 from robustbench_lite.measure import mcnemar
+from robustbench_lite.registry import canonical
 
 _WHY = (
     "An attack that has not converged overestimates robustness. Where a suite runs the same attack with several "
@@ -22,7 +23,8 @@ def more_steps(case: Case, everything: tuple[Case, ...]) -> Finding:
     steps = _params(case).get("steps")
     if steps is None:
         return fine("the attack has no number of steps")
-    longer = [other for other in everything if _same(case, other) and (_params(other).get("steps") or 0) > steps]
+    same = alike(case, everything, "all but its steps", _rest)
+    longer = [other for other in same if (_params(other).get("steps") or 0) > steps]
     if not longer:
         return unknown(f"nothing in these results runs longer than {steps} steps")
     best = max(longer, key=lambda other: int(_params(other)["steps"]))
@@ -40,8 +42,7 @@ def _params(case: Case) -> dict[str, Any]:
     return dict(json.loads(case.cell["params"] or "{}"))
 
 
-def _same(a: Case, b: Case) -> bool:
-    """The same attack but for its number of steps, on the same classifiers and data."""
-    facts = ("dataset", "source", "models", "attack")
-    rest = [{key: value for key, value in _params(case).items() if key != "steps"} for case in (a, b)]
-    return all(a.cell[name] == b.cell[name] for name in facts) and rest[0] == rest[1]
+def _rest(case: Case) -> tuple[str, ...]:
+    """The same for the same attack but for its number of steps, on the same classifiers and data."""
+    rest = {key: value for key, value in _params(case).items() if key != "steps"}
+    return (*(str(case.cell[name]) for name in ("dataset", "source", "models", "attack")), canonical(rest))

@@ -56,7 +56,7 @@ class Bundled(ImageSource):
     )
 
     def load(self, root: Path) -> Samples:  # noqa: ARG002
-        table = pq.read_table(FOLDER / f"{self.bundled}.parquet")
+        table = pq.ParquetFile(FOLDER / f"{self.bundled}.parquet").read()  # `read_table` imports pandas
         meta = table.schema.metadata
         shape = tuple(int(part) for part in meta[b"shape"].decode().split("x"))
         pixels = np.frombuffer(b"".join(table["image"].to_pylist()), np.uint8).reshape(-1, *shape)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
@@ -25,6 +24,7 @@ from robustbench_lite.report.paired import paired
 from robustbench_lite.report.pictures import MOST, pictures
 from robustbench_lite.report.strength import Drawn, Limits, broken, costs, limits
 from robustbench_lite.report.trusted import failures, trust
+from robustbench_lite.sealed import opened
 from robustbench_lite.table import Table, Value, tables
 from robustbench_lite.tables.common import unsaid
 from robustbench_lite.text import visible
@@ -176,7 +176,7 @@ def _figures(results: Results) -> Iterator[dict[str, Any]]:
         if path.stem in figures:
             kind = figures[path.stem]
             try:
-                rows = pq.read_table(path)
+                rows = opened(path)[0].read()
                 drawn, data = kind().draw(rows), _table(kind().data(rows))
             except (pa.ArrowException, OSError, KeyError, TypeError, ValueError):
                 text = f"{path.name} is not a figure of ours, or damaged; draw it again with `figure`"
