@@ -87,10 +87,7 @@ def _steadily(cell: Cell, bench: Bench, work: Callable[[], Done]) -> Done:
     bench.changed(involved)  # by a cell that failed
     done = work()
     if changed := bench.changed(involved):
-        raise AttackError(
-            f"{listed(changed)}: parameters, buffers or answers changed during the cell, which has no numbers; "
-            "other cells get a copy that is loaded anew"
-        )
+        raise AttackError(f"{listed(changed)}: parameters, buffers or answers changed during the cell")
     return done
 
 
