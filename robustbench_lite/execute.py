@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from statistics import median
@@ -24,17 +22,14 @@ from robustbench_lite.plan import TARGETS, Cell, labels
 from robustbench_lite.record import Row
 from robustbench_lite.registry import canonical
 from robustbench_lite.rng import Draw, keys
+from robustbench_lite.stages import ATTACKING, INSPECTING, JUDGING, TIMING, Stages
 from robustbench_lite.tabulate import Scored, Written, artifact_rows, goal_name, image_rows
 from robustbench_lite.text import listed, shortened, storable
 from robustbench_lite.threat import Goal
 from robustbench_lite.transforms.scene import Scene
 from robustbench_lite.transforms.shots import Shots
 
-__all__ = ["Done", "Ready", "Stages", "attacked", "deterministic", "execute", "prepare", "rejudged"]
-
-# the stage of a cell, and what a person is told meanwhile
-INSPECTING, ATTACKING, JUDGING = ("inspect", "inspecting"), ("attack", "attacking"), ("judge", "judging")
-TIMING = ("attack", "timing at batch size 1")
+__all__ = ["Done", "Ready", "attacked", "deterministic", "execute", "prepare", "rejudged"]
 
 _ALONE = 5  # samples that are also timed at batch size 1
 _ALONE_SECONDS = 5.0  # but no longer than this
@@ -56,24 +51,6 @@ def deterministic() -> None:
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cuda.matmul.allow_tf32 = False
-
-
-@dataclass
-class Stages:
-    """What the cell is doing, told as it begins, and how long each took; `now`: load, inspect, attack or judge."""
-
-    told: Callable[[str], None] = lambda _: None
-    now: str = "load"
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def __call__(self, part: tuple[str, str]) -> Iterator[None]:
-        """While this is open the cell is in this part of its execution."""
-        self.now, said = part
-        self.told(said)
-        start = time.perf_counter()
-        yield
-        self.seconds[said] = self.seconds.get(said, 0.0) + time.perf_counter() - start
 
 
 def execute(
@@ -110,10 +87,7 @@ def _steadily(cell: Cell, bench: Bench, work: Callable[[], Done]) -> Done:
     bench.changed(involved)  # by a cell that failed
     done = work()
     if changed := bench.changed(involved):
-        raise AttackError(
-            f"{listed(changed)}: parameters, buffers or answers changed during the cell, which has no numbers; "
-            "other cells get a copy that is loaded anew"
-        )
+        raise AttackError(f"{listed(changed)}: parameters, buffers or answers changed during the cell")
     return done
 
 

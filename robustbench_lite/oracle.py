@@ -40,7 +40,11 @@ def logits_of(module: nn.Module, x: torch.Tensor) -> torch.Tensor:
 
     It gets a copy: an operation in place is its own business. Both are inside the graph where there is one.
     """
+    kept = torch.get_default_dtype(), torch.is_grad_enabled()
     logits: torch.Tensor = module(x.clone())
+    if kept != (torch.get_default_dtype(), torch.is_grad_enabled()):  # what we compute next must not depend on it
+        torch.set_default_dtype(kept[0])
+        torch.set_grad_enabled(kept[1])
     return logits.float()
 
 

@@ -14,12 +14,13 @@ from robustbench_lite import provenance
 from robustbench_lite.bench import Bench
 from robustbench_lite.calibration import calibrated, key_of
 from robustbench_lite.errors import DeviceError
-from robustbench_lite.execute import Done, Stages, deterministic, execute
+from robustbench_lite.execute import Done, deterministic, execute
 from robustbench_lite.lazy import torch
 from robustbench_lite.namesake import refuse_namesake
 from robustbench_lite.plan import Cell, labels, plan, renamed, settled
 from robustbench_lite.registry import canonical
 from robustbench_lite.sealed import parsed
+from robustbench_lite.stages import Stages
 from robustbench_lite.store import Results, Store, read
 from robustbench_lite.suite import Suite, load
 

@@ -18,7 +18,7 @@ PACKAGE = ROOT / "robustbench_lite"
 # imports may only point up this list; rooms on one line do not import each other, so there are no cycles
 LAYERS = [
     {"errors", "files", "glossary", "lazy", "robustbench_lite", "text", "unfold"},
-    {"limits"},
+    {"limits", "stages"},
     {"foreign"},
     {"svg", "registry", "record", "batch", "measure", "memory", "sealed"},
     {"rng", "quasi_newton", "provenance", "references", "suite_yaml", "gate", "imported"},

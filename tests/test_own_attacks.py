@@ -61,7 +61,7 @@ def test_the_ten_lines_of_contributing_run_and_verify(tmp_path):
     assert noise["success"].mean() <= frame[frame["attack"] == "fgsm"]["success"].mean()
     attacks._members.pop("noise")  # another process reads them
     report = verify(tmp_path / "t", trust=True)
-    assert (report.rows, report.disagreements) == (16, ())
+    assert (report.rows, list(report.disagreements)) == (16, [])
 
 
 def test_names_parameters_and_matrices_are_as_for_any_attack(tmp_path):
