@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,8 +49,8 @@ class Report:
 
     rows: int = 0
     near_ties: int = 0
-    skipped: list[str] = field(default_factory=list)
-    disagreements: list[Disagreement] = field(default_factory=list)
+    skipped: tuple[str, ...] = ()
+    disagreements: tuple[Disagreement, ...] = ()
 
     @property
     def sound(self) -> bool:
@@ -70,8 +70,8 @@ def verify(folder: Path, device: str = "auto", *, trust: bool = False) -> Report
     recorded = suite_of(results, trust=trust)
     deterministic()
     planned = _planned(recorded, results, device)
-    report = Report(skipped=list(results.problems))
-    report.disagreements += planned.differences()
+    report = Report(skipped=results.problems)
+    report.disagreements += tuple(planned.differences())
     for cell, row in planned.pairs():
         _verify(cell, row, planned, report)
     if report.rows == 0 and not report.disagreements:
@@ -198,26 +198,26 @@ def _verify(cell: Cell, row: Row | None, planned: Planned, report: Report) -> No
     """Recompute one cell."""
     name = f"{cell.dataset} · {cell.source} · {cell.variant}"
     if row is None:
-        report.skipped.append(f"{name}: planned, but not in the store")
+        report.skipped += (f"{name}: planned, but not in the store",)
         return
     try:
         stored = _stored(row, planned)
         with blamed(cell.source, ModelError, "judge"), undisturbed():
             ready = prepare(cell, planned.bench)
         if not stored.samples or (not stored.images and planned.bench.suite.images == "none"):
-            report.skipped.append(f"{name}: {row['error'] or 'no stored images'}")
+            report.skipped += (f"{name}: {row['error'] or 'no stored images'}",)
             return
         with undisturbed():
             found, close = compared(cell, planned.bench, ready, stored, exact=planned.exact(row))
     except RobustbenchError as error:
         if row["status"] != "ok" and row["error"] == str(error):  # it fails here in the same way
             return
-        report.disagreements.append(Disagreement(row["cell"], "*", "status", row["error"] or row["status"], str(error)))
+        report.disagreements += (Disagreement(row["cell"], "*", "status", row["error"] or row["status"], str(error)),)
     except (*_MALFORMED, pa.ArrowException, SystemExit) as error:  # the last: code that it was trusted with
         text = (str(error).splitlines() or [type(error).__name__])[0]
-        report.disagreements.append(Disagreement(row["cell"], "*", "content", "malformed", text[:200]))
+        report.disagreements += (Disagreement(row["cell"], "*", "content", "malformed", text[:200]),)
     else:
-        report.disagreements += found
+        report.disagreements += tuple(found)
         report.near_ties += close
         report.rows += len(stored.samples)
 
