@@ -200,7 +200,7 @@ def test_a_run_counts_fresh_views_of_both_and_can_be_verified(tmp_path):
     assert cells["draws"].text == "100"
     assert cells["adversariality"].value == row["draws_target"]
     assert (cells["adversariality"].low, cells["adversariality"].n) == (100 * wilson(row["draws_target"], 100).low, 100)
-    report = verify(tmp_path / "objects")
+    report = verify(tmp_path / "objects", trust=True)
     assert report.rows == 1 and not report.disagreements
     assert results.cells()["forwards"].item() == results.cells()["backwards"].item() == 70 * 8
 
@@ -209,7 +209,7 @@ def test_the_turntable_shows_original_and_adversarial(tmp_path):
     from PIL import Image
 
     run_suite(suite(), tmp_path)
-    svg, stored = figure(tmp_path / "objects", "turntable", {"views": 4, "folder": str(tmp_path / "png")})
+    svg, stored = figure(tmp_path / "objects", "turntable", {"views": 4, "folder": str(tmp_path / "png")}, trust=True)
     rows = pq.read_table(stored).to_pylist()
     assert [(row["texture"], row["angle"]) for row in rows] == [
         (kind, angle) for kind in ("original", "adversarial") for angle in (0, 90, 180, 270)
