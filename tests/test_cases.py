@@ -1,6 +1,6 @@
-"""Public complaints, each as a user would hit it: the script of every case ends in the right number or one right sentence.
+"""Public complaints, each as a user would hit it: every script ends in the right number or in one right sentence.
 
-The digits of the cases are 40 of the bundled ones: clean 100.0, FGSM (0.1) robust 82.5, PGD (0.1, 5 steps) robust 77.5 %.
+The digits are 40 of the bundled ones: clean 100.0, FGSM (0.1) robust 82.5, PGD (0.1, 5 steps) robust 77.5 %.
 """
 
 from __future__ import annotations
