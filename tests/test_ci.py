@@ -31,7 +31,7 @@ def test_the_example_passes_alone_in_a_folder_and_fails_when_the_classifier_is_w
     assert done.returncode == 0, done.stdout
     assert "4 passed" in done.stdout
     code = (project / "digits.py").read_text()
-    weaker = code.replace("return net\n\n\ndef train", "net[0].weight.data *= 1.5\n    return net\n\n\ndef train")
+    weaker = code.replace("return net\n\n\ndef train", "net[0].weight.data *= 3\n    return net\n\n\ndef train")
     assert weaker != code
     (project / "digits.py").write_text(weaker)
     failed = run_pytest(project, "-k", "gate")
@@ -66,7 +66,11 @@ def test_the_commands_of_the_docs_exist():
     lines = re.findall(r"robustbench-lite (\w+)([^`\n|>]*)", DOCS)
     assert len(lines) > 8
     for verb, rest in lines:
-        options = {text for parameter in commands.commands[verb].params for text in parameter.opts}
+        options = {
+            text
+            for parameter in commands.commands[verb].params
+            for text in (*parameter.opts, *parameter.secondary_opts)
+        }
         assert set(re.findall(r"(?<!\S)--?[a-z-]+", rest)) <= options, (verb, rest)
     plugin = (ROOT / "robustbench_lite" / "pytest_plugin.py").read_text()
     assert all(f'"{name}"' in plugin for name in re.findall(r"--robustness[a-z-]*", DOCS))

@@ -218,7 +218,7 @@ def test_a_run_scores_every_attack_in_the_same_views(tmp_path):
     assert [row[3].text for row in table.rows] == ["pgd", "eot"]
     value = table.rows[1][5]
     assert value.value == pytest.approx(ours["draws_target"].mean())
-    assert value.low < value.value < value.high
+    assert value.low is None and "[" not in value.text  # an interval of six images would say nothing
     assert (table.rows[1][-2].value, table.rows[1][-1].value) == (6, 100)
     assert "affine (degrees 22.5, scale 0.9 to 1.4, translation in_bounds); noise (std 0 to 0.05)" in table.footnotes[1]
 

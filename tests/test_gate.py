@@ -108,8 +108,8 @@ def test_an_older_baseline_does_not_know_and_the_run_decides(tmp_path):
         file = tmp_path / f"{side}.parquet"
         write_baseline(baseline_of(read(tmp_path / side)), file)
         table = pq.read_table(file)
-        meta = {**table.schema.metadata, b"robustbench_lite.baseline": b"1"}
-        pq.write_table(table.drop_columns(["red"]).replace_schema_metadata(meta), file)  # as version 1.0 wrote it
+        meta = table.schema.metadata | {b"robustbench_lite.baseline": b"1"}
+        pq.write_table(table.drop_columns(["red"]).replace_schema_metadata(meta), file)  # as version 1 wrote it
         assert check(read_baseline(file), scores_of(read(tmp_path / side)), gate_of(None)).exit_code == code
     (verdict,) = check(read_baseline(file), scores_of(read(tmp_path / "b")), gate_of(None)).verdicts
     assert "and the baseline does not say whether its did" in verdict.reasons[0]

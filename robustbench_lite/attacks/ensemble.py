@@ -50,6 +50,7 @@ class Ensemble(StepAttack):
             "the released code: an Adam of its own for every source on that source's loss, the updates added.",
         ),
     )
+    version: ClassVar[int] = 2
     changes: ClassVar[tuple[str, ...]] = ("lr",)
 
     sources: Sources | None = Field(

@@ -63,6 +63,7 @@ class EOT3D(SceneAttack):
             "projected gradients.",
         ),
     )
+    version: ClassVar[int] = 2
     changes: ClassVar[tuple[str, ...]] = ("step_size",)
 
     penalty: tuple[Number, ...] = Field(

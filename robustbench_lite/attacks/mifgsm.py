@@ -46,6 +46,7 @@ class MIFGSM(StepAttack):
             "the original enlarges the canvas instead.",
         ),
     )
+    version: ClassVar[int] = 2
     changes: ClassVar[tuple[str, ...]] = ("epsilon", "step_size")
     threat: ClassVar[Norm] = "linf"
 

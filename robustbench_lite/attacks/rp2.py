@@ -58,6 +58,7 @@ class RP2(StickerAttack):
             "Fewer steps with a decaying rate.",
         ),
     )
+    version: ClassVar[int] = 2
 
     mask: str = Field(
         "two_stripes",

@@ -52,6 +52,7 @@ class Spatial(StepAttack):
             "first_order moves every parameter by `step_size` of its limit in the direction of its gradient's sign.",
         ),
     )
+    version: ClassVar[int] = 2
     found: ClassVar[tuple[str, ...]] = PARAMETERS
     fills: ClassVar[bool] = True
 

@@ -40,6 +40,7 @@ class Universal(FittedAttack):
             "The sizes of the paper, linf 10 and l2 2000 on the 0-255 scale, are for 224 x 224 x 3.",
         ),
     )
+    version: ClassVar[int] = 2
 
     norm: Literal["linf", "l2"] = Field("linf", description="Norm of the perturbation.")
     epsilon: Number = Field(10 / 255, gt=0, description="Its largest size (the paper's xi), for images in [0, 1].")

@@ -33,6 +33,7 @@ class UniversalSGD(FittedAttack):
             "Fooled means another prediction than on the clean image, as for the original universal perturbations.",
         ),
     )
+    version: ClassVar[int] = 2
 
     norm: Literal["linf", "l2"] = Field("linf", description="Norm of the perturbation.")
     epsilon: Number = Field(10 / 255, gt=0, description="Its largest size, for images in [0, 1].")
