@@ -37,8 +37,8 @@ def _in_parts(
 
 
 def stored_size(about: pq.FileMetaData) -> int:
-    """Bytes of all pages, unpacked but not unfolded, as the file says."""
-    return _sizes(about, None)[0]
+    """Bytes of all pages, unpacked but not unfolded, as the file says; not column by column, which takes longer."""
+    return sum(about.row_group(group).total_byte_size for group in range(about.num_row_groups))
 
 
 def _sizes(about: pq.FileMetaData, columns: Sequence[str] | None) -> tuple[int, int, int]:
@@ -50,9 +50,10 @@ def _sizes(about: pq.FileMetaData, columns: Sequence[str] | None) -> tuple[int, 
             part = row_group.column(i)
             if columns is not None and part.path_in_schema.split(".")[0] not in columns:
                 continue
+            stored = part.total_uncompressed_size
             fixed = part.physical_type not in {"BYTE_ARRAY", "FIXED_LEN_BYTE_ARRAY"}
-            value = _WIDEST if fixed else part.total_uncompressed_size  # no value is larger than its column
+            value = _WIDEST if fixed else stored  # no value is larger than its column
             largest = max(largest, value)
-            least += part.total_uncompressed_size
+            least += stored
             most += part.num_values * value
     return least, largest, most
