@@ -31,7 +31,9 @@ RATIO = {"lbfgs": 2.2, "spatial": 4.5}  # spatial: resampling a digit costs more
 USUAL = 1.7
 FITTED = [name for name in attacks if issubclass(attacks[name], FittedAttack)]
 ELSEWHERE = (FittedAttack, SceneAttack, StickerAttack)  # measured apart
-INSIDE = 1.6  # wall time over that inside its own passes, of attacks that are fitted
+# wall time over that inside its own passes, of attacks that are fitted; universal: DeepFool for one image at a time, whose
+# steps within the box are a few dozen small operations beside few passes of LeNet
+INSIDE = {"universal": 2.4, "universal_sgd": 1.6}
 # wall time over that inside its own passes, of attacks that see random views of 32 x 32 pixels: making these costs more
 # than a small classifier's look at them
 SEEN = {"eot": 1.5, "rp2": 3.5}
@@ -96,8 +98,8 @@ def test_cost_of_fitting(benchmark, name):
         ratios.append(outcome.wall / (oracle.clock.forward + oracle.clock.backward))
 
     benchmark.pedantic(once, rounds=3, warmup_rounds=1)
-    benchmark.extra_info |= {"time_over_own_passes": statistics.median(ratios), "stated": INSIDE}
-    assert statistics.median(ratios) <= INSIDE
+    benchmark.extra_info |= {"time_over_own_passes": statistics.median(ratios), "stated": INSIDE[name]}
+    assert statistics.median(ratios) <= INSIDE[name]
 
 
 @pytest.mark.parametrize("name", SEEN)

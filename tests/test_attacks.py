@@ -40,6 +40,19 @@ def test_deepfool_takes_few_steps_and_its_successes_are_real():
     assert outcome.forwards.float().mean() < 6
 
 
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+def test_clipped_deepfool_looks_at_the_curve_on_its_way(monkeypatch, norm):
+    """Whole ways to the boundary of one linearisation end farther out on a classifier that is not linear."""
+    net, x, _ = digits(60)
+    label, record = net(x).argmax(1), attacks.build("deepfool", {"norm": norm})
+    outcome = attack(record, net, x, 60)
+    assert (net(outcome.candidates).argmax(1) != label).all() and outcome.forwards.float().mean() < 6
+    monkeypatch.setattr("robustbench_lite.attacks.deepfool._LAST", float("inf"))
+    whole = attack(record, net, x, 60)
+    smaller = size(outcome.candidates - x, norm) < size(whole.candidates - x, norm) * (1 + 1e-6)
+    assert smaller.float().mean() > 0.9
+
+
 def test_deepfool_leaves_the_prediction_not_the_label():
     net, x = mlp(), images(30)
     wrong = (net(x).argmax(1) + 1) % 5
@@ -71,7 +84,7 @@ def test_lbfgs_is_never_far_above_deepfool_and_usually_below():
     found = attack(attacks.build("lbfgs", {"targets": 3}), net, x)
     assert (net(found.candidates).argmax(1) != label).all()
     assert (size(found.candidates - x, "l2") / fool).mean() < 1.0
-    assert (size(found.candidates - x, "l2") / fool).max() < 1.1
+    assert (size(found.candidates - x, "l2") / fool).max() < 1.15
 
 
 def test_lbfgs_reaches_the_target_it_is_given():

@@ -20,6 +20,8 @@ __all__ = ["DeepFool"]
 
 _NOWHERE = 1e-18  # a gradient no longer than this leads nowhere: its boundary is far beyond every other
 _MANY = 2  # a row that wants more gradients than this gets them all from one pass
+_LAST = 0.2  # of the first gap: from there on a step goes all the way, so that it ends clearly beyond the boundary
+_FAR = 0.25  # of the gap: a clipped step that gains no more than this gets nowhere
 
 
 @dataclass
@@ -30,6 +32,7 @@ class DeepFoolState(State):
     lengths: torch.Tensor  # (n, candidates - 1) how long the gradient of each was when last seen; inf: not yet
     push: torch.Tensor  # (n,) a gap that rounding hides is taken to be so many times what rounding hides
     least: torch.Tensor  # (n,) a margin no larger than this may be rounding on the way from image to logits
+    gap: torch.Tensor  # (n,) the smallest one when a row took its first step; inf: it did not yet
 
 
 @attacks.register("deepfool")
@@ -49,7 +52,8 @@ class DeepFool(StepAttack):
             "that image and logits bring along is raised to it, twice as far each time that it did not suffice, so "
             "that a tie cannot stall the iteration.",
             "clip: true, the default, keeps every iterate in [0, 1]: the nearest boundary is the nearest within the "
-            "box, and so is the step to it. The paper does not clip.",
+            "box. Steps towards it are clipped; the last one, or one that clipping would stop, is the shortest within "
+            "the box. The paper does not clip.",
             "slack: the first step computes every competitor's gradient; later ones only those that would be nearest "
             "were they `slack` times longer than when last seen. null computes all in every step, as in the paper.",
             "Line 11 of the algorithm divides by the squared norm, as the paper has it (some lecture notes do not).",
@@ -91,7 +95,9 @@ class DeepFool(StepAttack):
         else:
             classes = count[:, None].expand(-1, self.candidates - 1) - 1
         zero, unseen = count.float(), torch.full(classes.shape, float("inf"), device=x.device)
-        return DeepFoolState(x, goal, draw, x, zero, count.bool(), x, count, classes, unseen, zero + 1, zero)
+        return DeepFoolState(
+            x, goal, draw, x, zero, count.bool(), x, count, classes, unseen, zero + 1, zero, zero + torch.inf
+        )
 
     def step(self, oracle: Oracle, state: State) -> State:
         assert isinstance(state, DeepFoolState)
@@ -124,7 +130,7 @@ class DeepFool(StepAttack):
     def _move_some(self, view: Pass, state: DeepFoolState, at: torch.Tensor) -> DeepFoolState:
         """The state after a step of the rows `at` (m,), of which the view is."""
         moved = self._move(view, rows(state, at), torch.zeros_like(at, dtype=torch.bool))
-        names = ("adv", "lengths", "push", "least")
+        names = ("adv", "lengths", "push", "least", "gap")
         changes: dict[str, Any] = {n: getattr(state, n).index_copy(0, at, getattr(moved, n)) for n in names}
         return replace(state, **changes)
 
@@ -132,6 +138,7 @@ class DeepFool(StepAttack):
         """A little beyond the nearest boundary; what becomes of rows that are `done` (n,) does not matter."""
         own, others = view.logits.gather(1, s.goal.label[:, None]), view.logits.gather(1, s.classes)
         gaps = (own - others).abs().maximum(rounding(own.expand_as(others), others))
+        s = replace(s, gap=torch.where(s.gap.isinf(), gaps.amin(1), s.gap))
         nearest = self._nearest(view, s, gaps, done)
         least = torch.finfo(view.logits.dtype).eps * nearest.slope
         hidden = s.push * (least + rounding(own[:, 0], own[:, 0]))  # own: the boundary is where the two are equal
@@ -190,21 +197,33 @@ class DeepFool(StepAttack):
         gradient, gap, distance, row = gradient[near], gap[near], distance[near], row[near]
         way = steepest(gradient, self.norm).mul_(per_row(distance, gradient))
         if self.clip:
-            way, distance = self._within(s.adv[row], gradient, gap, way, distance)
+            way, distance = self._within(s.adv[row], gradient, gap, way, distance, gap > _LAST * s.gap[row])
         nearest.offer(row, distance, gap, size(gradient, "l2"), way)
 
     def _within(
-        self, x: torch.Tensor, w: torch.Tensor, gap: torch.Tensor, way: torch.Tensor, distance: torch.Tensor
+        self,
+        x: torch.Tensor,
+        w: torch.Tensor,
+        gap: torch.Tensor,
+        way: torch.Tensor,
+        distance: torch.Tensor,
+        far: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The way to the boundary within the box and its length; inf where there is none, and the way is clipped."""
+        """The way towards the boundary within the box, and how long the whole way is; inf where there is none.
+
+        The whole way too, but where the gap is `far` (n,) from closed: there the clipped step, if it gets on at all. On
+        a linear classifier many such steps end where the whole way does; on others each sees a new linearisation.
+        """
         moved = x + way
         out = ((moved < 0) | (moved > 1)).flatten(1).any(1).nonzero()[:, 0]
         if len(out) == 0:
             return way, distance
         inside = shortest_within(x[out], w[out], gap[out], self.norm)
         short = (w[out] * inside).flatten(1).sum(1) < gap[out] * (1 - 1e-3)
-        inside = torch.where(per_row(short, inside), moved[out].clamp(0, 1) - x[out], inside)
         reach = size(inside, self.norm).masked_fill(short, float("inf"))
+        clipped = moved[out].clamp(0, 1) - x[out]
+        gains = (w[out] * clipped).flatten(1).sum(1) > _FAR * gap[out]
+        inside = torch.where(per_row(short | (far[out] & gains), inside), clipped, inside)
         return way.index_copy(0, out, inside), distance.index_copy(0, out, reach)
 
 
