@@ -31,8 +31,8 @@ RATIO = {"lbfgs": 2.2, "spatial": 4.5}  # spatial: resampling a digit costs more
 USUAL = 1.7
 FITTED = [name for name in attacks if issubclass(attacks[name], FittedAttack)]
 ELSEWHERE = (FittedAttack, SceneAttack, StickerAttack)  # measured apart
-# wall time over that inside its own passes, of attacks that are fitted; universal: DeepFool for one image at a time, whose
-# steps within the box are a few dozen small operations beside few passes of LeNet
+# wall time over that inside its own passes, of attacks that are fitted; universal: DeepFool for one image at a time,
+# whose steps within the box are a few dozen small operations beside few passes of LeNet
 INSIDE = {"universal": 2.4, "universal_sgd": 1.6}
 # wall time over that inside its own passes, of attacks that see random views of 32 x 32 pixels: making these costs more
 # than a small classifier's look at them

@@ -47,7 +47,7 @@ def test_clipped_deepfool_looks_at_the_curve_on_its_way(monkeypatch, norm):
     label, record = net(x).argmax(1), attacks.build("deepfool", {"norm": norm})
     outcome = attack(record, net, x, 60)
     assert (net(outcome.candidates).argmax(1) != label).all() and outcome.forwards.float().mean() < 6
-    monkeypatch.setattr("robustbench_lite.attacks.deepfool._LAST", float("inf"))
+    monkeypatch.setattr("robustbench_lite.attacks.deepfool._FAR", float("inf"))
     whole = attack(record, net, x, 60)
     smaller = size(outcome.candidates - x, norm) < size(whole.candidates - x, norm) * (1 + 1e-6)
     assert smaller.float().mean() > 0.9

@@ -142,7 +142,8 @@ class DeepFool(StepAttack):
         nearest = self._nearest(view, s, gaps, done)
         least = torch.finfo(view.logits.dtype).eps * nearest.slope
         hidden = s.push * (least + rounding(own[:, 0], own[:, 0]))  # own: the boundary is where the two are equal
-        beyond = (1 + self.overshoot) * (hidden / nearest.gap).clamp_min(1)
+        share = (_LAST * s.gap / nearest.gap).clamp_min(1) if self.clip else 1  # what is left may be rounding alone
+        beyond = (1 + self.overshoot * share) * (hidden / nearest.gap).clamp_min(1)
         adv = (nearest.way * per_row(beyond, s.adv)).add_(s.adv)
         return replace(
             s,
