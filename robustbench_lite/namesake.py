@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from robustbench_lite.errors import SuiteError, UsageError
+from robustbench_lite.files import regular
 from robustbench_lite.registry import canonical
 from robustbench_lite.suite import Suite
 from robustbench_lite.suite_yaml import read
@@ -34,7 +35,7 @@ def refuse_namesake(suite: Suite, folder: Path) -> None:
 def _run(folder: Path) -> dict[str, Any]:
     """run.json; empty where there is none that can be read."""
     try:
-        run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        run = json.loads(regular(folder / "run.json").read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return {}
     return run if isinstance(run, dict) else {}

@@ -368,14 +368,20 @@ def test_images_have_the_bytes_of_float32():
 def test_results_on_a_disk_that_nobody_can_write_to_are_read_without_a_lock(tmp_path, monkeypatch):
     example(tmp_path)
     before = files(tmp_path)
-    real = Path.open
+    real, opened = Path.open, os.open
 
     def refused(path, mode="r", *args, **kwargs):
         if "w" in mode:
             raise OSError(errno.EROFS, "Read-only file system")
         return real(path, mode, *args, **kwargs)
 
+    def not_created(path, flags, *args, **kwargs):
+        if flags & os.O_CREAT:
+            raise OSError(errno.EROFS, "Read-only file system")
+        return opened(path, flags, *args, **kwargs)
+
     monkeypatch.setattr(Path, "open", refused)
+    monkeypatch.setattr(module.os, "open", not_created)
     monkeypatch.setattr(module.os, "access", lambda *_: False)
     with Store(tmp_path).lock():
         assert Store(tmp_path).finished() == {"a1", "a2", "a3", "b1"}
@@ -413,3 +419,20 @@ def test_a_pipe_among_the_results_is_no_reason_to_wait(tmp_path):
         os.mkfifo(tmp_path / name)
     problems = " ".join(read(tmp_path).problems)
     assert "a2.parquet: damaged (expected a regular file, got a pipe" in problems and "a1.parquet: missing" in problems
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link"])
+def test_a_lock_that_is_no_file_neither_waits_nor_empties_another(tmp_path, kind):
+    other = tmp_path / "precious"
+    other.write_text("kept")
+    folder = tmp_path / "run"
+    folder.mkdir()
+    if kind == "pipe":
+        os.mkfifo(folder / ".lock")
+        with Store(folder).lock():
+            pass
+    else:
+        (folder / ".lock").symlink_to(other)
+        with pytest.raises(StoreError), Store(folder).lock():
+            pass
+    assert other.read_text() == "kept"
