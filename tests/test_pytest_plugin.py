@@ -30,10 +30,11 @@ PGD, FGSM = (f"suite.yaml::gate-mnist-fc500_150_10_mnist-{name}" for name in ("p
 def run_pytest(folder, *arguments, timeout=180):
     installed = any(entry.value == PLUGIN for entry in entry_points(group="pytest11"))
     plugin = () if installed else ("-p", PLUGIN)
+    alone = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST")}
     return subprocess.run(
         [sys.executable, "-m", "pytest", *plugin, "--benchmark-disable", *arguments],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_ADDOPTS": "", "COLUMNS": "100"},
+        env=alone | {"PYTHONPATH": str(ROOT), "PYTEST_ADDOPTS": "", "COLUMNS": "100"},
         capture_output=True,
         text=True,
         timeout=timeout,

@@ -120,7 +120,8 @@ class LBFGS(StepAttack):
         target = Goal(state.targets.gather(1, state.turn[:, None])[:, 0], state.goal.classes, targeted=True)
         odds = target.loss(view.logits)  # of the target; cross-entropy is log(1 + exp(-odds))
         ascent, steepness = view.gradient(target.seed(view.logits))  # of the odds
-        reached, distance = state.goal.secured(view.logits), size(state.trial - state.x, "l2")
+        least = torch.finfo(view.logits.dtype).eps * steepness  # rounding on the way from image to logits
+        reached, distance = state.goal.secured(view.logits, least), size(state.trial - state.x, "l2")
         state = replace(
             state,
             candidate=state.trial,
@@ -131,7 +132,8 @@ class LBFGS(StepAttack):
             search=state.search.begin(state.fresh, self._first_c(odds, steepness, state.nearest)),
         )
         loss = torch.nn.functional.softplus(-odds)
-        return self._advance(state, loss, -ascent * per_row((-odds).sigmoid(), ascent), target.secured(view.logits))
+        hit = target.secured(view.logits, least)
+        return self._advance(state, loss, -ascent * per_row((-odds).sigmoid(), ascent), hit)
 
     def _first_c(self, odds: torch.Tensor, steepness: torch.Tensor, nearest: torch.Tensor) -> torch.Tensor:
         """The c whose minimiser lies on the target's boundary, were the odds linear: ||grad|| / (4 distance).
