@@ -12,14 +12,13 @@ from typing import Any, NoReturn
 import click
 
 from robustbench_lite import __version__
-from robustbench_lite.cli_compare import compare, report
+from robustbench_lite.cli_compare import compare, format_option, report
 from robustbench_lite.cli_end import FAILED_CELLS, exit_code, say, write
 from robustbench_lite.cli_gate import baseline, check, width
 from robustbench_lite.text import visible
 
 __all__ = ["main"]
 
-FORMATS = ("text", "markdown", "latex", "csv", "json")
 KINDS = ("models", "attacks", "datasets", "tables", "figures", "operations", "suites")
 
 
@@ -112,7 +111,7 @@ def validate(suite: Path, overrides: tuple[str, ...]) -> None:
 @_device_option
 @click.option("--results", type=click.Path(path_type=Path), default=Path("results"), show_default=True)
 @click.option("--limit", type=click.IntRange(min=1))
-@click.option("--format", "style", type=click.Choice(FORMATS), default="text", show_default=True)
+@format_option
 def plan(suite: Path, overrides: tuple[str, ...], style: str, **options: Any) -> None:
     """Show the cells of SUITE: which are in the store, and about how long the others take."""
     from robustbench_lite.preview import preview
@@ -126,7 +125,7 @@ def plan(suite: Path, overrides: tuple[str, ...], style: str, **options: Any) ->
 @cli.command()
 @click.argument("results", type=click.Path(path_type=Path))
 @click.argument("name")
-@click.option("--format", "style", type=click.Choice(FORMATS), default="text", show_default=True)
+@format_option
 @click.option("--columns", metavar="KEY,KEY", help="These columns, in this order; their keys are the head of the CSV.")
 @click.option("--no-intervals", is_flag=True, help="Numbers without their intervals.")
 @click.option("--transpose", is_flag=True, help="A column for every row.")

@@ -11,7 +11,13 @@ import click
 from robustbench_lite.cli_end import write
 from robustbench_lite.cli_gate import width
 
-__all__ = ["compare", "report"]
+__all__ = ["compare", "format_option", "report"]
+
+
+def format_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """How a table is printed."""
+    styles = click.Choice(("text", "markdown", "latex", "csv", "json"))
+    return click.option("--format", "style", type=styles, default="text", show_default=True)(command)
 
 
 def label_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -40,13 +46,7 @@ def report(results: tuple[Path, ...], out: Path, labels: tuple[str, ...]) -> Non
 @click.command()
 @click.argument("a")
 @click.argument("b")
-@click.option(
-    "--format",
-    "style",
-    type=click.Choice(("text", "markdown", "latex", "csv", "json")),
-    default="text",
-    show_default=True,
-)
+@format_option
 @label_option
 def compare(a: str, b: str, style: str, labels: tuple[str, ...]) -> None:
     """Print what changed from results A to B, sample by sample; FOLDER:CLASSIFIER twice compares classifiers."""
