@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from statistics import median
 
 from robustbench_lite.engine.attack import Attack, FittedAttack, SceneAttack, SetAttack, StepAttack
+from robustbench_lite.engine.columns import Scored, Written, goal_name
 from robustbench_lite.engine.drive import Job, Outcome, run
 from robustbench_lite.engine.judge import NOT_FINITE, Panel, finite, judge, look
 from robustbench_lite.engine.oracle import Oracle
@@ -22,7 +23,7 @@ from robustbench_lite.results import provenance
 from robustbench_lite.results.schema import Row
 from robustbench_lite.runner.assets import Bench, Victim, images
 from robustbench_lite.runner.plan import TARGETS, Cell, labels
-from robustbench_lite.runner.rows import Scored, Written, artifact_rows, goal_name, image_rows
+from robustbench_lite.runner.rows import artifact_rows, image_rows
 from robustbench_lite.runner.stages import ATTACKING, INSPECTING, JUDGING, TIMING, Stages
 from robustbench_lite.text import listed, shortened, storable
 from robustbench_lite.threat.draws import Draw, keys
@@ -163,6 +164,8 @@ def _judged(
     """The rows of every target, and how many verdicts are near ties."""
     samples, job, x, keep = bench.samples(cell.dataset), ready.job, ready.job.x, ready.keep
     done, near_ties = Done(), 0
+    named = {"cell": cell.id, "suite": cell.suite, "dataset": cell.dataset, "source": cell.source}
+    named |= {"variant": cell.variant}
     for name in cell.targets:
         panel = _panel(cell, bench, name, job, ids)
         scored = _score(cell, bench, name, x, labels, keep, job.goal, outcome, panel)
@@ -170,7 +173,7 @@ def _judged(
             scored.views, broken = panel.columns(x, outcome.candidates.nan_to_num(), labels, scored.goal)
             scored.verdicts.reject(broken, f"{NOT_FINITE} in a view")
         near_ties += int(scored.verdicts.near_tie.sum())
-        done.samples += Written(cell, scored, ids, labels, outcome, job.scene).rows()
+        done.samples += Written(cell.attack, named, scored, ids, labels, outcome, job.scene).rows()
     done.images = image_rows(cell, samples, keep.tolist(), outcome) if bench.suite.images == "all" else []
     done.artifacts = artifact_rows(cell, outcome)
     return done, near_ties
@@ -263,7 +266,7 @@ def _score(
         beside = classify(cell.attack.apply(x, outcome.artifacts["control"]))
         verdicts.reject(~beside.isfinite().all(1), f"{NOT_FINITE} under the control perturbation")
         control = beside.argmax(1)
-    return Scored(target, clean, goal, verdicts, control)
+    return Scored(target.name, target.weights, clean, goal, verdicts, control)
 
 
 def _panel(cell: Cell, bench: Bench, name: str, job: Job, ids: list[str]) -> Panel | None:
