@@ -6,7 +6,8 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from robustbench_lite.engine.attack import Card, Crafted, Promise, SetAttack, attacks, enough
+from robustbench_lite.attacks.base import SetAttack
+from robustbench_lite.engine.attack import Card, Crafted, Promise, attacks, enough
 from robustbench_lite.engine.oracle import Oracle
 from robustbench_lite.lazy import torch
 from robustbench_lite.registry import Number

@@ -83,7 +83,7 @@ class Written:
             "backwards": outcome.backwards.tolist(),
             "zero_gradient": outcome.zero_gradient.tolist(),
             "seconds": outcome.seconds.tolist(),
-            "status": self._status(),
+            "status": self.status(),
             "label_rank": rank(verdicts.logits, self.labels),
             "target_rank": rank(verdicts.logits, goal.label) if goal.targeted else [None] * n,
             "control_pred": [None] * n if self.scored.control is None else self.scored.control.tolist(),
@@ -106,7 +106,7 @@ class Written:
             for row, ok in zip(found.tolist(), known, strict=True)
         ]
 
-    def _status(self) -> list[str]:
+    def status(self) -> list[str]:
         """A broken contract fails the sample; a broken gradient does unless the judge saw a success all the same."""
         reasons, verdicts = self.outcome.reasons(), self.scored.verdicts
         return [

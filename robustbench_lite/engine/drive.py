@@ -43,6 +43,12 @@ class Job:
     fitting: Job | None = None  # other samples, to fit on
     scene: object | None = None  # where the images are textures or photographs of an object: how it is seen
 
+    def to(self, device: torch.device) -> Job:
+        """The same on the device."""
+        goal = replace(self.goal, label=self.goal.label.to(device))
+        fitting = None if self.fitting is None else self.fitting.to(device)
+        return Job(self.x.to(device), goal, Draw(self.draw.key.to(device)), fitting, self.scene)
+
 
 @dataclass
 class Outcome:
