@@ -7,16 +7,15 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from statistics import median
 
-from robustbench_lite.engine.attack import Attack, FittedAttack, SceneAttack, SetAttack, StepAttack
-from robustbench_lite.engine.drive import Job, Outcome, run
+from robustbench_lite.engine.attack import Attack
+from robustbench_lite.engine.drive import Outcome, run
+from robustbench_lite.engine.job import CONTROL, PERTURBATION, Fitting, Job
 from robustbench_lite.engine.judge import NOT_FINITE, Panel, finite, judge, look
 from robustbench_lite.engine.oracle import Oracle
 from robustbench_lite.errors import AttackError, RobustbenchError
 from robustbench_lite.guards.foreign import is_interrupt, told, trace, undisturbed
 from robustbench_lite.guards.limits import limited
 from robustbench_lite.lazy import torch
-from robustbench_lite.physical.scene import Scene
-from robustbench_lite.physical.shots import Shots
 from robustbench_lite.registry import canonical
 from robustbench_lite.results import provenance
 from robustbench_lite.results.schema import Row
@@ -28,6 +27,7 @@ from robustbench_lite.text import listed, shortened, storable
 from robustbench_lite.threat.draws import Draw, keys
 from robustbench_lite.threat.norms import Goal
 from robustbench_lite.threat.rows import rows
+from robustbench_lite.threat.setting import Setting
 
 __all__ = ["Done", "Ready", "attacked", "deterministic", "execute", "prepare", "rejudged"]
 
@@ -133,7 +133,7 @@ def _run(cell: Cell, bench: Bench, progress: Callable[[int], None], stages: Stag
     with stages(ATTACKING):
         outcome, oracle = attacked(cell, bench, ready, progress)
     alone = None
-    if timing and len(cell.sources) == 1 and isinstance(cell.attack, StepAttack | SetAttack):
+    if timing and len(cell.sources) == 1 and cell.attack.needs is None:
         with stages(TIMING):
             alone = _time_alone(cell, bench, victim, job)
     with stages(JUDGING):
@@ -162,6 +162,7 @@ def _judged(
 ) -> tuple[Done, int]:
     """The rows of every target, and how many verdicts are near ties."""
     samples, job, x, keep = bench.samples(cell.dataset), ready.job, ready.job.x, ready.keep
+    origins = None if samples.scene is None else samples.scene.pick(keep).origins()
     done, near_ties = Done(), 0
     for name in cell.targets:
         panel = _panel(cell, bench, name, job, ids)
@@ -170,7 +171,7 @@ def _judged(
             scored.views, broken = panel.columns(x, outcome.candidates.nan_to_num(), labels, scored.goal)
             scored.verdicts.reject(broken, f"{NOT_FINITE} in a view")
         near_ties += int(scored.verdicts.near_tie.sum())
-        done.samples += Written(cell, scored, ids, labels, outcome, job.scene).rows()
+        done.samples += Written(cell, scored, ids, labels, outcome, origins).rows()
     done.images = image_rows(cell, samples, keep.tolist(), outcome) if bench.suite.images == "all" else []
     done.artifacts = artifact_rows(cell, outcome)
     return done, near_ties
@@ -216,20 +217,27 @@ def prepare(cell: Cell, bench: Bench) -> Ready:
     draw, targets = (Draw(keys(cell.seed, stream, ids)) for stream in (cell.attack.stream(), TARGETS))
     clean = bench.clean_logits(cell.dataset, cell.sources, cell.attack.shares)
     goal = replace(_goal(cell.attack, labels, clean[keep], targets), members=len(cell.sources))
-    if isinstance(samples.scene, Scene) and not isinstance(cell.attack, SceneAttack):
-        raise AttackError(f"{cell.attack.registered}: '{cell.dataset}' is an object that is seen in views; use eot3d")
-    fitting = _fitting(cell, bench, cell.attack, victim) if isinstance(cell.attack, FittedAttack) else None
-    scene = samples.scene.pick(keep) if isinstance(samples.scene, Shots) else samples.scene
-    return Ready(victim, Job(x, goal, draw, fitting, scene), keep, clean)
+    return Ready(victim, Job(x, goal, draw, _setting(cell, bench, victim, keep)), keep, clean)
 
 
-def _fitting(cell: Cell, bench: Bench, attack: FittedAttack, victim: Victim) -> Job:
+def _setting(cell: Cell, bench: Bench, victim: Victim, keep: torch.Tensor) -> Setting | None:
+    """Where the samples `keep` (n,) are attacked. Raises AttackError where the data are not what the attack needs."""
+    attack, scene = cell.attack, bench.samples(cell.dataset).scene
+    if scene is not None and scene.views is not None and not isinstance(scene, attack.needs or ()):
+        raise AttackError(f"{attack.registered}: '{cell.dataset}' is an object that is seen in views; use eot3d")
+    if attack.images_to_fit:
+        return _fitting(cell, bench, victim)
+    scene = None if scene is None else scene.pick(keep)
+    return scene if attack.needs is None else attack.needs.of(scene, attack.registered)
+
+
+def _fitting(cell: Cell, bench: Bench, victim: Victim) -> Fitting:
     """Other images than those tested, with the victim's predictions on them."""
-    samples = bench.fitting(cell.dataset, attack.fit)
+    samples = bench.fitting(cell.dataset, cell.attack.images_to_fit)
     x = images(samples)
     clean = finite(look(victim.module, x, bench.device, bench.batch_for(x)), "images to fit on")
-    draw = Draw(keys(cell.seed, attack.stream(), samples.ids))
-    return Job(x, replace(Goal(clean.argmax(1), clean.shape[1]), members=len(cell.sources)), draw)
+    draw = Draw(keys(cell.seed, cell.attack.stream(), samples.ids))
+    return Fitting(x, replace(Goal(clean.argmax(1), clean.shape[1]), members=len(cell.sources)), draw)
 
 
 def _score(
@@ -250,17 +258,16 @@ def _score(
     target, clean = bench.classifier(name), bench.inspect(cell.dataset, name).logits[keep]
     if not goal.targeted:
         goal = Goal(labels if cell.attack.goal == "label" else clean.argmax(1), clean.shape[1])
-    size = bench.batch_for(x)
+    size, scene = bench.batch_for(x), bench.samples(cell.dataset).scene
+    in_views = scene is not None and scene.views is not None
 
     def classify(part: torch.Tensor) -> torch.Tensor:
-        if panel is not None and isinstance(cell.attack, SceneAttack):
-            return panel.logits(part)
-        return look(target.module, part, bench.device, size)
+        return panel.logits(part) if panel is not None and in_views else look(target.module, part, bench.device, size)
 
     verdicts = judge(cell.attack, classify, x, outcome.candidates, goal, outcome.found)
     control = None
-    if isinstance(cell.attack, FittedAttack):
-        beside = classify(cell.attack.apply(x, outcome.artifacts["control"]))
+    if CONTROL in outcome.artifacts:
+        beside = classify(cell.attack.apply(x, outcome.artifacts[CONTROL]))
         verdicts.reject(~beside.isfinite().all(1), f"{NOT_FINITE} under the control perturbation")
         control = beside.argmax(1)
     return Scored(target, clean, goal, verdicts, control)
@@ -268,19 +275,19 @@ def _score(
 
 def _panel(cell: Cell, bench: Bench, name: str, job: Job, ids: list[str]) -> Panel | None:
     """Where classifiers are shown random views of the images: what scores those."""
-    views = cell.attack.views(job.scene)
+    views = cell.attack.views(job.setting)
     if views is None:
         return None
-    most, module = bench.batch_for(job.x, job.scene), bench.classifier(name).module
+    most, module = bench.batch_for(job.x, job.setting), bench.classifier(name).module
     return Panel(views, module, bench.device, most, cell.attack.evaluation_draws, cell.seed, ids)
 
 
 def _on_fitting_set(cell: Cell, bench: Bench, ready: Ready, outcome: Outcome) -> Row:
     """How many images a perturbation was fitted on, and how many of them it fools: here too the judge looks."""
-    attack, fitting = cell.attack, ready.job.fitting
-    if not isinstance(attack, FittedAttack) or fitting is None:
+    fitting = ready.job.setting
+    if not isinstance(fitting, Fitting):
         return {}
-    x = attack.apply(fitting.x, outcome.artifacts["perturbation"])
+    x = cell.attack.apply(fitting.x, outcome.artifacts[PERTURBATION])
     seen = look(ready.victim.module, x, bench.device, bench.batch_for(x))
     after = finite(seen, "perturbed images that it was fitted on").argmax(1)
     return {"fit_n": len(x), "fit_rate": float((after != fitting.goal.label).double().mean())}
@@ -311,19 +318,13 @@ def _goal(attack: Attack, labels: torch.Tensor, clean: torch.Tensor, draw: Draw)
     return Goal(target, classes, targeted=True)
 
 
-def _to(job: Job, device: torch.device) -> Job:
-    goal = replace(job.goal, label=job.goal.label.to(device))
-    fitting = None if job.fitting is None else _to(job.fitting, device)
-    return Job(job.x.to(device), goal, Draw(job.draw.key.to(device)), fitting, job.scene)
-
-
 def attacked(
     cell: Cell, bench: Bench, ready: Ready, progress: Callable[[int], None] = lambda _: None
 ) -> tuple[Outcome, Oracle]:
     """Run the attack on the device; everything comes back to the CPU."""
     victim, job = ready.victim, ready.job
-    oracle = Oracle(victim.module, bench.device, bench.batch_for(job.x, job.scene), victim.members)
-    outcome = run(cell.attack, oracle, _to(job, bench.device), progress)
+    oracle = Oracle(victim.module, bench.device, bench.batch_for(job.x, job.setting), victim.members)
+    outcome = run(cell.attack, oracle, job.to(bench.device), progress)
     return outcome.cpu(), oracle
 
 
@@ -332,7 +333,7 @@ def _time_alone(cell: Cell, bench: Bench, victim: Victim, job: Job) -> float:
     times: list[float] = []
     for i in range(min(_ALONE, len(job.x))):
         index = torch.tensor([i])
-        one = _to(Job(job.x[index], rows(job.goal, index), rows(job.draw, index)), bench.device)
+        one = Job(job.x[index], rows(job.goal, index), rows(job.draw, index)).to(bench.device)
         times.append(run(cell.attack, Oracle(victim.module, bench.device, 1, victim.members), one).wall)
         if sum(times) > _ALONE_SECONDS:
             break
