@@ -21,7 +21,8 @@ import torch
 
 from robustbench_lite.datasets.bundled import Bundled
 from robustbench_lite.engine.attack import StepAttack, attacks
-from robustbench_lite.engine.drive import Job, Outcome, run
+from robustbench_lite.engine.drive import Outcome, run
+from robustbench_lite.engine.job import Job
 from robustbench_lite.engine.oracle import Oracle
 from robustbench_lite.guards.memory import auto_batch_size
 from robustbench_lite.models.zoo import Zoo

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from robustbench_lite.engine import attack as contract
-from robustbench_lite.engine.attack import Attack, Card, Promise, State, attacks
+from robustbench_lite.engine.attack import Attack, State, attacks
+from robustbench_lite.engine.card import Card, Promise
 from robustbench_lite.engine.evaluate import evaluate
 from robustbench_lite.engine.result import AttackResult
 

@@ -9,7 +9,6 @@ from robustbench_lite.engine.attack import Attack
 from robustbench_lite.engine.drive import Outcome
 from robustbench_lite.engine.judge import Verdicts, rank
 from robustbench_lite.lazy import torch
-from robustbench_lite.physical.shots import Shots
 from robustbench_lite.registry import canonical
 from robustbench_lite.results.schema import Row
 from robustbench_lite.threat.norms import Goal
@@ -44,7 +43,7 @@ class Written:
     ids: list[str]
     labels: torch.Tensor
     outcome: Outcome
-    scene: object | None = None
+    origins: tuple[dict[str, Any], ...] | None = None  # how each image came about, where the data say so
 
     def rows(self) -> list[Row]:
         attack = self.attack
@@ -95,8 +94,8 @@ class Written:
 
     def _transform(self) -> list[str | None]:
         names = self.attack.found
-        if isinstance(self.scene, Shots):
-            return [canonical(facts) if facts else None for facts in self.scene.facts]
+        if self.origins is not None:
+            return [canonical(facts) if facts else None for facts in self.origins]
         if not names:
             return [None] * len(self.ids)
         found = self.outcome.found

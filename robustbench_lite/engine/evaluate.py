@@ -9,9 +9,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from robustbench_lite.engine._inputs import checked_images, checked_labels, checked_members
-from robustbench_lite.engine.attack import Attack, FittedAttack
-from robustbench_lite.engine.drive import Job, run
+from robustbench_lite.engine.attack import Attack
+from robustbench_lite.engine.drive import run
 from robustbench_lite.engine.inspection import Asked, doubts_about, looked
+from robustbench_lite.engine.job import Fitting, Job
 from robustbench_lite.engine.oracle import Oracle
 from robustbench_lite.engine.result import AttackResult
 from robustbench_lite.engine.trial import TARGETS, Trial, aim
@@ -72,6 +73,11 @@ class _Call:
             raise UsageError("sources: names are those of a suite's classifiers; give the modules instead, in a list")
         if shares is not None and len(shares) != len(self.members):
             raise UsageError(f"weights: expected {len(self.members)}, one for each of the modules, got {len(shares)}")
+        if self.attack.needs not in {None, Fitting}:
+            raise UsageError(
+                f"{self.attack.registered} works on {self.attack.needs.title}, not on images: run it in a suite, "
+                "robustbench_lite.run({...}), on such a dataset"
+            )
 
     @cached_property
     def module(self) -> nn.Module:
@@ -150,20 +156,19 @@ class _Call:
     def _draw(self, ids: Sequence[str]) -> Draw:
         return Draw(keys(self.seed, self.attack.stream(), ids))
 
-    def _fitting(self, fit: torch.Tensor | None, classes: int) -> Job | None:
+    def _fitting(self, fit: torch.Tensor | None, classes: int) -> Fitting | None:
         """Other images, with the predictions on them, for an attack that is fitted on such."""
-        attack = self.attack
-        if not isinstance(attack, FittedAttack):
+        attack, wanted = self.attack, self.attack.images_to_fit
+        if not wanted:
             if fit is not None:
                 raise UsageError(f"fit: {attack.registered} is not fitted on other images")
             return None
-        if fit is None or len(fit) < attack.fit:
-            got = "none" if fit is None else f"{len(fit)}"
+        if fit is None or len(fit) < wanted:
             raise UsageError(
-                f"{attack.registered} is fitted on other images than those that are attacked: expected {attack.fit} "
-                f"in fit=, or fewer with the parameter `fit`, got {got}"
+                f"{attack.registered} is fitted on other images than those that are attacked: expected {wanted} in "
+                f"fit=, or fewer with the parameter `fit`, got {'none' if fit is None else len(fit)}"
             )
-        fit = fit[: attack.fit]
-        predicted = Asked("fit", self.module, self.device, self.size).logits(fit).argmax(1)
+        images = fit[:wanted]
+        predicted = Asked("fit", self.module, self.device, self.size).logits(images).argmax(1)
         goal = Goal(predicted, classes, members=len(self.members))
-        return Job(fit, goal, self._draw(float_ids(fit.numpy())))
+        return Fitting(images, goal, self._draw(float_ids(images.numpy())))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from robustbench_lite.engine.attack import Attack, FittedAttack, SceneAttack
+from robustbench_lite.engine.attack import Attack
 from robustbench_lite.engine.columns import Scored
-from robustbench_lite.engine.drive import Job, Outcome
+from robustbench_lite.engine.drive import Outcome
 from robustbench_lite.engine.inspection import Asked
+from robustbench_lite.engine.job import CONTROL, Job
 from robustbench_lite.engine.judge import NOT_FINITE, Panel, judge
 from robustbench_lite.errors import AttackError
 from robustbench_lite.lazy import torch
@@ -65,15 +66,16 @@ class Trial:
         attack, x, goal = self.attack, self.job.x, self.job.goal
         if not goal.targeted:
             goal = Goal(self.labels if attack.goal == "label" else clean.argmax(1), clean.shape[1])
-        panel = self._panel(asked)
+        panel, setting = self._panel(asked), self.job.setting
+        in_views = setting is not None and setting.views is not None
 
         def classify(part: torch.Tensor) -> torch.Tensor:
-            return panel.logits(part) if panel and isinstance(attack, SceneAttack) else asked.logits(part)
+            return panel.logits(part) if panel is not None and in_views else asked.logits(part)
 
         verdicts = judge(attack, classify, x, outcome.candidates, goal, outcome.found)
         scored = Scored(asked.name, weights, clean, goal, verdicts)
-        if isinstance(attack, FittedAttack):
-            beside = classify(attack.apply(x, outcome.artifacts["control"]))
+        if CONTROL in outcome.artifacts:
+            beside = classify(attack.apply(x, outcome.artifacts[CONTROL]))
             verdicts.reject(~beside.isfinite().all(1), f"{NOT_FINITE} under the control perturbation")
             scored.control = beside.argmax(1)
         if panel is not None:
@@ -83,7 +85,7 @@ class Trial:
 
     def _panel(self, asked: Asked) -> Panel | None:
         """Where classifiers are shown random views of the images: what scores those."""
-        views, draws = self.attack.views(self.job.scene), self.attack.evaluation_draws
+        views, draws = self.attack.views(self.job.setting), self.attack.evaluation_draws
         if views is None:
             return None
         return Panel(views, asked.module, asked.device, asked.size, draws, self.seed, self.ids)

@@ -22,10 +22,10 @@ from robustbench_lite.guards.limits import limited
 from robustbench_lite.guards.memory import auto_batch_size
 from robustbench_lite.lazy import torch
 from robustbench_lite.models.base import Classifier
-from robustbench_lite.physical.scene import Scene
 from robustbench_lite.results.statistics import clopper_pearson
 from robustbench_lite.runner.probing import Probe, answers, close, state_of
 from robustbench_lite.threat.draws import Draw, keys
+from robustbench_lite.threat.setting import Setting
 
 if TYPE_CHECKING:
     from torch import nn
@@ -237,9 +237,10 @@ class Bench:
         loaded = {name: entry for name, entry in self._samples.items() if isinstance(entry, Samples)}
         return {name: list(samples.classes) for name, samples in loaded.items()}
 
-    def batch_for(self, x: torch.Tensor, scene: object | None = None) -> int:
-        """How many images like x (N, C, H, W), or views of a scene, a classifier looks at together."""
-        like = torch.empty((1, 3, *scene.size), device="meta") if isinstance(scene, Scene) else x
+    def batch_for(self, x: torch.Tensor, setting: Setting | None = None) -> int:
+        """How many images like x (N, C, H, W), or views in the setting, a classifier looks at together."""
+        screen = None if setting is None else setting.screen
+        like = x if screen is None else torch.empty((1, *screen), device="meta")
         return self.batch_size or auto_batch_size(like, self.device)
 
     def _load(self, name: str) -> Classifier | RobustbenchError:
@@ -299,10 +300,11 @@ def images(samples: Samples) -> torch.Tensor:
 def shown(samples: Samples, looks: int = _LOOKS) -> torch.Tensor:
     """What classifiers are shown of the samples: the images, or `looks` views of each where there is a scene."""
     x = images(samples)
-    if not isinstance(samples.scene, Scene):
+    views = None if samples.scene is None else samples.scene.views
+    if views is None:
         return x
     row, number = next(pairs(len(x), looks, len(x) * looks))
-    return samples.scene.see(x[row], Draw(keys(0, "inspect", samples.ids)[row]), number)
+    return views.see(x[row], Draw(keys(0, "inspect", samples.ids)[row]), number)
 
 
 def _classes(classifier: Classifier) -> Classes:

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from statistics import median
 
-from robustbench_lite.engine.attack import FittedAttack, SceneAttack, SetAttack, StepAttack
 from robustbench_lite.engine.columns import Written, goal_name
-from robustbench_lite.engine.drive import Job, Outcome, run
+from robustbench_lite.engine.drive import Outcome, run
 from robustbench_lite.engine.inspection import Asked
+from robustbench_lite.engine.job import PERTURBATION, Fitting, Job
 from robustbench_lite.engine.judge import finite, look
 from robustbench_lite.engine.oracle import Oracle
 from robustbench_lite.engine.trial import TARGETS, Trial, aim
@@ -18,8 +18,6 @@ from robustbench_lite.errors import AttackError, RobustbenchError
 from robustbench_lite.guards.foreign import is_interrupt, told, trace, undisturbed
 from robustbench_lite.guards.limits import limited
 from robustbench_lite.lazy import torch
-from robustbench_lite.physical.scene import Scene
-from robustbench_lite.physical.shots import Shots
 from robustbench_lite.registry import canonical
 from robustbench_lite.results import provenance
 from robustbench_lite.results.schema import Row
@@ -31,6 +29,7 @@ from robustbench_lite.text import listed, shortened, storable
 from robustbench_lite.threat.draws import Draw, keys
 from robustbench_lite.threat.norms import Goal
 from robustbench_lite.threat.rows import rows
+from robustbench_lite.threat.setting import Setting
 
 __all__ = ["Done", "Ready", "attacked", "deterministic", "execute", "prepare", "rejudged"]
 
@@ -136,7 +135,7 @@ def _run(cell: Cell, bench: Bench, progress: Callable[[int], None], stages: Stag
     with stages(ATTACKING):
         outcome, oracle = attacked(cell, bench, ready, progress)
     alone = None
-    if timing and len(cell.sources) == 1 and isinstance(cell.attack, StepAttack | SetAttack):
+    if timing and len(cell.sources) == 1 and cell.attack.needs is None:
         with stages(TIMING):
             alone = _time_alone(cell, bench, victim, job)
     with stages(JUDGING):
@@ -165,7 +164,8 @@ def _judged(
 ) -> tuple[Done, int]:
     """The rows of every target, and how many verdicts are near ties."""
     samples, job, keep = bench.samples(cell.dataset), ready.job, ready.keep
-    trial, size = Trial(cell.attack, job, labels, ids, cell.seed), bench.batch_for(job.x, job.scene)
+    origins = None if samples.scene is None else samples.scene.pick(keep).origins()
+    trial, size = Trial(cell.attack, job, labels, ids, cell.seed), bench.batch_for(job.x, job.setting)
     named = {"cell": cell.id, "suite": cell.suite, "dataset": cell.dataset, "source": cell.source}
     named |= {"variant": cell.variant}
     done, near_ties = Done(), 0
@@ -174,7 +174,7 @@ def _judged(
         asked = Asked(name, target.module, bench.device, size)
         scored = trial.score(outcome, asked, clean, target.weights)
         near_ties += int(scored.verdicts.near_tie.sum())
-        done.samples += Written(cell.attack, named, scored, ids, labels, outcome, job.scene).rows()
+        done.samples += Written(cell.attack, named, scored, ids, labels, outcome, origins).rows()
     done.images = image_rows(cell, samples, keep.tolist(), outcome) if bench.suite.images == "all" else []
     done.artifacts = artifact_rows(cell, outcome)
     return done, near_ties
@@ -220,28 +220,35 @@ def prepare(cell: Cell, bench: Bench) -> Ready:
     draw, targets = (Draw(keys(cell.seed, stream, ids)) for stream in (cell.attack.stream(), TARGETS))
     clean = bench.clean_logits(cell.dataset, cell.sources, cell.attack.shares)
     goal = replace(aim(cell.attack, labels, clean[keep], targets), members=len(cell.sources))
-    if isinstance(samples.scene, Scene) and not isinstance(cell.attack, SceneAttack):
-        raise AttackError(f"{cell.attack.registered}: '{cell.dataset}' is an object that is seen in views; use eot3d")
-    fitting = _fitting(cell, bench, cell.attack, victim) if isinstance(cell.attack, FittedAttack) else None
-    scene = samples.scene.pick(keep) if isinstance(samples.scene, Shots) else samples.scene
-    return Ready(victim, Job(x, goal, draw, fitting, scene), keep, clean)
+    return Ready(victim, Job(x, goal, draw, _setting(cell, bench, victim, keep)), keep, clean)
 
 
-def _fitting(cell: Cell, bench: Bench, attack: FittedAttack, victim: Victim) -> Job:
+def _setting(cell: Cell, bench: Bench, victim: Victim, keep: torch.Tensor) -> Setting | None:
+    """Where the samples `keep` (n,) are attacked. Raises AttackError where the data are not what the attack needs."""
+    attack, scene = cell.attack, bench.samples(cell.dataset).scene
+    if scene is not None and scene.views is not None and not isinstance(scene, attack.needs or ()):
+        raise AttackError(f"{attack.registered}: '{cell.dataset}' is an object that is seen in views; use eot3d")
+    if attack.images_to_fit:
+        return _fitting(cell, bench, victim)
+    scene = None if scene is None else scene.pick(keep)
+    return scene if attack.needs is None else attack.needs.of(scene, attack.registered)
+
+
+def _fitting(cell: Cell, bench: Bench, victim: Victim) -> Fitting:
     """Other images than those tested, with the victim's predictions on them."""
-    samples = bench.fitting(cell.dataset, attack.fit)
+    samples = bench.fitting(cell.dataset, cell.attack.images_to_fit)
     x = images(samples)
     clean = finite(look(victim.module, x, bench.device, bench.batch_for(x)), "images to fit on")
-    draw = Draw(keys(cell.seed, attack.stream(), samples.ids))
-    return Job(x, replace(Goal(clean.argmax(1), clean.shape[1]), members=len(cell.sources)), draw)
+    draw = Draw(keys(cell.seed, cell.attack.stream(), samples.ids))
+    return Fitting(x, replace(Goal(clean.argmax(1), clean.shape[1]), members=len(cell.sources)), draw)
 
 
 def _on_fitting_set(cell: Cell, bench: Bench, ready: Ready, outcome: Outcome) -> Row:
     """How many images a perturbation was fitted on, and how many of them it fools: here too the judge looks."""
-    attack, fitting = cell.attack, ready.job.fitting
-    if not isinstance(attack, FittedAttack) or fitting is None:
+    fitting = ready.job.setting
+    if not isinstance(fitting, Fitting):
         return {}
-    x = attack.apply(fitting.x, outcome.artifacts["perturbation"])
+    x = cell.attack.apply(fitting.x, outcome.artifacts[PERTURBATION])
     seen = look(ready.victim.module, x, bench.device, bench.batch_for(x))
     after = finite(seen, "perturbed images that it was fitted on").argmax(1)
     return {"fit_n": len(x), "fit_rate": float((after != fitting.goal.label).double().mean())}
@@ -252,7 +259,7 @@ def attacked(
 ) -> tuple[Outcome, Oracle]:
     """Run the attack on the device; everything comes back to the CPU."""
     victim, job = ready.victim, ready.job
-    oracle = Oracle(victim.module, bench.device, bench.batch_for(job.x, job.scene), victim.members)
+    oracle = Oracle(victim.module, bench.device, bench.batch_for(job.x, job.setting), victim.members)
     outcome = run(cell.attack, oracle, job.to(bench.device), progress)
     return outcome.cpu(), oracle
 

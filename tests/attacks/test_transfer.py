@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from robustbench_lite.engine.attack import attacks
-from robustbench_lite.engine.drive import Job, run
+from robustbench_lite.engine.drive import run
+from robustbench_lite.engine.job import Job
 from robustbench_lite.engine.mixture import Mixture, mix
 from robustbench_lite.engine.oracle import Oracle
 from robustbench_lite.threat.draws import Draw, keys
