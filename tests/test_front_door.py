@@ -203,7 +203,7 @@ def test_a_result_is_readable(net):
         ({"attack": lambda _: PGD(norm="l2", epsilon=90)}, "did you mean 90/255?"),
         ({"attack": lambda _: Universal(fit=4)}, "expected 4 in fit=, or fewer with the parameter `fit`, got none"),
         ({"attack": lambda _: RP2()}, "rp2 works on photographs of one object"),
-        ({"attack": lambda _: EOT3D()}, "eot3d works on an object (a dataset with the source `object:`), not on images: run it in a suite"),
+        ({"attack": lambda _: EOT3D()}, "`object:`), not on images: run it in a suite"),
         ({"attack": lambda _: Ensemble(sources=("a", "b"))}, "give the modules instead, in a list"),
         ({"attack": lambda _: Ensemble(sources="all", weights=(1, 2))}, "weights: expected 1"),
     ],
