@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
-from robustbench_lite.datasets.base import DataSource, Samples, padded
+from robustbench_lite.datasets.base import DataSource, Samples, images, padded
 from robustbench_lite.datasets.classes import Classes, aligned
 from robustbench_lite.datasets.common import balanced
 from robustbench_lite.engine.inspection import Asked, doubts_about, looked
@@ -290,11 +290,6 @@ class Bench:
     def _probed(self, data: str) -> torch.Tensor:
         """The first images, or views of the first object."""
         return shown(head(self.samples(data), _PROBED), looks=_PROBED)[:_PROBED]
-
-
-def images(samples: Samples) -> torch.Tensor:
-    """The samples as float32 (N, C, H, W) in [0, 1], on the CPU."""
-    return torch.from_numpy(samples.images).float() / 255
 
 
 def shown(samples: Samples, looks: int = _LOOKS) -> torch.Tensor:
