@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from robustbench_lite.check import Doubt, doubts
 from robustbench_lite.errors import BaselineError
-from robustbench_lite.groups import Group, groups, through
+from robustbench_lite.groups import Evaluation, evaluations, through
 from robustbench_lite.record import SCHEMA_VERSION
 from robustbench_lite.registry import canonical
 from robustbench_lite.sealed import atomically, opened, rows_of, seal
@@ -130,7 +130,7 @@ class Baseline:
 def scores_of(results: Results) -> tuple[Scores, ...]:
     """Every gate of a run, failed ones included."""
     known = doubts(results)
-    return tuple(_scores(group, known.get(group.cell["cell"], ())) for group in groups(results))
+    return tuple(_scores(group, known.get(group.id, ())) for group in evaluations(results))
 
 
 def baseline_of(results: Results) -> Baseline:
@@ -204,23 +204,23 @@ def _other_version(path: Path, version: int) -> str:
     )
 
 
-def _scores(group: Group, red: tuple[Doubt, ...]) -> Scores:
-    cell, n = group.cell, 0 if group.trouble else len(group.rows)
+def _scores(group: Evaluation, red: tuple[Doubt, ...]) -> Scores:
+    cell, n = group.cell, 0 if group.trouble else len(group)
     facts = {name: cell.get(name) for name in _FACTS} | {"model": group.model, "weights": None}
     seen = "" if cell["source"] == group.model else through(cell)
     if n == 0:
         none = np.zeros(0, np.bool_)
         return Scores(facts, [], np.zeros(0, np.int64), none, none, None, seen, group.trouble)
-    samples = group.rows["sample"].to_pylist()
+    samples = group.samples
     order = sorted(range(n), key=samples.__getitem__)
     labels = group["label"].astype(np.int64)[order]
-    robust = group["clean_correct"].astype(bool)[order] & (group["adv_pred"][order] == labels)
+    robust = group["clean_correct"][order] & (group["adv_pred"][order] == labels)
     return Scores(
         facts | {"weights": group.rows["weights"][0].as_py()},
         [samples[i] for i in order],
         labels,
         robust,
-        group["success"].astype(bool)[order],
+        group.success[order],
         _distances(group, order),
         seen,
         cost=_cost(cell),
@@ -229,11 +229,11 @@ def _scores(group: Group, red: tuple[Doubt, ...]) -> Scores:
     )
 
 
-def _distances(group: Group, order: list[int]) -> dict[str, npt.NDArray[np.float64]] | None:
+def _distances(group: Evaluation, order: list[int]) -> dict[str, npt.NDArray[np.float64]] | None:
     """Sizes of the perturbations of an attack that looks for the smallest, as a baseline holds them."""
-    if group.cell["eps"] is not None or group.cell["norm"] is None:
+    if group.epsilon is not None or group.norm is None:
         return None
-    columns = {"rho": "rho_linf" if group.cell["norm"] == "linf" else "rho", "l2": "l2"}
+    columns = {"rho": "rho_linf" if group.norm == "linf" else "rho", "l2": "l2"}
     return {
         name: group[column].astype(np.float32)[order].astype(np.float64)  # None becomes NaN
         for name, column in columns.items()
@@ -302,7 +302,7 @@ def _read_one(part: pa.Table) -> Scores:
         samples,
         np.array(part["label"].to_pylist(), np.int64),
         np.array(part["robust"].to_pylist(), np.bool_),
-        np.array(part["success"].to_pylist(), np.bool_),
+        np.array(part.success.to_pylist(), np.bool_),
         distances if np.isfinite(distances["rho"]).any() else None,
         red=None if red is None else tuple(json.loads(red)),
     )

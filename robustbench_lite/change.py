@@ -9,7 +9,7 @@ from json import loads
 import numpy as np
 import numpy.typing as npt
 
-from robustbench_lite.groups import Group, through
+from robustbench_lite.groups import Evaluation, through
 from robustbench_lite.measure import Size, mcnemar, permuted, sign_test, size_of
 
 __all__ = ["Change", "common"]
@@ -21,8 +21,8 @@ _ALPHA = 0.05
 class Change:
     """One cell of A beside its partner in B, as one classifier scored each: the samples that both have."""
 
-    a: Group
-    b: Group
+    a: Evaluation
+    b: Evaluation
     places: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]  # of the common samples, in the order of A
     red: tuple[str, str] = ("", "")  # why the number of either side does not stand; empty: it does
     adjusted: float = 1.0  # `main_p`, corrected over all comparisons (Holm)
@@ -35,7 +35,7 @@ class Change:
 
     @property
     def variant(self) -> str:
-        return str(self.a.cell["variant"])
+        return str(self.a.variant)
 
     @property
     def n(self) -> int:
@@ -67,15 +67,15 @@ class Change:
     @property
     def minimal(self) -> bool:
         """Whether the attack looks for the smallest perturbation, so that there are sizes."""
-        return self.a.cell["eps"] is None and self.a.cell["norm"] is not None
+        return self.a.epsilon is None and self.a.norm is not None
 
     @cached_property
     def sizes(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """(n,), (n,) sizes relative to the image, infinite where the attack failed."""
-        column = "rho_linf" if self.a.cell["norm"] == "linf" else "rho"
+        column = "rho_linf" if self.a.norm == "linf" else "rho"
         found = []
         for group, place in zip((self.a, self.b), self.places, strict=True):
-            size, reached = group[column].astype(np.float64)[place], group["success"].astype(bool)[place]
+            size, reached = group[column].astype(np.float64)[place], group.success[place]
             found.append(np.where(reached & np.isfinite(size), size, np.inf))
         return found[0], found[1]
 
@@ -126,15 +126,15 @@ class Change:
         return int(np.sign(self.balance[1] - self.balance[0]))
 
 
-def common(a: Group, b: Group) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def common(a: Evaluation, b: Evaluation) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Indices of the samples that both have, in the order of the first."""
-    places = {sample: i for i, sample in enumerate(b.rows["sample"].to_pylist())}
-    both = [(i, places[s]) for i, s in enumerate(a.rows["sample"].to_pylist()) if s in places]
+    places = {sample: i for i, sample in enumerate(b.samples)}
+    both = [(i, places[s]) for i, s in enumerate(a.samples) if s in places]
     pairs = np.array(both, np.int64).reshape(-1, 2)
     return pairs[:, 0], pairs[:, 1]
 
 
-def _robust(group: Group) -> npt.NDArray[np.bool_]:
+def _robust(group: Evaluation) -> npt.NDArray[np.bool_]:
     """Correct before and after the attack."""
-    found: npt.NDArray[np.bool_] = group["clean_correct"].astype(bool) & (group["adv_pred"] == group["label"])
+    found: npt.NDArray[np.bool_] = group.robust
     return found

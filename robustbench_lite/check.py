@@ -12,7 +12,7 @@ from importlib import import_module
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any, Literal
 
-from robustbench_lite.groups import Group, groups
+from robustbench_lite.groups import Evaluation, evaluations
 
 if TYPE_CHECKING:
     from robustbench_lite.record import Row
@@ -42,7 +42,7 @@ class Case:
     """One cell with its rows, one group for each scored classifier, among all cells of the results."""
 
     cell: Row
-    groups: tuple[Group, ...]
+    groups: tuple[Evaluation, ...]
     results: Results
 
 
@@ -108,13 +108,13 @@ def checks() -> Iterator[Check]:
 
 def cases(results: Results) -> tuple[Case, ...]:
     """The finished cells of the results, in the order of the run. A failed cell has no number to doubt."""
-    found: dict[str, list[Group]] = {}
-    for group in groups(results):
-        found.setdefault(group.cell["cell"], []).append(group)
+    found: dict[str, list[Evaluation]] = {}
+    for group in evaluations(results):
+        found.setdefault(group.id, []).append(group)
     return tuple(
         Case(members[0].cell, tuple(members), results)
         for members in found.values()
-        if members[0].cell["status"] == "ok" and all(len(group.rows) for group in members)
+        if members[0].cell["status"] == "ok" and all(len(group) for group in members)
     )
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from robustbench_lite.change import Change, common
 from robustbench_lite.check import Doubt, doubts
 from robustbench_lite.errors import UsageError, did_you_mean
-from robustbench_lite.groups import Group, groups, through
+from robustbench_lite.groups import Evaluation, evaluations, through
 from robustbench_lite.measure import Estimate, Size, bootstrap_mean, wilson
 from robustbench_lite.naming import names_of
 from robustbench_lite.regress import holm
@@ -59,10 +59,10 @@ class Side:
     results: Results
     model: str | None
 
-    def groups(self) -> dict[tuple[Any, ...], Group]:
+    def evaluations(self) -> dict[tuple[Any, ...], Evaluation]:
         """Cells by what makes them comparable; the classifier counts unless both sides name one."""
-        out: dict[tuple[Any, ...], Group] = {}
-        for group in groups(self.results):
+        out: dict[tuple[Any, ...], Evaluation] = {}
+        for group in evaluations(self.results):
             cell = group.cell
             if self.model in {None, group.model}:
                 seen = "itself" if cell["source"] == group.model else through(cell)
@@ -75,7 +75,7 @@ def side(text: str) -> Side:
     """`FOLDER` or `FOLDER:CLASSIFIER`. Raises StoreError for no results, UsageError for an unknown classifier."""
     folder, model = split(text)
     results = read(folder)
-    known = sorted({group.model for group in groups(results)})
+    known = sorted({group.model for group in evaluations(results)})
     if model is not None and model not in known:
         raise UsageError(f"{folder} has no classifier '{model}'{did_you_mean(model, known)}")
     return Side(text, results, model)
@@ -156,7 +156,7 @@ class Changes:
     def _one(self, pair: Change, of: int) -> str:
         """One comparison in words."""
         a, b = self.a.name, self.b.name
-        where = [str(pair.a.cell["dataset"]), *([] if self.a.model else [pair.model])]
+        where = [str(pair.a.dataset), *([] if self.a.model else [pair.model])]
         under = f"under {pair.variant} ({', '.join(where)})"
         worse, better = pair.balance
         if worse == better == 0:
@@ -183,7 +183,7 @@ def changes(a: Side, b: Side) -> Changes:
     """Pair everything that both sides have. Raises UsageError where nothing can be paired."""
     if (a.model is None) != (b.model is None):
         raise UsageError("expected two results folders, or a classifier on both sides (FOLDER:CLASSIFIER)")
-    left, right = a.groups(), b.groups()
+    left, right = a.evaluations(), b.evaluations()
     known = doubts(a.results), doubts(b.results)
     pairs = [_change(left[key], right[key], *known) for key in left if key in right]
     if not pairs:
@@ -197,9 +197,9 @@ def changes(a: Side, b: Side) -> Changes:
     return Changes(a, b, tuple(tested), alone)
 
 
-def _change(a: Group, b: Group, *known: dict[str, tuple[Doubt, ...]]) -> Change:
+def _change(a: Evaluation, b: Evaluation, *known: dict[str, tuple[Doubt, ...]]) -> Change:
     first, second = (
-        "; ".join(map(str, side.get(str(group.cell["cell"]), ()))) for side, group in zip(known, (a, b), strict=True)
+        "; ".join(map(str, side.get(group.id, ()))) for side, group in zip(known, (a, b), strict=True)
     )
     return Change(a, b, common(a, b), (first, second))
 
@@ -210,7 +210,7 @@ def compare(a: Side, b: Side) -> Table:
     return replace(found.table(), title=found.sentence)
 
 
-def _alone(name: str, own: dict[tuple[Any, ...], Group], other: dict[tuple[Any, ...], Group]) -> list[str]:
+def _alone(name: str, own: dict[tuple[Any, ...], Evaluation], other: dict[tuple[Any, ...], Evaluation]) -> list[str]:
     """A line for what has no partner."""
     without = [f"{group.model}, {group.cell['variant']}" for key, group in own.items() if key not in other]
     return [f"only in {name}: {'; '.join(without)}"] if without else []
@@ -221,7 +221,7 @@ def _row(pair: Change, notes: Footnotes) -> tuple[Value, ...]:
     failed = next((group for group in (pair.a, pair.b) if not group.ok), pair.a)
     name = notes.name(pair.variant, failed)
     marks = [notes.mark(f"{side} does not stand: {red}") for side, red in zip("AB", pair.red, strict=True) if red]
-    head = (label(pair.a.cell["dataset"]), label(pair.model), replace(name, mark=name.mark + "".join(marks)))
+    head = (label(pair.a.dataset), label(pair.model), replace(name, mark=name.mark + "".join(marks)))
     if not (pair.a.ok and pair.b.ok):
         return (*head, *[MISSING] * 9, count(0, "label"))
     if pair.n == 0:

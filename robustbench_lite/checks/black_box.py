@@ -7,7 +7,7 @@ import json
 import numpy as np
 
 from robustbench_lite.check import Case, Finding, alike, doubt, fine, register, unknown
-from robustbench_lite.groups import Group
+from robustbench_lite.groups import Evaluation
 from robustbench_lite.measure import mcnemar
 from robustbench_lite.registry import canonical
 
@@ -30,16 +30,16 @@ def black_box(case: Case, everything: tuple[Case, ...]) -> Finding:
     rivals = [group for group in rivals if np.array_equal(group["sample"], own["sample"])]
     if not rivals:
         return unknown("no attack on other classifiers is scored on this one")
-    mine, beaten = own["success"].astype(bool), []
+    mine, beaten = own.success, []
     for group in rivals:
-        theirs = group["success"].astype(bool)
+        theirs = group.success
         more, fewer = int((theirs & ~mine).sum()), int((mine & ~theirs).sum())
         if more > fewer and mcnemar(more, fewer) < 0.05:
             beaten.append(f"{group.cell['source']} breaks {more} more, {fewer} fewer")
     return doubt("; ".join(beaten)) if beaten else fine(f"none of {len(rivals)} black-box attacks breaks more")
 
 
-def _outsider(other: Case, group: Group, model: str) -> bool:
+def _outsider(other: Case, group: Evaluation, model: str) -> bool:
     """Whether `group` scores `model` under an attack by somebody who did not see it."""
     return group.model == model and model not in (other.cell["sources"] or [])
 

@@ -30,7 +30,7 @@ def more_steps(case: Case, everything: tuple[Case, ...]) -> Finding:
     best = max(longer, key=lambda other: int(_params(other)["steps"]))
     lost = won = 0
     for mine, theirs in zip(case.groups, best.groups, strict=True):
-        a, b = mine["success"].astype(bool), theirs["success"].astype(bool)
+        a, b = mine.success, theirs.success
         if not np.array_equal(mine["sample"], theirs["sample"]):
             return unknown("the longer run has other samples")
         lost, won = lost + int((~a & b).sum()), won + int((a & ~b).sum())

@@ -22,7 +22,7 @@ def unbounded(case: Case, everything: tuple[Case, ...]) -> Finding:  # noqa: ARG
     seen = [group for group in case.groups if group.model in (cell["sources"] or [])]
     if not seen:
         return unknown("no classifier that it saw is scored")
-    n, reached = sum(len(group.rows) for group in seen), sum(int(group["success"].astype(bool).sum()) for group in seen)
+    n, reached = sum(len(group) for group in seen), sum(int(group.success.sum()) for group in seen)
     text = f"{reached} of {n} samples were broken, without a budget"
     if reached == n:
         return fine(text)

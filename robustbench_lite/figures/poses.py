@@ -19,7 +19,7 @@ from robustbench_lite.tables.pose_common import Shot, named, photographs, where
 
 if TYPE_CHECKING:
     from robustbench_lite.bench import Bench
-    from robustbench_lite.groups import Group
+    from robustbench_lite.groups import Evaluation
     from robustbench_lite.store import Results
 
 __all__ = ["Poses"]
@@ -62,8 +62,8 @@ class Poses(Figure):
         return Table("poses", self.title, columns, tuple(rows))
 
 
-def _rows(results: Results, group: Group, shots: list[Shot]) -> Iterator[dict[str, Any]]:
-    stored = {row["sample"]: row for row in results.images(group.cell["cell"]).to_pylist()}
+def _rows(results: Results, group: Evaluation, shots: list[Shot]) -> Iterator[dict[str, Any]]:
+    stored = {row["sample"]: row for row in results.images(group.id).to_pylist()}
     heading = f"{group.cell['dataset']}, {group.title}, {group.cell['variant']}"
     for strip, prefix, column, dtype, scale in (
         (_BEFORE, "clean", "clean", np.uint8, 255),

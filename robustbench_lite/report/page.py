@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from robustbench_lite.figure import figures
 from robustbench_lite.glossary import WORDS
-from robustbench_lite.groups import groups, through
+from robustbench_lite.groups import evaluations, through
 from robustbench_lite.naming import called
 from robustbench_lite.render import constants, render, without
 from robustbench_lite.report.answers import answers, ends, ranked
@@ -152,10 +152,10 @@ def _chart(found: Drawn) -> dict[str, Any]:
 def _heats(results: Results) -> Iterator[dict[str, Any]]:
     """Accuracy of every classifier on images made for others, one matrix per attack."""
     found: dict[tuple[str, str], dict[str, dict[str, float]]] = {}
-    for group in groups(results):
+    for group in evaluations(results):
         cell = group.cell
         if group.ok and len(cell["models"] or []) > 1:
-            right = 100 * float((group["adv_pred"] == group["label"]).mean())
+            right = 100 * float((group.correct).mean())
             block = found.setdefault((str(cell["dataset"]), str(cell["variant"])), {})
             block.setdefault(through(cell), {})[group.model] = right
     for (dataset, variant), block in found.items():

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup
 
-from robustbench_lite.groups import Group, groups, through
+from robustbench_lite.groups import Evaluation, evaluations, through
 from robustbench_lite.report.charts import DASHES, round_up
 from robustbench_lite.report.pictures import class_names
 from robustbench_lite.report.thumbnails import Thumbnails
@@ -59,7 +59,7 @@ class _Pool:
 
 def paired(runs: Sequence[Results]) -> Paired | None:
     """The rows of every attack that at least two classifiers (or runs) share; None where there is none."""
-    found: dict[Key, list[tuple[str, Results, Group]]] = {}
+    found: dict[Key, list[tuple[str, Results, Evaluation]]] = {}
     for results in runs:
         for key, entry, group in _comparable(results, runs):
             found.setdefault(key, []).append((entry, results, group))
@@ -75,12 +75,12 @@ def paired(runs: Sequence[Results]) -> Paired | None:
         for (entry, results, group), pictured in zip(members, shown, strict=True):
             if len(cells) >= MOST_CELLS:
                 break
-            cut = max(cut, len(group.rows) - MOST_SAMPLES)
+            cut = max(cut, len(group) - MOST_SAMPLES)
             names.setdefault(keys[k][0], [visible(name) for name in class_names(results, keys[k][0])])
             cell = _cell(group, pool)
-            ids = " ".join(group.rows["sample"].to_pylist()[:MOST_SAMPLES])
+            ids = " ".join(group.samples[:MOST_SAMPLES])
             cell |= {"key": k, "entry": entries.index(entry), "set": sets.add(np.frombuffer(ids.encode(), np.uint8))}
-            places = {sample: i for i, sample in enumerate(group.rows["sample"].to_pylist()[:MOST_SAMPLES])}
+            places = {sample: i for i, sample in enumerate(group.samples[:MOST_SAMPLES])}
             cell["pictures"] = {places[sample]: both for sample, both in pictured.items() if sample in places}
             cells.append(cell)
     data = {
@@ -105,39 +105,39 @@ def paired(runs: Sequence[Results]) -> Paired | None:
     return Paired([_title(*both) for both in found.items()], start, entries, against, _inert(data), left_out)
 
 
-def _top(members: Sequence[Group]) -> float:
+def _top(members: Sequence[Evaluation]) -> float:
     """Where the axis of sizes ends: beyond the largest of all classifiers."""
-    sizes = [group[column][group["success"].astype(bool)] for group in members if (column := _sized(group))]
+    sizes = [group[column][group.success] for group in members if (column := _sized(group))]
     return round_up(max((float(own.max()) for own in sizes if len(own)), default=1.0))
 
 
-def _sized(group: Group) -> str:
+def _sized(group: Evaluation) -> str:
     """The column with the sizes of a minimal attack; empty for another."""
-    if group.cell["eps"] is not None or group.cell["norm"] is None:
+    if group.epsilon is not None or group.norm is None:
         return ""
-    return "rho_linf" if group.cell["norm"] == "linf" else "rho"
+    return "rho_linf" if group.norm == "linf" else "rho"
 
 
-def _tells_apart(members: Sequence[Group]) -> bool:
+def _tells_apart(members: Sequence[Evaluation]) -> bool:
     """Whether there is a difference to look at: sizes, or another share that stays right."""
     return bool(_sized(members[0])) or len(set(map(_right, members))) > 1
 
 
-def _right(group: Group) -> int:
-    return int((group["adv_pred"] == group["label"]).sum())
+def _right(group: Evaluation) -> int:
+    return int((group.correct).sum())
 
 
-def _against(members: Sequence[tuple[int, Group]]) -> int:
+def _against(members: Sequence[tuple[int, Evaluation]]) -> int:
     """The first of these entries with another result than the reference, which is the first of them."""
     (_, reference), *others = sorted(members, key=lambda pair: pair[0])
     return next((entry for entry, group in others if _right(group) != _right(reference)), others[0][0])
 
 
-def _comparable(results: Results, runs: Sequence[Results]) -> Iterator[tuple[Key, str, Group]]:
+def _comparable(results: Results, runs: Sequence[Results]) -> Iterator[tuple[Key, str, Evaluation]]:
     """What each cell is paired by, as `compare` does it, and what it is called: the run too, where several have it."""
-    others = {group.model for other in runs if other is not results for group in groups(other)}
+    others = {group.model for other in runs if other is not results for group in evaluations(other)}
     run = results.label or str(results.run.get("name") or results.folder.name)
-    for group in groups(results):
+    for group in evaluations(results):
         if group.ok:
             cell = group.cell
             seen = "itself" if cell["source"] == group.model else through(cell)
@@ -145,13 +145,13 @@ def _comparable(results: Results, runs: Sequence[Results]) -> Iterator[tuple[Key
             yield key, f"{group.model} ({run})" if group.model in others else group.model, group
 
 
-def _title(key: Key, members: Sequence[tuple[str, Results, Group]]) -> str:
+def _title(key: Key, members: Sequence[tuple[str, Results, Evaluation]]) -> str:
     dataset, seen, variant, _ = key
     made = "" if seen == "itself" else f" made for {seen}"
     return f"{dataset}: {variant}{made} ({len(members)} classifiers)"
 
 
-def _cell(group: Group, pool: _Pool) -> dict[str, Any]:
+def _cell(group: Evaluation, pool: _Pool) -> dict[str, Any]:
     """Places of the columns in the pool."""
     clean, pred = (group[name][:MOST_SAMPLES].astype(np.int64) for name in ("clean_pred", "adv_pred"))
     width = 1 if max(part.max(initial=0) for part in (clean, pred)) < 2**8 else 2
@@ -159,7 +159,7 @@ def _cell(group: Group, pool: _Pool) -> dict[str, Any]:
     label = pool.add(group["label"][:MOST_SAMPLES].astype("<u2"))
     cell = {"width": width, "label": label, "clean": pool.add(clean.astype(kind)), "pred": pool.add(pred.astype(kind))}
     if column := _sized(group):
-        size = np.where(group["success"].astype(bool), group[column].astype(np.float64), np.inf)[:MOST_SAMPLES]
+        size = np.where(group.success, group[column].astype(np.float64), np.inf)[:MOST_SAMPLES]
         cell["size"] = pool.add(size.astype("<f4"))
     return cell
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from robustbench_lite.groups import Group, groups, through
+from robustbench_lite.groups import Evaluation, evaluations, through
 
 if TYPE_CHECKING:
     from robustbench_lite.record import Row
@@ -53,14 +53,14 @@ class Picture:
 
 def pictures(results: Results, most: int = MOST) -> tuple[list[Picture], int]:
     """The chosen pictures, at most `most`, and how many rows they were chosen from. The choice is deterministic."""
-    found = [group for group in groups(results) if group.ok and len(group.rows)]
+    found = [group for group in evaluations(results) if group.ok and len(group)]
     picks: list[tuple[int, int, int]] = []  # group, outcome, row
     for outcome in _TURNS:
         for place in _spread(found):
             if len(picks) < most and (index := _choice(found[place], results).get(outcome)) is not None:
                 picks.append((place, _SHOWN.index(outcome), index))
     out = [_picture(results, found[place], index, _SHOWN[outcome]) for place, outcome, index in sorted(picks)]
-    return out, sum(len(group.rows) for group in found)
+    return out, sum(len(group) for group in found)
 
 
 def specimen(results: Results, wanted: Sequence[tuple[str, str]]) -> Picture | None:
@@ -69,29 +69,29 @@ def specimen(results: Results, wanted: Sequence[tuple[str, str]]) -> Picture | N
     The first classifier that was fooled, by the attack that is strongest on it; of these successes the one of median
     size, if possible among those that a reader can see and that survive in 8 bits. None: no such image is stored.
     """
-    known = {(group.model, str(group.cell["cell"])): group for group in groups(results) if group.ok}
+    known = {(group.model, group.id): group for group in evaluations(results) if group.ok}
     order = list(dict.fromkeys(model for model, _ in wanted))
     found = [known[key] for key in wanted if key in known]
     for group in sorted(found, key=lambda group: (order.index(group.model), _left(group))):
         won = _successes(group, results)
-        seen = won[(group["linf"].astype(float)[won] >= _VISIBLE) & group["success_8bit"].astype(bool)[won]]
+        seen = won[(group["linf"][won] >= _VISIBLE) & group["success_8bit"][won]]
         order_of_size = seen if len(seen) else won
         if len(order_of_size):
             return _picture(results, group, int(order_of_size[len(order_of_size) // 2]), "median")
     return None
 
 
-def _left(group: Group) -> float:
+def _left(group: Evaluation) -> float:
     """What the attack left of a classifier: the median size that it needs (failures: infinite), or what stays right."""
-    if group.cell["eps"] is None and group.cell["norm"] is not None:
-        size = group["rho_linf" if group.cell["norm"] == "linf" else "rho"].astype(float)
-        return float(np.median(np.where(group["success"].astype(bool), size, np.inf)))
+    if group.epsilon is None and group.norm is not None:
+        size = group["rho_linf" if group.norm == "linf" else "rho"].astype(float)
+        return float(np.median(np.where(group.success, size, np.inf)))
     if group.viewed:
         return float(group.share_of_views("draws_label").mean())
-    return float((_was_right(group) & (group["adv_pred"] == group["label"])).mean())
+    return float((_was_right(group) & (group.correct)).mean())
 
 
-def _spread(found: list[Group]) -> list[int]:
+def _spread(found: list[Evaluation]) -> list[int]:
     """The order of turns: every classifier shows one attack before any shows its second."""
     seen: Counter[str] = Counter()
     turns = []
@@ -101,8 +101,8 @@ def _spread(found: list[Group]) -> list[int]:
     return [place for _, place in sorted(turns)]
 
 
-def _was_right(group: Group) -> npt.NDArray[np.bool_]:
-    found: npt.NDArray[np.bool_] = group["clean_correct"].astype(bool)
+def _was_right(group: Evaluation) -> npt.NDArray[np.bool_]:
+    found: npt.NDArray[np.bool_] = group["clean_correct"]
     return found
 
 
@@ -122,24 +122,24 @@ def pictured(results: Results, cell: str) -> frozenset[str]:
     return known[cell]
 
 
-def _kept(group: Group, results: Results) -> npt.NDArray[np.bool_]:
+def _kept(group: Evaluation, results: Results) -> npt.NDArray[np.bool_]:
     """Which samples have their image stored."""
-    images = pictured(results, str(group.cell["cell"]))
-    return np.array([sample in images for sample in group.rows["sample"].to_pylist()], bool)
+    images = pictured(results, group.id)
+    return np.array([sample in images for sample in group.samples], bool)
 
 
-def _successes(group: Group, results: Results) -> npt.NDArray[np.int64]:
+def _successes(group: Evaluation, results: Results) -> npt.NDArray[np.int64]:
     """The samples with an image that were right and are wrong now as the attack wanted, from the smallest change up."""
-    won = group["success"].astype(bool) & _was_right(group) & (group["adv_pred"] != group["label"])
+    won = group.success & _was_right(group) & (group["adv_pred"] != group["label"])
     places = np.flatnonzero(won & _kept(group, results))
-    return places[np.argsort(group["l2"].astype(float)[places], kind="stable")]
+    return places[np.argsort(group["l2"][places], kind="stable")]
 
 
-def _choice(group: Group, results: Results) -> dict[str, int]:
+def _choice(group: Evaluation, results: Results) -> dict[str, int]:
     """Of the samples whose images are stored, the row of each outcome; none twice."""
-    kept, right, success = _kept(group, results), _was_right(group), group["success"].astype(bool)
+    kept, right, success = _kept(group, results), _was_right(group), group.success
     order = _successes(group, results)
-    others = {"failed": right & ~success, "near tie": group["near_tie"].astype(bool), "wrong before": ~right}
+    others = {"failed": right & ~success, "near tie": group["near_tie"], "wrong before": ~right}
     picks: dict[str, int] = {}
     if len(order):
         picks = {"median": order[len(order) // 2], "easiest": order[0], "hardest": order[-1]}
@@ -158,9 +158,9 @@ def _called(label: int, names: list[str]) -> str:
     return names[label] if 0 <= label < len(names) else str(label)
 
 
-def _picture(results: Results, group: Group, index: int, outcome: str) -> Picture:
+def _picture(results: Results, group: Evaluation, index: int, outcome: str) -> Picture:
     (row,) = group.rows.slice(index, 1).to_pylist()
-    image, names = stored(results, str(group.cell["cell"]))[row["sample"]], class_names(results, row["dataset"])
+    image, names = stored(results, group.id)[row["sample"]], class_names(results, row["dataset"])
     clean = np.frombuffer(image["clean"], np.uint8).reshape(image["shape"])
     adversarial = np.frombuffer(image["adversarial"], "<f4").reshape(image["shape"])
     difference = adversarial - clean.astype(np.float32) / 255
@@ -171,10 +171,10 @@ def _picture(results: Results, group: Group, index: int, outcome: str) -> Pictur
     size = _moved(row) or f"l2 {row['l2']:.3g}, linf {255 * row['linf']:.3g}/255"
     bits = "in 8 bits too" if row["success_8bit"] else "not in 8 bits" if row["success"] else ""
     return Picture(
-        cell=str(group.cell["cell"]),
-        dataset=str(group.cell["dataset"]),
+        cell=group.id,
+        dataset=group.dataset,
         model=group.model,
-        attack=str(group.cell["variant"]),
+        attack=group.variant,
         source=through(group.cell),
         outcome=outcome,
         sample=row["sample"],

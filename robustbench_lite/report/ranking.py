@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from robustbench_lite.check import Doubt, doubts
-from robustbench_lite.groups import Group, groups, limits
+from robustbench_lite.groups import Evaluation, evaluations, limits
 from robustbench_lite.measure import (
     ENOUGH,
     Estimate,
@@ -74,7 +74,7 @@ class _Threat:
         found = bootstrap_mean(best[both] - other[both], confidence)
         return replace(found, n=len(best)) if self.kind == "median" else found
 
-    def clean(self, group: Group) -> float:
+    def clean(self, group: Evaluation) -> float:
         """Share that was right before the attack."""
         views = self.kind == "views"
         return float((group.share_of_views("clean_draws_label") if views else group["clean_correct"]).mean())
@@ -102,19 +102,19 @@ def _inverted(interval: Callable[[float], Estimate]) -> float:
 
 def rankings(results: Results) -> list[Ranking]:
     """All rankings of the results, in the order of the run."""
-    found: dict[_Threat, dict[str, list[Group]]] = {}
-    for group in groups(results):
+    found: dict[_Threat, dict[str, list[Evaluation]]] = {}
+    for group in evaluations(results):
         if group.ok and (threat := _threat(group)):
             found.setdefault(threat, {}).setdefault(group.model, []).append(group)
     known = doubts(results)
     return [one for threat, models in found.items() for one in _ranked(threat, models, _reds(models, known))]
 
 
-def _reds(models: dict[str, list[Group]], known: dict[str, tuple[Doubt, ...]]) -> dict[str, str]:
+def _reds(models: dict[str, list[Evaluation]], known: dict[str, tuple[Doubt, ...]]) -> dict[str, str]:
     """Why a classifier's number does not stand: that of no attack does; the strongest counts, so one would do."""
     out = {}
     for model, members in models.items():
-        found = [known.get(str(group.cell["cell"]), ()) for group in members]
+        found = [known.get(group.id, ()) for group in members]
         if all(found):
             out[model] = "; ".join(dict.fromkeys(_in_short(doubt) for red in found for doubt in red))
     return out
@@ -125,7 +125,7 @@ def _in_short(doubt: Doubt) -> str:
     return str(doubt) if len(doubt.text) <= _SHORT else doubt.title
 
 
-def _threat(group: Group) -> _Threat | None:
+def _threat(group: Evaluation) -> _Threat | None:
     """What the attacker may do to this classifier; where images were scored in views, those are what counts."""
     found = _budget(group)
     if found is None or not group.viewed:
@@ -134,7 +134,7 @@ def _threat(group: Group) -> _Threat | None:
     return replace(found, title=f"{found.title}, in random views", metric=metric, kind="views", draws=draws)
 
 
-def _budget(group: Group) -> _Threat | None:
+def _budget(group: Evaluation) -> _Threat | None:
     """On the images themselves; None where the classifier is one of several that were attacked together."""
     cell = group.cell
     sources, dataset = cell["sources"] or [cell["source"]], str(cell["dataset"])
@@ -155,7 +155,7 @@ def _budget(group: Group) -> _Threat | None:
     return _Threat(dataset, (limits(cell) or "no stated budget") + box, "robust accuracy", "accuracy")
 
 
-def _ranked(threat: _Threat, models: dict[str, list[Group]], reds: dict[str, str]) -> Iterator[Ranking]:
+def _ranked(threat: _Threat, models: dict[str, list[Evaluation]], reds: dict[str, str]) -> Iterator[Ranking]:
     """Per sample the strongest attack counts; classifiers are compared on the samples that all of them have."""
     scores = {model: _worst(threat, members) for model, members in models.items()}
     common = sorted(set.intersection(*(set(score) for score in scores.values())))
@@ -192,10 +192,10 @@ def _counted(
     return replace(threat, kind="median", metric=metric), "median"
 
 
-def _entry(threat: _Threat, model: str, members: list[Group], column: Scores, red: str) -> Entry:
-    attacks = tuple(dict.fromkeys(str(group.cell["variant"]) for group in members))
+def _entry(threat: _Threat, model: str, members: list[Evaluation], column: Scores, red: str) -> Entry:
+    attacks = tuple(dict.fromkeys(group.variant for group in members))
     clean = float(np.mean([threat.clean(group) for group in members]))
-    cells = tuple(str(group.cell["cell"]) for group in members)
+    cells = tuple(group.id for group in members)
     return Entry(model, threat.estimate(column), None, attacks, clean, cells, red)
 
 
@@ -214,7 +214,7 @@ def _lead(threat: _Threat, known: tuple[Entry, ...], values: dict[str, Scores]) 
     return Lead(threat.difference(a, b), larger, smaller, second.model, others, second.p or 0.0)
 
 
-def _reached(threat: _Threat, models: dict[str, list[Group]]) -> str:
+def _reached(threat: _Threat, models: dict[str, list[Evaluation]]) -> str:
     """With a single classifier: in how many of the views each attack has what it wants, the strongest first."""
     if threat.kind != "views" or len(models) > 1:
         return ""
@@ -226,7 +226,7 @@ def _reached(threat: _Threat, models: dict[str, list[Group]]) -> str:
     return f"Goal reached in {', '.join(parts)}{' and others' * (len(every) > _NAMED)}."
 
 
-def _worst(threat: _Threat, members: list[Group]) -> dict[str, float]:
+def _worst(threat: _Threat, members: list[Evaluation]) -> dict[str, float]:
     """Per sample under the worst attack: right or not (1, 0), a share of its views, or a size.
 
     A size is infinite where the image was never broken, NaN where it is not defined: relative to a black image.
@@ -236,10 +236,10 @@ def _worst(threat: _Threat, members: list[Group]) -> dict[str, float]:
         if threat.kind == "views":
             column = group.share_of_views("draws_label")
         elif threat.kind == "accuracy":
-            column = (group["clean_correct"].astype(bool) & (group["adv_pred"] == group["label"])).astype(float)
+            column = (group.robust).astype(float)
         else:
             size = group[threat.column].astype(float)
-            column = np.where(group["success"].astype(bool), np.where(np.isfinite(size), size, np.nan), np.inf)
+            column = np.where(group.success, np.where(np.isfinite(size), size, np.nan), np.inf)
         for sample, value in zip(group["sample"].tolist(), column.tolist(), strict=True):
             out[sample] = float(np.minimum(value, out.get(sample, np.inf)))  # NaN stays
     return out

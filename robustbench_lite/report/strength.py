@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from robustbench_lite.groups import Group, groups
+from robustbench_lite.groups import Evaluation, evaluations
 from robustbench_lite.measure import median
 from robustbench_lite.report.charts import DASHES, Line, Point, Trade, curves, round_up, trades
 from robustbench_lite.svg import PALETTE
@@ -48,12 +48,12 @@ def limits(runs: Sequence[Results]) -> Limits:
     size: dict[str, float] = {}
     middle: dict[str, float] = {}
     passes: list[float] = []
-    for group in (group for results in runs for group in groups(results)):
+    for group in (group for results in runs for group in evaluations(results)):
         cell = group.cell
         if not _white(group):
             continue
         if own_passes := _passes(group):
-            passes.append(own_passes / len(group.rows))
+            passes.append(own_passes / len(group))
         own = _sizes(group)
         if cell["eps"] is None and np.isfinite(own).any():
             size[cell["norm"]] = max(size.get(cell["norm"], 0), float(own[np.isfinite(own)].max()))
@@ -63,32 +63,32 @@ def limits(runs: Sequence[Results]) -> Limits:
     return Limits(size, middle, (min(passes, default=1.0), max(passes, default=1.0)))
 
 
-def _white(group: Group) -> bool:
+def _white(group: Evaluation) -> bool:
     """Whether this is a classifier that was attacked itself, with changes that a norm measures."""
-    return group.ok and group.cell["norm"] is not None and (group.cell["sources"] or []) == [group.model]
+    return group.ok and group.norm is not None and (group.cell["sources"] or []) == [group.model]
 
 
-def _sizes(group: Group) -> npt.NDArray[np.float64]:
+def _sizes(group: Evaluation) -> npt.NDArray[np.float64]:
     """(n,) the size that the attack needed, in its own norm; infinite where it failed."""
     found: npt.NDArray[np.float64] = np.where(
-        group["success"].astype(bool), group[group.cell["norm"]].astype(float), np.inf
+        group.success, group[group.norm].astype(float), np.inf
     )
     return found
 
 
-def _passes(group: Group) -> int:
+def _passes(group: Evaluation) -> int:
     return int((group.cell["forwards"] or 0) + (group.cell["backwards"] or 0))
 
 
 def broken(results: Results, ends: Limits) -> Iterator[Drawn]:
     """Share of samples broken as the perturbation grows, from the sizes of minimal attacks' successes."""
     found: dict[tuple[str, str], list[Line]] = {}
-    for group in groups(results):
+    for group in evaluations(results):
         cell = group.cell
         if not _white(group) or cell["eps"] is not None:
             continue
         size = np.sort(_sizes(group)[np.isfinite(_sizes(group))])
-        share = 100 * np.arange(1, len(size) + 1) / len(group.rows)
+        share = 100 * np.arange(1, len(size) + 1) / len(group)
         x, y = np.repeat(np.concatenate([[0.0], size]), 2)[1:], np.repeat(np.concatenate([[0.0], share]), 2)[:-1]
         thin = np.unique(np.linspace(0, len(x) - 1, min(len(x), 400)).astype(int))
         line = Line(f"{group.model}, {cell['variant']}", x[thin], y[thin])
@@ -113,12 +113,12 @@ def _legend(names: Sequence[str]) -> list[tuple[str, str, str]]:
 def costs(results: Results, ends: Limits) -> Iterator[Drawn]:
     """What white-box attacks achieve against the passes that they take, for every norm and budget."""
     found: dict[tuple[str, str, float | None], dict[str, list[tuple[Point, float]]]] = {}
-    for group in groups(results):
-        cell, n = group.cell, len(group.rows)
+    for group in evaluations(results):
+        cell, n = group.cell, len(group)
         passes = _passes(group)
         if not _white(group) or not passes:
             continue
-        share = 100 * float(group["success"].astype(bool).mean())
+        share = 100 * float(group.success.mean())
         y = median(_sizes(group)).value if cell["eps"] is None else share
         point = Point(str(cell["variant"]), passes / n, y)
         key = (str(cell["dataset"]), str(cell["norm"]), cell["eps"])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from robustbench_lite.groups import Group, through
+from robustbench_lite.groups import Evaluation, through
 from robustbench_lite.measure import Estimate
 from robustbench_lite.table import Table, Value
 
@@ -38,10 +38,10 @@ class Footnotes:
             self.texts.append(text)
         return f"[{self.texts.index(text) + 1}]"
 
-    def name(self, text: str, group: Group) -> Value:
+    def name(self, text: str, one: Evaluation) -> Value:
         """A label marked with what a reader must know of its cell: why it has no numbers, or its warnings."""
-        self.cells.add(str(group.cell["cell"]))
-        remarks = [group.trouble] if group.trouble else [f"warning: {text}" for text in group.cell["warnings"] or []]
+        self.cells.add(one.id)
+        remarks = [one.trouble] if one.trouble else [f"warning: {caveat.text}" for caveat in one.caveats]
         marks = "".join(self.mark(remark) for remark in remarks)
         return Value(text, kind="label", note="; ".join(remarks), mark=marks)
 
