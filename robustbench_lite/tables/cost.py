@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from robustbench_lite.groups import Evaluation, evaluations, through
-from robustbench_lite.table import Column, Row, Table, filled, tables
+from robustbench_lite.results.evaluation import Evaluation, evaluations, through
+from robustbench_lite.tables.base import Column, Row, Table, filled, tables
 from robustbench_lite.tables.common import MISSING, Footnotes, count, label, number
 
 if TYPE_CHECKING:
-    from robustbench_lite.store import Results
+    from robustbench_lite.results.store import Results
 
 __all__ = ["cost"]
 

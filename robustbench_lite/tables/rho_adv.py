@@ -11,14 +11,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from robustbench_lite.groups import Evaluation, evaluations
-from robustbench_lite.measure import ENOUGH, Estimate, bootstrap_mean, bootstrap_ratio, median, size_of, wilson
-from robustbench_lite.table import Column, Row, Table, Value, filled, tables
+from robustbench_lite.results.evaluation import Evaluation, evaluations
+from robustbench_lite.results.statistics import (
+    ENOUGH,
+    Estimate,
+    bootstrap_mean,
+    bootstrap_ratio,
+    median,
+    size_of,
+    wilson,
+)
+from robustbench_lite.tables._deepfool_paper import REMARKS, Published, published
+from robustbench_lite.tables.base import Column, Row, Table, Value, filled, tables
 from robustbench_lite.tables.common import MISSING, Footnotes, count, label, number, share, spread
-from robustbench_lite.tables.deepfool_paper import REMARKS, Published, published
 
 if TYPE_CHECKING:
-    from robustbench_lite.store import Results
+    from robustbench_lite.results.store import Results
 
 __all__ = ["rho_adv"]
 
@@ -125,9 +133,7 @@ def _heading(block: Block) -> dict[str, Value]:
     }
 
 
-def _measured(
-    block: Block, one: Evaluation, name: str, slowest: float | None, notes: Footnotes
-) -> dict[str, Value]:
+def _measured(block: Block, one: Evaluation, name: str, slowest: float | None, notes: Footnotes) -> dict[str, Value]:
     """The columns that are not said in the heading."""
     title = {"attack": notes.name(name, one)}
     if not one.ok:

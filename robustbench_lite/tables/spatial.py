@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from robustbench_lite import references
-from robustbench_lite.groups import Evaluation, evaluations
-from robustbench_lite.measure import wilson
-from robustbench_lite.table import Column, Row, Table, Value, filled, tables
+from robustbench_lite.results.evaluation import Evaluation, evaluations
+from robustbench_lite.results.statistics import wilson
+from robustbench_lite.tables import references
+from robustbench_lite.tables.base import Column, Row, Table, Value, filled, tables
 from robustbench_lite.tables.common import MISSING, Footnotes, count, label, share
 
 if TYPE_CHECKING:
-    from robustbench_lite.store import Results
+    from robustbench_lite.results.store import Results
 
 __all__ = ["spatial"]
 
