@@ -40,8 +40,8 @@ class Thumbnails:
         """
         out = []
         wanted = _telling(members)
-        for results, group in members:
-            cell, found = group.id, {}
+        for results, one in members:
+            cell, found = one.id, {}
             for sample in wanted:
                 if sample in pictured(results, cell) and self.used < _ROOM:
                     row = stored(results, cell)[sample]
@@ -63,11 +63,10 @@ class Thumbnails:
 def _telling(members: Sequence[tuple[Results, Evaluation]]) -> list[str]:
     """The first samples that stay right under the attack for some of these and not for others."""
     said: dict[str, set[bool]] = {}
-    for _, group in members:
-        right = group.robust
-        for sample, one in zip(group.samples, right.tolist(), strict=True):
-            said.setdefault(sample, set()).add(one)
-    images = pictured(members[0][0], str(members[0][1].cell["cell"]))
+    for _, one in members:
+        for sample, right in zip(one.samples, one.robust.tolist(), strict=True):
+            said.setdefault(sample, set()).add(right)
+    images = pictured(members[0][0], members[0][1].id)
     return [sample for sample, both in said.items() if len(both) > 1 and sample in images][:_OF_ATTACK]
 
 

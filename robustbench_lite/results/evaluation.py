@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from robustbench_lite.results.schema import CELLS, Caveat, Row
+from robustbench_lite.results.schema import Caveat, Row
 from robustbench_lite.text import budget
 
-if TYPE_CHECKING:
-    from robustbench_lite.results.store import Results
+__all__ = ["NOT_RUN", "Evaluation", "caveats_of", "parsed", "through"]
 
-__all__ = ["Evaluation", "caveats_of", "evaluations", "through"]
-
-_NOT_RUN = "not run yet"
+NOT_RUN = "not run yet"
 _WORDINGS = {"is far from the card's": "clean_accuracy", "instead of logits?": "outputs"}  # before kinds were stored
 Flags = npt.NDArray[np.bool_]
 Reals = npt.NDArray[np.float64]
@@ -33,7 +29,7 @@ Reals = npt.NDArray[np.float64]
 class Evaluation:
     """One cell and its samples as scored by one classifier.
 
-    `evaluation["l2"]` is a column (n,), to be read only: flags are bool, reals float64 with NaN where nothing is stored.
+    `evaluation["l2"]` is a column (n,), to be read only: flags are bool, reals float64, NaN where nothing is stored.
     """
 
     cell: Row
@@ -80,12 +76,14 @@ class Evaluation:
     @property
     def norm(self) -> str | None:
         """The norm that the attack bounds or minimises; None: no norm describes it."""
-        return self.cell["norm"]
+        norm: str | None = self.cell["norm"]
+        return norm
 
     @property
     def epsilon(self) -> float | None:
         """The budget in that norm; None: there is none."""
-        return self.cell["eps"]
+        epsilon: float | None = self.cell["eps"]
+        return epsilon
 
     @property
     def targeted(self) -> bool:
@@ -94,7 +92,7 @@ class Evaluation:
     @cached_property
     def params(self) -> Mapping[str, Any]:
         """Every parameter of the attack."""
-        return _parsed(self.cell["params"])
+        return parsed(self.cell["params"])
 
     @property
     def minimal(self) -> bool:
@@ -137,7 +135,7 @@ class Evaluation:
     @cached_property
     def data(self) -> Mapping[str, Any]:
         """Every parameter of the source of the samples, as far as it is known: after the run has planned them."""
-        return _parsed(self.cell["data"])
+        return parsed(self.cell["data"])
 
     # who was attacked
 
@@ -186,8 +184,8 @@ class Evaluation:
     @cached_property
     def trouble(self) -> str:
         """Why no number of this cell may be shown; empty where all may. One failed sample withholds the cell."""
-        if self.cell["status"] == _NOT_RUN:
-            return _NOT_RUN
+        if self.cell["status"] == NOT_RUN:
+            return NOT_RUN
         if self.cell["status"] != "ok":
             return f"failed: {self.cell['error'] or 'no reason was stored'}"
         failed = [status for status in self.rows["status"].to_pylist() if status != "ok"]
@@ -265,7 +263,7 @@ class Evaluation:
         return 1 - self.share_of_views(f"{prefix}draws_label")
 
 
-def _parsed(text: str | None) -> Mapping[str, Any]:
+def parsed(text: str | None) -> Mapping[str, Any]:
     """A JSON object, to be read only; no text: an empty one."""
     return MappingProxyType(json.loads(text or "{}"))
 
@@ -290,35 +288,6 @@ def through(cell: Row) -> str:
     return " + ".join(sources)
 
 
-def evaluations(results: Results) -> list[Evaluation]:
-    """Every cell and scored classifier in the order of the run; failed ones and those not run yet keep their place."""
-    if "evaluations" not in results.memo:
-        cells = results.cell_table.to_pylist()
-        rows = _split(results.sample_table, "cell")
-        none = results.sample_table.slice(0, 0)
-        out = [one for cell in cells for one in _scored(cell, rows.get(cell["cell"], none))]
-        out += _not_run(results, cells)
-        results.memo["evaluations"] = sorted(out, key=lambda one: _position(one, results.run))
-    return list(results.memo["evaluations"])
-
-
-def _scored(cell: Row, rows: pa.Table) -> Iterator[Evaluation]:
-    parts = _split(rows, "model")
-    for model in cell["models"] or [cell["source"]]:
-        yield Evaluation(cell, model, parts.get(model, rows.slice(0, 0)))
-
-
-def _split(table: pa.Table, column: str) -> dict[str, pa.Table]:
-    """The rows of each value of a text column, as slices."""
-    names = np.array(table[column].to_pylist())
-    edges = [0, *(np.flatnonzero(names[1:] != names[:-1]) + 1).tolist(), len(names)]
-    parts: dict[str, list[pa.Table]] = {}
-    for start, stop in pairwise(edges):
-        if stop > start:
-            parts.setdefault(str(names[start]), []).append(table.slice(start, stop - start))
-    return {name: slices[0] if len(slices) == 1 else pa.concat_tables(slices) for name, slices in parts.items()}
-
-
 def _array(column: pa.ChunkedArray) -> npt.NDArray[Any]:
     """A column as numpy. pyarrow's own `to_numpy`, like its comparisons, imports pandas, which takes 0.4 s."""
     if pa.types.is_boolean(column.type):
@@ -328,37 +297,3 @@ def _array(column: pa.ChunkedArray) -> npt.NDArray[Any]:
     if column.null_count or not column.num_chunks or not pa.types.is_primitive(column.type):
         return np.array(column.to_pylist())
     return np.concatenate([np.from_dlpack(chunk) for chunk in column.chunks])
-
-
-def _not_run(results: Results, cells: list[Row]) -> Iterator[Evaluation]:
-    """Placeholders for what an interrupted run has not come to."""
-    done = {cell["cell"] for cell in cells}
-    for planned in _names(results.run, "planned"):
-        if not (isinstance(planned, dict) and isinstance(planned.get("models"), list)):
-            continue  # not written by `run`
-        if planned.get("cell") not in done:
-            cell = dict.fromkeys(CELLS.names) | _known(planned, results.run) | {"status": _NOT_RUN}
-            for model in planned["models"]:
-                yield Evaluation(cell, model, results.sample_table.slice(0, 0))
-
-
-def _known(planned: Row, run: Row) -> Row:
-    """What is known of a cell before it ran; older runs left the source of the data out, and called a target a label."""
-    suite = run.get("suite")
-    data = suite.get("data") if isinstance(suite, dict) else None
-    entry = data.get(planned.get("dataset")) if isinstance(data, dict) else None
-    known = {"data": json.dumps(entry)} if isinstance(entry, dict) else {}
-    aimed = _parsed(planned.get("params")).get("target") is not None
-    return known | planned | ({"goal": "target"} if aimed else {})
-
-
-def _position(one: Evaluation, run: Row) -> tuple[int, int]:
-    """In the order of the run, then of the scored classifiers."""
-    lists = [(_names(run, "cells"), one.cell["cell"]), (_names(run, "models"), one.model)]
-    first, second = (names.index(name) if name in names else len(names) for names, name in lists)
-    return first, second
-
-
-def _names(run: Row, key: str) -> list[Any]:
-    value = run.get(key)
-    return value if isinstance(value, list) else []

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from robustbench_lite.results.evaluation import Evaluation, evaluations, through
+from robustbench_lite.results.evaluation import Evaluation, through
+from robustbench_lite.results.evaluations import evaluations
 from robustbench_lite.tables.base import Column, Row, Table, filled, tables
 from robustbench_lite.tables.common import MISSING, Footnotes, count, label, number
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from robustbench_lite.results.evaluation import Evaluation, evaluations
+from robustbench_lite.results.evaluation import Evaluation
+from robustbench_lite.results.evaluations import evaluations
 from robustbench_lite.results.statistics import mean_of_views, wilson
 from robustbench_lite.tables import references
 from robustbench_lite.tables.base import Column, Row, Table, Value, filled, tables
