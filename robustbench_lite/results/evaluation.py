@@ -245,7 +245,7 @@ class Evaluation:
         """Whether its samples were scored in random views, or would have been."""
         if self.ok:
             return bool((self["draws"] != None).all())  # noqa: E711  (element by element)
-        return "evaluation_draws" in self.params or self._before_a_camera
+        return self.params.get("under") is not None or self._before_a_camera
 
     @property
     def _before_a_camera(self) -> bool:
