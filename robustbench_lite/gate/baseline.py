@@ -295,7 +295,7 @@ def _read_one(part: pa.Table) -> Scores:
         samples,
         np.array(part["label"].to_pylist(), np.int64),
         np.array(part["robust"].to_pylist(), np.bool_),
-        np.array(part.success.to_pylist(), np.bool_),
+        np.array(part["success"].to_pylist(), np.bool_),
         distances if np.isfinite(distances["rho"]).any() else None,
         red=None if red is None else tuple(json.loads(red)),
     )
