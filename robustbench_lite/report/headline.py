@@ -154,6 +154,8 @@ def _ahead(ranking: Ranking, lead: Lead) -> str:
     more = f"{lead.others} other{'' if lead.others == 1 else 's'} with the same value"
     others = f" (and {more})" if lead.others else ""
     second, same = f"{lead.second}{others}", f"the same {n} images" if n > 1 else "the same image"
+    if lead.larger == lead.smaller == 0:  # nothing was seen that chance could explain
+        return f"{best} and {second} come out the same on {'each of ' * (n > 1)}{same}."
     sure = "This may be chance" if lead.p > ALPHA else "This is a real difference"
     verdict = f"{sure} ({ranking.test}, {p_equals(lead.p)})."
     if ranking.statistic == "median" and not ranking.of:
