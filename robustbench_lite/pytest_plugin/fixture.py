@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from robustbench_lite.errors import UsageError
-from robustbench_lite.gate.baseline import read_baseline, scores_of
+from robustbench_lite.gate.baseline import read_baseline
 from robustbench_lite.gate.pairing import Report
 from robustbench_lite.gate.pairing import check as compare
 from robustbench_lite.gate.render import render_report
 from robustbench_lite.gate.rules import gate_of
+from robustbench_lite.gate.scores import scores_of
 from robustbench_lite.lazy import torch
 from robustbench_lite.models.memory import Memory
 from robustbench_lite.runner.run import Options, run_suite
