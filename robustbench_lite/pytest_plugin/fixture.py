@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from robustbench_lite.gate.baseline import read_baseline, scores_of
+from robustbench_lite.gate.baseline import read_baseline
 from robustbench_lite.gate.pairing import Report
 from robustbench_lite.gate.pairing import check as compare
 from robustbench_lite.gate.render import render_report
 from robustbench_lite.gate.rules import gate_of
+from robustbench_lite.gate.scores import scores_of
 from robustbench_lite.models.memory import Memory
 from robustbench_lite.runner.objects import in_memory, shaped
 from robustbench_lite.runner.run import Options, run, run_suite

@@ -12,9 +12,10 @@ from pathlib import Path
 from robustbench_lite.engine.drive import Outcome
 from robustbench_lite.engine.oracle import Oracle
 from robustbench_lite.errors import BaselineError
-from robustbench_lite.gate.baseline import Baseline, baseline_of, read_baseline, scores_of, write_baseline
+from robustbench_lite.gate.baseline import Baseline, baseline_of, read_baseline, write_baseline
 from robustbench_lite.gate.pairing import Report, Verdict, check
 from robustbench_lite.gate.rules import Limits
+from robustbench_lite.gate.scores import scores_of
 from robustbench_lite.registry import canonical
 from robustbench_lite.results.store import Results, read
 from robustbench_lite.runner.assets import Bench
