@@ -42,7 +42,7 @@ LAYERS = [
     {"pytest_plugin"},
     {"cli_end"},
     {"cli_gate"},
-    {"cli_compare"},
+    {"cli_compare", "cli_run"},
     {"cli"},
     {"__main__"},
 ]
