@@ -216,7 +216,7 @@ def _known(folder: Path) -> dict[str, dict[str, Any]]:
     try:
         found = parsed(folder / "run.json")["calibration"]
         return {str(name): dict(entry) for name, entry in found.items() if "checks" in entry and "failed" in entry}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}
 
 

@@ -17,7 +17,7 @@ from tests.helpers import ROOT
 PACKAGE = ROOT / "robustbench_lite"
 # imports may only point up this list; rooms on one line do not import each other, so there are no cycles
 LAYERS = [
-    {"errors", "files", "glossary", "lazy", "robustbench_lite", "text", "unfold"},
+    {"errors", "files", "glossary", "lazy", "robustbench_lite", "run_json", "text", "unfold"},
     {"limits", "stages"},
     {"foreign"},
     {"svg", "registry", "record", "batch", "measure", "memory", "sealed"},
