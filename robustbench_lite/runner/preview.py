@@ -7,6 +7,7 @@ import time
 from robustbench_lite.engine.attack import FittedAttack
 from robustbench_lite.engine.oracle import Oracle
 from robustbench_lite.errors import ModelError, RobustbenchError
+from robustbench_lite.guards.exact import deterministic
 from robustbench_lite.guards.foreign import blamed, undisturbed
 from robustbench_lite.results.evaluation import through
 from robustbench_lite.results.store import Store
@@ -54,7 +55,7 @@ def _row(cell: Cell, bench: Bench, pace: dict[tuple[str, str], float], *, stored
     for source in () if error or stored else cell.sources:
         try:
             if (cell.dataset, source) not in pace:
-                with blamed(source, ModelError, "attack"), undisturbed():
+                with blamed(source, ModelError, "attack"), undisturbed(), deterministic():
                     pace[cell.dataset, source] = _seconds_per_pass(cell.dataset, source, bench)
         except RobustbenchError as problem:
             error = str(problem)

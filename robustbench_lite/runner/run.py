@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from robustbench_lite.errors import DeviceError
+from robustbench_lite.guards.exact import deterministic
 from robustbench_lite.guards.sealed import parsed
 from robustbench_lite.lazy import torch
 from robustbench_lite.registry import canonical
 from robustbench_lite.results import provenance
 from robustbench_lite.results.store import Results, Store, read
 from robustbench_lite.runner.assets import Bench
-from robustbench_lite.runner.execute import Done, deterministic, execute
+from robustbench_lite.runner.execute import Done, execute
 from robustbench_lite.runner.namesake import refuse_namesake
 from robustbench_lite.runner.plan import Cell, labels, plan, renamed, settled
 from robustbench_lite.runner.stages import Stages
@@ -99,11 +100,10 @@ def run_suite(suite: Suite, options: Options, observer: Observer | None = None) 
     told = observer or Silent()
     timeout = suite.timeout if options.cell_timeout is None else options.cell_timeout
     bench = Bench(suite, device_named(options.device), options.batch_size, options.limit, timeout)
-    deterministic()
     folder = options.results / suite.name
     store = Store(folder)
     phases = Phases(told)
-    with store.lock():
+    with store.lock(), deterministic():
         refuse_namesake(suite, folder)
         with phases("loading"):
             cells = plan(suite, bench)
