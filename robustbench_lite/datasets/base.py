@@ -18,6 +18,7 @@ from pydantic import NonNegativeInt, PositiveInt, field_validator
 
 from robustbench_lite.errors import SuiteError, did_you_mean
 from robustbench_lite.registry import Config, Registry
+from robustbench_lite.threat.setting import Setting
 
 __all__ = ["DataSource", "Naming", "Samples", "datasets", "padded", "rank"]
 
@@ -37,7 +38,7 @@ class Samples:
     images: npt.NDArray[np.uint8]
     labels: npt.NDArray[np.int64]
     classes: tuple[str, ...]
-    scene: object | None = None  # where the images are textures or photographs of an object: how it is seen
+    scene: Setting | None = None  # where the images are textures or photographs of an object: how it is seen
     naming: Naming = "numbers"
     present: tuple[int, ...] = ()  # the labels that occur in the data, the selection aside; empty: those of `labels`
     sortable: bool = False  # "names": whether places in sorted order are class numbers, as in torchvision's ImageFolder

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from robustbench_lite.engine.attack import FittedAttack
 from robustbench_lite.engine.oracle import Oracle
 from robustbench_lite.errors import ModelError
 from robustbench_lite.guards.exact import deterministic
@@ -70,7 +69,7 @@ class Pace:
 
     def seconds(self, cell: Cell) -> float:
         """Of the attack. Raises ModelError where a source cannot be attacked."""
-        images = cell.attack.fit if isinstance(cell.attack, FittedAttack) else cell.n
+        images = cell.attack.images_to_fit or cell.n
         return images * self.passes(cell) * self._per_pass(cell)
 
     def _per_pass(self, cell: Cell) -> float:
