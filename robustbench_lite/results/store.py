@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from robustbench_lite.errors import NoResultsError, StoreError
 from robustbench_lite.guards.sealed import atomically, flush, opened, parsed, rows_of, seal, sealed_json
+from robustbench_lite.results.run_json import misfit
 from robustbench_lite.results.schema import ARTIFACTS, CELLS, FILE_VERSION, IMAGES, SAMPLES, Row, earliest
 
 if TYPE_CHECKING:
@@ -286,11 +287,14 @@ def runs(folder: Path) -> list[Path]:
 def _read_run(folder: Path) -> tuple[dict[str, Any], list[str]]:
     path = folder / "run.json"
     try:
-        return parsed(path), []
+        run = parsed(path)
+        if wrong := misfit(run):
+            raise ValueError(wrong)
     except FileNotFoundError:
         return {}, []
     except (OSError, ValueError, RecursionError) as error:
         return {}, [f"{path}: damaged ({error}); left out"]
+    return run, []
 
 
 def _read_cells(folder: Path, run: dict[str, Any], problems: list[str]) -> list[pa.Table]:

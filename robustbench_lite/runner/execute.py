@@ -31,7 +31,7 @@ from robustbench_lite.threat.norms import Goal
 from robustbench_lite.threat.rows import rows
 from robustbench_lite.threat.setting import Setting
 
-__all__ = ["Done", "Ready", "attacked", "deterministic", "execute", "prepare", "rejudged"]
+__all__ = ["Done", "Ready", "attacked", "execute", "prepare", "rejudged"]
 
 _ALONE = 5  # samples that are also timed at batch size 1
 _ALONE_SECONDS = 5.0  # but no longer than this
@@ -45,14 +45,6 @@ class Done:
     images: list[Row] = field(default_factory=list)
     artifacts: list[Row] = field(default_factory=list)
     cell: Row = field(default_factory=dict)
-
-
-def deterministic() -> None:
-    """Same machine, versions and batch size: same bits. Verdicts must not depend on TensorFloat-32 either."""
-    torch.backends.cudnn.benchmark = False
-    torch.backends.cudnn.deterministic = True
-    torch.backends.cudnn.allow_tf32 = False
-    torch.backends.cuda.matmul.allow_tf32 = False
 
 
 def execute(
