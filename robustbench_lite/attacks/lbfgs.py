@@ -8,9 +8,10 @@ from typing import ClassVar
 from pydantic import Field, PositiveInt
 
 from robustbench_lite.attacks._quasi_newton import History
-from robustbench_lite.engine.attack import GoalName, State, StepAttack, attacks
+from robustbench_lite.engine.attack import State, StepAttack, attacks
 from robustbench_lite.engine.card import Card, Promise
 from robustbench_lite.engine.oracle import Oracle
+from robustbench_lite.engine.protocol import GoalName
 from robustbench_lite.lazy import torch
 from robustbench_lite.registry import Number
 from robustbench_lite.threat.draws import Draw

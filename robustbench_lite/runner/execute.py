@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from statistics import median
 
-from robustbench_lite.engine.attack import Attack
 from robustbench_lite.engine.drive import Outcome, run
 from robustbench_lite.engine.job import CONTROL, PERTURBATION, Fitting, Job
 from robustbench_lite.engine.judge import NOT_FINITE, Panel, finite, judge, look
@@ -21,7 +20,7 @@ from robustbench_lite.results import provenance
 from robustbench_lite.results.schema import Row
 from robustbench_lite.runner.assets import Bench, Victim, images
 from robustbench_lite.runner.plan import TARGETS, Cell, labels
-from robustbench_lite.runner.rows import Scored, Written, artifact_rows, goal_name, image_rows
+from robustbench_lite.runner.rows import Scored, Written, artifact_rows, image_rows
 from robustbench_lite.runner.stages import ATTACKING, INSPECTING, JUDGING, TIMING, Stages
 from robustbench_lite.text import listed, shortened, storable
 from robustbench_lite.threat.draws import Draw, keys
@@ -108,7 +107,7 @@ def _describe(cell: Cell, bench: Bench) -> Row:
         "version": attack.version,
         "norm": attack.threat,
         "eps": attack.budget,
-        "goal": goal_name(attack),
+        "goal": attack.aim,
         "seed": cell.seed,
         "status": "ok",
         "error": None,
@@ -216,7 +215,7 @@ def prepare(cell: Cell, bench: Bench) -> Ready:
     ids = [samples.ids[i] for i in keep.tolist()]
     draw, targets = (Draw(keys(cell.seed, stream, ids)) for stream in (cell.attack.stream(), TARGETS))
     clean = bench.clean_logits(cell.dataset, cell.sources, cell.attack.shares)
-    goal = replace(_goal(cell.attack, labels, clean[keep], targets), members=len(cell.sources))
+    goal = replace(cell.attack.goals(labels, clean[keep], targets), members=len(cell.sources))
     return Ready(victim, Job(x, goal, draw, _setting(cell, bench, victim, keep)), keep, clean)
 
 
@@ -291,31 +290,6 @@ def _on_fitting_set(cell: Cell, bench: Bench, ready: Ready, outcome: Outcome) ->
     seen = look(ready.victim.module, x, bench.device, bench.batch_for(x))
     after = finite(seen, "perturbed images that it was fitted on").argmax(1)
     return {"fit_n": len(x), "fit_rate": float((after != fitting.goal.label).double().mean())}
-
-
-def _goal(attack: Attack, labels: torch.Tensor, clean: torch.Tensor, draw: Draw) -> Goal:
-    """What success is measured against, per sample; the target where there is one is never the true label.
-
-    `draw` is the same for every attack, so that two of them can be compared sample by sample.
-    Raises AttackError where the target is not a class of the classifier.
-    """
-    classes = clean.shape[1]
-    reference = labels if attack.goal == "label" else clean.argmax(1)
-    if attack.target is None:
-        return Goal(reference, classes)
-    if attack.target == "random":
-        target = (labels + 1 + draw.integer("target", classes - 1)) % classes
-    elif attack.target == "next":
-        target = (labels + 1) % classes
-    elif attack.target == "least_likely":
-        target = clean.scatter(1, labels[:, None], float("inf")).argmin(1)
-    else:
-        if attack.target >= classes:
-            raise AttackError(
-                f"target: expected a class below {classes}, as many as the classifier has; got {attack.target}"
-            )
-        target = torch.full_like(labels, attack.target)
-    return Goal(target, classes, targeted=True)
 
 
 def attacked(

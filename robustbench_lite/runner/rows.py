@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from robustbench_lite.engine.attack import Attack
 from robustbench_lite.engine.drive import Outcome
 from robustbench_lite.engine.judge import Verdicts, rank
 from robustbench_lite.lazy import torch
@@ -18,7 +17,7 @@ from robustbench_lite.threat.norms import Goal
 if TYPE_CHECKING:
     from robustbench_lite.datasets.base import Samples
 
-__all__ = ["Scored", "Written", "artifact_rows", "goal_name", "image_rows"]
+__all__ = ["Scored", "Written", "artifact_rows", "image_rows"]
 
 
 @dataclass
@@ -31,10 +30,6 @@ class Scored:
     verdicts: Verdicts
     control: torch.Tensor | None  # predictions under a random perturbation of the same size
     views: dict[str, torch.Tensor] = field(default_factory=dict)  # columns of counts over random views
-
-
-def goal_name(attack: Attack) -> str:
-    return "target" if attack.target is not None else attack.goal
 
 
 @dataclass
@@ -62,7 +57,7 @@ class Written:
             "params": canonical(attack.params()),
             "norm": attack.threat,
             "eps": attack.budget,
-            "goal": goal_name(attack),
+            "goal": attack.aim,
         }
         columns = self._columns()
         names = list(columns)
