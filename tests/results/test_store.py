@@ -24,7 +24,7 @@ from robustbench_lite.results.schema import CELLS, IMAGES, SAMPLES
 from robustbench_lite.results.store import Store, read
 from tests.synthetic import cell_row, example, image_rows, put, sample_rows
 
-HERE = str(Path(__file__).parent)
+HERE = str(Path(__file__).parent.parent)
 KEY = b"robustbench_lite.schema"
 
 
