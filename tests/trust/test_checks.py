@@ -159,7 +159,7 @@ def test_the_table_counts_warnings_and_explains_them(tmp_path):
     Store(tmp_path).write_run({"models": ["lenet", "fc"]})
     table = tables.make("trust", read(tmp_path))
     assert len(table.rows) == len(CHECKS)  # a failed cell has no number to doubt
-    words = [row[4].text for row in table.rows]
+    words = [row["level"].text for row in table.rows]
     assert table.footnotes[0].startswith(f"{words.count('WARNING')} warning")
     assert words == sorted(words, key=lambda word: word != "WARNING")
     assert any(note.startswith("near ties: ") for note in table.footnotes)
