@@ -11,8 +11,8 @@ import argparse
 
 import numpy as np
 
-from robustbench_lite.gate import Gate
-from robustbench_lite.regress import Pairs, findings
+from robustbench_lite.gate.rules import Gate
+from robustbench_lite.gate.statistics import Pairs, findings
 
 
 def pairs(rng: np.random.Generator, gates: int, n: int, churn: float, drop: float = 0.0) -> list[Pairs]:

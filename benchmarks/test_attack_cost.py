@@ -16,14 +16,14 @@ import pytest
 import torch
 from test_cost import BATCH, N, job, ours
 
-from robustbench_lite.attack import FittedAttack, SceneAttack, StickerAttack, attacks
-from robustbench_lite.batch import rows
-from robustbench_lite.bench import images
-from robustbench_lite.dataset import datasets
-from robustbench_lite.engine import Job
+from robustbench_lite.datasets.base import datasets
+from robustbench_lite.engine.attack import FittedAttack, SceneAttack, StickerAttack, attacks
+from robustbench_lite.engine.drive import Job
 from robustbench_lite.models.zoo import Zoo
-from robustbench_lite.rng import Draw, keys
-from robustbench_lite.threat import Goal
+from robustbench_lite.runner.assets import images
+from robustbench_lite.threat.draws import Draw, keys
+from robustbench_lite.threat.norms import Goal
+from robustbench_lite.threat.rows import rows
 
 ROUNDS = 5
 # wall time over the time of its passes alone: the attack's own arithmetic, bookkeeping, narrow batches at the end

@@ -19,14 +19,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from robustbench_lite.attack import StepAttack, attacks
-from robustbench_lite.bench import auto_batch_size, images
 from robustbench_lite.datasets.bundled import Bundled
-from robustbench_lite.engine import Job, Outcome, run
+from robustbench_lite.engine.attack import StepAttack, attacks
+from robustbench_lite.engine.drive import Job, Outcome, run
+from robustbench_lite.engine.oracle import Oracle
 from robustbench_lite.models.zoo import Zoo
-from robustbench_lite.oracle import Oracle
-from robustbench_lite.rng import Draw, keys
-from robustbench_lite.threat import Goal, size
+from robustbench_lite.runner.assets import auto_batch_size, images
+from robustbench_lite.threat.draws import Draw, keys
+from robustbench_lite.threat.norms import Goal, size
 
 HERE, CPU = Path(), torch.device("cpu")
 N, BATCH, PAIRS = 128, 128, 5
@@ -157,8 +157,8 @@ def test_pgd_on_the_published_resnet20_against_foolbox(benchmark):
     shared = Path(__file__).resolve().parent.parent.parent / "shared"
     if not shared.is_dir():
         pytest.skip("needs the folder shared/ beside the checkout")
-    from robustbench_lite.dataset import datasets
-    from robustbench_lite.model import models
+    from robustbench_lite.datasets.base import datasets
+    from robustbench_lite.models.base import models
 
     weights = str(shared / "weights" / "cifar10_resnet20_idelbayev.safetensors")
     source = {"file": weights, "arch": "resnet20", "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}

@@ -16,14 +16,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from robustbench_lite.baseline import baseline_of, read_baseline, scores_of, write_baseline
-from robustbench_lite.gate import Gate
-from robustbench_lite.pairing import check
-from robustbench_lite.record import CELLS, SAMPLES
+from robustbench_lite.gate.baseline import baseline_of, read_baseline, scores_of, write_baseline
+from robustbench_lite.gate.pairing import check
+from robustbench_lite.gate.rules import Gate
+from robustbench_lite.guards.sealed import seal
 from robustbench_lite.report.page import page
-from robustbench_lite.sealed import seal
-from robustbench_lite.store import Store, read
-from robustbench_lite.table import tables
+from robustbench_lite.results.schema import CELLS, SAMPLES
+from robustbench_lite.results.store import Store, read
+from robustbench_lite.tables.base import tables
 from tests.synthetic import cell_row
 
 ATTACKS, N = 20, 100

@@ -6,10 +6,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from robustbench_lite.record import CELLS, IMAGES, SAMPLES
+from robustbench_lite.guards.sealed import seal
 from robustbench_lite.report.page import page
-from robustbench_lite.sealed import seal
-from robustbench_lite.store import Store, read
+from robustbench_lite.results.schema import CELLS, IMAGES, SAMPLES
+from robustbench_lite.results.store import Store, read
 from tests.synthetic import cell_row
 
 CLASSIFIERS, ATTACKS, N = 50, 20, 1000

@@ -8,11 +8,11 @@ __all__ = ["Results", "__version__", "load", "run"]
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from robustbench_lite.runner import run
-    from robustbench_lite.store import Results
-    from robustbench_lite.store import read as load
+    from robustbench_lite.results.store import Results
+    from robustbench_lite.results.store import read as load
+    from robustbench_lite.runner.run import run
 
-_HOME = {"run": ("runner", "run"), "load": ("store", "read"), "Results": ("store", "Results")}
+_HOME = {"run": ("runner.run", "run"), "load": ("results.store", "read"), "Results": ("results.store", "Results")}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,3 +1,3 @@
-from robustbench_lite.cli import main
+from robustbench_lite.cli.verbs import main
 
 main()

@@ -32,7 +32,7 @@ from pydantic_core import CoreSchema, PydanticKnownError
 from pydantic_core.core_schema import no_info_before_validator_function
 
 from robustbench_lite.errors import Problem, SuiteError, did_you_mean, suggestion
-from robustbench_lite.foreign import told
+from robustbench_lite.guards.foreign import told
 
 __all__ = ["Config", "Number", "Registry", "canonical", "fingerprint", "one_of", "problems_of"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from robustbench_lite.store import Store
+from robustbench_lite.results.store import Store
 from tests.synthetic import cell_row, sample_rows
 
 PARAMS = {"fgsm": {"epsilon": 0.1, "steps": 1}, "pgd": {"epsilon": 0.1, "steps": 7}, "deepfool": {"clip": True}}

@@ -10,11 +10,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from robustbench_lite.attack import Attack
-from robustbench_lite.engine import Job, Outcome, run
-from robustbench_lite.oracle import Oracle
-from robustbench_lite.rng import Draw, keys
-from robustbench_lite.threat import Goal
+from robustbench_lite.engine.attack import Attack
+from robustbench_lite.engine.drive import Job, Outcome, run
+from robustbench_lite.engine.oracle import Oracle
+from robustbench_lite.threat.draws import Draw, keys
+from robustbench_lite.threat.norms import Goal
 
 ROOT = Path(__file__).resolve().parent.parent
 CPU = torch.device("cpu")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from robustbench_lite.record import CELLS, SAMPLES, Row
-from robustbench_lite.store import Results, Store, read
+from robustbench_lite.results.schema import CELLS, SAMPLES, Row
+from robustbench_lite.results.store import Results, Store, read
 
 RUN = {
     "name": "synthetic",

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from robustbench_lite.attack import attacks
-from robustbench_lite.suite import load
-from robustbench_lite.suite_schema import schema_text
+from robustbench_lite.engine.attack import attacks
+from robustbench_lite.suite.builder import load
+from robustbench_lite.suite.schema import schema_text
 from tests.helpers import ROOT
 
 PACKAGE = ROOT / "robustbench_lite"
@@ -91,7 +91,7 @@ def test_no_file_outgrows_its_room():
 )
 def test_quick_verbs_do_not_import_torch(arguments):
     code = (
-        "import sys\nfrom robustbench_lite.cli import main\n"
+        "import sys\nfrom robustbench_lite.cli.verbs import main\n"
         f"try: main({arguments!r})\nexcept SystemExit as e: assert e.code == 0, e.code\n"
         "heavy = {'torch', 'pandas', 'torchvision', 'timm', 'kornia', 'scipy'} & set(sys.modules)\n"
         "assert not heavy, heavy"

@@ -8,13 +8,13 @@ import unicodedata
 import pytest
 from rich.console import Console
 
-from robustbench_lite.cli import main
-from robustbench_lite.execute import Done
-from robustbench_lite.plan import Cell
-from robustbench_lite.progress import Bars, Lines
-from robustbench_lite.suite import load
+from robustbench_lite.cli.progress import Bars, Lines
+from robustbench_lite.cli.verbs import main
+from robustbench_lite.runner.execute import Done
+from robustbench_lite.runner.plan import Cell
+from robustbench_lite.suite.builder import load
 from robustbench_lite.text import lines, visible
-from tests.test_run import SUITE
+from tests.runner.test_run import SUITE
 
 HOSTILE = "\x1b[31mred\x1b[0m \u202egnihsihp \u200bzero\ufeff \u3164blank \ufe0f\u034f \ud800 \x07\r \u2066 \U000e0041"
 HARMLESS = "Größe 8/255 · naïve — 日本語 “quoted” e\u0301"
@@ -84,7 +84,7 @@ def test_a_usage_error_and_a_bug_show_it_safely(capsys, monkeypatch):
     with pytest.raises(SystemExit):
         main(["list", HOSTILE.replace("\ud800", "")])
     assert is_safe(capsys.readouterr().err)
-    monkeypatch.setattr("robustbench_lite.catalogue.listing", lambda _: 1 / len(HOSTILE[:0]))
+    monkeypatch.setattr("robustbench_lite.cli.catalogue.listing", lambda _: 1 / len(HOSTILE[:0]))
     with pytest.raises(SystemExit) as ended:
         main(["list", "models"])
     assert ended.value.code == 5

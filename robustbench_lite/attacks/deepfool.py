@@ -7,14 +7,14 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 
-from robustbench_lite.attack import Card, GoalName, Promise, State, StepAttack, attacks
-from robustbench_lite.batch import per_row, rows
-from robustbench_lite.box import shortest_within
+from robustbench_lite.engine.attack import Card, GoalName, Promise, State, StepAttack, attacks
+from robustbench_lite.engine.oracle import Oracle, Pass
 from robustbench_lite.lazy import torch
-from robustbench_lite.oracle import Oracle, Pass
 from robustbench_lite.registry import Number
-from robustbench_lite.rng import Draw
-from robustbench_lite.threat import Goal, dual_size, rounding, size, steepest
+from robustbench_lite.threat.box import shortest_within
+from robustbench_lite.threat.draws import Draw
+from robustbench_lite.threat.norms import Goal, dual_size, rounding, size, steepest
+from robustbench_lite.threat.rows import per_row, rows
 
 __all__ = ["DeepFool"]
 

@@ -7,13 +7,13 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
-from robustbench_lite.attack import Card, Promise, Sources, State, StepAttack, attacks
-from robustbench_lite.batch import per_row
+from robustbench_lite.engine.attack import Card, Promise, Sources, State, StepAttack, attacks
+from robustbench_lite.engine.oracle import Oracle
 from robustbench_lite.lazy import torch
-from robustbench_lite.oracle import Oracle
 from robustbench_lite.registry import Number
-from robustbench_lite.rng import Draw
-from robustbench_lite.threat import Goal, size
+from robustbench_lite.threat.draws import Draw
+from robustbench_lite.threat.norms import Goal, size
+from robustbench_lite.threat.rows import per_row
 
 __all__ = ["Ensemble"]
 

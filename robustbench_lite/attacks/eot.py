@@ -7,17 +7,17 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
-from robustbench_lite.attack import Card, State, StepAttack, attacks
-from robustbench_lite.batch import per_row, rows
-from robustbench_lite.box import climb, project_within
+from robustbench_lite.engine.attack import Card, State, StepAttack, attacks
+from robustbench_lite.engine.oracle import Oracle, interior
+from robustbench_lite.engine.views import pairs
 from robustbench_lite.errors import AttackError
 from robustbench_lite.lazy import kornia, torch
-from robustbench_lite.oracle import Oracle, interior
 from robustbench_lite.registry import Number
-from robustbench_lite.rng import Draw
-from robustbench_lite.threat import Goal, Norm, size, steepest
+from robustbench_lite.threat.box import climb, project_within
+from robustbench_lite.threat.draws import Draw
+from robustbench_lite.threat.norms import Goal, Norm, size, steepest
+from robustbench_lite.threat.rows import per_row, rows
 from robustbench_lite.transforms.distribution import Distribution
-from robustbench_lite.views import pairs
 
 __all__ = ["EOT"]
 

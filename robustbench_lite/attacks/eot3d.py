@@ -8,15 +8,15 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
-from robustbench_lite.attack import Card, Crafted, Promise, SceneAttack, attacks
-from robustbench_lite.batch import rows
+from robustbench_lite.engine.attack import Card, Crafted, Promise, SceneAttack, attacks
+from robustbench_lite.engine.oracle import Oracle
+from robustbench_lite.engine.views import Views
 from robustbench_lite.errors import AttackError
 from robustbench_lite.lazy import kornia, torch
-from robustbench_lite.oracle import Oracle
 from robustbench_lite.registry import Number
-from robustbench_lite.rng import Draw
-from robustbench_lite.threat import Goal, size
-from robustbench_lite.views import Views
+from robustbench_lite.threat.draws import Draw
+from robustbench_lite.threat.norms import Goal, size
+from robustbench_lite.threat.rows import rows
 
 __all__ = ["EOT3D"]
 

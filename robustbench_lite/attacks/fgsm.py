@@ -6,14 +6,14 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from robustbench_lite.attack import Card, Crafted, Promise, SetAttack, attacks, enough
-from robustbench_lite.batch import rows
-from robustbench_lite.box import steepest_within
+from robustbench_lite.engine.attack import Card, Crafted, Promise, SetAttack, attacks, enough
+from robustbench_lite.engine.oracle import Oracle
 from robustbench_lite.lazy import torch
-from robustbench_lite.oracle import Oracle
 from robustbench_lite.registry import Number
-from robustbench_lite.rng import Draw
-from robustbench_lite.threat import Goal, steepest
+from robustbench_lite.threat.box import steepest_within
+from robustbench_lite.threat.draws import Draw
+from robustbench_lite.threat.norms import Goal, steepest
+from robustbench_lite.threat.rows import rows
 
 __all__ = ["FGSM"]
 

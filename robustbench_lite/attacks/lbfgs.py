@@ -7,14 +7,14 @@ from typing import ClassVar
 
 from pydantic import Field, PositiveInt
 
-from robustbench_lite.attack import Card, GoalName, Promise, State, StepAttack, attacks
-from robustbench_lite.batch import per_row
+from robustbench_lite.attacks._quasi_newton import History
+from robustbench_lite.engine.attack import Card, GoalName, Promise, State, StepAttack, attacks
+from robustbench_lite.engine.oracle import Oracle
 from robustbench_lite.lazy import torch
-from robustbench_lite.oracle import Oracle
-from robustbench_lite.quasi_newton import History
 from robustbench_lite.registry import Number
-from robustbench_lite.rng import Draw
-from robustbench_lite.threat import Goal, Norm, size
+from robustbench_lite.threat.draws import Draw
+from robustbench_lite.threat.norms import Goal, Norm, size
+from robustbench_lite.threat.rows import per_row
 
 __all__ = ["LBFGS"]
 

@@ -9,16 +9,16 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
-from robustbench_lite.attack import Card, Crafted, Promise, StickerAttack, attacks
-from robustbench_lite.batch import rows
+from robustbench_lite.engine.attack import Card, Crafted, Promise, StickerAttack, attacks
+from robustbench_lite.engine.oracle import Oracle
 from robustbench_lite.errors import AttackError, suggestion
 from robustbench_lite.lazy import torch
-from robustbench_lite.oracle import Oracle
+from robustbench_lite.physical import printing
+from robustbench_lite.physical.shots import Poses, Shots, paste
 from robustbench_lite.registry import Number, fingerprint
-from robustbench_lite.rng import Draw
-from robustbench_lite.threat import Goal
-from robustbench_lite.transforms import printing
-from robustbench_lite.transforms.shots import Poses, Shots, paste
+from robustbench_lite.threat.draws import Draw
+from robustbench_lite.threat.norms import Goal
+from robustbench_lite.threat.rows import rows
 
 __all__ = ["RP2"]
 

@@ -8,14 +8,14 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
 
-from robustbench_lite.attack import Attack, Card, State, StepAttack, attacks
-from robustbench_lite.batch import per_row, rows
+from robustbench_lite.engine.attack import Attack, Card, State, StepAttack, attacks
+from robustbench_lite.engine.oracle import Oracle
 from robustbench_lite.errors import SuiteError
 from robustbench_lite.lazy import torch
-from robustbench_lite.oracle import Oracle
 from robustbench_lite.registry import Number, fingerprint
-from robustbench_lite.rng import Draw
-from robustbench_lite.threat import Goal, size
+from robustbench_lite.threat.draws import Draw
+from robustbench_lite.threat.norms import Goal, size
+from robustbench_lite.threat.rows import per_row, rows
 from robustbench_lite.transforms.limits import PARAMETERS, Limits
 from robustbench_lite.transforms.warp import Fill, Interpolation, warp
 

@@ -6,13 +6,13 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 
-from robustbench_lite.attack import Card, Fitted, FittedAttack, Promise, attacks
-from robustbench_lite.batch import rows
+from robustbench_lite.engine.attack import Card, Fitted, FittedAttack, Promise, attacks
+from robustbench_lite.engine.oracle import Oracle
 from robustbench_lite.lazy import torch
-from robustbench_lite.oracle import Oracle
 from robustbench_lite.registry import Number
-from robustbench_lite.rng import Draw
-from robustbench_lite.threat import Goal, project, steepest
+from robustbench_lite.threat.draws import Draw
+from robustbench_lite.threat.norms import Goal, project, steepest
+from robustbench_lite.threat.rows import rows
 
 __all__ = ["UniversalSGD"]
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from robustbench_lite.dataset import rank
+from robustbench_lite.datasets.base import rank
 from robustbench_lite.datasets.bundled import FOLDER
 from robustbench_lite.datasets.common import pixel_ids
 from robustbench_lite.datasets.idx import read_idx

@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow.parquet as pq
 from pydantic import Field
 
-from robustbench_lite.dataset import Samples, datasets
-from robustbench_lite.datasets.decode import ImageSource
-from robustbench_lite.datasets.labels import labelled
+from robustbench_lite.datasets._decode import ImageSource
+from robustbench_lite.datasets._labels import labelled
+from robustbench_lite.datasets.base import Samples, datasets
 from robustbench_lite.datasets.on_demand import NAMES
 from robustbench_lite.registry import one_of
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from robustbench_lite.dataset import Samples
-from robustbench_lite.datasets.labels import folded, listed
+from robustbench_lite.datasets._labels import folded, listed
+from robustbench_lite.datasets.base import Samples
 from robustbench_lite.errors import DataError, suggestion
 
 __all__ = ["Classes", "aligned"]

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from robustbench_lite.dataset import DataSource, rank
-from robustbench_lite.datasets.room import FILE
+from robustbench_lite.datasets._room import FILE
+from robustbench_lite.datasets.base import DataSource, rank
 from robustbench_lite.errors import DataError
-from robustbench_lite.files import contents
+from robustbench_lite.guards.files import contents
 
 __all__ = ["absent", "balanced", "chosen", "content_id", "find", "pixel_id", "pixel_ids", "read_file", "unique_ids"]
 

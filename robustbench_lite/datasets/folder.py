@@ -8,11 +8,11 @@ from pathlib import Path
 
 from pydantic import Field
 
-from robustbench_lite.dataset import Samples, datasets
+from robustbench_lite.datasets._decode import ImageSource
+from robustbench_lite.datasets._labels import labelled, listed, printable
+from robustbench_lite.datasets._pictures import SUFFIXES
+from robustbench_lite.datasets.base import Samples, datasets
 from robustbench_lite.datasets.common import absent, content_id, find, read_file, unique_ids
-from robustbench_lite.datasets.decode import ImageSource
-from robustbench_lite.datasets.labels import labelled, listed, printable
-from robustbench_lite.datasets.pictures import SUFFIXES
 from robustbench_lite.errors import DataError
 
 __all__ = ["Folder"]

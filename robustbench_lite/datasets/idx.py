@@ -14,14 +14,14 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from robustbench_lite.dataset import Samples, datasets
+from robustbench_lite.datasets._decode import ImageSource
+from robustbench_lite.datasets._labels import labelled
+from robustbench_lite.datasets._pictures import is_pointer
+from robustbench_lite.datasets._room import check_room
+from robustbench_lite.datasets.base import Samples, datasets
 from robustbench_lite.datasets.common import absent, find, pixel_ids
-from robustbench_lite.datasets.decode import ImageSource
-from robustbench_lite.datasets.labels import labelled
-from robustbench_lite.datasets.pictures import is_pointer
-from robustbench_lite.datasets.room import check_room
 from robustbench_lite.errors import DataError
-from robustbench_lite.files import regular
+from robustbench_lite.guards.files import regular
 
 __all__ = ["IDX", "read_idx"]
 

@@ -10,10 +10,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from robustbench_lite.dataset import Samples, datasets
+from robustbench_lite.datasets._decode import ImageSource
+from robustbench_lite.datasets._labels import labelled
+from robustbench_lite.datasets.base import Samples, datasets
 from robustbench_lite.datasets.common import pixel_ids
-from robustbench_lite.datasets.decode import ImageSource
-from robustbench_lite.datasets.labels import labelled
 from robustbench_lite.datasets.parquet import Parquet
 from robustbench_lite.datasets.torchvision import Torchvision
 from robustbench_lite.errors import DataError

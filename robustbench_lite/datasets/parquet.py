@@ -14,16 +14,16 @@ import pyarrow.parquet as pq
 from PIL import Image
 from pydantic import Field
 
-from robustbench_lite.dataset import Samples, datasets
-from robustbench_lite.datasets.columns import IMAGES, LABELS, class_names, column_named, images_in, labels_in
+from robustbench_lite.datasets._columns import IMAGES, LABELS, class_names, column_named, images_in, labels_in
+from robustbench_lite.datasets._decode import Images, ImageSource, stacked
+from robustbench_lite.datasets._labels import Raw, labelled, listed
+from robustbench_lite.datasets._pictures import is_pointer, picture
+from robustbench_lite.datasets._room import check_room
+from robustbench_lite.datasets.base import Samples, datasets
 from robustbench_lite.datasets.common import absent, content_id, find, pixel_id, unique_ids
-from robustbench_lite.datasets.decode import Images, ImageSource, stacked
-from robustbench_lite.datasets.labels import Raw, labelled, listed
-from robustbench_lite.datasets.pictures import is_pointer, picture
-from robustbench_lite.datasets.room import check_room
 from robustbench_lite.errors import DataError
-from robustbench_lite.files import regular
-from robustbench_lite.unfold import unfolded
+from robustbench_lite.guards.files import regular
+from robustbench_lite.guards.unfold import unfolded
 
 __all__ = ["Parquet"]
 

@@ -14,17 +14,17 @@ import numpy.typing as npt
 from PIL import Image
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt
 
-from robustbench_lite.dataset import DataSource, Samples, datasets
+from robustbench_lite.datasets._pictures import picture
+from robustbench_lite.datasets.base import DataSource, Samples, datasets
 from robustbench_lite.datasets.common import absent, chosen, content_id, find, pixel_ids, read_file
 from robustbench_lite.datasets.parquet import Parquet
-from robustbench_lite.datasets.pictures import picture
 from robustbench_lite.datasets.sign import CLASSES
 from robustbench_lite.errors import DataError
 from robustbench_lite.lazy import kornia, torch
+from robustbench_lite.physical.camera import OVER, Placement, to_corners
+from robustbench_lite.physical.shots import Photographed
+from robustbench_lite.physical.sign import outline, stop_sign
 from robustbench_lite.registry import Number
-from robustbench_lite.transforms.camera import OVER, Placement, to_corners
-from robustbench_lite.transforms.shots import Photographed
-from robustbench_lite.transforms.sign import outline, stop_sign
 
 __all__ = ["Album", "Photographs"]
 

@@ -11,12 +11,12 @@ import numpy as np
 from PIL import Image
 from pydantic import Field
 
-from robustbench_lite.dataset import Samples, datasets
+from robustbench_lite.datasets._decode import Images, ImageSource, stacked
+from robustbench_lite.datasets._labels import labelled
+from robustbench_lite.datasets.base import Samples, datasets
 from robustbench_lite.datasets.common import pixel_id, unique_ids
-from robustbench_lite.datasets.decode import Images, ImageSource, stacked
-from robustbench_lite.datasets.labels import labelled
 from robustbench_lite.errors import DataError, did_you_mean
-from robustbench_lite.files import no_programs
+from robustbench_lite.guards.files import no_programs
 
 __all__ = ["Torchvision"]
 

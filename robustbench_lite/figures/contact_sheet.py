@@ -13,19 +13,19 @@ import pyarrow as pa
 from PIL import Image
 from pydantic import Field, PositiveInt
 
-from robustbench_lite.attack import Attack
+from robustbench_lite.engine.attack import Attack
+from robustbench_lite.engine.views import Views, pairs
 from robustbench_lite.errors import UsageError, did_you_mean
-from robustbench_lite.figure import Figure, figures
+from robustbench_lite.figures.base import Figure, figures
+from robustbench_lite.figures.svg import document, element
 from robustbench_lite.lazy import torch
-from robustbench_lite.rng import Draw, keys
-from robustbench_lite.svg import document, element
-from robustbench_lite.table import Column, Table, Value
-from robustbench_lite.views import Views, pairs
+from robustbench_lite.tables.base import Column, Table, Value
+from robustbench_lite.threat.draws import Draw, keys
 
 if TYPE_CHECKING:
-    from robustbench_lite.bench import Bench
-    from robustbench_lite.store import Results
-    from robustbench_lite.suite import Suite
+    from robustbench_lite.results.store import Results
+    from robustbench_lite.runner.assets import Bench
+    from robustbench_lite.suite.builder import Suite
 
 __all__ = ["ContactSheet"]
 

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from robustbench_lite.figure import figures
-from robustbench_lite.figures.panels import Plane
-from robustbench_lite.figures.plane import Planes
-from robustbench_lite.svg import PALETTE
-from robustbench_lite.table import Column, Table, Value
+from robustbench_lite.figures._panels import Plane
+from robustbench_lite.figures._plane import Planes
+from robustbench_lite.figures.base import figures
+from robustbench_lite.figures.svg import PALETTE
+from robustbench_lite.tables.base import Column, Table, Value
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from robustbench_lite.figure import figures
-from robustbench_lite.figures.losses import Losses
-from robustbench_lite.figures.plane import Planes
+from robustbench_lite.figures._losses import Losses
+from robustbench_lite.figures._plane import Planes
+from robustbench_lite.figures.base import figures
 
 __all__ = ["LossLandscape"]
 

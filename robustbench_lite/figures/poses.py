@@ -9,18 +9,18 @@ import numpy as np
 import pyarrow as pa
 
 from robustbench_lite.errors import UsageError
-from robustbench_lite.figure import Figure, figures
-from robustbench_lite.figures.strips import Pictured, outcome, png, strips
+from robustbench_lite.figures._strips import Pictured, outcome, png, strips
+from robustbench_lite.figures.base import Figure, figures
 from robustbench_lite.lazy import torch
-from robustbench_lite.measure import wilson
-from robustbench_lite.table import Column, Table
+from robustbench_lite.results.statistics import wilson
+from robustbench_lite.tables.base import Column, Table
 from robustbench_lite.tables.common import count, label, share
 from robustbench_lite.tables.pose_common import Shot, named, photographs, where
 
 if TYPE_CHECKING:
-    from robustbench_lite.bench import Bench
-    from robustbench_lite.groups import Group
-    from robustbench_lite.store import Results
+    from robustbench_lite.results.evaluation import Group
+    from robustbench_lite.results.store import Results
+    from robustbench_lite.runner.assets import Bench
 
 __all__ = ["Poses"]
 

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from robustbench_lite.figure import figures
-from robustbench_lite.figures.losses import Losses
-from robustbench_lite.figures.plane import Frame, Subject
-from robustbench_lite.groups import through
+from robustbench_lite.figures._losses import Losses
+from robustbench_lite.figures._plane import Frame, Subject
+from robustbench_lite.figures.base import figures
 from robustbench_lite.lazy import torch
 from robustbench_lite.registry import Number
+from robustbench_lite.results.evaluation import through
 from robustbench_lite.transforms.limits import PARAMETERS
 from robustbench_lite.transforms.warp import Fill, warp
 
 if TYPE_CHECKING:
-    from robustbench_lite.bench import Bench
-    from robustbench_lite.store import Results
+    from robustbench_lite.results.store import Results
+    from robustbench_lite.runner.assets import Bench
 
 __all__ = ["SpatialLandscape"]
 

@@ -12,19 +12,19 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
+from robustbench_lite.engine.judge import look
 from robustbench_lite.errors import UsageError
-from robustbench_lite.figure import Figure, figures
-from robustbench_lite.figures.strips import Pictured, outcome, png, strips
-from robustbench_lite.judge import look
+from robustbench_lite.figures._strips import Pictured, outcome, png, strips
+from robustbench_lite.figures.base import Figure, figures
 from robustbench_lite.lazy import torch
+from robustbench_lite.physical.scene import Pose, Scene, expose
 from robustbench_lite.registry import Number
-from robustbench_lite.table import Column, Table, Value
-from robustbench_lite.transforms.scene import Pose, Scene, expose
+from robustbench_lite.tables.base import Column, Table, Value
 
 if TYPE_CHECKING:
-    from robustbench_lite.bench import Bench
-    from robustbench_lite.record import Row
-    from robustbench_lite.store import Results
+    from robustbench_lite.results.schema import Row
+    from robustbench_lite.results.store import Results
+    from robustbench_lite.runner.assets import Bench
 
 __all__ = ["Turntable"]
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from robustbench_lite.errors import ModelError
-from robustbench_lite.foreign import blamed
+from robustbench_lite.guards.foreign import blamed
 from robustbench_lite.lazy import torch
-from robustbench_lite.model import Card, Classifier
+from robustbench_lite.models.base import Card, Classifier
 
 if TYPE_CHECKING:
     from torch import nn

@@ -10,8 +10,8 @@ from typing import Any
 
 from pydantic import PrivateAttr
 
-from robustbench_lite.foreign import installed
-from robustbench_lite.model import Card, Classifier, ModelSource
+from robustbench_lite.guards.foreign import installed
+from robustbench_lite.models.base import Card, Classifier, ModelSource
 from robustbench_lite.models.common import finish
 from robustbench_lite.registry import fingerprint
 

@@ -11,11 +11,11 @@ from typing import Any
 from pydantic import Field, field_validator, model_validator
 
 from robustbench_lite.errors import ModelError, UsageError
-from robustbench_lite.foreign import told, trace, undisturbed, where
-from robustbench_lite.imported import Home
+from robustbench_lite.guards.foreign import told, trace, undisturbed, where
 from robustbench_lite.lazy import torch
-from robustbench_lite.model import Card, Classifier, ModelSource, models
+from robustbench_lite.models.base import Card, Classifier, ModelSource, models
 from robustbench_lite.models.common import finish
+from robustbench_lite.models.imported import Home
 from robustbench_lite.registry import canonical, fingerprint
 
 __all__ = ["Python", "told_apart"]

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import Field
 
 from robustbench_lite.errors import ModelError
-from robustbench_lite.model import Card, Classifier, ModelSource, models
+from robustbench_lite.models.base import Card, Classifier, ModelSource, models
 from robustbench_lite.models.common import finish
 
 __all__ = ["Timm"]

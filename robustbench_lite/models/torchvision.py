@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, model_validator
 
 from robustbench_lite.errors import ModelError
-from robustbench_lite.model import Card, Classifier, ModelSource, models
+from robustbench_lite.models.base import Card, Classifier, ModelSource, models
 from robustbench_lite.models.common import finish
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from pydantic import Field, ValidationError
 from ruamel.yaml import YAML
 
 from robustbench_lite.errors import ModelError
-from robustbench_lite.model import Card, Classifier, ModelSource, models
 from robustbench_lite.models import archs
-from robustbench_lite.models.checkpoint import load_state, read_weights
+from robustbench_lite.models._checkpoint import load_state, read_weights
+from robustbench_lite.models.base import Card, Classifier, ModelSource, models
 from robustbench_lite.models.common import channels_last, finish, sha256_of
 from robustbench_lite.registry import one_of
 

@@ -12,7 +12,7 @@ from robustbench_lite.report.pictures import specimen
 from robustbench_lite.report.ranking import Entry, Ranking, rankings
 
 if TYPE_CHECKING:
-    from robustbench_lite.store import Results
+    from robustbench_lite.results.store import Results
 
 __all__ = ["answers", "ends", "ranked"]
 

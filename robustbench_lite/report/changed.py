@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from robustbench_lite.change import Change
-from robustbench_lite.comparison import Changes, Side, changes
 from robustbench_lite.errors import UsageError
-from robustbench_lite.measure import Estimate, wilson
+from robustbench_lite.figures.svg import PALETTE, element
 from robustbench_lite.report.charts import round_up
 from robustbench_lite.report.strength import Drawn
-from robustbench_lite.svg import PALETTE, element
-from robustbench_lite.table import Column, Table, Value
+from robustbench_lite.results.change import Change
+from robustbench_lite.results.statistics import Estimate, wilson
+from robustbench_lite.tables.base import Column, Table, Value
 from robustbench_lite.tables.common import number, spread
+from robustbench_lite.tables.compare import Changes, Side, changes
 
 if TYPE_CHECKING:
-    from robustbench_lite.store import Results
+    from robustbench_lite.results.store import Results
 
 __all__ = ["Changed", "changed", "dumbbells"]
 

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from robustbench_lite.svg import PALETTE, element
+from robustbench_lite.figures.svg import PALETTE, element
 
 __all__ = ["DASHES", "Line", "Point", "Trade", "curves", "round_up", "trades"]
 

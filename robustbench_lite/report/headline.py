@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from robustbench_lite.measure import Estimate
+from robustbench_lite.results.statistics import Estimate
 from robustbench_lite.text import listed
 
 __all__ = ["ALPHA", "Entry", "Lead", "Ranking", "amount", "p_value"]

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from robustbench_lite.groups import through
 from robustbench_lite.report.pictures import as_uri
+from robustbench_lite.results.evaluation import through
 
 if TYPE_CHECKING:
-    from robustbench_lite.record import Row
-    from robustbench_lite.store import Results
+    from robustbench_lite.results.schema import Row
+    from robustbench_lite.results.store import Results
 
 __all__ = ["Made", "made"]
 

@@ -12,11 +12,8 @@ import pyarrow as pa
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from robustbench_lite.figure import figures
-from robustbench_lite.glossary import WORDS
-from robustbench_lite.groups import groups, through
-from robustbench_lite.naming import called
-from robustbench_lite.render import constants, render, without
+from robustbench_lite.figures.base import figures
+from robustbench_lite.guards.sealed import opened
 from robustbench_lite.report.answers import answers, ends, ranked
 from robustbench_lite.report.changed import changed
 from robustbench_lite.report.made import made
@@ -24,13 +21,16 @@ from robustbench_lite.report.paired import paired
 from robustbench_lite.report.pictures import MOST, pictures
 from robustbench_lite.report.strength import Drawn, Limits, broken, costs, limits
 from robustbench_lite.report.trusted import failures, trust
-from robustbench_lite.sealed import opened
-from robustbench_lite.table import Table, Value, tables
+from robustbench_lite.results.evaluation import groups, through
+from robustbench_lite.results.glossary import WORDS
+from robustbench_lite.results.naming import called
+from robustbench_lite.tables.base import Table, Value, tables
 from robustbench_lite.tables.common import unsaid
+from robustbench_lite.tables.render import constants, render, without
 from robustbench_lite.text import visible
 
 if TYPE_CHECKING:
-    from robustbench_lite.store import Results
+    from robustbench_lite.results.store import Results
 
 __all__ = ["page"]
 

@@ -12,15 +12,15 @@ import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup
 
-from robustbench_lite.groups import Group, groups, through
+from robustbench_lite.figures.svg import PALETTE
 from robustbench_lite.report.charts import DASHES, round_up
 from robustbench_lite.report.pictures import class_names
 from robustbench_lite.report.thumbnails import Thumbnails
-from robustbench_lite.svg import PALETTE
+from robustbench_lite.results.evaluation import Group, groups, through
 from robustbench_lite.text import visible
 
 if TYPE_CHECKING:
-    from robustbench_lite.store import Results
+    from robustbench_lite.results.store import Results
 
 __all__ = ["MOST_CELLS", "MOST_SAMPLES", "Paired", "paired"]
 

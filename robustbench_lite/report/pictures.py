@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from robustbench_lite.groups import Group, groups, through
+from robustbench_lite.results.evaluation import Group, groups, through
 
 if TYPE_CHECKING:
-    from robustbench_lite.record import Row
-    from robustbench_lite.store import Results
+    from robustbench_lite.results.schema import Row
+    from robustbench_lite.results.store import Results
 
 __all__ = ["MOST", "Picture", "as_uri", "class_names", "eight_bits", "pictured", "pictures", "specimen", "stored"]
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 
-from robustbench_lite.check import Doubt, doubts
-from robustbench_lite.groups import Group, groups, limits
-from robustbench_lite.measure import (
+from robustbench_lite.report.headline import Entry, Lead, Ranking, amount
+from robustbench_lite.results.evaluation import Group, groups, limits
+from robustbench_lite.results.statistics import (
     ENOUGH,
     Estimate,
     bootstrap_mean,
@@ -25,11 +25,11 @@ from robustbench_lite.measure import (
     size_of,
     wilson,
 )
-from robustbench_lite.report.headline import Entry, Lead, Ranking, amount
 from robustbench_lite.text import budget
+from robustbench_lite.trust.smell import Doubt, doubts
 
 if TYPE_CHECKING:
-    from robustbench_lite.store import Results
+    from robustbench_lite.results.store import Results
 
 __all__ = ["Entry", "Ranking", "rankings"]
 

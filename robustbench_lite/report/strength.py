@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from robustbench_lite.groups import Group, groups
-from robustbench_lite.measure import median
+from robustbench_lite.figures.svg import PALETTE
 from robustbench_lite.report.charts import DASHES, Line, Point, Trade, curves, round_up, trades
-from robustbench_lite.svg import PALETTE
-from robustbench_lite.table import Column, Table, Value
+from robustbench_lite.results.evaluation import Group, groups
+from robustbench_lite.results.statistics import median
+from robustbench_lite.tables.base import Column, Table, Value
 
 if TYPE_CHECKING:
-    from robustbench_lite.store import Results
+    from robustbench_lite.results.store import Results
 
 __all__ = ["Drawn", "Limits", "broken", "costs", "limits"]
 

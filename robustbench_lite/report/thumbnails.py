@@ -15,8 +15,8 @@ from PIL import Image
 from robustbench_lite.report.pictures import eight_bits, pictured, stored
 
 if TYPE_CHECKING:
-    from robustbench_lite.groups import Group
-    from robustbench_lite.store import Results
+    from robustbench_lite.results.evaluation import Group
+    from robustbench_lite.results.store import Results
 
 __all__ = ["Thumbnails"]
 

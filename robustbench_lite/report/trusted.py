@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from robustbench_lite.check import Check, Finding, cases, checks
-from robustbench_lite.groups import through
+from robustbench_lite.results.evaluation import through
+from robustbench_lite.trust.smell import Check, Finding, cases, checks
 
 if TYPE_CHECKING:
-    from robustbench_lite.record import Row
-    from robustbench_lite.store import Results
+    from robustbench_lite.results.schema import Row
+    from robustbench_lite.results.store import Results
 
 __all__ = ["failures", "trust"]
 

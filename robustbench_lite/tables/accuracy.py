@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from robustbench_lite.groups import Group, groups
-from robustbench_lite.measure import rates
-from robustbench_lite.table import Column, Table, Value, tables
+from robustbench_lite.results.evaluation import Group, groups
+from robustbench_lite.results.statistics import rates
+from robustbench_lite.tables.base import Column, Table, Value, tables
 from robustbench_lite.tables.common import MISSING, Footnotes, count, label, number, share
 
 if TYPE_CHECKING:
-    from robustbench_lite.store import Results
+    from robustbench_lite.results.store import Results
 
 __all__ = ["accuracy"]
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from robustbench_lite.groups import Group, through
-from robustbench_lite.measure import Estimate
-from robustbench_lite.table import Table, Value
+from robustbench_lite.results.evaluation import Group, through
+from robustbench_lite.results.statistics import Estimate
+from robustbench_lite.tables.base import Table, Value
 
 if TYPE_CHECKING:
-    from robustbench_lite.store import Results
+    from robustbench_lite.results.store import Results
 
 __all__ = ["MISSING", "Footnotes", "count", "label", "left_out", "number", "share", "spread", "unsaid"]
 

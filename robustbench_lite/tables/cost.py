@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from robustbench_lite.groups import Group, groups, through
-from robustbench_lite.table import Column, Table, Value, tables
+from robustbench_lite.results.evaluation import Group, groups, through
+from robustbench_lite.tables.base import Column, Table, Value, tables
 from robustbench_lite.tables.common import MISSING, Footnotes, count, label, number
 
 if TYPE_CHECKING:
-    from robustbench_lite.store import Results
+    from robustbench_lite.results.store import Results
 
 __all__ = ["cost"]
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from robustbench_lite.groups import Group
-from robustbench_lite.table import Column, Table, Value, tables
+from robustbench_lite.results.evaluation import Group
+from robustbench_lite.tables.base import Column, Table, Value, tables
 from robustbench_lite.tables.common import MISSING, Footnotes, count, label
 from robustbench_lite.tables.pose_common import HEAD, Shot, heading, named, photographs, shares
 
 if TYPE_CHECKING:
-    from robustbench_lite.store import Results
+    from robustbench_lite.results.store import Results
 
 __all__ = ["drive_by"]
 

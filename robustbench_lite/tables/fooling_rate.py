@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from robustbench_lite import references
-from robustbench_lite.groups import Group, groups
-from robustbench_lite.measure import wilson
-from robustbench_lite.table import Column, Table, Value, tables
+from robustbench_lite.results.evaluation import Group, groups
+from robustbench_lite.results.statistics import wilson
+from robustbench_lite.tables import references
+from robustbench_lite.tables._transfer import changed
+from robustbench_lite.tables.base import Column, Table, Value, tables
 from robustbench_lite.tables.common import MISSING, Footnotes, count, label, number, share
-from robustbench_lite.tables.transfer_common import changed
 
 if TYPE_CHECKING:
-    from robustbench_lite.store import Results
+    from robustbench_lite.results.store import Results
 
 __all__ = ["fooling_rate"]
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from robustbench_lite.record import Row
-from robustbench_lite.table import Table, tables
-from robustbench_lite.tables.transfer_common import Matrix, matrix, unseen
+from robustbench_lite.results.schema import Row
+from robustbench_lite.tables._transfer import Matrix, matrix, unseen
+from robustbench_lite.tables.base import Table, tables
 
 if TYPE_CHECKING:
-    from robustbench_lite.store import Results
+    from robustbench_lite.results.store import Results
 
 __all__ = ["leave_one_out"]
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from robustbench_lite import references
-from robustbench_lite.groups import Group
-from robustbench_lite.table import Column, Table, Value, tables
+from robustbench_lite.results.evaluation import Group
+from robustbench_lite.tables import references
+from robustbench_lite.tables.base import Column, Table, Value, tables
 from robustbench_lite.tables.common import MISSING, Footnotes, label
 from robustbench_lite.tables.pose_common import HEAD, Shot, heading, photographs, seen, shares, where
 
 if TYPE_CHECKING:
-    from robustbench_lite.store import Results
+    from robustbench_lite.results.store import Results
 
 __all__ = ["pose"]
 

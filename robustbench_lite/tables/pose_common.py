@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from robustbench_lite.groups import Group, groups
-from robustbench_lite.measure import wilson
-from robustbench_lite.record import Row
-from robustbench_lite.table import Column, Value
+from robustbench_lite.results.evaluation import Group, groups
+from robustbench_lite.results.schema import Row
+from robustbench_lite.results.statistics import wilson
+from robustbench_lite.tables.base import Column, Value
 from robustbench_lite.tables.common import label, number, share
 
 if TYPE_CHECKING:
-    from robustbench_lite.store import Results
+    from robustbench_lite.results.store import Results
 
 __all__ = ["HEAD", "Shot", "heading", "named", "photographs", "seen", "shares", "where"]
 

@@ -12,14 +12,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from robustbench_lite.groups import Group, groups
-from robustbench_lite.measure import ENOUGH, Estimate, bootstrap_mean, bootstrap_ratio, median, size_of, wilson
-from robustbench_lite.table import Column, Table, Value, tables
+from robustbench_lite.results.evaluation import Group, groups
+from robustbench_lite.results.statistics import (
+    ENOUGH,
+    Estimate,
+    bootstrap_mean,
+    bootstrap_ratio,
+    median,
+    size_of,
+    wilson,
+)
+from robustbench_lite.tables._deepfool_paper import REMARKS, Published, published
+from robustbench_lite.tables.base import Column, Table, Value, tables
 from robustbench_lite.tables.common import MISSING, Footnotes, count, label, number, share, spread
-from robustbench_lite.tables.deepfool_paper import REMARKS, Published, published
 
 if TYPE_CHECKING:
-    from robustbench_lite.store import Results
+    from robustbench_lite.results.store import Results
 
 __all__ = ["rho_adv"]
 

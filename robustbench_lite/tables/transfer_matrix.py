@@ -5,12 +5,12 @@ from __future__ import annotations
 from json import loads
 from typing import TYPE_CHECKING
 
-from robustbench_lite.record import Row
-from robustbench_lite.table import Table, tables
-from robustbench_lite.tables.transfer_common import Matrix, matrix
+from robustbench_lite.results.schema import Row
+from robustbench_lite.tables._transfer import Matrix, matrix
+from robustbench_lite.tables.base import Table, tables
 
 if TYPE_CHECKING:
-    from robustbench_lite.store import Results
+    from robustbench_lite.results.store import Results
 
 __all__ = ["transfer_matrix"]
 

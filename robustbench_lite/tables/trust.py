@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from robustbench_lite.groups import through
-from robustbench_lite.table import Column, Table, Value, tables
+from robustbench_lite.results.evaluation import through
+from robustbench_lite.tables.base import Column, Table, Value, tables
 from robustbench_lite.tables.common import label
 
 if TYPE_CHECKING:
-    from robustbench_lite.store import Results
+    from robustbench_lite.results.store import Results
 
 __all__ = ["trust"]
 
@@ -26,7 +26,7 @@ _WORDS = {"ok": "ok", "warning": "WARNING", "unknown": "cannot tell"}
 
 @tables.register("trust", "Every check of every cell, warnings first: budget, 8 bits, gradients, ties, calibration.")
 def trust(results: Results) -> Table:
-    from robustbench_lite.check import cases, checks
+    from robustbench_lite.trust.smell import cases, checks
 
     found = cases(results)
     rows, warnings, smells = [], 0, {}

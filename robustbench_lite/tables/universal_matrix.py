@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from robustbench_lite.table import Table, tables
-from robustbench_lite.tables.transfer_common import Matrix, matrix
+from robustbench_lite.tables._transfer import Matrix, matrix
+from robustbench_lite.tables.base import Table, tables
 
 if TYPE_CHECKING:
-    from robustbench_lite.store import Results
+    from robustbench_lite.results.store import Results
 
 __all__ = ["universal_matrix"]
 

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer, PlainValidator, WithJsonSchema
 
-from robustbench_lite.box import clip
 from robustbench_lite.errors import AttackError, SuiteError
 from robustbench_lite.registry import Config, Number, Registry
+from robustbench_lite.threat.box import clip
 
 if TYPE_CHECKING:
     from robustbench_lite.lazy import torch
-    from robustbench_lite.rng import Draw
+    from robustbench_lite.threat.draws import Draw
 
 __all__ = ["Distribution", "Operation", "Operations", "Range", "colour", "drawn", "operations", "or_word", "within"]
 

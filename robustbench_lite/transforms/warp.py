@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from robustbench_lite.box import clip
 from robustbench_lite.lazy import kornia, torch
+from robustbench_lite.threat.box import clip
 
 __all__ = ["Fill", "Interpolation", "warp"]
 

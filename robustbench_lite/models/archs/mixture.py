@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from robustbench_lite.oracle import logits_of
+from robustbench_lite.engine.oracle import logits_of
 
 __all__ = ["Mixture", "mix"]
 

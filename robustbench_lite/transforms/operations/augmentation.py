@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 from robustbench_lite.errors import AttackError, did_you_mean
 from robustbench_lite.lazy import kornia, torch
 from robustbench_lite.registry import one_of
-from robustbench_lite.rng import Draw
+from robustbench_lite.threat.draws import Draw
 from robustbench_lite.transforms.distribution import Operation, operations
 
 __all__ = ["Augmentation"]

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from robustbench_lite.lazy import kornia, torch
 from robustbench_lite.registry import Number
-from robustbench_lite.rng import Draw
+from robustbench_lite.threat.draws import Draw
 from robustbench_lite.transforms.distribution import Operation, Range, drawn, operations, or_word, within
 from robustbench_lite.transforms.warp import Fill, warp
 

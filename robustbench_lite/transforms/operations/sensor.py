@@ -10,10 +10,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from robustbench_lite.batch import per_row
 from robustbench_lite.errors import AttackError
 from robustbench_lite.lazy import kornia, torch
-from robustbench_lite.rng import Draw
+from robustbench_lite.threat.draws import Draw
+from robustbench_lite.threat.rows import per_row
 from robustbench_lite.transforms.distribution import Operation, Range, colour, drawn, operations, within
 
 __all__ = ["JPEG", "Blur", "Noise"]

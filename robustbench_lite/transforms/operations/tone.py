@@ -8,7 +8,7 @@ from pydantic import Field
 
 from robustbench_lite.lazy import kornia, torch
 from robustbench_lite.registry import Number
-from robustbench_lite.rng import Draw
+from robustbench_lite.threat.draws import Draw
 from robustbench_lite.transforms.distribution import Operation, Range, colour, drawn, operations, within
 
 __all__ = ["Brightness", "Contrast", "Gamma", "Hue", "Saturation"]

@@ -1,0 +1,156 @@
+"""What can be named in a suite, and what it is: `list` and `describe`. Nothing here loads torch."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from pydantic_core import PydanticUndefined
+
+from robustbench_lite.datasets import bundled, on_demand
+from robustbench_lite.datasets.base import datasets
+from robustbench_lite.engine.attack import Attack, attacks
+from robustbench_lite.errors import UsageError, did_you_mean
+from robustbench_lite.figures.base import figures
+from robustbench_lite.models import archs, zoo
+from robustbench_lite.models.base import models
+from robustbench_lite.registry import Config
+from robustbench_lite.results.glossary import WORDS
+from robustbench_lite.suite.builder import load
+from robustbench_lite.tables.base import tables
+from robustbench_lite.transforms.distribution import operations
+
+__all__ = ["description", "listing", "problems"]
+
+
+def listing(kind: str) -> list[tuple[str, str]]:
+    """(name, one line) of everything of a kind: models, attacks, datasets, tables, figures, operations or suites."""
+    listings = {
+        "models": _models,
+        "attacks": _attacks,
+        "datasets": _datasets,
+        "tables": _tables,
+        "figures": _figures,
+        "operations": _operations,
+        "suites": _suites,
+    }
+    return list(listings[kind]())
+
+
+def problems() -> list[str]:
+    """What could not be loaded, a sentence each: somebody's broken file, or another package's entry point."""
+    return [text for registry in (attacks, datasets, models, figures, operations) for text in registry.problems]
+
+
+def description(name: str) -> str:
+    """A page about whatever is called `name`. Raises UsageError with a did-you-mean."""
+    if name in attacks:
+        return _attack_page(attacks[name])
+    if name in zoo.available():
+        return _card_page(name)
+    if name in (facts := {one.name: one for one in bundled.available()}):
+        one = facts[name]
+        return f"{name}: {one.description}\nsamples: {one.n}\nsource: {one.source}\nlicence: {one.licence}"
+    if name in tables or name in WORDS:
+        return _wrapped([f"{name}: {tables.summary(name) if name in tables else WORDS[name]}"])[0]
+    for registry in (datasets, models, figures, operations):
+        if name in registry:
+            return f"{name}: {_first_line(registry[name])}\n\n{_parameters(registry[name])}"
+    if Path(name).suffix in {".yaml", ".yml"}:
+        return _suite_page(Path(name))
+    known = [*WORDS, *attacks, *zoo.available(), *facts, *tables, *datasets, *models, *figures, *operations]
+    raise UsageError(f"nothing is called '{name}'{did_you_mean(name, known)}")
+
+
+def _models() -> Iterator[tuple[str, str]]:
+    for name in zoo.available():
+        card = zoo.card(name)
+        error = "" if card.test_error is None else f", test error {card.test_error:.2f} %"
+        yield name, f"{card.arch} for {card.dataset}{error}"
+    for source in models:
+        if source != "zoo":
+            yield f"{source}:", _first_line(models[source])
+    for name in archs.ARCHITECTURES:
+        yield f"arch: {name}", "architecture for `file:`"
+
+
+def _attacks() -> Iterator[tuple[str, str]]:
+    for name in attacks:
+        card = attacks[name].card
+        yield name, f"{card.title} ({card.paper.split(',')[0]}, arXiv:{card.arxiv})"
+
+
+def _datasets() -> Iterator[tuple[str, str]]:
+    for facts in bundled.available():
+        yield facts.name, facts.description
+    for name, (known, _) in on_demand.NAMES.items():
+        yield name, f"{known} of torchvision, on demand: `fetch`, or Parquet files under ROBUSTBENCH_LITE_DATA"
+    for source in datasets:
+        if source not in {"bundled", "on_demand"}:
+            yield f"{source}:", _first_line(datasets[source])
+
+
+def _tables() -> Iterator[tuple[str, str]]:
+    for name in tables:
+        yield name, tables.summary(name)
+
+
+def _figures() -> Iterator[tuple[str, str]]:
+    for name in figures:
+        yield name, _first_line(figures[name])
+
+
+def _operations() -> Iterator[tuple[str, str]]:
+    for name in operations:
+        yield name, _first_line(operations[name])
+
+
+def _suites() -> Iterator[tuple[str, str]]:
+    for path in sorted(Path("suites").glob("*.yaml")):
+        yield str(path), load(path).title
+
+
+def _attack_page(record: type[Attack]) -> str:
+    card = record.card
+    parts = [
+        f"{record.registered}: {card.title}",
+        f"{card.paper}, https://arxiv.org/abs/{card.arxiv}",
+        f"Protocol: {card.protocol}",
+        *(f"Deviation: {text}" for text in card.deviations),
+    ]
+    return "\n".join([*_wrapped(parts), "", "Parameters:", _parameters(record)])
+
+
+def _card_page(name: str) -> str:
+    facts = zoo.card(name).model_dump(mode="json", exclude_defaults=True)
+    return "\n".join(_wrapped(f"{key}: {value}" for key, value in facts.items()))
+
+
+def _suite_page(path: Path) -> str:
+    suite = load(path)
+    lines = [f"{suite.name}: {suite.title}", f"data: {', '.join(entry.name for entry in suite.data)}"]
+    lines += [f"classifiers: {', '.join(model.title for model in suite.models)}"]
+    lines += [f"attacks: {', '.join(entry.variant for entry in suite.attacks)}", f"tables: {', '.join(suite.tables)}"]
+    return "\n".join(_wrapped(lines))
+
+
+def _parameters(record: type[Config]) -> str:
+    lines = []
+    for name, field in record.model_fields.items():
+        default = "required" if field.default is PydanticUndefined else f"default {_plain(field.default)}"
+        text = f"  {name} ({default})" + (f": {field.description}" if field.description else "")
+        lines.append(textwrap.fill(text, 110, subsequent_indent="      "))
+    return "\n".join(lines)
+
+
+def _plain(value: object) -> str:
+    return "null" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value).lower()
+
+
+def _first_line(record: type[Config]) -> str:
+    return (record.__doc__ or "").strip().split("\n")[0]
+
+
+def _wrapped(parts: Iterable[str]) -> list[str]:
+    return [textwrap.fill(part, 110, subsequent_indent="  ") for part in parts]

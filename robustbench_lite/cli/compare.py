@@ -1,0 +1,59 @@
+"""The verbs that look at several results beside each other, `compare` and `report`; `cli.py` adds them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from robustbench_lite.cli.exit import write
+from robustbench_lite.cli.gate import width
+
+__all__ = ["compare", "format_option", "report"]
+
+
+def format_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """How a table is printed."""
+    styles = click.Choice(("text", "markdown", "latex", "csv", "json"))
+    return click.option("--format", "style", type=styles, default="text", show_default=True)(command)
+
+
+def label_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What a folder is called beside others."""
+    return click.option(
+        "--label", "labels", multiple=True, metavar="NAME=FOLDER", help="What a folder is called; else what differs."
+    )(command)
+
+
+@click.command()
+@click.argument("results", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("-o", "--out", type=click.Path(path_type=Path), default=Path("reports/report.html"), show_default=True)
+@label_option
+def report(results: tuple[Path, ...], out: Path, labels: tuple[str, ...]) -> None:
+    """Write one self-contained HTML page on RESULTS...: folders that `run` has written, or that hold such folders."""
+    from robustbench_lite.report.page import page
+    from robustbench_lite.results.naming import called, labels_of
+    from robustbench_lite.results.store import read, runs
+
+    folders = [folder for given in results for folder in runs(given)]
+    text = page(called([read(folder) for folder in folders], labels_of(labels, folders)))
+    write(out, text)
+    click.echo(str(out))
+
+
+@click.command()
+@click.argument("a")
+@click.argument("b")
+@format_option
+@label_option
+def compare(a: str, b: str, style: str, labels: tuple[str, ...]) -> None:
+    """Print what changed from results A to B, sample by sample; FOLDER:CLASSIFIER twice compares classifiers."""
+    from robustbench_lite.results.naming import labels_of
+    from robustbench_lite.tables.compare import compare as differences
+    from robustbench_lite.tables.compare import sides, split
+    from robustbench_lite.tables.render import render
+
+    named = labels_of(labels, [split(text)[0] for text in (a, b)])
+    click.echo(render(differences(*sides(a, b, named)), style, width=width()))

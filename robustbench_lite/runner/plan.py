@@ -1,0 +1,221 @@
+"""From a suite to cells: one per dataset, attack and set of sources. Pure: ids are hashes of what matters."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from robustbench_lite.engine.attack import Attack, FittedAttack, StickerAttack
+from robustbench_lite.errors import AttackError, RobustbenchError
+from robustbench_lite.physical.shots import Shots
+from robustbench_lite.registry import canonical, fingerprint
+from robustbench_lite.results.schema import SCHEMA_VERSION, Row
+from robustbench_lite.runner.probing import close
+
+if TYPE_CHECKING:
+    from robustbench_lite.datasets.base import Samples
+    from robustbench_lite.runner.assets import Bench
+    from robustbench_lite.runner.probing import Probe
+    from robustbench_lite.suite.builder import AttackEntry, DataEntry, Suite
+
+__all__ = ["TARGETS", "Cell", "experiments", "labels", "plan", "renamed", "settled"]
+
+TARGETS = "targets"  # the stream of random targets: of the suite's seed and the sample, whatever the attack
+Names = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One experiment: `attack` against `sources` on a selection of data, scored on `targets`."""
+
+    id: str
+    suite: str
+    dataset: str
+    data: str  # canonical JSON of the selection
+    n: int  # samples wanted; `keep` may leave fewer
+    sources: Names
+    targets: Names
+    attack: Attack
+    variant: str
+    seed: int
+    weights: dict[str, str]
+    error: str = ""  # why it cannot even be planned
+    stage: str = ""  # and when, and the traceback of a user's code behind it
+    traceback: str = ""
+    probes: dict[str, Probe] = field(default_factory=dict)  # what classifiers of the user's own code say, some logits
+
+    @property
+    def source(self) -> str:
+        """The sources in one word, as rows have it."""
+        return "+".join(self.sources)
+
+
+def plan(suite: Suite, bench: Bench) -> tuple[Cell, ...]:
+    """All cells of the suite. What cannot be loaded becomes a cell with an `error`."""
+    return tuple(_told_apart([_cell(suite, bench, *parts) for parts in experiments(suite)]))
+
+
+def _told_apart(cells: Sequence[Cell]) -> Iterator[Cell]:
+    """The same; where a suite has two names for one classifier, dataset or attack, those names are in the ids."""
+    count = Counter(cell.id for cell in cells)
+    for cell in cells:
+        names = [cell.dataset, list(cell.sources), list(cell.targets), cell.variant]
+        yield cell if count[cell.id] == 1 else replace(cell, id=fingerprint([cell.id, names]))
+
+
+def experiments(suite: Suite) -> Iterator[tuple[DataEntry, Names, Names, AttackEntry]]:
+    """(data, sources, targets, attack) of every cell, before anything is loaded.
+
+    Classifier by classifier, then the attacks on several at once.
+    """
+    names = tuple(model.title for model in suite.models)
+    for data in suite.data:
+        for model in names:
+            for entry in suite.attacks:
+                if entry.attack.sources in {None, "single"}:
+                    targets = (model,) if entry.attack.sources is None else names
+                    yield data, (model,), targets, entry
+        for entry in suite.attacks:
+            for sources in _sets(entry.attack, names):
+                yield data, sources, names, entry
+
+
+def _sets(attack: Attack, names: Names) -> list[Names]:
+    """The sets of sources of an attack that sees several classifiers."""
+    if attack.sources == "leave_one_out":
+        return [tuple(other for other in names if other != left) for left in names]
+    if attack.sources == "all":
+        return [names]
+    return [attack.sources] if isinstance(attack.sources, tuple) else []
+
+
+def _cell(suite: Suite, bench: Bench, data: DataEntry, sources: Names, targets: Names, entry: AttackEntry) -> Cell:
+    problem: RobustbenchError | None = None
+    ids: tuple[str, ...] = ()
+    content = ""
+    kept = data.source.keep != "all"
+    everyone = tuple(model.title for model in suite.models) if kept else ()
+    involved = tuple(dict.fromkeys((*sources, *targets, *everyone)))
+    facts: dict[str, Any] = {name: {"weights": "", "unavailable": name} for name in involved}
+    try:
+        samples = bench.samples(data.name)
+        ids, content = samples.ids, _content(samples)
+        facts = {name: _facts(bench, name) for name in involved}
+    except RobustbenchError as error:
+        problem = error
+    wanted = bench.wanted(data.name) if ids else data.source.samples
+    selection = {**data.source.params(), "ids": fingerprint(list(ids))}
+    identity = {
+        "schema": SCHEMA_VERSION,
+        "ids": selection["ids"],
+        "samples": content,
+        "keep": [data.source.keep, wanted, _sorted([facts[name] for name in everyone])] if kept else data.source.keep,
+        "sources": [facts[name] for name in sources] if entry.attack.shares else _sorted([facts[n] for n in sources]),
+        "targets": _sorted([facts[name] for name in targets]),
+        "attack": entry.attack.fingerprint(),
+        "seed": suite.seed,
+    }
+    if entry.attack.target == "random":
+        identity["stream"] = TARGETS  # they once depended on the attack's parameters
+    if not problem:
+        try:
+            identity |= _more(bench, data.name, entry.attack)
+        except RobustbenchError as error:
+            problem = error
+    return Cell(
+        id=fingerprint(identity),
+        suite=suite.name,
+        dataset=data.name,
+        data=canonical(selection),
+        n=min(len(ids), wanted) if wanted is not None else len(ids),
+        sources=sources,
+        targets=targets,
+        attack=entry.attack,
+        variant=entry.variant,
+        seed=suite.seed,
+        weights={name: facts[name]["weights"] for name in involved if facts[name]["weights"]},
+        error=str(problem) if problem else "",
+        stage=problem.stage or "load" if problem else "",
+        traceback=problem.traceback if problem else "",
+        probes={} if problem else {name: probe for name in involved if (probe := bench.probe(data.name, name))},
+    )
+
+
+def _more(bench: Bench, data: str, attack: Attack) -> dict[str, Any]:
+    """What else changes the outcome of some attacks: samples left out, others to fit on, an object's photographs."""
+    samples, more = bench.samples(data), dict[str, Any]()
+    if text := attack.too_far(samples.images.shape[1:]):
+        raise AttackError(text)
+    if isinstance(attack.target, int) and attack.target in samples.labels:
+        more["without"] = "target"  # samples of the target's own class
+    if isinstance(attack, FittedAttack):
+        fitting = bench.fitting(data, attack.fit)
+        more["fit"] = [fingerprint(list(fitting.ids)), _content(fitting)]
+    if isinstance(attack, StickerAttack) and isinstance(samples.scene, Shots):
+        more["scene"] = samples.scene.identity
+    return more
+
+
+def _content(samples: Samples) -> str:
+    """Hash of the pixels that are attacked, decoded, cropped and padded, and of the labels: ids are those of files."""
+    digest = hashlib.sha256(f"{samples.images.dtype}|{samples.images.shape}|".encode())
+    digest.update(np.ascontiguousarray(samples.images).tobytes())
+    digest.update(np.ascontiguousarray(samples.labels, np.int64).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _facts(bench: Bench, name: str) -> dict[str, Any]:
+    """What of a classifier changes an outcome; a user's code has no architecture's name but that of its file."""
+    classifier = bench.classifier(name)
+    card = classifier.card.model_dump(mode="json", include={"mean", "std", "size"})
+    arch = {} if classifier.opaque else {"arch": classifier.card.arch}
+    return {"weights": classifier.weights, "code": classifier.code, **arch, **card}
+
+
+def _sorted(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return sorted(parts, key=canonical)
+
+
+def settled(cells: Iterable[Cell], stored: Mapping[str, Row]) -> set[str]:
+    """Ids of the cells whose rows in the store stand: classifiers say the same, and it is known which is which."""
+    rows = [(cell, stored[cell.id]) for cell in cells if cell.id in stored]
+    return {cell.id for cell, row in rows if _says_the_same(cell, row) and renamed(cell, row) is not None}
+
+
+def _says_the_same(cell: Cell, row: Row) -> bool:
+    """Whether classifiers of the user's own code answer as they did: they may read other files than their weights."""
+    before = json.loads(row.get("probes") or "{}")
+    asked = {cell.weights[name]: probe for name, probe in cell.probes.items()}
+    return asked.keys() == before.keys() and all(close(probe, before[key]) for key, probe in asked.items())
+
+
+def labels(cell: Cell) -> Row:
+    """The columns of a cell that say what a suite calls things; they change no outcome."""
+    return {
+        "suite": cell.suite,
+        "dataset": cell.dataset,
+        "data": cell.data,
+        "source": cell.source,
+        "sources": list(cell.sources),
+        "models": list(cell.targets),
+        "weights": canonical(cell.weights),
+        "variant": cell.variant,
+    }
+
+
+def renamed(cell: Cell, row: Row) -> dict[str, str] | None:
+    """What the classifiers of a stored cell are called now; None where that cannot be told from their content."""
+    if (row["sources"], row["models"]) == (list(cell.sources), list(cell.targets)):
+        return {name: name for name in cell.targets}
+    before, now = json.loads(row["weights"] or "{}"), {weights: name for name, weights in cell.weights.items()}
+    if len(now) < len(cell.weights) or sorted(before.values()) != sorted(now):
+        return None
+    names = {name: now[weights] for name, weights in before.items()}
+    moved = [{names.get(name) for name in row[key]} for key in ("sources", "models")]
+    return names if moved == [set(cell.sources), set(cell.targets)] else None

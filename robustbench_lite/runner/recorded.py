@@ -1,0 +1,51 @@
+"""The suite that a results folder records: loaded again to verify or to draw, without running code that it names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from robustbench_lite.errors import NoResultsError, UsageError
+from robustbench_lite.results.store import Results
+from robustbench_lite.suite.builder import Suite, load
+from robustbench_lite.text import visible
+
+__all__ = ["suite_of"]
+
+_SHOWN = 3
+_LONGEST = 200  # characters of one entry that are shown
+
+
+def suite_of(results: Results, *, trust: bool) -> Suite:
+    """The suite behind results. Raises NoResultsError where they do not say, UsageError where it would run code.
+
+    A folder may come from anybody, so that its own word for the code that it names is worth nothing: `trust` is the
+    word of whoever calls this.
+    """
+    plain, root = results.run.get("suite"), results.run.get("root")
+    if not isinstance(plain, dict) or not isinstance(root, str):
+        raise NoResultsError(f"{results.folder}: run.json does not say which suite this was; run the suite again")
+    code = [] if trust else list(_trusting(plain))
+    if code:
+        more = f" (and {len(code) - _SHOWN} more)" if len(code) > _SHOWN else ""
+        raise UsageError(
+            f"{results.folder}: its suite names code that would run here: {', '.join(code[:_SHOWN])}{more}; that "
+            f"run.json says `trust` counts for nothing; read the code under {visible(root)}, and say --trust if you "
+            "trust it"
+        )
+    return load({**plain}, root=Path(root))
+
+
+def _trusting(part: Any) -> Iterator[str]:
+    """Every entry of a suite that says that it may be trusted, in few words; whatever kind of entry it is."""
+    if isinstance(part, dict):
+        if part.get("trust", False) is not False:
+            others = {key: value for key, value in part.items() if key != "trust" and isinstance(value, str)}
+            key = "python" if "python" in others else next(iter(others), "")
+            yield visible(f"{key}: {others[key]}" if key else "trust", _LONGEST)
+        for inner in part.values():
+            yield from _trusting(inner)
+    elif isinstance(part, list):
+        for inner in part:
+            yield from _trusting(inner)

@@ -1,0 +1,224 @@
+"""A suite from beginning to end: plan, skip what is in the store, execute the rest, write each cell as it is done."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from robustbench_lite.errors import DeviceError
+from robustbench_lite.guards.sealed import parsed
+from robustbench_lite.lazy import torch
+from robustbench_lite.registry import canonical
+from robustbench_lite.results import provenance
+from robustbench_lite.results.store import Results, Store, read
+from robustbench_lite.runner.assets import Bench
+from robustbench_lite.runner.execute import Done, deterministic, execute
+from robustbench_lite.runner.namesake import refuse_namesake
+from robustbench_lite.runner.plan import Cell, labels, plan, renamed, settled
+from robustbench_lite.runner.stages import Stages
+from robustbench_lite.suite.builder import Suite, load
+from robustbench_lite.trust.bracket import calibrated, key_of
+
+__all__ = ["Observer", "Options", "Silent", "device_named", "record_of", "run", "run_suite"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What changes how a suite runs, but no result (`limit` selects fewer samples, and says so in the cells)."""
+
+    results: Path = Path("results")
+    device: str = "auto"
+    batch_size: int | None = None
+    limit: int | None = None
+    fresh: bool = False
+    command: str = ""
+    only: Callable[[Cell], bool] | None = None  # of the planned cells; the others stay "not run yet"
+    timing: bool = True  # also time a few samples of each cell at batch size 1
+    cell_timeout: float | None = None  # seconds; null: what the suite says
+
+
+class Observer(Protocol):
+    """Told what happens, in order; prints it or not.
+
+    `entered`: what the run, or the cell at work, is doing from now on. `left`: how long a phase of the run took.
+    """
+
+    def entered(self, phase: str) -> None: ...
+    def left(self, phase: str, seconds: float) -> None: ...
+    def planned(self, cells: tuple[Cell, ...], cached: int) -> None: ...
+    def calibrated(self, calibration: Mapping[str, Any]) -> None: ...
+    def started(self, cell: Cell) -> None: ...
+    def progressed(self, samples: int) -> None: ...
+    def finished(self, cell: Cell, done: Done) -> None: ...
+
+
+class Silent:
+    """An observer for programs."""
+
+    def entered(self, phase: str) -> None: ...
+    def left(self, phase: str, seconds: float) -> None: ...
+    def planned(self, cells: tuple[Cell, ...], cached: int) -> None: ...
+    def calibrated(self, calibration: Mapping[str, Any]) -> None: ...
+    def started(self, cell: Cell) -> None: ...
+    def progressed(self, samples: int) -> None: ...
+    def finished(self, cell: Cell, done: Done) -> None: ...
+
+
+def device_named(name: str) -> torch.device:
+    """The device `auto`, `cpu`, `cuda` or `cuda:1`. Raises DeviceError for one that this machine lacks."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise DeviceError(f"--device {name}: expected auto, cpu, cuda or cuda:N") from None
+    if device.type not in {"cpu", "cuda"}:
+        raise DeviceError(f"--device {name}: expected auto, cpu, cuda or cuda:N")
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if device.type == "cuda" and (device.index or 0) >= count:
+        raise DeviceError(f"--device {name}: this machine has {count} CUDA devices; use --device cpu or auto")
+    return device
+
+
+def run(suite: str | Path | Mapping[str, Any], results: str | Path = "results", **options: Any) -> Results:
+    """Run a suite (a file or its content as a mapping) and return its Results; the options are those of `Options`.
+
+    Raises SuiteError for an invalid suite. Failed cells do not raise: they are rows of `cells()` with a reason.
+    """
+    loaded = load(suite if isinstance(suite, Mapping) else Path(suite))
+    return run_suite(loaded, Options(results=Path(results), **options))
+
+
+def run_suite(suite: Suite, options: Options, observer: Observer | None = None) -> Results:
+    """Run what is not in the store yet, and read the whole back."""
+    told = observer or Silent()
+    timeout = suite.timeout if options.cell_timeout is None else options.cell_timeout
+    bench = Bench(suite, device_named(options.device), options.batch_size, options.limit, timeout)
+    deterministic()
+    folder = options.results / suite.name
+    store = Store(folder)
+    phases = Phases(told)
+    with store.lock():
+        refuse_namesake(suite, folder)
+        with phases("loading"):
+            cells = plan(suite, bench)
+            record = record_of(suite, options, bench, cells)
+        cached = set() if options.fresh else _cached(store, cells)
+        told.planned(cells, len(cached))
+        due = [cell for cell in cells if cell.id not in cached and (options.only is None or options.only(cell))]
+        if not due and store.read_only:
+            return read(folder)
+        record["calibration"] = _calibration(folder, cells, due, phases)
+        told.calibrated(record["calibration"])
+        store.write_run(record | {"seconds": phases.seconds})
+        for cell in due:
+            told.started(cell)
+            done = execute(cell, bench, told.progressed, Stages(told.entered), timing=options.timing)
+            store.write(cell.id, done.samples, done.cell, done.images, done.artifacts)
+            told.finished(cell, done)
+        store.write_run(record | {"seconds": phases.seconds, "finished": _now()})
+    return read(folder)
+
+
+def _cached(store: Store, cells: Iterable[Cell]) -> set[str]:
+    """Ids of what is in the store already, under the names that the suite uses now."""
+    stored = store.standing()
+    known = settled(cells, stored)
+    for cell in cells:
+        if cell.id in known and any(stored[cell.id][key] != value for key, value in labels(cell).items()):
+            store.relabel(cell.id, labels(cell), renamed(cell, stored[cell.id]) or {})
+    return known
+
+
+def record_of(suite: Suite, options: Options, bench: Bench, cells: Iterable[Cell]) -> dict[str, Any]:
+    """run.json: what tables need beyond the rows, and where the numbers come from."""
+    return {
+        "name": suite.name,
+        "title": suite.title,
+        "reference": suite.reference,
+        "seed": suite.seed,
+        "tables": list(suite.tables),
+        "gate": suite.gate.plain(),
+        "data": [entry.name for entry in suite.data],
+        "models": [model.title for model in suite.models],
+        "attacks": [entry.variant for entry in suite.attacks],
+        "published": bench.published(),
+        "classes": bench.class_names(),
+        "cells": [cell.id for cell in cells],
+        "planned": [_planned(cell) for cell in cells],
+        "suite": suite.resolved(),
+        "root": str(suite.root.resolve()),
+        "file": None if suite.file is None else str(suite.file.resolve()),
+        "text": suite.text,
+        "limit": options.limit,
+        "command": options.command,
+        "versions": provenance.versions(),
+        "machine": provenance.machine(bench.device),
+        "started": _now(),
+        "finished": None,
+    }
+
+
+def _planned(cell: Cell) -> dict[str, Any]:
+    """What a table must know of a cell that has not run yet."""
+    attack = cell.attack
+    facts = {"cell": cell.id, "dataset": cell.dataset, "source": cell.source, "sources": list(cell.sources)}
+    described = {"variant": cell.variant, "attack": attack.registered, "params": canonical(attack.params())}
+    budget = {"norm": attack.threat, "eps": attack.budget, "goal": attack.goal}
+    return facts | described | budget | {"models": list(cell.targets)}
+
+
+@dataclass
+class Phases:
+    """The phases of a run that belong to no cell: told as they begin and end, and how long they took."""
+
+    told: Observer
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        """While this is open the phase is `name`."""
+        self.told.entered(name)
+        start = time.perf_counter()
+        yield
+        taken = time.perf_counter() - start
+        self.seconds[name] = round(self.seconds.get(name, 0.0) + taken, 3)
+        self.told.left(name, taken)
+
+
+def _calibration(folder: Path, cells: Iterable[Cell], due: list[Cell], phases: Phases) -> dict[str, Any]:
+    """What the bracket says of each attack of the plan, by its name there; those that are `due` are calibrated.
+
+    What an earlier run of this folder says of the others stays.
+    """
+    variants = {cell.variant for cell in cells}
+    known = _known(folder)
+    entries = {name: entry for name, entry in known.items() if name in variants or "params" not in entry}
+    wanted = {cell.variant: cell.attack for cell in due}
+    if not wanted:
+        return dict(sorted(entries.items()))
+    with phases("calibrating"):
+        for i, (variant, attack) in enumerate(wanted.items(), 1):
+            phases.told.entered(f"calibrating {variant} ({i} of {len(wanted)})")
+            entry = known.get(variant, {})
+            same = entry.get("key") == key_of(attack) and not entry["failed"]
+            entries[variant] = entry if same else calibrated(attack)
+    return dict(sorted(entries.items()))
+
+
+def _known(folder: Path) -> dict[str, dict[str, Any]]:
+    """What run.json says of the bracket; nothing where it cannot be read."""
+    try:
+        found = parsed(folder / "run.json")["calibration"]
+        return {str(name): dict(entry) for name, entry in found.items() if "checks" in entry and "failed" in entry}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,181 @@
+"""The `attacks:` and `defaults:` of a suite: entries, matrices expanded, each with a name of its own."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from robustbench_lite.engine.attack import Attack, attacks
+from robustbench_lite.errors import UsageError, did_you_mean
+from robustbench_lite.guards.foreign import blamed
+from robustbench_lite.registry import canonical
+from robustbench_lite.suite.compose import expand
+from robustbench_lite.suite.own_attacks import own_attack
+from robustbench_lite.suite.records import Records, kind_of
+from robustbench_lite.suite.yaml import Key
+
+__all__ = ["AttackEntry", "Attacks"]
+
+MOST_ATTACKS = 10_000
+
+
+@dataclass(frozen=True)
+class AttackEntry:
+    """An attack, and what this suite calls it."""
+
+    variant: str
+    attack: Attack
+
+
+class Attacks(Records):
+    """Builds the attack entries; the classifiers must have been built before."""
+
+    def entries(self) -> tuple[AttackEntry, ...]:
+        named = list(self._named_alike())
+        defaults = self._defaults()
+        built: list[tuple[Key, str | None, Attack]] = []
+        for i, (path, name, params, label) in enumerate(expand(named, self.wrong)):
+            if i >= MOST_ATTACKS:
+                self.wrong(path, f"attacks: more than {MOST_ATTACKS}, matrices expanded")
+                break
+            if name not in attacks:
+                self.wrong(path, attacks.unknown(name), key=True)
+                continue
+            own = self._common() | defaults.get(name, {})
+            origins = self._origins(path, name, own, params)
+            place = path[:2] if self._is_own(path) else path  # its parameters stand beside it
+            try:
+                with blamed(name, UsageError, "load"):  # validators of the user's own
+                    attack = self.record(attacks, name, {**own, **params}, place, origins)
+            except UsageError as error:
+                self.wrong(place, str(error))
+                continue
+            if attack is not None:
+                self._sources(path, attack)
+                built.append((path, label, attack))
+        different = self._different(built)
+        names = _variants([(label, attack) for _, label, attack in different])
+        self.unique("attack", [(path, name) for (path, _, _), name in zip(different, names, strict=True)])
+        return tuple(AttackEntry(name, attack) for (_, _, attack), name in zip(different, names, strict=True))
+
+    def _named_alike(self) -> Iterator[tuple[int, Any]]:
+        """The entries with their numbers; those that name code of the user's become {attack: parameters}."""
+        files: dict[str, str] = {}
+        for i, entry in enumerate(self.items("attacks")):
+            if not (isinstance(entry, dict) and "python" in entry):
+                yield i, entry
+                continue
+            name = self._loaded(("attacks", i), entry)
+            if name and files.setdefault(name, entry["python"]) != entry["python"]:
+                self.wrong(("attacks", i), f"two attacks are called '{name}'; register one of them under another name")
+            elif name:
+                params = {key: value for key, value in entry.items() if key not in {"python", "trust", "as"}}
+                yield i, {name: params, **{key: entry[key] for key in entry if key == "as"}}
+
+    def _loaded(self, path: Key, entry: Mapping[str, Any]) -> str | None:
+        """What the attack in the user's code is called; None where it cannot be had, which is a problem."""
+        if entry.get("trust") is not True:
+            self.wrong(path, "'python:' runs code that the suite names; say `trust: true` if you trust it")
+            return None
+        try:
+            return own_attack(str(entry["python"]), self.root).registered
+        except UsageError as error:
+            self.wrong((*path, "python"), str(error))
+            return None
+
+    def _written(self, path: Key) -> Any:
+        """The entry that `path` begins at, as it is in the file."""
+        return self.marked.data["attacks"][path[1]]
+
+    def _is_own(self, path: Key) -> bool:
+        written = self._written(path)
+        return isinstance(written, dict) and "python" in written
+
+    def _sources(self, path: Key, attack: Attack) -> None:
+        """The classifiers that an attack names must be in the suite, and enough of them."""
+        named = attack.sources if isinstance(attack.sources, tuple) else ()
+        for name in named:
+            if name not in self.titles:
+                self.wrong((*path, "sources"), f"sources: unknown classifier '{name}'{did_you_mean(name, self.titles)}")
+        if attack.sources == "leave_one_out" and len(self.titles) < 2:
+            self.wrong((*path, "sources"), "sources: leave_one_out needs two classifiers at least")
+        if attack.shares is not None and len(attack.shares) != len(named or self.titles):
+            wanted = f"{len(named or self.titles)}, one for each of the sources"
+            self.wrong((*path, "weights"), f"weights: expected {wanted}, got {len(attack.shares)}")
+
+    def _origins(self, path: Key, name: str, defaults: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Key]:
+        """Where the parameters are written that the entry itself does not give: in `defaults` or in its matrix."""
+        written, place = self._written(path), path
+        if self._is_own(path):
+            inner, place = written, path[:2]
+        else:
+            inner = (written[name] or {}) if isinstance(written, dict) else {}
+        matrix = inner.get("matrix", {})
+        origins: dict[str, Key] = {key: ("defaults", name) for key in defaults if key not in params}
+        if "under" in origins and "under" not in ((self.marked.data.get("defaults") or {}).get(name) or {}):
+            origins["under"] = ()
+        return origins | dict.fromkeys(matrix, (*place, "matrix"))
+
+    def _common(self) -> dict[str, Any]:
+        """What the suite says for all attacks."""
+        under = self.marked.data.get("under")
+        return {} if under is None else {"under": under}
+
+    def _different(self, built: list[tuple[Key, str | None, Attack]]) -> list[tuple[Key, str | None, Attack]]:
+        """Those that nobody before them equals; the others are problems."""
+        seen: dict[str, Key] = {}
+        different = []
+        for path, label, attack in built:
+            key = attack.fingerprint() + canonical(attack.params().get("sources"))
+            if key in seen:
+                where = self.marked.place(seen[key])
+                self.wrong(path, f"the same attack with the same parameters is at {where}")
+            else:
+                seen[key] = path
+                different.append((path, label, attack))
+        return different
+
+    def _defaults(self) -> dict[str, dict[str, Any]]:
+        value = self.marked.data.get("defaults") or {}
+        if not isinstance(value, dict):
+            self.wrong(("defaults",), f"defaults: expected a mapping from attacks to parameters, got {kind_of(value)}")
+            return {}
+        out = {}
+        for name, params in value.items():
+            if name not in attacks:
+                self.wrong(("defaults", name), f"unknown attack '{name}'{did_you_mean(name, attacks)}", key=True)
+            elif not isinstance(params, dict):
+                self.wrong(("defaults", name), f"defaults of {name}: expected a mapping, got {kind_of(params)}")
+            else:
+                for key in params:
+                    if key not in attacks[name].model_fields:
+                        known = attacks[name].model_fields
+                        self.wrong(("defaults", name, key), f"unknown key '{key}'{did_you_mean(key, known)}", key=True)
+                out[name] = {key: params[key] for key in params if key in attacks[name].model_fields}
+        return out
+
+
+def _variants(entries: list[tuple[str | None, Attack]]) -> list[str]:
+    """Labels: as given, else the name, with the parameters that tell it from its namesakes where there are any."""
+    values: dict[tuple[str, str], set[str]] = defaultdict(set)
+    params = [attack.params() for _, attack in entries]
+    for (_, attack), own in zip(entries, params, strict=True):
+        for key, value in own.items():
+            values[attack.registered, key].add(canonical(value))
+    names: list[str] = []
+    for (label, attack), own in zip(entries, params, strict=True):
+        telling = [key for key in own if len(values[attack.registered, key]) > 1]
+        text = ", ".join(f"{key}={_short(own[key])}" for key in telling)
+        names.append(label or (f"{attack.registered}({text})" if text else attack.registered))
+    return names
+
+
+def _short(value: Any) -> str:
+    """As a person would write it, and never the same for two different values."""
+    if isinstance(value, float):
+        short, levels = f"{value:.4g}", value * 255
+        exact = float(short) == value
+        return short if exact else f"{levels:.0f}/255" if round(levels) / 255 == value else repr(value)
+    return "null" if value is None else str(value).lower()

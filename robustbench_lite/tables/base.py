@@ -1,0 +1,99 @@
+"""What a table is, before anybody decides how it looks: columns, rows of values, footnotes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import TYPE_CHECKING, Literal
+
+from robustbench_lite.errors import UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from robustbench_lite.results.store import Results
+
+__all__ = ["Column", "Table", "Value", "tables"]
+
+
+@dataclass(frozen=True)
+class Value:
+    """One number (or word) of a table. `text` is how it reads; the rest is what it means."""
+
+    text: str
+    value: float | None = None
+    low: float | None = None  # 95 % interval
+    high: float | None = None
+    n: int | None = None
+    kind: Literal["measured", "published", "derived", "label", "missing"] = "measured"
+    note: str = ""  # where it comes from, or why it is missing
+    best: bool = False  # of ours under its heading; only where a format shows it
+    mark: str = ""  # refers to footnotes, such as [1]; for eyes only, never part of the data
+
+
+@dataclass(frozen=True)
+class Column:
+    key: str  # stable, for CSV and JSON
+    title: str
+    unit: str = ""
+    numeric: bool = True
+    interval: bool = False  # CSV has columns for low, high and n too
+    group: bool = False  # equal for many rows in a row: a heading above them where people read, a column in CSV
+    priority: Literal[1, 2, 3] = 1  # where there is no room: 3 is left out first, then intervals, then 2; 1 stays
+    named: bool = False  # its title is the name of something, a number with a legend where there is no room
+    better: Literal["higher", "lower", ""] = ""  # of the rows under one heading; empty: none is the best
+
+
+@dataclass(frozen=True)
+class Table:
+    name: str
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Value, ...], ...]
+    footnotes: tuple[str, ...] = ()
+    cells: frozenset[str] = frozenset()  # ids of those whose results stand in it, if only that they failed
+
+
+Maker = Callable[["Results"], Table]
+
+
+class Tables:
+    """The tables by name; one per file in `tables/`, each a function from results to a `Table`."""
+
+    def __init__(self) -> None:
+        self._makers: dict[str, tuple[str, Maker]] = {}
+        self._loaded = False
+
+    def register(self, name: str, summary: str) -> Callable[[Maker], Maker]:
+        def add(maker: Maker) -> Maker:
+            self._makers[name] = (summary, maker)
+            return maker
+
+        return add
+
+    def _load(self) -> dict[str, tuple[str, Maker]]:
+        if not self._loaded:
+            self._loaded = True
+            package = "robustbench_lite.tables"
+            for module in iter_modules(import_module(package).__path__):
+                import_module(f"{package}.{module.name}")
+        return self._makers
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(self._load()))
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._load()
+
+    def summary(self, name: str) -> str:
+        return self._load()[name][0]
+
+    def make(self, name: str, results: Results) -> Table:
+        """The table `name` of `results`. Raises UsageError for a name that is not registered."""
+        makers = self._load()
+        if name not in makers:
+            raise UsageError(f"unknown table '{name}'{did_you_mean(name, makers)}")
+        return makers[name][1](results)
+
+
+tables = Tables()

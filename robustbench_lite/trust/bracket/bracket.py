@@ -1,0 +1,59 @@
+"""Which checks an attack has to pass, and what a run stores of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from itertools import product
+from typing import Any
+
+from robustbench_lite.engine.attack import Attack, FittedAttack, SceneAttack, StickerAttack, attacks
+from robustbench_lite.trust.bracket.finding import Finding
+from robustbench_lite.trust.bracket.images import on_images
+from robustbench_lite.trust.bracket.objects import on_objects
+from robustbench_lite.trust.bracket.search import on_transforms
+from robustbench_lite.trust.bracket.universal import for_all
+
+__all__ = ["bracket", "calibrate", "summary", "usual"]
+
+BATCH_SIZES = (1, 7, 64)
+_SHORT = (16,)  # not all images fit in, so that places in the window are refilled
+
+
+def bracket() -> list[Finding]:
+    """Every registered attack with its usual parameters, in each of its norms and goals, at several batch sizes."""
+    return [f for name in attacks for attack in usual(name) for f in calibrate(attack, BATCH_SIZES, whole=True)]
+
+
+def usual(name: str) -> Iterator[Attack]:
+    """An attack with its usual parameters, in each of its norms, searches and goals."""
+    record = attacks[name]
+    choices = {key: _choices(record, key) for key in ("norm", "search") if key in record.model_fields}
+    for values in product(*choices.values()):
+        for target in ({}, {"target": 0}) if record.model_fields["target"].annotation is not type(None) else ({},):
+            yield attacks.build(name, dict(zip(choices, values, strict=True)) | target)
+
+
+def _choices(record: type[Attack], key: str) -> tuple[str, ...]:
+    choices: tuple[str, ...] = record.model_fields[key].annotation.__args__  # type: ignore[union-attr]
+    return choices
+
+
+def calibrate(attack: Attack, batch_sizes: Sequence[int] = _SHORT, *, whole: bool = False) -> Iterator[Finding]:
+    """The bracket of one attack as it is configured; `whole`: also what takes long."""
+    if attack.found:
+        yield from on_transforms(attack, batch_sizes, whole=whole)
+    elif isinstance(attack, SceneAttack | StickerAttack):
+        yield from on_objects(attack, batch_sizes, whole=whole)
+    elif isinstance(attack, FittedAttack):
+        yield from for_all(attack, batch_sizes)
+    else:
+        yield from on_images(attack, batch_sizes, whole=whole)
+
+
+def summary(attack: Attack) -> dict[str, Any]:
+    """What a run stores of the bracket for an attack."""
+    start = time.perf_counter()
+    findings = list(calibrate(attack))
+    wrong = [f"{f.case}: expected {f.expected}, found {f.found}" for f in findings if not f.passed]
+    return {"checks": len(findings), "failed": wrong, "seconds": round(time.perf_counter() - start, 3)}

@@ -1,0 +1,101 @@
+"""Results of the bracket, kept in the user's cache folder: calibrated once per attack, code and machine."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+import tempfile
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from robustbench_lite.engine.attack import Attack
+from robustbench_lite.lazy import torch
+from robustbench_lite.registry import canonical, fingerprint
+from robustbench_lite.results import provenance
+from robustbench_lite.trust.bracket.bracket import summary
+
+__all__ = ["calibrated", "folder", "key_of"]
+
+FOLDER = "ROBUSTBENCH_LITE_CACHE"  # the environment's word on where the cache is; empty: nowhere
+_PACKAGE = Path(__file__).parent.parent.parent
+
+
+def calibrated(attack: Attack) -> dict[str, Any]:
+    """What the bracket says of the attack, from the cache where it is there. What failed is tried anew every time."""
+    key = key_of(attack)
+    known = _read(key)
+    if known is None:
+        known = summary(attack)
+        if not known["failed"]:
+            _write(key, known)
+    facts = {"attack": attack.registered, "params": canonical(attack.params()), "version": attack.version}
+    return facts | {"fingerprint": attack.fingerprint(), "key": key} | known
+
+
+def key_of(attack: Attack) -> str:
+    """What a result of the bracket depends on: the attack and its parameters, all code, and the machine."""
+    machine = provenance.machine(torch.device("cpu"))
+    code = [_code(), _source(type(attack).__module__)]
+    return fingerprint([attack.fingerprint(), attack.version, code, provenance.versions(), machine], 32)
+
+
+def folder() -> Path | None:
+    """Where results are kept; None: nowhere, as there is no home or the environment says so."""
+    named = os.environ.get(FOLDER)
+    if named is not None:
+        return Path(named) / "calibration" if named else None
+    base = os.environ.get("XDG_CACHE_HOME")
+    try:
+        return (Path(base) if base else Path.home() / ".cache") / "robustbench_lite" / "calibration"
+    except RuntimeError:  # no home
+        return None
+
+
+@lru_cache(maxsize=1)
+def _code() -> str:
+    """Hash of the package's own files: an attack that was changed without a new version is calibrated anew, too."""
+    digest = hashlib.sha256()
+    for path in sorted(_PACKAGE.rglob("*.py")):
+        digest.update(str(path.relative_to(_PACKAGE)).encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _source(module: str) -> str:
+    """Hash of the file that an attack of one's own is in; empty where it is one of ours."""
+    path = getattr(sys.modules.get(module), "__file__", None)
+    if path is None or Path(path).is_relative_to(_PACKAGE):
+        return ""
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    except OSError:
+        return ""
+
+
+def _read(key: str) -> dict[str, Any] | None:
+    """What is kept under the key; None where there is nothing, or nothing whole."""
+    at = folder()
+    if at is None:
+        return None
+    try:
+        known = json.loads((at / f"{key}.json").read_text(encoding="utf-8"))
+        checks, seconds, whole = int(known["checks"]), float(known["seconds"]), known["failed"] == []
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return {"checks": checks, "failed": [], "seconds": seconds} if whole and checks > 0 else None
+
+
+def _write(key: str, known: dict[str, Any]) -> None:
+    """Keep it, whole or not at all; a folder that cannot be written to is no reason to stop."""
+    at = folder()
+    if at is None:
+        return
+    try:
+        at.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=at, prefix=".", delete=False, encoding="utf-8") as file:
+            json.dump(known, file)
+        Path(file.name).replace(at / f"{key}.json")
+    except OSError:
+        return

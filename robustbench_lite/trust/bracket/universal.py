@@ -1,0 +1,64 @@
+"""The bracket of one perturbation for all images: images on one side of a hyperplane, fitted on and tested."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+from robustbench_lite.engine.attack import FittedAttack
+from robustbench_lite.threat.norms import Goal
+from robustbench_lite.trust.bracket.finding import Finding, attempt, guarded, job
+from robustbench_lite.trust.bracket.problems import RECIPES, Problem, Task, build
+
+__all__ = ["for_all"]
+
+
+def for_all(attack: FittedAttack, batch_sizes: Sequence[int]) -> Iterator[Finding]:
+    """What lies within reach must be fooled, up to the share that the attack promises; what is beyond cannot be."""
+    promise = attack.promise
+    task = Task(
+        norm=attack.threat or "linf",
+        size=attack.budget,
+        factor=promise.factor,
+        boxed=attack.boxed,
+        straight=promise.straight,
+        rivals=None,
+        targeted=False,
+        several=False,
+        wrong=False,
+        colour=False,
+    )
+    for recipe in (recipe for recipe in RECIPES if recipe.classes == 2):
+        problem = build(recipe, task)
+        for batch_size in batch_sizes if problem is not None else ():
+            for own in (0, 1):
+                assert problem is not None
+                case = f"{recipe}, {attack.threat}, images of class {own}, batch {batch_size}"
+                yield from guarded(attack, case, partial(_one_side, attack, problem, own, case, batch_size))
+
+
+def _one_side(attack: FittedAttack, problem: Problem, own: int, case: str, batch_size: int) -> Iterator[Finding]:
+    side = (problem.goal.label == own).nonzero()[:, 0]
+    x, goal = problem.x[side], Goal(problem.goal.label[side], 2)
+    fitting = _smaller(attack, len(side))
+    work = job(fitting, x, goal)
+    work.fitting = job(fitting, x, goal)
+    verdicts, _ = attempt(fitting, problem.module, work, batch_size)
+    budget = attack.budget or 0.0
+    within = problem.promised[side] * attack.promise.factor + problem.blur <= budget
+    beyond = problem.exact[side] * 0.98 - problem.blur > budget
+    enough = min(int(within.sum()), -int(-attack.promise.share * len(side) // 1))
+    won, impossible = int((verdicts.success & within).sum()), int((verdicts.success & beyond).sum())
+    faults = [fault for fault in verdicts.fault if fault]
+    found = f"{won}, {impossible} of {int(beyond.sum())} impossible"
+    if faults:
+        found += f", {len(faults)} contract violations: {faults[0]}"
+    good = int(verdicts.success.sum()) >= enough and not impossible and not faults
+    yield Finding(attack.registered, case, f"{enough} of {int(within.sum())} within reach", found, good)
+
+
+def _smaller(attack: FittedAttack, n: int) -> FittedAttack:
+    """The same attack for n images to fit on, with as many minibatches in an epoch where it has any."""
+    batch: int | None = getattr(attack, "batch", None)
+    changes = {"fit": n} if batch is None else {"fit": n, "batch": max(1, n // max(1, attack.fit // batch))}
+    return attack.model_copy(update=changes)

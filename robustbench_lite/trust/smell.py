@@ -1,0 +1,161 @@
+"""Evaluation smells: each check looks at one cell's rows and says whether its numbers can be believed.
+
+One check per file in `checks/`. `Check.why` is the paragraph that a report shows beside a warning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import TYPE_CHECKING, Any, Literal
+
+from robustbench_lite.results.evaluation import Group, groups
+
+if TYPE_CHECKING:
+    from robustbench_lite.results.schema import Row
+    from robustbench_lite.results.store import Results
+
+__all__ = [
+    "Case",
+    "Check",
+    "Doubt",
+    "Finding",
+    "alike",
+    "cases",
+    "checks",
+    "doubt",
+    "doubts",
+    "fine",
+    "register",
+    "unknown",
+    "warning",
+]
+
+Level = Literal["ok", "warning", "unknown"]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One cell with its rows, one group for each scored classifier, among all cells of the results."""
+
+    cell: Row
+    groups: tuple[Group, ...]
+    results: Results
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check says of a cell, in one sentence. `unknown`: these results cannot tell, and why.
+
+    `red`: a warning after which the number itself cannot be believed, so it is no headline, and no improvement.
+    """
+
+    level: Level
+    text: str
+    red: bool = False
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """Why a number cannot be believed: the check's name and title, and what it found."""
+
+    check: str
+    title: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.title}: {self.text}"
+
+
+@dataclass(frozen=True)
+class Check:
+    """A named check: `why` is a paragraph on the smell."""
+
+    name: str
+    title: str
+    why: str
+    look: Callable[[Case, tuple[Case, ...]], Finding]
+
+
+_KNOWN: dict[str, Check] = {}
+
+
+def register(name: str, title: str, why: str) -> Callable[[Callable[[Case, tuple[Case, ...]], Finding]], Check]:
+    """Decorate `look(case, all_cases) -> Finding` with this."""
+
+    def add(look: Callable[[Case, tuple[Case, ...]], Finding]) -> Check:
+        _KNOWN[name] = Check(name, title, why, look)
+        return _KNOWN[name]
+
+    return add
+
+
+@cache
+def _load() -> None:
+    package = "robustbench_lite.trust.smells"
+    for module in iter_modules(import_module(package).__path__):
+        import_module(f"{package}.{module.name}")
+
+
+def checks() -> Iterator[Check]:
+    """All checks by name."""
+    _load()
+    yield from (_KNOWN[name] for name in sorted(_KNOWN))
+
+
+def cases(results: Results) -> tuple[Case, ...]:
+    """The finished cells of the results, in the order of the run. A failed cell has no number to doubt."""
+    found: dict[str, list[Group]] = {}
+    for group in groups(results):
+        found.setdefault(group.cell["cell"], []).append(group)
+    return tuple(
+        Case(members[0].cell, tuple(members), results)
+        for members in found.values()
+        if members[0].cell["status"] == "ok" and all(len(group.rows) for group in members)
+    )
+
+
+def alike(case: Case, everything: tuple[Case, ...], name: str, key: Callable[[Case], Any]) -> list[Case]:
+    """The cases with the same key, this one included; `name` says which key. All are looked through only once."""
+    index = case.results.memo.get(f"alike in {name}")
+    if index is None:
+        index = case.results.memo[f"alike in {name}"] = {}
+        for other in everything:
+            index.setdefault(key(other), []).append(other)
+    return list(index.get(key(case), []))
+
+
+def doubts(results: Results) -> dict[str, tuple[Doubt, ...]]:
+    """Of each finished cell, by its id, the checks that are red; empty where the number can be believed."""
+    if "doubts" not in results.memo:
+        everything = cases(results)
+        results.memo["doubts"] = {case.cell["cell"]: tuple(_red(case, everything)) for case in everything}
+    return dict(results.memo["doubts"])
+
+
+def _red(case: Case, everything: tuple[Case, ...]) -> Iterator[Doubt]:
+    for check in checks():
+        finding = check.look(case, everything)
+        if finding.red:
+            yield Doubt(check.name, check.title, finding.text)
+
+
+def fine(text: str) -> Finding:
+    return Finding("ok", text)
+
+
+def warning(text: str) -> Finding:
+    """What a reader must know; the number stands."""
+    return Finding("warning", text)
+
+
+def doubt(text: str) -> Finding:
+    """A warning after which the number does not stand."""
+    return Finding("warning", text, red=True)
+
+
+def unknown(text: str) -> Finding:
+    return Finding("unknown", text)

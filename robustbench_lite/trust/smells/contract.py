@@ -1,0 +1,28 @@
+"""Are the adversarial images within the budget and the pixel range?"""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+
+from robustbench_lite.trust.smell import Case, Finding, doubt, fine, register, warning
+
+_WHY = (
+    "An attack may only spend its budget, and an image has pixels between 0 and 1. The judge measures every candidate "
+    "and fails those that break the contract; here the stored distances are compared with the budget once more. An "
+    "attack that is declared without clipping (as some papers do) makes images that no camera can take."
+)
+
+
+@register("contract", "budget and box respected", _WHY)
+def contract(case: Case, everything: tuple[Case, ...]) -> Finding:  # noqa: ARG001
+    norm, eps, group = case.cell["norm"], case.cell["eps"], case.groups[0]
+    if json.loads(case.cell["params"] or "{}").get("clip") is False:
+        return warning("declared without clipping: the images may leave [0, 1]")
+    if norm is None or eps is None:
+        return fine("no budget to exceed; pixels in [0, 1]")
+    largest = float(np.max(group[norm].astype(float)))
+    if largest > eps * (1 + 1e-5) + 1e-6:
+        return doubt(f"the largest stored {norm} size is {largest:.6g}, the budget {eps:.6g}")
+    return fine(f"largest {norm} size {largest:.4g} of {eps:.4g}")

@@ -1,0 +1,18 @@
+"""Are the outputs logits, and not something that saturates?"""
+
+from __future__ import annotations
+
+from robustbench_lite.trust.smell import Case, Finding, doubt, fine, register
+
+_WHY = (
+    "Attacks follow gradients of the logits. A sigmoid, a softmax, a clamp or a last ReLU behind them is flat wherever "
+    "the classifier is sure: the gradient vanishes, attacks stop, and the classifier looks more robust than it is. "
+    "Outputs that all lie in [0, 1], rows that always have the same sum, and many outputs that are exactly the "
+    "smallest or the largest one are signs of it. Give the classifier without that last step."
+)
+
+
+@register("outputs", "outputs are logits", _WHY)
+def outputs(case: Case, everything: tuple[Case, ...]) -> Finding:  # noqa: ARG001
+    found = [text for text in case.cell["warnings"] or [] if "instead of logits?" in text]
+    return doubt("; ".join(found)) if found else fine("neither bounded, nor cut off, nor rows of one sum")
