@@ -198,7 +198,8 @@ def test_plan_says_that_it_runs_code_and_validate_does_not_load_torch(tmp_path):
     )
     assert "runs code of yours: noise" in cli("plan", str(path), "--results", str(tmp_path)).stdout
     code = (
-        f"import sys\nfrom robustbench_lite.suite.builder import load\nload(__import__('pathlib').Path({str(path)!r}))\n"
+        f"import sys\nfrom robustbench_lite.suite.builder import load\n"
+        f"load(__import__('pathlib').Path({str(path)!r}))\n"
         "assert 'torch' not in sys.modules"
     )
     import subprocess

@@ -349,7 +349,8 @@ def test_tables_need_neither_torch_nor_pandas(tmp_path):
     example(tmp_path)
     code = (
         "import sys; from robustbench_lite.results.store import read; from robustbench_lite.tables.base import tables; "
-        "from robustbench_lite.tables.render import render; import robustbench_lite.results.statistics; results = read(sys.argv[1]); "
+        "from robustbench_lite.tables.render import render; import robustbench_lite.results.statistics; "
+        "results = read(sys.argv[1]); "
         "[render(tables.make(name, results), 'text') for name in ('rho_adv', 'accuracy', 'cost')]; "
         "print(sorted({'torch', 'pandas', 'scipy', 'ruamel', 'torchvision'} & set(sys.modules)))"
     )

@@ -226,7 +226,10 @@ def test_an_exception_that_calls_itself_an_interrupt_is_a_failed_cell(tmp_path):
 
 
 def test_a_bug_of_ours_is_an_internal_error(tmp_path):
-    code = "import robustbench_lite.runner.run as r; r.plan = lambda *_: 1 / 0\nfrom robustbench_lite.cli.verbs import main; main()"
+    code = (
+        "import robustbench_lite.runner.run as r; r.plan = lambda *_: 1 / 0\n"
+        "from robustbench_lite.cli.verbs import main; main()"
+    )
     path = tmp_path / "s.yaml"
     path.write_text(json.dumps(suite(tmp_path, ["lenet_mnist"]).resolved()))
     import subprocess

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
 from robustbench_lite.engine.attack import attacks
 from robustbench_lite.suite import schema as suite_schema
 from robustbench_lite.suite.builder import REQUIRED, SETTINGS
+from tests.helpers import ROOT
 
-PACKAGE = Path(suite_schema.__file__).parent
-SUITES = sorted((PACKAGE.parent / "suites").glob("*.yaml"))
+PACKAGE = ROOT / "robustbench_lite"
+SUITES = sorted((ROOT / "suites").glob("*.yaml"))
 KEYWORDS = {
     *("$schema", "$id", "title", "description", "type", "properties", "additionalProperties", "required", "items"),
     *("anyOf", "enum", "const", "default", "pattern", "minItems", "maxItems", "minProperties", "prefixItems"),
