@@ -110,28 +110,29 @@ def groups(results: Results) -> list[Group]:
     """Every cell and scored classifier in the order of the run; failed ones and those not run yet keep their place."""
     if "groups" not in results.memo:
         cells = results.cell_table.to_pylist()
-        rows, none = _parts(results.sample_table), results.sample_table.slice(0, 0)
-        out = [
-            Group(cell, model, rows.get((cell["cell"], model), none))
-            for cell in cells
-            for model in cell["models"] or [cell["source"]]
-        ]
+        rows = _split(results.sample_table, "cell")
+        none = results.sample_table.slice(0, 0)
+        out = [group for cell in cells for group in _scored(cell, rows.get(cell["cell"], none))]
         out += _not_run(results, cells)
-        places = [_places(_names(results.run, key)) for key in ("cells", "models")]
-        results.memo["groups"] = sorted(out, key=lambda group: _position(group, *places))
+        results.memo["groups"] = sorted(out, key=lambda group: _position(group, results.run))
     return list(results.memo["groups"])
 
 
-def _parts(table: pa.Table) -> dict[tuple[str, str], pa.Table]:
-    """The rows of each cell and scored classifier, as slices: one pass over both columns."""
-    cells, models = (np.array(table[name].to_pylist()) for name in ("cell", "model"))
-    changes = (cells[1:] != cells[:-1]) | (models[1:] != models[:-1])
-    edges = [0, *(np.flatnonzero(changes) + 1).tolist(), len(cells)]
-    parts: dict[tuple[str, str], list[pa.Table]] = {}
+def _scored(cell: Row, rows: pa.Table) -> Iterator[Group]:
+    found = _split(rows, "model")
+    for model in cell["models"] or [cell["source"]]:
+        yield Group(cell, model, found.get(model, rows.slice(0, 0)))
+
+
+def _split(table: pa.Table, column: str) -> dict[str, pa.Table]:
+    """The rows of each value of a text column, as slices."""
+    names = np.array(table[column].to_pylist())
+    edges = [0, *(np.flatnonzero(names[1:] != names[:-1]) + 1).tolist(), len(names)]
+    parts: dict[str, list[pa.Table]] = {}
     for start, stop in pairwise(edges):
         if stop > start:
-            parts.setdefault((str(cells[start]), str(models[start])), []).append(table.slice(start, stop - start))
-    return {key: slices[0] if len(slices) == 1 else pa.concat_tables(slices) for key, slices in parts.items()}
+            parts.setdefault(str(names[start]), []).append(table.slice(start, stop - start))
+    return {name: slices[0] if len(slices) == 1 else pa.concat_tables(slices) for name, slices in parts.items()}
 
 
 def _array(column: pa.ChunkedArray) -> npt.NDArray[Any]:
@@ -155,14 +156,11 @@ def _not_run(results: Results, cells: list[Row]) -> Iterator[Group]:
                 yield Group(cell, model, results.sample_table.slice(0, 0))
 
 
-def _position(group: Group, cells: dict[Any, int], models: dict[Any, int]) -> tuple[int, int]:
+def _position(group: Group, run: Row) -> tuple[int, int]:
     """In the order of the run, then of the scored classifiers."""
-    return cells.get(group.cell["cell"], len(cells)), models.get(group.model, len(models))
-
-
-def _places(names: list[Any]) -> dict[Any, int]:
-    """Where each name stands first; what is no name was not written by `run`."""
-    return {name: i for i, name in reversed(list(enumerate(names))) if isinstance(name, str)}
+    lists = [(_names(run, "cells"), group.cell["cell"]), (_names(run, "models"), group.model)]
+    first, second = (names.index(name) if name in names else len(names) for names, name in lists)
+    return first, second
 
 
 def _names(run: Row, key: str) -> list[Any]:
