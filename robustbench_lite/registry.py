@@ -34,27 +34,43 @@ from pydantic_core.core_schema import no_info_before_validator_function
 from robustbench_lite.errors import Problem, SuiteError, did_you_mean, suggestion
 from robustbench_lite.guards.foreign import told
 
-__all__ = ["Config", "Number", "Registry", "canonical", "fingerprint", "one_of", "problems_of"]
+__all__ = ["Config", "Number", "Registry", "canonical", "fingerprint", "fraction", "one_of", "problems_of"]
 
 Path = tuple[str | int, ...]
+
+
+_DECIMAL = r"(?:\d+\.?\d*|\.\d+)"
+_FRACTION = re.compile(rf"\s*([-+]?{_DECIMAL})\s*/\s*({_DECIMAL})\s*", re.ASCII)
+
+
+def fraction(text: str) -> Fraction:
+    """`8/255` or `0.5/255`, both numbers as Python reads them. Raises ValueError, ZeroDivisionError, OverflowError."""
+    parts = _FRACTION.fullmatch(text)
+    if parts is None:
+        raise ValueError(_unlike_a_number(text))
+    return Fraction(float(parts[1])) / Fraction(float(parts[2]))
 
 
 def _number(value: object) -> object:
     """`8/255` is a number; anything else is left to pydantic."""
     if isinstance(value, str) and "/" in value:
         try:
-            return float(Fraction(value.replace(" ", "")))
-        except (ValueError, ZeroDivisionError):
-            raise ValueError(f"expected a number or a fraction such as 8/255, got {value!r}") from None
+            return float(fraction(value))
+        except (ZeroDivisionError, OverflowError):
+            raise ValueError(_unlike_a_number(value)) from None
     if isinstance(value, bool | str):
-        raise ValueError(f"expected a number or a fraction such as 8/255, got {value!r}")
+        raise ValueError(_unlike_a_number(value))
     return value
+
+
+def _unlike_a_number(value: object) -> str:
+    return f"expected a number or a fraction such as 8/255, got {value!r}"
 
 
 Number = Annotated[
     float,
     BeforeValidator(_number),
-    WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string", "pattern": r"^\s*-?\d+\s*/\s*\d+\s*$"}]}),
+    WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string", "pattern": f"^{_FRACTION.pattern}$"}]}),
 ]
 
 

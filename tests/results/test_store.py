@@ -24,7 +24,7 @@ from robustbench_lite.results.schema import CELLS, IMAGES, SAMPLES
 from robustbench_lite.results.store import Store, read
 from tests.synthetic import cell_row, example, image_rows, put, sample_rows
 
-HERE = str(Path(__file__).parent)
+HERE = str(Path(__file__).parents[2])
 KEY = b"robustbench_lite.schema"
 
 
@@ -113,7 +113,7 @@ def test_a_full_disk_leaves_a_cell_that_does_not_count(tmp_path, monkeypatch, pa
 def test_what_the_system_refuses_is_said_in_one_sentence(tmp_path):
     code = (
         "import resource, sys; sys.path.insert(0, sys.argv[2]); from pathlib import Path; "
-        "from synthetic import cell_row, put; from robustbench_lite.results.store import Store; "
+        "from tests.synthetic import cell_row, put; from robustbench_lite.results.store import Store; "
         "resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000)); put(Store(Path(sys.argv[1])), cell_row('a1'))"
     )
     command = [sys.executable, "-c", code, str(tmp_path), HERE]
@@ -459,5 +459,5 @@ def test_results_are_read_where_nothing_can_be_locked(tmp_path):
     example(tmp_path)
     command = [sys.executable, "-c", WITHOUT_LOCKS, str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (tmp_path / "page.html").exists() and "Robust accuracy" in done.stdout, done.stderr
+    assert (tmp_path / "page.html").exists() and "Accuracy before and after" in done.stdout, done.stderr
     assert "StoreError" in done.stderr.splitlines()[-1] and "no file locks (fcntl)" in done.stderr
