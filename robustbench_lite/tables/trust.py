@@ -33,7 +33,7 @@ def trust(results: Results) -> Table:
     for case in found:
         cell = case.cell
         head = (label(cell["dataset"]), label(through(cell)), label(cell["variant"]))
-        said = [(check, check.look(case, found)) for check in checks()]
+        said = [(check, check.look(case, found)) for check in checks.values()]
         for check, finding in sorted(said, key=lambda pair: pair[1].level != "warning"):
             rows.append((*head, label(check.title), Value(_WORDS[finding.level], kind="label"), label(finding.text)))
             if finding.level == "warning":
