@@ -276,7 +276,7 @@ def test_what_is_called_is_what_the_engine_does(net):
 
 def test_every_registered_attack_is_a_class_of_the_room():
     assert {attacks[name].__name__ for name in attacks} <= set(dir(face))
-    assert all(callable(getattr(face, name)) for name in dir(face) if name != "attacks")
+    assert all(callable(getattr(face, name)) for name in dir(face) if name not in {"attacks", "Number"})
     names: dict[str, object] = {}
     exec("from robustbench_lite.attacks import *", names)
     assert set(dir(face)) <= set(names)
@@ -299,3 +299,31 @@ def test_importing_the_room_loads_nothing_heavy():
         "heavy = {'torch', 'kornia', 'PIL', 'pandas', 'scipy'} & set(sys.modules)\nassert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+OWN = """
+from dataclasses import replace
+import torch
+from robustbench_lite.attacks import State, StepAttack
+
+class Noise(StepAttack):
+    norm: str = "linf"
+    epsilon: float = 0.1
+
+    def start(self, x, goal, draw):
+        adv = (x + self.epsilon * (2 * draw.uniform("noise", x.shape[1:]) - 1)).clamp(0, 1)
+        return State(x, goal, draw, adv, x.new_zeros(len(x)), x.new_zeros(len(x)).bool())
+
+    def step(self, oracle, state):
+        return replace(state, won=state.goal.reached(oracle.logits(state.candidate)), done=torch.ones_like(state.done))
+
+net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(36, 5))
+result = Noise(epsilon=0.2)(net, torch.rand(7, 1, 6, 6), torch.zeros(7).long())
+assert repr(result).startswith("<AttackResult noise on Sequential: 7 images;"), result
+assert set(result.frame()["attack"]) == {"noise"}
+"""
+
+
+def test_an_attack_that_was_typed_in_needs_no_file():
+    done = subprocess.run([sys.executable, "-"], input=OWN, text=True, capture_output=True, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr

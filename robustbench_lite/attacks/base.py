@@ -9,13 +9,30 @@ from robustbench_lite.engine import attack as contract
 from robustbench_lite.engine.attack import Attack, State, attacks
 from robustbench_lite.engine.card import Card, Promise
 from robustbench_lite.engine.evaluate import evaluate
+from robustbench_lite.engine.oracle import Oracle
 from robustbench_lite.engine.result import AttackResult
+from robustbench_lite.registry import Number
+from robustbench_lite.threat.draws import Draw
+from robustbench_lite.threat.norms import Goal
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-__all__ = ["Attack", "AttackResult", "Card", "Promise", "SetAttack", "State", "StepAttack", "attacks"]
+__all__ = [
+    "Attack",
+    "AttackResult",
+    "Card",
+    "Draw",
+    "Goal",
+    "Number",
+    "Oracle",
+    "Promise",
+    "SetAttack",
+    "State",
+    "StepAttack",
+    "attacks",
+]
 
 
 class _Called(Attack):
