@@ -26,7 +26,7 @@ from robustbench_lite.errors import AttackError
 from robustbench_lite.lazy import torch
 from robustbench_lite.physical.scene import Scene
 from robustbench_lite.physical.shots import Shots
-from robustbench_lite.registry import Config, Registry, fingerprint
+from robustbench_lite.registry import Config, Records, fingerprint
 from robustbench_lite.threat.draws import Draw, keys
 from robustbench_lite.threat.norms import size, steepest
 from robustbench_lite.transforms.distribution import Distribution, Operations
@@ -319,7 +319,7 @@ class FittedAttack(Attack):
     """One perturbation for all images: fitted on some, always tested on others."""
 
     goal: Literal["prediction"] = Field("prediction", description="Fooled: the prediction is not the clean one.")
-    target: None = None  # untargeted
+    target: None = Field(None, description="Untargeted.")
     fit: PositiveInt = Field(
         500, description="Images to fit on: those next in rank after the tested samples, or of `fit_from` of the data."
     )
@@ -368,4 +368,4 @@ def enough(share: float, n: int) -> int:
     return math.ceil(Fraction(str(share)) * n)
 
 
-attacks: Registry[Attack] = Registry("attack", "robustbench_lite.attacks")
+attacks: Records[Attack] = Records("attack", "robustbench_lite.attacks")

@@ -8,6 +8,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -55,12 +56,17 @@ class Picture:
 
 def pictures(results: Results, most: int = MOST) -> tuple[list[Picture], int]:
     """The chosen pictures, at most `most`, and how many rows they were chosen from. The choice is deterministic."""
-    found = [one for one in evaluations(results) if one.ok]
+    found = [one for one in evaluations(results) if one.ok and len(one)]
     picks: list[tuple[int, int, int]] = []  # evaluation, outcome, row
-    for outcome in _TURNS:
-        for place in _spread(found):
-            if len(picks) < most and (index := _choice(found[place], results).get(outcome)) is not None:
-                picks.append((place, _SHOWN.index(outcome), index))
+    turns = [place for place in _spread(found) if pictured(results, found[place].id)]
+    choices: dict[int, dict[str, int]] = {}  # by evaluation; where most are taken at once, few are asked
+    for outcome, place in product(_TURNS, turns):
+        if len(picks) == most:
+            break
+        if place not in choices:
+            choices[place] = _choice(found[place], results)
+        if (index := choices[place].get(outcome)) is not None:
+            picks.append((place, _SHOWN.index(outcome), index))
     out = [_picture(results, found[place], index, _SHOWN[outcome]) for place, outcome, index in sorted(picks)]
     return out, sum(map(len, found))
 

@@ -33,7 +33,7 @@ def trust(results: Results) -> Table:
     for case in found:
         cell = case.cell
         head = {"dataset": label(cell["dataset"]), "source": label(through(cell)), "attack": label(cell["variant"])}
-        said = [(check, check.look(case, found)) for check in checks()]
+        said = [(check, check.look(case, found)) for check in checks.values()]
         for check, finding in sorted(said, key=lambda pair: pair[1].level != "warning"):
             said_of = {"check": check.title, "level": _WORDS[finding.level], "text": finding.text}
             rows.append(head | {key: label(text) for key, text in said_of.items()})

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
-from importlib import import_module
-from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any, Literal
 
+from robustbench_lite.registry import Registry
 from robustbench_lite.results.evaluation import Evaluation
 from robustbench_lite.results.evaluations import evaluations
 
@@ -98,30 +96,16 @@ class Check:
     look: Callable[[Case, tuple[Case, ...]], Finding]
 
 
-_KNOWN: dict[str, Check] = {}
+checks: Registry[Check] = Registry("check", "robustbench_lite.trust.smells")
 
 
 def register(name: str, title: str, why: str) -> Callable[[Callable[[Case, tuple[Case, ...]], Finding]], Check]:
     """Decorate `look(case, all_cases) -> Finding` with this."""
 
     def add(look: Callable[[Case, tuple[Case, ...]], Finding]) -> Check:
-        _KNOWN[name] = Check(name, title, why, look)
-        return _KNOWN[name]
+        return checks.add(name, Check(name, title, why, look), look)
 
     return add
-
-
-@cache
-def _load() -> None:
-    package = "robustbench_lite.trust.smells"
-    for module in iter_modules(import_module(package).__path__):
-        import_module(f"{package}.{module.name}")
-
-
-def checks() -> Iterator[Check]:
-    """All checks by name."""
-    _load()
-    yield from (_KNOWN[name] for name in sorted(_KNOWN))
 
 
 def cases(results: Results) -> tuple[Case, ...]:
@@ -155,7 +139,7 @@ def doubts(results: Results) -> dict[str, tuple[Doubt, ...]]:
 
 
 def _red(case: Case, everything: tuple[Case, ...]) -> Iterator[Doubt]:
-    for check in checks():
+    for check in checks.values():
         finding = check.look(case, everything)
         if finding.red:
             yield Doubt(check.name, check.title, finding.text)

@@ -179,7 +179,7 @@ FAR = "clean accuracy 10.0% (n=20) is far from the card's 99.0%: wrong normalisa
 
 def red(results: Results) -> set[str]:
     (case,) = cases(results)
-    return {check.name for check in checks() if check.look(case, (case,)).red}
+    return {check.name for check in checks.values() if check.look(case, (case,)).red}
 
 
 def test_a_warning_is_known_by_its_kind_however_it_is_worded(tmp_path):

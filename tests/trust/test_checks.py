@@ -12,7 +12,7 @@ from robustbench_lite.tables.base import tables
 from robustbench_lite.trust.smell import cases, checks, doubts
 from tests.synthetic import cell_row, sample_rows
 
-CHECKS = {check.name: check for check in checks()}
+CHECKS = {check.name: check for check in checks.values()}
 
 
 def write(folder, cell, *, rows=None, **columns):

@@ -25,4 +25,4 @@ def contract(case: Case, everything: tuple[Case, ...]) -> Finding:  # noqa: ARG0
     largest = float(np.max(one[norm]))
     if largest > eps * (1 + 1e-5) + 1e-6:
         return doubt(f"the largest stored {norm} size is {largest:.6g}, the budget {budget(eps)}")
-    return fine(f"largest {norm} size {largest:.4g} of {budget(eps)}")
+    return fine(f"largest {norm} size {budget(largest)} of {budget(eps)}")
