@@ -130,9 +130,9 @@ def significant(value: float, digits: int = 3) -> str:
     return f"{value:.{min(places, 8)}f}"
 
 
-def percent(share: float) -> str:
-    """A share in percent, without the sign."""
-    return f"{100 * share:.1f}"
+def percent(share: float, digits: int = 1) -> str:
+    """A share in percent, with so many digits behind the point and without the sign."""
+    return f"{100 * share:.{digits}f}"
 
 
 def signed(value: float, style: str = ".1f") -> str:

@@ -18,7 +18,7 @@ from PIL import Image
 from robustbench_lite.results.evaluation import Evaluation, through
 from robustbench_lite.results.evaluations import evaluations
 from robustbench_lite.results.naming import class_names
-from robustbench_lite.text import levels
+from robustbench_lite.text import levels, percent
 
 if TYPE_CHECKING:
     from robustbench_lite.results.schema import Row
@@ -181,8 +181,8 @@ def _picture(results: Results, one: Evaluation, index: int, outcome: str) -> Pic
         outcome=outcome,
         sample=row["sample"],
         label=_called(row["label"], names),
-        before=f"{_called(row['clean_pred'], names)} ({100 * row['clean_confidence']:.0f}\u00a0%)",
-        after=f"{_called(row['adv_pred'], names)} ({100 * row['adv_confidence']:.0f}\u00a0%)",
+        before=f"{_called(row['clean_pred'], names)} ({percent(row['clean_confidence'], 0)}\u00a0%)",
+        after=f"{_called(row['adv_pred'], names)} ({percent(row['adv_confidence'], 0)}\u00a0%)",
         size=size,
         facts=", ".join(part for part in (size, f"margin {row['margin']:.2g}", bits) if part),
         clean=as_uri(clean),
@@ -203,7 +203,7 @@ def _moved(row: Row) -> str:
     made = json.loads(row["transform"] or "{}")
     if not {"angle", "dx", "dy"} <= made.keys():
         return ""
-    zoom = f", {100 * made['scale']:.0f}\u00a0% large" if made.get("scale", 1) != 1 else ""
+    zoom = f", {percent(made['scale'], 0)}\u00a0% large" if made.get("scale", 1) != 1 else ""
     return f"{made['angle']:+.0f}\u00b0, {made['dx']:+.1f} px right, {made['dy']:+.1f} px down{zoom}"
 
 

@@ -16,6 +16,7 @@ from robustbench_lite.tables import references
 from robustbench_lite.tables._transfer import changed
 from robustbench_lite.tables.base import Column, Row, Table, Value, filled, tables
 from robustbench_lite.tables.common import MISSING, Footnotes, count, label, number, share
+from robustbench_lite.text import percent
 
 if TYPE_CHECKING:
     from robustbench_lite.results.store import Results
@@ -87,7 +88,7 @@ def _dominant(predictions: npt.NDArray[np.int64], names: list[str]) -> Value:
     counts = np.bincount(predictions)
     top = int(counts.argmax())
     name = names[top] if top < len(names) else f"class {top}"
-    return label(f"{name} {100 * counts[top] / len(predictions):.0f}")
+    return label(f"{name} {percent(counts[top] / len(predictions), 0)}")
 
 
 def _by_size(found: list[Evaluation]) -> bool:
