@@ -8,15 +8,19 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
-from robustbench_lite.engine.attack import Card, Crafted, Promise, SceneAttack, attacks
+from robustbench_lite.attacks.base import SetAttack
+from robustbench_lite.engine.attack import attacks
+from robustbench_lite.engine.card import Card, Promise
+from robustbench_lite.engine.job import Crafted, Job
 from robustbench_lite.engine.oracle import Oracle
-from robustbench_lite.engine.views import Views
 from robustbench_lite.errors import AttackError
 from robustbench_lite.lazy import kornia, torch
+from robustbench_lite.physical.scene import Scene
 from robustbench_lite.registry import Number
 from robustbench_lite.threat.draws import Draw
 from robustbench_lite.threat.norms import Goal, size
 from robustbench_lite.threat.rows import rows
+from robustbench_lite.threat.setting import Views
 
 __all__ = ["EOT3D"]
 
@@ -43,7 +47,7 @@ class Sitter:
 
 
 @attacks.register("eot3d")
-class EOT3D(SceneAttack):
+class EOT3D(SetAttack):
     """Ascent on the mean log-probability of the goal over views of an object, in its texture."""
 
     card: ClassVar[Card] = Card(
@@ -65,6 +69,9 @@ class EOT3D(SceneAttack):
     )
     version: ClassVar[int] = 2
     changes: ClassVar[tuple[str, ...]] = ("step_size",)
+    needs: ClassVar[type[Scene]] = Scene
+
+    evaluation_draws: PositiveInt = Field(100, description="Views of each object that the judge scores.")
 
     penalty: tuple[Number, ...] = Field(
         (0.001,),
@@ -98,12 +105,16 @@ class EOT3D(SceneAttack):
     def typical_passes(self) -> float:
         return len(self.penalty) * (2.0 * self.draws * self.steps + (self.held_out if len(self.penalty) > 1 else 0))
 
-    def craft(self, oracle: Oracle, x: torch.Tensor, goal: Goal, draw: Draw, views: Views) -> Crafted:
+    def craft(self, oracle: Oracle, job: Job) -> Crafted:
         """At most a batch of views is in memory at once, whatever `draws` and `held_out` are."""
+        x, views = job.x, self.views(Scene.of(job.setting, self.registered))
+        assert views is not None
         if max(self.penalty) > 0 and x.shape[1] != 3:
             raise AttackError(f"eot3d: penalty is a distance of colours, expected 3 channels, got {x.shape[1]}")
         every = torch.arange(len(x), device=x.device)[:, None]
-        sitters = [Sitter(oracle, i, x[at], rows(goal, at), rows(draw, at), views) for i, at in enumerate(every)]
+        sitters = [
+            Sitter(oracle, i, x[at], rows(job.goal, at), rows(job.draw, at), views) for i, at in enumerate(every)
+        ]
         found, notes = zip(*(self._search(sitter) for sitter in sitters), strict=True)
         textures = torch.cat(found)
         artifacts = {f"texture {i}" if len(x) > 1 else "texture": part for i, part in enumerate(textures)}

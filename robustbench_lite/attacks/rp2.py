@@ -9,7 +9,10 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
-from robustbench_lite.engine.attack import Card, Crafted, Promise, StickerAttack, attacks
+from robustbench_lite.attacks.base import SetAttack
+from robustbench_lite.engine.attack import attacks
+from robustbench_lite.engine.card import Card, Promise
+from robustbench_lite.engine.job import Crafted, Job
 from robustbench_lite.engine.oracle import Oracle
 from robustbench_lite.errors import AttackError, suggestion
 from robustbench_lite.lazy import torch
@@ -38,7 +41,7 @@ class Easel:
 
 
 @attacks.register("rp2")
-class RP2(StickerAttack):
+class RP2(SetAttack):
     """One sticker in the object's own coordinates, optimised by Adam over photographs of it from many places."""
 
     card: ClassVar[Card] = Card(
@@ -59,6 +62,7 @@ class RP2(StickerAttack):
         ),
     )
     version: ClassVar[int] = 2
+    needs: ClassVar[type[Shots]] = Shots  # type: ignore[type-abstract]  # only asked for, never built
 
     mask: str = Field(
         "two_stripes",
@@ -129,10 +133,15 @@ class RP2(StickerAttack):
         files, own = self._files().values(), super().fingerprint()
         return fingerprint([own, *map(printing.content, files)]) if files else own
 
-    def craft(self, oracle: Oracle, x: torch.Tensor, goal: Goal, draw: Draw, shots: Shots) -> Crafted:
+    def tried(self, images: int) -> Self:
+        """On pictures of which all may change, and nothing but that is seen."""
+        return super().tried(images).model_copy(update={"mask": "poster", "gain": (1.0, 1.0), "control": False})
+
+    def craft(self, oracle: Oracle, job: Job) -> Crafted:
         """At most a batch of photographs is in memory at once, whatever `draws` is."""
+        x, goal, shots = job.x, job.goal, Shots.of(job.setting, self.registered)
         first = torch.zeros(1, dtype=torch.int64, device=x.device)
-        easel = Easel(oracle, shots, self._mask(x, shots), rows(goal, first), Draw(draw.key[:1]), len(x))
+        easel = Easel(oracle, shots, self._mask(x, shots), rows(goal, first), rows(job.draw, first), len(x))
         if bool((goal.label != easel.goal.label).any()):
             raise AttackError("rp2: one sticker has one goal; expected the same label or target on all photographs")
         if self.mask == _FOUND:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
 
-from robustbench_lite.engine.attack import Attack, Card, State, StepAttack, attacks
+from robustbench_lite.attacks.base import StepAttack
+from robustbench_lite.engine.attack import Attack, State, attacks
+from robustbench_lite.engine.card import Card
 from robustbench_lite.engine.oracle import Oracle
 from robustbench_lite.errors import SuiteError
 from robustbench_lite.lazy import torch
@@ -122,6 +124,14 @@ class Spatial(StepAttack):
     def fingerprint(self) -> str:
         own = super().fingerprint()
         return own if self.follow_up is None else fingerprint([own, self.follow_up.fingerprint()])
+
+    @property
+    def bracket(self) -> str:
+        return "transforms"
+
+    def tried(self, images: int) -> Self:
+        """What goes on from its result is an attack of its own."""
+        return super().tried(images).model_copy(update={"then": None})
 
     def stream(self) -> str:
         return self.registered  # whatever the search: more draws begin with the same ones

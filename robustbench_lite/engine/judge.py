@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 
 from robustbench_lite.engine.attack import Attack
 from robustbench_lite.engine.oracle import logits_of
-from robustbench_lite.engine.views import Views, pairs
+from robustbench_lite.engine.views import pairs
 from robustbench_lite.errors import AttackError
 from robustbench_lite.guards.memory import chunked
 from robustbench_lite.lazy import torch
 from robustbench_lite.threat.draws import Draw, keys
 from robustbench_lite.threat.norms import Goal, Norm, size, tie
 from robustbench_lite.threat.rows import per_row
+from robustbench_lite.threat.setting import Views
 
 if TYPE_CHECKING:
     from torch import nn

@@ -88,6 +88,12 @@ class Ledger:
         counts, self.trouble = before
         self.counts.copy_(counts)
 
+    def shared(self, n: int) -> Ledger:
+        """The same in sum for n other rows, in equal shares: whole numbers."""
+        total = self.counts.sum(0)
+        first = torch.arange(n, device=total.device)[:, None] < total % n
+        return Ledger(total // n + first, (self.seconds.sum() / n).expand(n).clone(), self.trouble)
+
     @property
     def broken(self) -> torch.Tensor:
         """Rows (n,) whose logits or gradients were not finite at least once."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 
-from robustbench_lite.engine.attack import FittedAttack
 from robustbench_lite.engine.oracle import Oracle
 from robustbench_lite.errors import ModelError, RobustbenchError
 from robustbench_lite.guards.foreign import blamed, undisturbed
@@ -61,7 +60,7 @@ def _row(cell: Cell, bench: Bench, pace: dict[tuple[str, str], float], *, stored
     state = f"fails: {error}" if error else "in the store" if stored else "to run"
     passes = cell.attack.typical_passes
     paces = [] if state != "to run" else [pace[cell.dataset, source] for source in cell.sources]
-    rows = cell.attack.fit if isinstance(cell.attack, FittedAttack) else cell.n
+    rows = cell.attack.images_to_fit or cell.n
     estimate = rows * passes * sum(paces) if paces else None
     return (
         Value(cell.id, kind="label"),

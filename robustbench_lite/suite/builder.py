@@ -20,11 +20,12 @@ from robustbench_lite.registry import canonical
 from robustbench_lite.suite.attacks import AttackEntry, Attacks
 from robustbench_lite.suite.compose import compose, override
 from robustbench_lite.suite.records import MOST_PROBLEMS, kind_of
+from robustbench_lite.suite.shipped import find
 from robustbench_lite.suite.yaml import Key, Marked, checked, tidy
 from robustbench_lite.tables import references
 from robustbench_lite.tables.base import tables
 
-__all__ = ["SETTINGS", "AttackEntry", "DataEntry", "Suite", "load"]
+__all__ = ["SETTINGS", "AttackEntry", "DataEntry", "Objects", "Suite", "load"]
 
 REQUIRED = ("version", "name", "data", "models", "attacks")
 SETTINGS = {
@@ -56,6 +57,17 @@ class DataEntry:
 
 
 @dataclass(frozen=True)
+class Objects:
+    """Classifiers and data that are in memory, beside those that a suite names."""
+
+    models: tuple[ModelSource, ...] = ()
+    data: tuple[DataEntry, ...] = ()
+
+    def names(self) -> tuple[str, ...]:
+        return (*(model.title for model in self.models), *(entry.name for entry in self.data))
+
+
+@dataclass(frozen=True)
 class Suite:
     """A valid suite: every record built, nothing loaded."""
 
@@ -75,6 +87,7 @@ class Suite:
     file: Path | None = None  # null: given as a mapping
     text: str = ""
     plain: Mapping[str, Any] = field(default_factory=dict)
+    objects: tuple[str, ...] = ()  # classifiers and data that were in memory, and are not in `plain`
 
     def resolved(self) -> dict[str, Any]:
         """The suite as one mapping, includes and overrides applied: `load` takes it back."""
@@ -87,13 +100,14 @@ def load(
     root: Path | None = None,
     *,
     files: bool = False,
+    objects: Objects | None = None,
 ) -> Suite:
-    """The suite in a file, or given as a mapping; with `files` also files that it names must be there.
+    """The suite in a file, shipped under a name, or given as a mapping; `objects` are beside what it names.
 
-    Raises SuiteError with every problem and its place, in order.
+    With `files` also files that it names must be there. Raises SuiteError with every problem and its place, in order.
     """
     try:
-        return _load(source, overrides, root, files=files)
+        return _load(source, overrides, root, objects or Objects(), files=files)
     except SuiteError as error:
         first = "" if isinstance(source, Mapping) else str(source)
         many = len(error.problems) >= MOST_PROBLEMS
@@ -101,16 +115,24 @@ def load(
         raise SuiteError([*tidy(error.problems, first), *more]) from None
 
 
-def _load(source: Path | str | Mapping[str, Any], overrides: Sequence[str], root: Path | None, *, files: bool) -> Suite:
+def _load(
+    source: Path | str | Mapping[str, Any],
+    overrides: Sequence[str],
+    root: Path | None,
+    objects: Objects,
+    *,
+    files: bool,
+) -> Suite:
     if isinstance(source, Mapping):
         plain = checked(source)
         marked, text, home = Marked(plain), canonical(plain), root or Path.cwd()
     else:
-        marked, text = compose(Path(source))
-        home = root or Path(source).parent
+        file = find(source)
+        marked, text = compose(file)
+        home = root or file.parent
     problems = override(marked, overrides)
     builder = _Builder(marked, problems, home)
-    suite = builder.build(home, text, None if isinstance(source, Mapping) else Path(source))
+    suite = builder.build(home, text, None if isinstance(source, Mapping) else file, objects)
     if files:
         builder.look_for_files(home)
     if suite is None or builder.problems:
@@ -121,8 +143,8 @@ def _load(source: Path | str | Mapping[str, Any], overrides: Sequence[str], root
 class _Builder(Attacks):
     """The whole suite."""
 
-    def build(self, root: Path, text: str, file: Path | None) -> Suite | None:
-        data = self.marked.data
+    def build(self, root: Path, text: str, file: Path | None, objects: Objects) -> Suite | None:
+        data, self.objects = self.marked.data, objects
         if not isinstance(data, dict):
             self.wrong((), f"expected a mapping with {', '.join(REQUIRED)}, got {kind_of(data)}")
             return None
@@ -132,7 +154,7 @@ class _Builder(Attacks):
         if "include" in data:  # `compose` takes it out where it reads it
             self.wrong(("include",), "include: only a file can include others", key=True)
         for key in REQUIRED:
-            if data.get(key) is None:
+            if data.get(key) is None and not getattr(objects, key, ()):
                 self.wrong((), f"'{key}' is missing")
         parts = {
             "name": self._name(),
@@ -151,7 +173,11 @@ class _Builder(Attacks):
         version = data.get("version")
         if version is not None and (type(version) is not int or version != 1):
             self.wrong(("version",), f"expected version 1, got {data['version']!r}")
-        return None if self.problems else Suite(**parts, root=root, file=file, text=text, plain=data)
+        return (
+            None
+            if self.problems
+            else Suite(**parts, objects=objects.names(), root=root, file=file, text=text, plain=data)
+        )
 
     def _scalar(self, name: str, kind: type, default: Any) -> Any:
         value = self.marked.data.get(name)
@@ -233,8 +259,9 @@ class _Builder(Attacks):
                 else:
                     found.append((("data", i), entry, {}))
         entries = [entry for path, name, options in found if (entry := self._dataset(path, name, options))]
-        self.unique("dataset", [(path, str(name)) for path, name, _ in found])
-        return tuple(entries)
+        named = [(path, str(name)) for path, name, _ in found]
+        self.unique("dataset", [*((("data",), entry.name) for entry in self.objects.data), *named])
+        return (*entries, *self.objects.data)
 
     def _dataset(self, path: Key, name: Any, options: Any) -> DataEntry | None:
         options = {} if options is None else options
@@ -265,9 +292,11 @@ class _Builder(Attacks):
             if source is not None:
                 built.append((path, source))
         built = list(zip([path for path, _ in built], told_apart([source for _, source in built]), strict=True))
-        self.unique("classifier", [(path, source.title) for path, source in built])
-        self.titles = [source.title for _, source in built]
-        return tuple(source for _, source in built)
+        every = [*((("models",), source) for source in self.objects.models), *built]
+        self.unique("classifier", [(path, source.title) for path, source in every])
+        sources = (*(source for _, source in built), *self.objects.models)
+        self.titles = [source.title for source in sources]
+        return sources
 
     def _model(self, path: Key, entry: Any) -> ModelSource | None:
         if isinstance(entry, str):

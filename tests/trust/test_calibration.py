@@ -15,7 +15,8 @@ from pydantic import Field
 from scipy.optimize import linprog, minimize
 
 from robustbench_lite.cli.progress import Lines
-from robustbench_lite.engine.attack import Card, Promise, State, StepAttack, attacks
+from robustbench_lite.engine.attack import State, StepAttack, attacks
+from robustbench_lite.engine.card import Card, Promise
 from robustbench_lite.results.store import read
 from robustbench_lite.runner.run import Options, run, run_suite
 from robustbench_lite.suite.builder import load
