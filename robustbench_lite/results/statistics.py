@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 from statistics import NormalDist
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -64,16 +64,14 @@ class Rates:
     survival: Estimate  # still so after rounding to 8 bits, of the successes
 
 
-def rates(
-    label: npt.NDArray[Any], clean_correct: Flags, adv_pred: npt.NDArray[Any], success: Flags, success_8bit: Flags
-) -> Rates:
-    """The shares of one cell from its columns (N,). A sample that was wrong before counts as not robust."""
+def rates(clean_correct: Flags, robust: Flags, success: Flags, success_8bit: Flags) -> Rates:
+    """The shares of one cell from flags (N,); `robust`: correct before and after the attack."""
     correct, reached = np.asarray(clean_correct, bool), np.asarray(success, bool)
     survives = reached & np.asarray(success_8bit, bool)
     n, n_correct, n_reached = len(correct), int(correct.sum()), int(reached.sum())
     return Rates(
         clean=wilson(n_correct, n),
-        robust=wilson(int((correct & (np.asarray(adv_pred) == np.asarray(label))).sum()), n),
+        robust=wilson(int(np.sum(robust)), n),
         success_correct=wilson(int((correct & reached).sum()), n_correct),
         success_all=wilson(n_reached, n),
         survival=wilson(int(survives.sum()), n_reached),

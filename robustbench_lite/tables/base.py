@@ -1,8 +1,8 @@
-"""What a table is, before anybody decides how it looks: columns, rows of values, footnotes."""
+"""What a table is, before anybody decides how it looks: columns, rows of values by their keys, footnotes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -12,7 +12,7 @@ from robustbench_lite.registry import Registry
 if TYPE_CHECKING:
     from robustbench_lite.results.store import Results
 
-__all__ = ["Column", "Table", "Value", "tables"]
+__all__ = ["Column", "Row", "Table", "Value", "filled", "tables"]
 
 
 @dataclass(frozen=True)
@@ -43,14 +43,31 @@ class Column:
     better: Literal["higher", "lower", ""] = ""  # of the rows under one heading; empty: none is the best
 
 
+Row = Mapping[str, Value]  # by the keys of the columns
+
+
 @dataclass(frozen=True)
 class Table:
     name: str
     title: str
     columns: tuple[Column, ...]
-    rows: tuple[tuple[Value, ...], ...]
+    rows: tuple[Row, ...]
     footnotes: tuple[str, ...] = ()
     cells: frozenset[str] = frozenset()  # ids of those whose results stand in it, if only that they failed
+
+    def __post_init__(self) -> None:
+        keys = [column.key for column in self.columns]
+        if len(set(keys)) < len(keys):
+            raise ValueError(f"table {self.name}: two columns have the same key: {', '.join(keys)}")
+        for row in self.rows:
+            if row.keys() != set(keys):
+                odd = ", ".join(sorted(row.keys() ^ set(keys)))
+                raise ValueError(f"table {self.name}: a row and the columns differ in {odd}")
+
+
+def filled(columns: Iterable[Column], known: Row, rest: Value) -> Row:
+    """A row: what is known of it, and `rest` in every other column."""
+    return {column.key: known.get(column.key, rest) for column in columns}
 
 
 Maker = Callable[["Results"], Table]
