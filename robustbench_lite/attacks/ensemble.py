@@ -8,9 +8,10 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import Field, PositiveInt, model_validator
 
 from robustbench_lite.attacks.base import StepAttack
-from robustbench_lite.engine.attack import Sources, State, attacks
+from robustbench_lite.engine.attack import State, attacks
 from robustbench_lite.engine.card import Card, Promise
 from robustbench_lite.engine.oracle import Oracle
+from robustbench_lite.engine.protocol import Sources
 from robustbench_lite.lazy import torch
 from robustbench_lite.registry import Number
 from robustbench_lite.threat.draws import Draw

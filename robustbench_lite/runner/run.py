@@ -88,7 +88,7 @@ def device_named(name: str) -> torch.device:
 
 
 def run(
-    suite: str | Path | Mapping[str, Any],
+    suite: str | Path | Mapping[str, Any] | Suite,
     results: str | Path = "results",
     *,
     models: Mapping[str, Any] | None = None,
@@ -101,7 +101,7 @@ def run(
     any; attacks, tables and gates know them by these names. `options` are those of `Options`. Raises SuiteError for an
     invalid suite. Failed cells do not raise: they are rows of `cells()` with a reason.
     """
-    loaded = load(suite, objects=in_memory(models, data))
+    loaded = suite if isinstance(suite, Suite) else load(suite, objects=in_memory(models, data))
     return run_suite(shaped(loaded), Options(results=Path(results), **options))
 
 
