@@ -75,7 +75,7 @@ class DeepFool(StepAttack):
         1.5, ge=1, description="How many times longer than when last seen a gradient may be; null: compute all."
     )
 
-    target: None = None  # untargeted by its nature
+    target: None = Field(None, description="Untargeted by its nature.")
 
     @property
     def typical_passes(self) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from pydantic_core import PydanticUndefined
 
@@ -15,13 +16,16 @@ from robustbench_lite.errors import UsageError, did_you_mean
 from robustbench_lite.figures.base import figures
 from robustbench_lite.models import archs, zoo
 from robustbench_lite.models.base import models
-from robustbench_lite.registry import Config
+from robustbench_lite.registry import Config, Registry
 from robustbench_lite.results.glossary import WORDS
 from robustbench_lite.suite.builder import load
 from robustbench_lite.tables.base import tables
 from robustbench_lite.transforms.distribution import operations
+from robustbench_lite.trust.smell import checks
 
-__all__ = ["description", "listing", "problems"]
+__all__ = ["REGISTRIES", "description", "listing", "problems"]
+
+REGISTRIES: tuple[Registry[Any], ...] = (attacks, datasets, models, figures, operations, tables, checks)
 
 
 def listing(kind: str) -> list[tuple[str, str]]:
@@ -40,7 +44,7 @@ def listing(kind: str) -> list[tuple[str, str]]:
 
 def problems() -> list[str]:
     """What could not be loaded, a sentence each: somebody's broken file, or another package's entry point."""
-    return [text for registry in (attacks, datasets, models, figures, operations) for text in registry.problems]
+    return [text for registry in REGISTRIES for text in registry.problems]
 
 
 def description(name: str) -> str:

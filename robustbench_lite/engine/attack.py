@@ -24,7 +24,7 @@ from pydantic import model_validator
 from robustbench_lite.engine.card import Card, Promise
 from robustbench_lite.engine.protocol import Protocol
 from robustbench_lite.lazy import torch
-from robustbench_lite.registry import Registry, fingerprint
+from robustbench_lite.registry import Records, fingerprint
 from robustbench_lite.threat.setting import Setting
 
 if TYPE_CHECKING:
@@ -200,4 +200,4 @@ class SetAttack(Attack):
         """Candidates for all samples of the job, in its setting; the oracle splits large batches itself."""
 
 
-attacks: Registry[Attack] = Registry("attack", "robustbench_lite.attacks")
+attacks: Records[Attack] = Records("attack", "robustbench_lite.attacks")

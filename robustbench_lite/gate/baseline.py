@@ -19,7 +19,8 @@ import pyarrow as pa
 from robustbench_lite.errors import BaselineError
 from robustbench_lite.guards.sealed import atomically, opened, rows_of, seal
 from robustbench_lite.registry import canonical
-from robustbench_lite.results.evaluation import Group, groups, through
+from robustbench_lite.results.evaluation import Evaluation
+from robustbench_lite.results.evaluations import evaluations
 from robustbench_lite.results.schema import SCHEMA_VERSION
 from robustbench_lite.trust.smell import Doubt, doubts
 
@@ -130,7 +131,7 @@ class Baseline:
 def scores_of(results: Results) -> tuple[Scores, ...]:
     """Every gate of a run, failed ones included."""
     known = doubts(results)
-    return tuple(_scores(group, known.get(group.cell["cell"], ())) for group in groups(results))
+    return tuple(_scores(one, known.get(one.id, ())) for one in evaluations(results))
 
 
 def baseline_of(results: Results) -> Baseline:
@@ -204,49 +205,41 @@ def _other_version(path: Path, version: int) -> str:
     )
 
 
-def _scores(group: Group, red: tuple[Doubt, ...]) -> Scores:
-    cell, n = group.cell, 0 if group.trouble else len(group.rows)
-    facts = {name: cell.get(name) for name in _FACTS} | {"model": group.model, "weights": None}
-    seen = "" if cell["source"] == group.model else through(cell)
-    if n == 0:
+def _scores(one: Evaluation, red: tuple[Doubt, ...]) -> Scores:
+    facts = {name: one.cell.get(name) for name in _FACTS} | {"model": one.model, "weights": None}
+    if not one.ok:
         none = np.zeros(0, np.bool_)
-        return Scores(facts, [], np.zeros(0, np.int64), none, none, None, seen, group.trouble)
-    samples = group.rows["sample"].to_pylist()
-    order = sorted(range(n), key=samples.__getitem__)
-    labels = group["label"].astype(np.int64)[order]
-    robust = group["clean_correct"].astype(bool)[order] & (group["adv_pred"][order] == labels)
+        return Scores(facts, [], np.zeros(0, np.int64), none, none, None, one.through, one.trouble)
+    order = sorted(range(len(one)), key=one.samples.__getitem__)
     return Scores(
-        facts | {"weights": group.rows["weights"][0].as_py()},
-        [samples[i] for i in order],
-        labels,
-        robust,
-        group["success"].astype(bool)[order],
-        _distances(group, order),
-        seen,
-        cost=_cost(cell),
-        red=tuple(one.check for one in red),
+        facts | {"weights": one.rows["weights"][0].as_py()},
+        [one.samples[i] for i in order],
+        one["label"][order],
+        one.robust[order],
+        one.success[order],
+        _distances(one, order),
+        one.through,
+        cost=_cost(one),
+        red=tuple(doubt.check for doubt in red),
         doubts=red,
     )
 
 
-def _distances(group: Group, order: list[int]) -> dict[str, npt.NDArray[np.float64]] | None:
+def _distances(one: Evaluation, order: list[int]) -> dict[str, npt.NDArray[np.float64]] | None:
     """Sizes of the perturbations of an attack that looks for the smallest, as a baseline holds them."""
-    if group.cell["eps"] is not None or group.cell["norm"] is None:
+    if not one.minimal:
         return None
-    columns = {"rho": "rho_linf" if group.cell["norm"] == "linf" else "rho", "l2": "l2"}
-    return {
-        name: group[column].astype(np.float32)[order].astype(np.float64)  # None becomes NaN
-        for name, column in columns.items()
-    }
+    columns = {"rho": one.relative_size, "l2": one["l2"]}
+    return {name: column.astype(np.float32)[order].astype(np.float64) for name, column in columns.items()}
 
 
-def _cost(cell: dict[str, Any]) -> float | None:
+def _cost(one: Evaluation) -> float | None:
     """Passes per sample, each as long as the forward or backward passes of this very run took."""
+    cell = one.cell
     inside = (cell["seconds_forward"] or 0) + (cell["seconds_backward"] or 0)
-    passes = (cell["forwards"] or 0) + (cell["backwards"] or 0)
-    if not (inside > 0 and passes and cell["n"] and cell["seconds"]):
+    if not (inside > 0 and one.passes and cell["n"] and cell["seconds"]):
         return None
-    return float(cell["seconds"] / inside * passes / cell["n"])
+    return float(cell["seconds"] / inside * one.passes / cell["n"])
 
 
 def _table(gate: int, one: Scores) -> pa.Table:

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from robustbench_lite.gate.rules import Gate, Limits
+from robustbench_lite.results.change import holm
 from robustbench_lite.results.statistics import (
     ENOUGH,
     Estimate,
@@ -28,7 +29,7 @@ from robustbench_lite.results.statistics import (
     size_of,
 )
 
-__all__ = ["POWER", "Finding", "Pairs", "detectable", "findings", "floors", "holm"]
+__all__ = ["POWER", "Finding", "Pairs", "detectable", "findings", "floors"]
 
 Flags = npt.NDArray[np.bool_]
 Values = npt.NDArray[np.float64]
@@ -216,16 +217,6 @@ def _wilcoxon(losses: Values) -> float:
     from scipy.stats import wilcoxon  # a second of import: only where distances changed
 
     return float(wilcoxon(changed, alternative="greater", correction=True).pvalue)
-
-
-def holm(p: Sequence[float]) -> list[float]:
-    """Adjusted p-values (Holm 1979): compared with alpha they keep the chance of any false alarm at alpha."""
-    order = np.argsort(p, kind="stable")
-    adjusted, largest = [1.0] * len(p), 0.0
-    for rank, i in enumerate(order.tolist()):
-        largest = max(largest, min(1.0, (len(p) - rank) * p[i]))
-        adjusted[i] = largest
-    return adjusted
 
 
 @cache  # many gates have as many samples and flips

@@ -15,7 +15,7 @@ from robustbench_lite.report.strength import Drawn
 from robustbench_lite.results.change import Change
 from robustbench_lite.results.statistics import Estimate, wilson
 from robustbench_lite.tables.base import Column, Table, Value
-from robustbench_lite.tables.common import number, spread
+from robustbench_lite.tables.common import label, number, spread
 from robustbench_lite.tables.compare import Changes, Side, changes
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class _Dumbbell:
 
 def _called(pair: Change) -> str:
     stands = "" if pair.stands else ", does not stand"
-    return f"{pair.model}, {pair.variant}, {pair.a.cell['dataset']}{stands}"
+    return f"{pair.model}, {pair.variant}, {pair.a.dataset}{stands}"
 
 
 def _charts(found: Changes) -> Iterator[Drawn]:
@@ -139,11 +139,12 @@ def _data(rows: Sequence[_Dumbbell], a: str, b: str, what: str, unit: str) -> Ta
         Column("verdict", "change", numeric=False),
     )
     lines = tuple(
-        (
-            Value(row.name, kind="label"),
-            *map(_value, (row.before, row.after)),
-            Value(_WORDS[row.direction], kind="label"),
-        )
+        {
+            "pair": label(row.name),
+            "before": _value(row.before),
+            "after": _value(row.after),
+            "verdict": label(_WORDS[row.direction]),
+        }
         for row in rows
     )
     return Table("changed", f"From {a} to {b}", columns, lines)

@@ -17,7 +17,7 @@ from robustbench_lite.guards.limits import limited
 from robustbench_lite.lazy import torch
 from robustbench_lite.registry import canonical
 from robustbench_lite.results import provenance
-from robustbench_lite.results.schema import Row
+from robustbench_lite.results.schema import Caveat, Row
 from robustbench_lite.runner.assets import Bench, Victim, images
 from robustbench_lite.runner.plan import TARGETS, Cell, labels
 from robustbench_lite.runner.rows import Scored, Written, artifact_rows, image_rows
@@ -112,6 +112,7 @@ def _describe(cell: Cell, bench: Bench) -> Row:
         "status": "ok",
         "error": None,
         "warnings": [],
+        "warning_kinds": [],
         "notes": [],
         "device": str(bench.device),
         "probes": canonical({cell.weights[name]: probe for name, probe in cell.probes.items()})
@@ -319,21 +320,27 @@ def _summary(cell: Cell, bench: Bench, table: list[Row], outcome: Outcome, clean
     error = f"{len(failed)} of {len(table)} rows: {failed[0]}" if failed else None
     inspections = {name: bench.inspect(cell.dataset, name) for name in dict.fromkeys((*cell.sources, *cell.targets))}
     several = len(inspections) > 1
-    warnings = [f"{name}: {text}" if several else text for name, i in inspections.items() for text in i.warnings]
-    warnings += bench.samples(cell.dataset).warnings
+    caveats = [
+        Caveat(kind, f"{name}: {text}" if several else text)
+        for name, inspection in inspections.items()
+        for kind, text in inspection.warnings
+    ]
+    others = list(bench.samples(cell.dataset).warnings)
     understood = [f"{name}: {note}" for name in inspections for note in bench.classifier(name).notes]
     n, kept = len(outcome.status), len(bench.kept(cell.dataset))
     if kept < cell.n:
-        warnings.append(f"{cell.n} samples are wanted, every classifier gets only {kept} of those looked at right")
+        others.append(f"{cell.n} samples are wanted, every classifier gets only {kept} of those looked at right")
     if n < kept:
-        warnings.append(f"{kept - n} of {kept} samples are left out: the target is their own class")
+        others.append(f"{kept - n} of {kept} samples are left out: the target is their own class")
+    caveats += [Caveat("other", text) for text in others]
     alone = inspections[cell.sources[0]] if len(cell.sources) == 1 else None
     labels = torch.from_numpy(bench.samples(cell.dataset).labels)
     return {
         "n": n,
         "status": "failed" if failed else "ok",
         "error": error,
-        "warnings": warnings,
+        "warnings": [text for _, text in caveats],
+        "warning_kinds": [kind for kind, _ in caveats],
         "notes": [*outcome.notes, *understood],
         "clean_accuracy": float((clean.argmax(1) == labels).double().mean()),
         "card_accuracy": alone.card_accuracy if alone else None,

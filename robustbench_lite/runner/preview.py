@@ -13,7 +13,7 @@ from robustbench_lite.runner.assets import Bench, shown
 from robustbench_lite.runner.plan import Cell, plan, settled
 from robustbench_lite.runner.run import Options, device_named
 from robustbench_lite.suite.builder import Suite
-from robustbench_lite.tables.base import Column, Table, Value
+from robustbench_lite.tables.base import Column, Row, Table, Value
 from robustbench_lite.threat.norms import Goal
 
 __all__ = ["preview"]
@@ -44,11 +44,11 @@ def preview(suite: Suite, options: Options) -> Table:
         "passes: forwards and backwards per sample, or image to fit on, typically; estimate: at this device's pace"
     ]
     notes += [f"runs code of yours: {', '.join(code)}"] if code else []
-    left = sum(row[6].value or 0 for row in rows if row[7].text == "to run")
+    left = sum(row["seconds"].value or 0 for row in rows if row["state"].text == "to run")
     return Table("plan", f"{suite.name}: {len(rows)} cells, about {left:.0f} s to run", COLUMNS, rows, tuple(notes))
 
 
-def _row(cell: Cell, bench: Bench, pace: dict[tuple[str, str], float], *, stored: bool) -> tuple[Value, ...]:
+def _row(cell: Cell, bench: Bench, pace: dict[tuple[str, str], float], *, stored: bool) -> Row:
     error = cell.error
     for source in () if error or stored else cell.sources:
         try:
@@ -62,16 +62,13 @@ def _row(cell: Cell, bench: Bench, pace: dict[tuple[str, str], float], *, stored
     paces = [] if state != "to run" else [pace[cell.dataset, source] for source in cell.sources]
     rows = cell.attack.images_to_fit or cell.n
     estimate = rows * passes * sum(paces) if paces else None
-    return (
-        Value(cell.id, kind="label"),
-        Value(cell.dataset, kind="label"),
-        Value(str(cell.n), cell.n),
-        Value(through({"sources": list(cell.sources), "models": list(cell.targets)}), kind="label"),
-        Value(cell.variant, kind="label"),
-        Value(f"{passes:g}", passes),
-        Value("—", kind="missing") if estimate is None else Value(f"{estimate:.1f}", estimate),
-        Value(state, kind="label"),
-    )
+    source = through({"sources": list(cell.sources), "models": list(cell.targets)})
+    names = {"cell": cell.id, "dataset": cell.dataset, "source": source, "attack": cell.variant, "state": state}
+    return {key: Value(name, kind="label") for key, name in names.items()} | {
+        "n": Value(str(cell.n), cell.n),
+        "passes": Value(f"{passes:g}", passes),
+        "seconds": Value("—", kind="missing") if estimate is None else Value(f"{estimate:.1f}", estimate),
+    }
 
 
 def _seconds_per_pass(dataset: str, model: str, bench: Bench) -> float:

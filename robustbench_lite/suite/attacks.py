@@ -13,7 +13,7 @@ from robustbench_lite.guards.foreign import blamed
 from robustbench_lite.registry import canonical
 from robustbench_lite.suite.compose import expand
 from robustbench_lite.suite.own_attacks import own_attack
-from robustbench_lite.suite.records import Records, kind_of
+from robustbench_lite.suite.records import Parts, kind_of
 from robustbench_lite.suite.yaml import Key
 
 __all__ = ["AttackEntry", "Attacks"]
@@ -29,7 +29,7 @@ class AttackEntry:
     attack: Attack
 
 
-class Attacks(Records):
+class Attacks(Parts):
     """Builds the attack entries; the classifiers must have been built before."""
 
     def entries(self) -> tuple[AttackEntry, ...]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from robustbench_lite.errors import Problem, SuiteError, did_you_mean
-from robustbench_lite.registry import canonical
+from robustbench_lite.registry import canonical, fraction
 from robustbench_lite.suite.yaml import LARGEST, Key, Marked, parse, read
 
 __all__ = ["assignment", "compose", "expand", "override"]
@@ -264,12 +264,11 @@ def _sound(path: Key, axes: Any, exclude: Any, params: dict[str, Any], wrong: Wr
 
 def _comparable(value: Any) -> str | Fraction:
     """2/255 and 4/510 are the same number, 1 and true are not; what is no number is compared as it is."""
-    fraction = isinstance(value, str) and "/" in value
-    if isinstance(value, bool) or not (fraction or isinstance(value, int | float)):
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
         return canonical(value)
     try:
-        return Fraction(value)
-    except (ValueError, ZeroDivisionError):
+        return fraction(value) if isinstance(value, str) else Fraction(value)
+    except (ValueError, ArithmeticError):
         return canonical(value)
 
 

@@ -9,11 +9,11 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from robustbench_lite.errors import Problem, SuiteError
-from robustbench_lite.registry import Config, Registry, problems_of
+from robustbench_lite.errors import Problem, SuiteError, problems_of
+from robustbench_lite.registry import Config, Records
 from robustbench_lite.suite.yaml import Key, Marked
 
-__all__ = ["MOST_PROBLEMS", "Records", "kind_of"]
+__all__ = ["MOST_PROBLEMS", "Parts", "kind_of"]
 
 MOST_PROBLEMS = 100
 
@@ -21,7 +21,7 @@ C = TypeVar("C", bound=Config)
 
 
 @dataclass
-class Records:
+class Parts:
     """Turns plain data into records, and collects what is wrong instead of stopping at it."""
 
     marked: Marked
@@ -50,7 +50,7 @@ class Records:
 
     def record(
         self,
-        registry: Registry[C],
+        registry: Records[C],
         name: str,
         params: Mapping[str, Any],
         path: Key,

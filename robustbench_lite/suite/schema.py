@@ -12,7 +12,7 @@ from robustbench_lite.figures.base import figures
 from robustbench_lite.gate.rules import Gate, Rule
 from robustbench_lite.models import archs, zoo
 from robustbench_lite.models.base import models
-from robustbench_lite.registry import Config, Registry
+from robustbench_lite.registry import Config, Records
 from robustbench_lite.suite.builder import LARGEST_SEED, REQUIRED, SETTINGS
 from robustbench_lite.tables import references
 from robustbench_lite.tables.base import tables
@@ -119,7 +119,7 @@ def _distribution() -> Schema:
     return {"type": "array", "minItems": 1, "items": {"anyOf": [{"enum": list(operations)}, *choices]}}
 
 
-def _source(registry: Registry[Any], plain: str) -> list[Schema]:
+def _source(registry: Records[Any], plain: str) -> list[Schema]:
     """Mappings with one source key, and `source:name` strings."""
     found = [_params(registry[name]) | {"required": [name]} for name in registry if name != plain]
     prefixes = "|".join(name for name in registry if name != plain)

@@ -270,19 +270,18 @@ def test_tables_of_a_run(tmp_path):
     results = run_suite(suite(), results=tmp_path)
     stored = results.samples()
     table = tables.make("pose", results)
-    names = [column.key for column in table.columns]
     assert len(table.rows) == 3 * 16  # two attacks and the paper's
     for variant in ("stripes", "control"):
-        mine = [row for row in table.rows if row[2].text == variant]
+        mine = [row for row in table.rows if row["attack"].text == variant]
         poses = stored[(stored["variant"] == variant) & ~stored["transform"].str.contains("frame")]
-        assert [row[names.index("pose")].text for row in mine[:3]] == [f"5 ft, {angle}\u00b0" for angle in (0, 15, 30)]
-        assert mine[-1][names.index("success")].value == pytest.approx(100 * poses["success"].mean())
-        assert mine[-1][names.index("right")].value == pytest.approx(100 * poses["clean_correct"].mean())
-        assert all(row[names.index("clean")].text == "Stop" for row in mine[:-1])
-    paper = [row for row in table.rows if row[2].text == "camouflage art"]
-    assert paper[-1][names.index("success")].value == pytest.approx(80)
+        assert [row["pose"].text for row in mine[:3]] == [f"5 ft, {angle}\u00b0" for angle in (0, 15, 30)]
+        assert mine[-1]["success"].value == pytest.approx(100 * poses["success"].mean())
+        assert mine[-1]["right"].value == pytest.approx(100 * poses["clean_correct"].mean())
+        assert all(row["clean"].text == "Stop" for row in mine[:-1])
+    paper = [row for row in table.rows if row["attack"].text == "camouflage art"]
+    assert paper[-1]["success"].value == pytest.approx(80)
     drive = tables.make("drive_by", results)
-    assert [row[4].value for row in drive.rows] == [3, 1, 2] * 2
+    assert [row["frames"].value for row in drive.rows] == [3, 1, 2] * 2
     assert any("84.8" in line for line in drive.footnotes)
     assert not verify(tmp_path / "signs").disagreements
 

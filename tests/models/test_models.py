@@ -15,8 +15,8 @@ from robustbench_lite.errors import ModelError, SuiteError
 from robustbench_lite.models import archs, zoo
 from robustbench_lite.models.base import Card, models
 from robustbench_lite.models.common import content_hash, finish
+from robustbench_lite.models.recipe import recipe, recipes
 from robustbench_lite.models.torchvision import build_torchvision
-from robustbench_lite.models.training import recipe, recipes
 from robustbench_lite.results.statistics import wilson
 from robustbench_lite.runner.assets import images as as_images
 from tests.helpers import CPU, ROOT

@@ -8,16 +8,16 @@ from typing import Literal
 from robustbench_lite.errors import UsageError, did_you_mean
 from robustbench_lite.tables.base import Table
 from robustbench_lite.tables.render.latex import latex
-from robustbench_lite.tables.render.markdown import markdown, markdown_text
+from robustbench_lite.tables.render.markdown import markdown
 from robustbench_lite.tables.render.programs import as_csv, as_json
-from robustbench_lite.tables.render.shape import chosen, constants, transposed, without, without_intervals
+from robustbench_lite.tables.render.shape import chosen, constant, constants, transposed, without, without_intervals
 from robustbench_lite.tables.render.text import sentence, text
 
 __all__ = [
     "Format",
     "chosen",
+    "constant",
     "constants",
-    "markdown_text",
     "render",
     "sentence",
     "transposed",
