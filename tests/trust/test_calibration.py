@@ -28,7 +28,8 @@ from robustbench_lite.threat.norms import sample
 from robustbench_lite.trust import bracket as calibration
 from robustbench_lite.trust.bracket import cache, calibrate, usual
 from robustbench_lite.trust.bracket.exact import Slope
-from robustbench_lite.trust.bracket.problems import RECIPES, Task, build
+from robustbench_lite.trust.bracket.problems import build
+from robustbench_lite.trust.bracket.recipes import RECIPES, Task
 from robustbench_lite.trust.smell import cases
 from robustbench_lite.trust.smells.bracket import bracket
 from tests.helpers import ROOT
