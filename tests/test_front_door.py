@@ -137,6 +137,31 @@ def test_the_module_is_left_as_it_was(net, at):
     assert busy.passes is buffer
 
 
+class Adapted(nn.Module):
+    """Merges its weights in eval mode, as adapters do."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner, self.merged = inner, False
+
+    def train(self, mode: bool = True) -> Adapted:
+        self.merged = not mode
+        return super().train(mode)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.inner(x)
+
+
+@pytest.mark.parametrize("modes", [(True,), (False,), (True, False), (False, True)])
+def test_what_a_module_does_when_its_mode_changes_is_undone(net, modes):
+    members = [Adapted(mlp(seed=seed)).train(mode) for seed, mode in enumerate(modes)]
+    result = FGSM()(members, images(4), torch.zeros(4).long())
+    assert len(result) == 4
+    assert [(member.training, member.merged, member.inner.training) for member in members] == [
+        (mode, not mode, mode) for mode in modes
+    ]
+
+
 def test_settings_of_the_caller_change_nothing_and_stay(net):
     x = images(8)
     y = labels_of(net, x)

@@ -87,7 +87,9 @@ class _Call:
             return self.members[0]
         from robustbench_lite.engine.mixture import Mixture  # its class statement needs torch
 
-        return Mixture(self.members, self.attack.shares)
+        mixture = Mixture(self.members, self.attack.shares)
+        mixture.training = False  # its members are in eval mode already, or will be
+        return mixture
 
     @cached_property
     def device(self) -> torch.device:
@@ -107,7 +109,7 @@ class _Call:
             deterministic(),
             torch.inference_mode(mode=False),
             torch.autocast(self.device.type, enabled=False),
-            frozen(self.module) as changed,
+            frozen(*self.members) as changed,
         ):
             yield changed
 
