@@ -245,6 +245,25 @@ def test_what_is_wrong_is_one_sentence_with_the_fix(net, change, sentence):
     assert sentence in str(caught.value) and "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("params", "sentence"),
+    [
+        ({"eps": 0.1}, "PGD: unknown key 'eps'; did you mean 'epsilon'?"),
+        ({"steps": 0}, "PGD: steps: expected greater than 0, got 0"),
+        ({"epsilon": 8}, "PGD: epsilon: 8 is larger than the whole range [0, 1] of a pixel; did you mean 8/255?"),
+        (
+            {"norm": "l7", "restarts": 1.5},
+            "PGD: norm: expected 'linf', 'l2' or 'l1', got 'l7'; PGD: restarts: expected",
+        ),
+    ],
+)
+def test_a_wrong_parameter_is_a_sentence(params, sentence):
+    with pytest.raises(UsageError) as caught:
+        PGD(**params)
+    assert str(caught.value).startswith(sentence)
+    assert PGD(epsilon="8/255").epsilon == 8 / 255
+
+
 def test_several_modules_are_attacked_as_the_mean_of_their_probabilities():
     nets, x = [mlp(seed=seed) for seed in (0, 1)], images(12)
     y = sum(net(x).softmax(1) for net in nets).argmax(1)
