@@ -17,8 +17,8 @@ import torch
 from test_cost import BATCH, N, job, ours
 
 from robustbench_lite.datasets.base import datasets
-from robustbench_lite.engine.attack import FittedAttack, SceneAttack, StickerAttack, attacks
-from robustbench_lite.engine.drive import Job
+from robustbench_lite.engine.attack import attacks
+from robustbench_lite.engine.job import Fitting, Job
 from robustbench_lite.models.zoo import Zoo
 from robustbench_lite.runner.assets import images
 from robustbench_lite.threat.draws import Draw, keys
@@ -29,8 +29,7 @@ ROUNDS = 5
 # wall time over the time of its passes alone: the attack's own arithmetic, bookkeeping, narrow batches at the end
 RATIO = {"lbfgs": 2.2, "spatial": 4.5}  # spatial: resampling a digit costs more than LeNet's look at it
 USUAL = 1.7
-FITTED = [name for name in attacks if issubclass(attacks[name], FittedAttack)]
-ELSEWHERE = (FittedAttack, SceneAttack, StickerAttack)  # measured apart
+FITTED = [name for name in attacks if attacks[name].needs is Fitting]
 # wall time over that inside its own passes, of attacks that are fitted; universal: DeepFool for one image at a time,
 # whose steps within the box are a few dozen small operations beside few passes of LeNet
 INSIDE = {"universal": 2.4, "universal_sgd": 1.6}
@@ -56,7 +55,7 @@ def passes_alone(net: torch.nn.Module, x: torch.Tensor) -> tuple[float, float]:
     return (middle - start) / len(leaf), (time.perf_counter() - middle) / len(leaf)
 
 
-@pytest.mark.parametrize("name", [name for name in attacks if not issubclass(attacks[name], ELSEWHERE)])
+@pytest.mark.parametrize("name", [name for name in attacks if attacks[name].needs is None])
 def test_cost_per_sample(benchmark, name):
     net, work = job("lenet_mnist", N)
     record = attacks.build(name, PARAMS.get(name, {}))
@@ -89,7 +88,7 @@ def test_cost_of_fitting(benchmark, name):
     """DeepFool one image at a time has nothing to do with the pace of a full batch: its own clock is the measure."""
     net, work = job("lenet_mnist", N)
     index = torch.arange(40)
-    work.fitting = rows(work, index)
+    work.setting = Fitting(*(rows(part, index) for part in (work.x, work.goal, work.draw)))
     record = attacks.build(name, {"fit": len(index), **({"passes": 1} if name == "universal" else {"epochs": 5})})
     ratios = []
 
@@ -111,7 +110,7 @@ def test_cost_of_views(benchmark, name):
     record, ratios = attacks.build(name, VIEWS[name]), []
 
     def once() -> None:
-        outcome, oracle = ours(record, net, Job(x, goal, draw, scene=samples.scene))
+        outcome, oracle = ours(record, net, Job(x, goal, draw, setting=samples.scene))
         ratios.append(outcome.wall / (oracle.clock.forward + oracle.clock.backward))
 
     benchmark.pedantic(once, rounds=ROUNDS, warmup_rounds=1)

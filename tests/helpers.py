@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from robustbench_lite.engine.attack import Attack
-from robustbench_lite.engine.drive import Job, Outcome, run
+from robustbench_lite.engine.drive import Outcome, run
+from robustbench_lite.engine.job import Job
 from robustbench_lite.engine.oracle import Oracle
 from robustbench_lite.threat.draws import Draw, keys
 from robustbench_lite.threat.norms import Goal

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+from math import ceil
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from robustbench_lite.engine.attack import Card, Crafted, Promise, SetAttack, attacks, enough
+from robustbench_lite.attacks.base import SetAttack
+from robustbench_lite.engine.attack import attacks
+from robustbench_lite.engine.card import Card, Promise
+from robustbench_lite.engine.job import Crafted, Job
 from robustbench_lite.engine.oracle import Oracle
 from robustbench_lite.lazy import torch
 from robustbench_lite.registry import Number
 from robustbench_lite.threat.box import steepest_within
-from robustbench_lite.threat.draws import Draw
 from robustbench_lite.threat.norms import Goal, steepest
 from robustbench_lite.threat.rows import rows
 
-__all__ = ["FGSM"]
+__all__ = ["FGSM", "enough"]
 
 
 @attacks.register("fgsm")
@@ -71,7 +75,8 @@ class FGSM(SetAttack):
     def promise(self) -> Promise:
         return Promise(share=1.0 if self.fraction is None else self.fraction)
 
-    def craft(self, oracle: Oracle, x: torch.Tensor, goal: Goal, draw: Draw) -> Crafted:  # noqa: ARG002
+    def craft(self, oracle: Oracle, job: Job) -> Crafted:
+        x, goal = job.x, job.goal
         direction = oracle.chunked(lambda part: self._direction(oracle, x, goal, part), len(x))
         if self.epsilon is not None:
             return Crafted(self._move(x, direction, self.epsilon))
@@ -96,8 +101,8 @@ class FGSM(SetAttack):
         return self.norm == "linf" or not self.clip
 
     def _move(self, x: torch.Tensor, direction: torch.Tensor, epsilon: float) -> torch.Tensor:
-        moved = x + (epsilon * direction if self._straight else steepest_within(x, direction, self.norm, epsilon))
-        return moved.clamp_(0, 1) if self.clip else moved
+        straight = self._straight
+        return self.apply(x, epsilon * direction if straight else steepest_within(x, direction, self.norm, epsilon))
 
     def _search(self, oracle: Oracle, x: torch.Tensor, goal: Goal, direction: torch.Tensor) -> tuple[float, float]:
         """The smallest epsilon that fools `fraction`, and the share that it fools; the largest if none does."""
@@ -128,3 +133,8 @@ class FGSM(SetAttack):
             return rows(goal, index[part]).secured(logits)
 
         return oracle.chunked(part_fooled, len(x))
+
+
+def enough(share: float, n: int) -> int:
+    """The smallest count that is at least this share of n, of the number as it is written: 0.55 of 100 are 55."""
+    return ceil(Fraction(str(share)) * n)

@@ -9,7 +9,11 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
-from robustbench_lite.engine.attack import Card, Crafted, Promise, StickerAttack, attacks
+from robustbench_lite.attacks._steps import descend
+from robustbench_lite.attacks.base import SetAttack
+from robustbench_lite.engine.attack import attacks
+from robustbench_lite.engine.card import Card, Promise
+from robustbench_lite.engine.job import Crafted, Job
 from robustbench_lite.engine.oracle import Oracle
 from robustbench_lite.errors import AttackError, suggestion
 from robustbench_lite.lazy import torch
@@ -38,7 +42,7 @@ class Easel:
 
 
 @attacks.register("rp2")
-class RP2(StickerAttack):
+class RP2(SetAttack):
     """One sticker in the object's own coordinates, optimised by Adam over photographs of it from many places."""
 
     card: ClassVar[Card] = Card(
@@ -59,6 +63,7 @@ class RP2(StickerAttack):
         ),
     )
     version: ClassVar[int] = 2
+    needs: ClassVar[type[Shots]] = Shots  # type: ignore[type-abstract]  # only asked for, never built
 
     mask: str = Field(
         "two_stripes",
@@ -129,10 +134,15 @@ class RP2(StickerAttack):
         files, own = self._files().values(), super().fingerprint()
         return fingerprint([own, *map(printing.content, files)]) if files else own
 
-    def craft(self, oracle: Oracle, x: torch.Tensor, goal: Goal, draw: Draw, shots: Shots) -> Crafted:
+    def tried(self, images: int) -> Self:
+        """On pictures of which all may change, and nothing but that is seen."""
+        return super().tried(images).model_copy(update={"mask": "poster", "gain": (1.0, 1.0), "control": False})
+
+    def craft(self, oracle: Oracle, job: Job) -> Crafted:
         """At most a batch of photographs is in memory at once, whatever `draws` is."""
+        x, goal, shots = job.x, job.goal, Shots.of(job.setting, self.registered)
         first = torch.zeros(1, dtype=torch.int64, device=x.device)
-        easel = Easel(oracle, shots, self._mask(x, shots), rows(goal, first), Draw(draw.key[:1]), len(x))
+        easel = Easel(oracle, shots, self._mask(x, shots), rows(goal, first), rows(job.draw, first), len(x))
         if bool((goal.label != easel.goal.label).any()):
             raise AttackError("rp2: one sticker has one goal; expected the same label or target on all photographs")
         if self.mask == _FOUND:
@@ -167,21 +177,16 @@ class RP2(StickerAttack):
     def _optimise(self, easel: Easel, p: int, weight: float) -> torch.Tensor:
         """The noise (3, S, S) that keeps the object's colours in [0, 1] and is zero outside the mask."""
         texture, mask = easel.shots.texture, easel.mask
-        noise = torch.zeros_like(texture).requires_grad_()
-        optimizer = torch.optim.Adam([noise], lr=self.step_size)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.steps)
         printable = printing.triplets(self.printable) if self.printable else printing.palette(self.colours)
-        for step in range(self.steps):
-            slope = self._expected(easel, noise.detach(), step)
+
+        def gradient(noise: torch.Tensor, step: int) -> torch.Tensor:
+            slope, leaf = self._expected(easel, noise, step), noise.detach().requires_grad_()
             with torch.enable_grad():
-                own = self._regular(noise, easel, p, weight, printable)
-            (pull,) = torch.autograd.grad(own, noise)
-            noise.grad = (slope + pull) * mask
-            optimizer.step()
-            schedule.step()
-            with torch.no_grad():
-                noise.copy_(((texture + noise).clamp(0, 1) - texture) * mask)
-        return noise.detach()
+                own = self._regular(leaf, easel, p, weight, printable)
+            return (slope + torch.autograd.grad(own, leaf)[0]) * mask
+
+        kept = lambda noise: ((texture + noise).clamp(0, 1) - texture) * mask
+        return descend(torch.zeros_like(texture), gradient, kept, steps=self.steps, rate=self.step_size)
 
     def _regular(
         self, noise: torch.Tensor, easel: Easel, p: int, weight: float, printable: torch.Tensor
@@ -205,10 +210,6 @@ class RP2(StickerAttack):
     def _of_photographs(self, easel: Easel, noise: torch.Tensor, number: torch.Tensor) -> torch.Tensor:
         """The same (1, 3, S, S), summed over the photographs with these numbers (m,)."""
         x, placed = easel.shots.training(self.poses, Draw(easel.draw.key.expand(len(number))), number)
-        leaf = noise.detach().requires_grad_()
-        with torch.enable_grad():
-            seen = paste(x, leaf, placed)
-        view = easel.oracle.differentiate(seen.detach(), number % easel.samples)
-        _, seed = rows(easel.goal, number * 0).nll(view.logits)
-        gradient, _ = view.gradient(seed)
-        return torch.autograd.grad(seen, leaf, gradient)[0][None]
+        downhill = lambda view: view.gradient(rows(easel.goal, number * 0).nll(view.logits)[1])[0]
+        pasted = lambda leaf: paste(x, leaf, placed)
+        return easel.oracle.through(noise, pasted, downhill, number % easel.samples)[0][None]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
 
-from robustbench_lite.engine.attack import Attack, Card, State, StepAttack, attacks
+from robustbench_lite.attacks.base import StepAttack
+from robustbench_lite.engine.attack import Attack, State, attacks
+from robustbench_lite.engine.card import Card
 from robustbench_lite.engine.oracle import Oracle
 from robustbench_lite.errors import SuiteError
 from robustbench_lite.lazy import torch
@@ -123,6 +125,14 @@ class Spatial(StepAttack):
         own = super().fingerprint()
         return own if self.follow_up is None else fingerprint([own, self.follow_up.fingerprint()])
 
+    @property
+    def bracket(self) -> str:
+        return "transforms"
+
+    def tried(self, images: int) -> Self:
+        """What goes on from its result is an attack of its own."""
+        return super().tried(images).model_copy(update={"then": None})
+
     def stream(self) -> str:
         return self.registered  # whatever the search: more draws begin with the same ones
 
@@ -187,20 +197,15 @@ class Spatial(StepAttack):
 
     def _climb(self, oracle: Oracle, s: SpatialState) -> SpatialState:
         """One projected step on the parameters; the gradient goes back through the resampling."""
-        unit = s.unit.detach().requires_grad_()
-        with torch.enable_grad():
-            found = self.limits.at(unit)
-            images = self.rebuild(s.x, found)
-        view = oracle.differentiate(images.detach())
-        ascent, _ = view.gradient(s.goal.seed(view.logits))
-        (gradient,) = torch.autograd.grad(images, unit, ascent)
+        warped = lambda unit: self.rebuild(s.x, self.limits.at(unit))
+        gradient, view = oracle.through(s.unit, warped, lambda view: view.gradient(s.goal.seed(view.logits))[0])
         tried = s.tried + 1
-        unit = (unit.detach() + self.step_size * gradient.sign()).clamp(-1, 1)
+        unit = (s.unit + self.step_size * gradient.sign()).clamp(-1, 1)
         again = tried % (self.steps + 1) == 0
         unit = torch.where(again[:, None], self._drawn(s.draw, tried // (self.steps + 1)), unit)
         won, value = self._worth(s.goal, view.logits, s.tried)
         done = (tried >= self._total) | (won & (self.stop == "success"))
-        state = self._better(s, won, value, found.detach(), images.detach(), tried, done)
+        state = self._better(s, won, value, self.limits.at(s.unit), view.leaf.detach(), tried, done)
         return replace(state, unit=unit)
 
     def _worth(self, goal: Goal, logits: torch.Tensor, order: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -8,21 +8,23 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 
-from robustbench_lite.engine.attack import Card, Fitted, FittedAttack, Promise, attacks
-from robustbench_lite.engine.drive import NO_MEMORY, REASONS, Job, run
+from robustbench_lite.attacks._one_for_all import OneForAll
+from robustbench_lite.engine.attack import attacks
+from robustbench_lite.engine.card import Card, Promise
+from robustbench_lite.engine.drive import NO_MEMORY, REASONS, run
+from robustbench_lite.engine.job import Fitting, Job
 from robustbench_lite.engine.oracle import Oracle
 from robustbench_lite.errors import AttackError
 from robustbench_lite.lazy import torch
 from robustbench_lite.registry import Number
-from robustbench_lite.threat.draws import Draw
-from robustbench_lite.threat.norms import Goal, project
+from robustbench_lite.threat.norms import project
 from robustbench_lite.threat.rows import rows
 
 __all__ = ["Universal"]
 
 
 @attacks.register("universal")
-class Universal(FittedAttack):
+class Universal(OneForAll):
     """One perturbation for all images: DeepFool's step for each that it does not fool yet, added and projected."""
 
     card: ClassVar[Card] = Card(
@@ -59,23 +61,23 @@ class Universal(FittedAttack):
     def promise(self) -> Promise:
         return Promise(factor=1.35, straight=True, share=1 - self.delta)  # the projection takes a part of every step
 
-    def fitted(self, oracle: Oracle, x: torch.Tensor, goal: Goal, draw: Draw) -> Fitted:
-        v = best = torch.zeros_like(x[:1])
-        most, passes, some = -1, 0, Job(x, goal, draw)
-        wanted = len(x) - floor(Fraction(str(self.delta)) * len(x))
+    def fitted(self, oracle: Oracle, some: Fitting) -> tuple[torch.Tensor, tuple[str, ...]]:
+        v = best = torch.zeros_like(some.x[:1])
+        most, passes, n = -1, 0, len(some.x)
+        wanted = n - floor(Fraction(str(self.delta)) * n)
         while passes < self.passes and most < wanted:
-            order = draw.uniform("order", (1,), passes)[:, 0].argsort()
+            order = some.draw.uniform("order", (1,), passes)[:, 0].argsort()
             v = self._pass(oracle, some, v, order)
             fooled = self._count(oracle, some, v)
             passes += 1
             if fooled > most:
                 best, most = v, fooled
         stopped = "reached" if most >= wanted else "not reached"
-        rate = most / len(x)
-        note = f"fools {rate:.1%} of the {len(x)} images it was fitted on after {passes} passes ({stopped}: 1 - delta)"
-        return Fitted(best, (note,))
+        rate = most / n
+        note = f"fools {rate:.1%} of the {n} images it was fitted on after {passes} passes ({stopped}: 1 - delta)"
+        return best, (note,)
 
-    def _pass(self, oracle: Oracle, some: Job, v: torch.Tensor, order: torch.Tensor) -> torch.Tensor:
+    def _pass(self, oracle: Oracle, some: Fitting, v: torch.Tensor, order: torch.Tensor) -> torch.Tensor:
         """The perturbation after every image had its turn.
 
         While v stands, images are looked at many at once; the first that it does not fool changes v, and what was seen
@@ -94,7 +96,7 @@ class Universal(FittedAttack):
             at, ahead = at + first + 1, first + 1  # about as many as it took this time
         return v
 
-    def _step(self, oracle: Oracle, some: Job, v: torch.Tensor, row: torch.Tensor) -> torch.Tensor:
+    def _step(self, oracle: Oracle, some: Fitting, v: torch.Tensor, row: torch.Tensor) -> torch.Tensor:
         """v, moved so that the image `row` (1,) is fooled as well, and projected; v where DeepFool fails."""
         deepfool = attacks.build(
             "deepfool",
@@ -116,12 +118,12 @@ class Universal(FittedAttack):
             return v
         return project(v + (found.candidates - start), self.norm, self.epsilon)
 
-    def _fooled(self, oracle: Oracle, some: Job, v: torch.Tensor, part: torch.Tensor) -> torch.Tensor:
+    def _fooled(self, oracle: Oracle, some: Fitting, v: torch.Tensor, part: torch.Tensor) -> torch.Tensor:
         """Which of the images `part` (m,) the perturbation fools (m,)."""
         work = lambda piece: oracle.logits(self.apply(some.x[part[piece]], v), part[piece])
         logits = oracle.chunked(work, len(part))
         return rows(some.goal, part).secured(logits)
 
-    def _count(self, oracle: Oracle, some: Job, v: torch.Tensor) -> int:
+    def _count(self, oracle: Oracle, some: Fitting, v: torch.Tensor) -> int:
         everyone = torch.arange(len(some.x), device=some.x.device)
         return int(self._fooled(oracle, some, v, everyone).sum())

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, PositiveInt
 
-from robustbench_lite.engine.attack import Card, Fitted, FittedAttack, Promise, attacks
+from robustbench_lite.attacks._one_for_all import OneForAll
+from robustbench_lite.engine.attack import attacks
+from robustbench_lite.engine.card import Card, Promise
+from robustbench_lite.engine.job import Fitting
 from robustbench_lite.engine.oracle import Oracle
 from robustbench_lite.lazy import torch
 from robustbench_lite.registry import Number
-from robustbench_lite.threat.draws import Draw
-from robustbench_lite.threat.norms import Goal, project, steepest
+from robustbench_lite.threat.norms import project, steepest
 from robustbench_lite.threat.rows import rows
 
 __all__ = ["UniversalSGD"]
 
 
 @attacks.register("universal_sgd")
-class UniversalSGD(FittedAttack):
+class UniversalSGD(OneForAll):
     """One perturbation for all images: steepest ascent on the clipped cross-entropy of minibatches, projected."""
 
     card: ClassVar[Card] = Card(
@@ -50,26 +52,32 @@ class UniversalSGD(FittedAttack):
     def promise(self) -> Promise:
         return Promise(straight=True)
 
-    def fitted(self, oracle: Oracle, x: torch.Tensor, goal: Goal, draw: Draw) -> Fitted:
+    def tried(self, images: int) -> Self:
+        """With as many minibatches in an epoch."""
+        batches = max(1, self.fit // self.batch)
+        return super().tried(images).model_copy(update={"batch": max(1, images // batches)})
+
+    def fitted(self, oracle: Oracle, some: Fitting) -> tuple[torch.Tensor, tuple[str, ...]]:
+        x = some.x
         v = torch.zeros_like(x[:1])
         size = min(self.batch, len(x))
         total = self.epochs * (len(x) // size)
         for epoch in range(self.epochs):
-            order = draw.uniform("order", (1,), epoch)[:, 0].argsort()
+            order = some.draw.uniform("order", (1,), epoch)[:, 0].argsort()
             for i in range(len(x) // size):
                 part = order[i * size : (i + 1) * size]
                 left = 1 - (epoch * (len(x) // size) + i) / total
                 step = self.step_size * self.epsilon * left
-                ascent = steepest(self._ascent(oracle, x, goal, v, part), self.norm)
+                ascent = steepest(self._ascent(oracle, some, v, part), self.norm)
                 v = project(v + step * ascent, self.norm, self.epsilon)
-        return Fitted(v)
+        return v, ()
 
-    def _ascent(self, oracle: Oracle, x: torch.Tensor, goal: Goal, v: torch.Tensor, part: torch.Tensor) -> torch.Tensor:
+    def _ascent(self, oracle: Oracle, some: Fitting, v: torch.Tensor, part: torch.Tensor) -> torch.Tensor:
         """The gradient (1, C, H, W) of the mean clipped cross-entropy of the images `part` (m,) in v."""
-        moved = self.apply(x[part], v)
+        moved = self.apply(some.x[part], v)
 
         def gradients(piece: slice) -> torch.Tensor:
-            own = rows(goal, part[piece])
+            own = rows(some.goal, part[piece])
             view = oracle.differentiate(moved[piece], part[piece])
             odds, seed = own.ascent(view.logits)
             below = torch.nn.functional.softplus(odds) < self.cap  # the cross-entropy
@@ -77,5 +85,5 @@ class UniversalSGD(FittedAttack):
             return gradient
 
         gradient = oracle.chunked(gradients, len(part))
-        free = ((x[part] + v) - moved).abs() == 0  # a clipped pixel does not move with v
+        free = ((some.x[part] + v) - moved).abs() == 0  # a clipped pixel does not move with v
         return (gradient * free).mean(0, keepdim=True)

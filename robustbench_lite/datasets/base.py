@@ -17,9 +17,11 @@ import numpy.typing as npt
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
 
 from robustbench_lite.errors import SuiteError, did_you_mean
+from robustbench_lite.lazy import torch
 from robustbench_lite.registry import Config, Records
+from robustbench_lite.threat.setting import Setting
 
-__all__ = ["DataSource", "Naming", "Samples", "datasets", "padded", "rank"]
+__all__ = ["DataSource", "Naming", "Samples", "datasets", "images", "padded", "rank"]
 
 Naming = Literal["numbers", "both", "names"]
 
@@ -37,7 +39,7 @@ class Samples:
     images: npt.NDArray[np.uint8]
     labels: npt.NDArray[np.int64]
     classes: tuple[str, ...]
-    scene: object | None = None  # where the images are textures or photographs of an object: how it is seen
+    scene: Setting | None = None  # where the images are textures or photographs of an object: how it is seen
     naming: Naming = "numbers"
     present: tuple[int, ...] = ()  # the labels that occur in the data, the selection aside; empty: those of `labels`
     sortable: bool = False  # "names": whether places in sorted order are class numbers, as in torchvision's ImageFolder
@@ -45,6 +47,11 @@ class Samples:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+
+def images(samples: Samples) -> torch.Tensor:
+    """The samples as float32 (N, C, H, W) in [0, 1], on the CPU."""
+    return torch.from_numpy(samples.images).float() / 255
 
 
 def padded(samples: Samples, pad: int) -> Samples:

@@ -2,9 +2,10 @@
 
 A `StepAttack` is a pair of pure functions over per-sample state (as optax writes optimisers): `start` makes the state,
 `step` advances every row by about one forward and backward pass. It never loops over steps, batches or restarts: the
-engine does, so that no sample waits for another. A `SetAttack` needs all samples at once (one epsilon for a data set).
-A `FittedAttack` finds one perturbation on some images, to be tested on others. A `SceneAttack` changes the textures of
-objects of which classifiers are shown views, a `StickerAttack` one object of which the samples are photographs.
+engine does, so that no sample waits for another. A `SetAttack` needs all samples at once (one epsilon for a data set),
+or a setting that it `needs`: an object before a camera, photographs of one object, other images to fit on.
+
+This file is the contract that the loop (drive.py) and the judge know; it imports neither of them.
 """
 
 from __future__ import annotations
@@ -14,78 +15,25 @@ import inspect
 import math
 from abc import abstractmethod
 from dataclasses import dataclass, field
-from fractions import Fraction
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
-from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
+from pydantic import model_validator
 
-from robustbench_lite.engine.views import Chain
-from robustbench_lite.errors import AttackError
+from robustbench_lite.engine.card import Card, Promise
+from robustbench_lite.engine.protocol import Protocol
 from robustbench_lite.lazy import torch
-from robustbench_lite.physical.scene import Scene
-from robustbench_lite.physical.shots import Shots
-from robustbench_lite.registry import Config, Records, fingerprint
-from robustbench_lite.threat.draws import Draw, keys
-from robustbench_lite.threat.norms import size, steepest
-from robustbench_lite.transforms.distribution import Distribution, Operations
+from robustbench_lite.registry import Records, fingerprint
+from robustbench_lite.threat.setting import Setting
 
 if TYPE_CHECKING:
+    from robustbench_lite.engine.job import Crafted, Job
     from robustbench_lite.engine.oracle import Oracle
-    from robustbench_lite.engine.views import Views
+    from robustbench_lite.threat.draws import Draw
     from robustbench_lite.threat.norms import Goal, Norm
 
-__all__ = [
-    "Attack",
-    "Card",
-    "Crafted",
-    "Fitted",
-    "FittedAttack",
-    "Promise",
-    "SceneAttack",
-    "SetAttack",
-    "State",
-    "StepAttack",
-    "StickerAttack",
-    "attacks",
-    "enough",
-]
-
-GoalName = Literal["label", "prediction"]
-Target = Literal["random", "least_likely", "next"] | NonNegativeInt
-Sources = Literal["single", "leave_one_out", "all"] | tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Card:
-    """What a reviewer asks about an attack. `factor` bounds how far above the minimum a perturbation may lie."""
-
-    title: str
-    paper: str
-    arxiv: str
-    protocol: str
-    deviations: tuple[str, ...] = ()
-    factor: float = 1.0  # on a linear classifier: size found / exact size, at most this (minimal attacks)
-
-
-@dataclass(frozen=True)
-class Promise:
-    """What an attack answers for where the answer is known: on classifiers that are linear in the image.
-
-    With a budget it breaks every image whose exact radius, the box included, is at most budget / factor; without one
-    it finds a perturbation of at most `factor` times the exact radius. inf: a baseline, which promises nothing.
-    `rivals`: only where the nearest class is among the likeliest so many others; null: always. `straight`: the radius
-    is that of one steepest step, clipped, which is not the best thing to do where the box binds (but in linf it is).
-    `share`: of all images, those for which it holds. `reach`: attacks without a norm break boundaries up to this far
-    away in linf.
-    """
-
-    factor: float = 1.05
-    rivals: int | None = None
-    straight: bool = False
-    share: float = 1.0
-    reach: float = 1 / 255  # less than one grey level: no attack that does anything is too weak for that
+__all__ = ["Attack", "SetAttack", "State", "StepAttack", "attacks"]
 
 
 @dataclass
@@ -110,60 +58,16 @@ class State:
             self.won = torch.zeros_like(self.done, dtype=torch.bool)
 
 
-@dataclass
-class Crafted:
-    """What a set attack proposes: candidates (n, C, H, W), what it has to say about the set, and what it made."""
-
-    candidates: torch.Tensor
-    notes: tuple[str, ...] = ()
-    artifacts: dict[str, torch.Tensor] = field(default_factory=dict)
-
-
-class Attack(Config):
+class Attack(Protocol):
     """Common to all attacks. `version` changes when the same parameters would give another result."""
 
     version: ClassVar[int] = 1
     source: ClassVar[str] = ""  # hash of the code, where that is not ours
     card: ClassVar[Card]
+    needs: ClassVar[type[Setting] | None] = None  # what there has to be beside the images
     minimal: ClassVar[bool] = False  # looks for the smallest perturbation instead of spending a budget
     found: ClassVar[tuple[str, ...]] = ()  # names of the numbers that made a candidate, stored in `transform`
     changes: ClassVar[tuple[str, ...]] = ("epsilon",)  # parameters that say how far an image, in [0, 1], is changed
-
-    goal: GoalName = Field(
-        "label", description="Untargeted: leave the true label, or the prediction on the clean image."
-    )
-    target: Target | None = Field(
-        None,
-        description=(
-            "Targeted: a class, by its number (samples of that class are left out), or one per sample: random, "
-            "least_likely or next; null: untargeted."
-        ),
-    )
-
-    sources: Sources | None = Field(
-        None,
-        description=(
-            "The classifiers that the attacker sees. null: each its own, and only it is scored. Else every classifier "
-            "of the suite is scored: single (each in turn), leave_one_out (all but one), all, or a list of names. "
-            "Several are attacked as the mean of their probabilities."
-        ),
-    )
-
-    under: Operations | None = Field(
-        None,
-        description=(
-            "A distribution of transformations, a list of operations: beside the image itself the judge scores fresh "
-            "views of it, and of the original, drawn from there. null: no views."
-        ),
-    )
-    evaluation_draws: PositiveInt = Field(1000, description="Views of each image that the judge scores.")
-
-    @field_validator("sources")
-    @classmethod
-    def _several(cls, sources: Sources | None) -> Sources | None:
-        if isinstance(sources, tuple) and (not sources or len(set(sources)) < len(sources)):
-            raise ValueError("expected names of different classifiers")
-        return sources
 
     @model_validator(mode="after")
     def _within_the_range(self) -> Self:
@@ -217,17 +121,24 @@ class Attack(Config):
         """What the bracket holds this attack to, with these parameters."""
         return Promise(factor=self.card.factor) if self.minimal else Promise()
 
-    def views(self, scene: object | None = None) -> Views | None:  # noqa: ARG002  (for attacks on scenes)
-        """What classifiers are shown of an image; None: the image itself."""
-        return None if self.under is None else Distribution(self.under)
+    @property
+    def bracket(self) -> str:
+        """The exact answers that it has to find before it runs on anything else (docs/bracket.md)."""
+        return "images" if self.needs is None else self.needs.bracket
 
-    def params(self) -> dict[str, Any]:
-        """Every parameter; those about views only where there are any, so that what was stored before stands."""
-        own = super().params()
-        if self.under is None:
-            defaults = {key: type(self).model_fields[key].default for key in ("under", "evaluation_draws")}
-            return {key: value for key, value in own.items() if key not in defaults or value != defaults[key]}
-        return own
+    def tried(self, images: int) -> Self:  # noqa: ARG002  (for those that are fitted on them)
+        """The attack as the bracket tries it on so many images, which are shown as they are."""
+        return self.model_copy(update={"under": None})
+
+    @property
+    def images_to_fit(self) -> int:
+        """How many other images the data have to give it to fit on (its setting is then `Fitting`); 0: none."""
+        return 0
+
+    def apply(self, x: torch.Tensor, perturbation: torch.Tensor) -> torch.Tensor:
+        """The images x (n, C, H, W) with the perturbation (n or 1, C, H, W) on them; in [0, 1] if they must be."""
+        moved = x + perturbation
+        return moved.clamp_(0, 1) if self.boxed else moved
 
     def fingerprint(self) -> str:
         """Hash of everything about the attack that changes its outcome, the classifiers aside."""
@@ -285,87 +196,8 @@ class StepAttack(Attack):
 
 class SetAttack(Attack):
     @abstractmethod
-    def craft(self, oracle: Oracle, x: torch.Tensor, goal: Goal, draw: Draw) -> Crafted:
-        """Candidates for all samples x (N, C, H, W) in [0, 1]; the oracle splits large batches itself."""
-
-
-class SceneAttack(Attack):
-    """On objects before a camera: samples are their textures, and classifiers are only ever shown views."""
-
-    evaluation_draws: PositiveInt = Field(100, description="Views of each object that the judge scores.")
-
-    def views(self, scene: object | None = None) -> Views:
-        """The scene's views, and what `under` does to them. Raises AttackError where there is no scene."""
-        if not isinstance(scene, Scene):
-            raise AttackError(
-                f"{self.registered}: expected an object (a dataset with the source `object:`), got images"
-            )
-        return scene if self.under is None else Chain((scene, Distribution(self.under)))
-
-    @abstractmethod
-    def craft(self, oracle: Oracle, x: torch.Tensor, goal: Goal, draw: Draw, views: Views) -> Crafted:
-        """Textures for all samples, from their textures x (N, C, T, T) in [0, 1], that work in their views."""
-
-
-@dataclass
-class Fitted:
-    """What fits a whole set: one perturbation (1, C, H, W), and what there is to say about it."""
-
-    perturbation: torch.Tensor
-    notes: tuple[str, ...] = ()
-
-
-class FittedAttack(Attack):
-    """One perturbation for all images: fitted on some, always tested on others."""
-
-    goal: Literal["prediction"] = Field("prediction", description="Fooled: the prediction is not the clean one.")
-    target: None = Field(None, description="Untargeted.")
-    fit: PositiveInt = Field(
-        500, description="Images to fit on: those next in rank after the tested samples, or of `fit_from` of the data."
-    )
-    clip: bool = Field(default=True, description="Clip perturbed images to [0, 1]; false: as in the paper.")
-
-    @abstractmethod
-    def fitted(self, oracle: Oracle, x: torch.Tensor, goal: Goal, draw: Draw) -> Fitted:
-        """The perturbation for the images x (M, C, H, W); passes are counted in the oracle's ledger of M rows."""
-
-    def apply(self, x: torch.Tensor, perturbation: torch.Tensor) -> torch.Tensor:
-        """The images x (n, C, H, W) with the perturbation (1, C, H, W) on them."""
-        moved = x + perturbation
-        return moved.clamp_(0, 1) if self.clip else moved
-
-    def control(self, perturbation: torch.Tensor) -> torch.Tensor:
-        """A random direction (1, C, H, W) of the same size in the attack's norm: what anything of that size does."""
-        norm = self.threat or "linf"
-        draw = Draw(keys(0, "control", [self.fingerprint()]).to(perturbation.device))
-        direction = draw.normal("control", tuple(perturbation.shape[1:]))
-        return steepest(direction, norm) * size(perturbation, norm)
-
-    @property
-    def boxed(self) -> bool:
-        return self.clip
-
-
-class StickerAttack(Attack):
-    """On one object: samples are photographs of it, and one sticker is made for all of them."""
-
-    def shots(self, scene: object | None) -> Shots:
-        """How the object lies in the photographs. Raises AttackError where there is none."""
-        if not isinstance(scene, Shots):
-            raise AttackError(
-                f"{self.registered}: expected photographs of one object (a dataset with the source `sign:` or "
-                "`photographs:`), got unrelated images"
-            )
-        return scene
-
-    @abstractmethod
-    def craft(self, oracle: Oracle, x: torch.Tensor, goal: Goal, draw: Draw, shots: Shots) -> Crafted:
-        """Photographs x (N, C, H, W) in [0, 1] with the sticker on the object; `shots` says how it lies in them."""
-
-
-def enough(share: float, n: int) -> int:
-    """The smallest count that is at least this share of n, of the number as it is written: 0.55 of 100 are 55."""
-    return math.ceil(Fraction(str(share)) * n)
+    def craft(self, oracle: Oracle, job: Job) -> Crafted:
+        """Candidates for all samples of the job, in its setting; the oracle splits large batches itself."""
 
 
 attacks: Records[Attack] = Records("attack", "robustbench_lite.attacks")

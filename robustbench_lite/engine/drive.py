@@ -11,37 +11,17 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from robustbench_lite.engine.attack import (
-    Attack,
-    FittedAttack,
-    SceneAttack,
-    SetAttack,
-    State,
-    StepAttack,
-    StickerAttack,
-)
+from robustbench_lite.engine.attack import Attack, SetAttack, State, StepAttack
+from robustbench_lite.engine.job import Job
 from robustbench_lite.engine.oracle import BACKWARD, FORWARD, ZERO_GRADIENT, Ledger, Oracle
 from robustbench_lite.guards.memory import is_out_of_memory
 from robustbench_lite.lazy import torch
-from robustbench_lite.threat.draws import Draw
-from robustbench_lite.threat.norms import Goal
 from robustbench_lite.threat.rows import put, rows
 
-__all__ = ["NO_MEMORY", "REASONS", "Job", "Outcome", "run"]
+__all__ = ["NO_MEMORY", "REASONS", "Outcome", "run"]
 
 OK, NOT_FINITE, NO_MEMORY = 0, 1, 2
 REASONS = {OK: "ok", NOT_FINITE: "gradient or logits not finite", NO_MEMORY: "out of memory at batch size 1"}
-
-
-@dataclass
-class Job:
-    """The samples to attack: images (N, C, H, W) in [0, 1], the goal and the draws, a row each."""
-
-    x: torch.Tensor
-    goal: Goal
-    draw: Draw
-    fitting: Job | None = None  # other samples, to fit on
-    scene: object | None = None  # where the images are textures or photographs of an object: how it is seen
 
 
 @dataclass
@@ -118,56 +98,29 @@ def run(attack: Attack, oracle: Oracle, job: Job, progress: Progress = lambda _:
         outcome = _Drive(attack, oracle, job, progress).finish()
         if attack.follow_up is not None:
             outcome = _go_on(attack.follow_up, oracle, job, outcome)
-    elif isinstance(attack, SetAttack | SceneAttack | StickerAttack):
+    elif isinstance(attack, SetAttack):
         outcome = _craft(attack, oracle, job)
-    elif isinstance(attack, FittedAttack):
-        outcome = _fit(attack, oracle, job)
     else:
-        raise TypeError(f"expected an attack of a kind that attack.py names, got {type(attack).__name__}")
+        raise TypeError(f"expected a StepAttack or a SetAttack, got {type(attack).__name__}")
     oracle.synchronize()
     outcome.wall = time.perf_counter() - start
     progress(len(job.x))
     return outcome
 
 
-def _craft(attack: SetAttack | SceneAttack | StickerAttack, oracle: Oracle, job: Job) -> Outcome:
+def _craft(attack: SetAttack, oracle: Oracle, job: Job) -> Outcome:
+    """All samples at once. What other images cost is shared by the samples; where one is broken, so is everything."""
     start, n = time.perf_counter(), len(job.x)
-    ledger = oracle.open(n)
-    work = job.x, job.goal, job.draw
-    if isinstance(attack, SceneAttack):
-        crafted = attack.craft(oracle, *work, attack.views(job.scene))
-    elif isinstance(attack, StickerAttack):
-        crafted = attack.craft(oracle, *work, attack.shots(job.scene).to(job.x.device))
-    else:
-        crafted = attack.craft(oracle, *work)
+    others = None if job.setting is None else job.setting.others
+    ledger = oracle.open(n if others is None else others)
+    crafted = attack.craft(oracle, job)
     oracle.synchronize()
-    ledger.seconds += (time.perf_counter() - start) / max(n, 1)
+    seconds, broken = time.perf_counter() - start, ledger.broken
+    if others is not None:
+        ledger, broken = ledger.shared(n), ledger.broken.any().expand(n)
+    ledger.seconds += seconds / max(n, 1)
     nothing = torch.empty((n, 0), dtype=torch.float64)
-    return Outcome(
-        crafted.candidates, ledger, ledger.broken * NOT_FINITE, nothing, 0.0, crafted.notes, crafted.artifacts
-    )
-
-
-def _fit(attack: FittedAttack, oracle: Oracle, job: Job) -> Outcome:
-    """One perturbation for all, and a control beside it; what fitting cost is shared by the tested samples.
-
-    Where a single fitting image gave no finite gradient, the perturbation says nothing: all samples fail.
-    """
-    if job.fitting is None:
-        raise TypeError("a FittedAttack needs samples to fit on")
-    start, some, n = time.perf_counter(), job.fitting, len(job.x)
-    ledger = oracle.open(len(some.x))
-    found = attack.fitted(oracle, some.x, some.goal, some.draw)
-    oracle.synchronize()
-    outcome = Outcome.empty(job.x)
-    outcome.candidates = attack.apply(job.x, found.perturbation)
-    total = ledger.counts.sum(0)
-    first = torch.arange(n, device=job.x.device)[:, None] < total % n  # whole numbers whose sum is the total
-    outcome.ledger = Ledger(total // n + first, outcome.ledger.seconds + (time.perf_counter() - start) / n)
-    outcome.status += ledger.broken.any() * NOT_FINITE
-    outcome.artifacts = {"perturbation": found.perturbation, "control": attack.control(found.perturbation)}
-    outcome.notes = found.notes
-    return outcome
+    return Outcome(crafted.candidates, ledger, broken * NOT_FINITE, nothing, 0.0, crafted.notes, crafted.artifacts)
 
 
 def _go_on(attack: StepAttack, oracle: Oracle, job: Job, outcome: Outcome) -> Outcome:

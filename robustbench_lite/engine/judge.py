@@ -5,17 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from robustbench_lite.engine.attack import Attack
 from robustbench_lite.engine.oracle import logits_of
-from robustbench_lite.engine.views import Views, pairs
+from robustbench_lite.engine.views import pairs
 from robustbench_lite.errors import AttackError
 from robustbench_lite.guards.memory import chunked
 from robustbench_lite.lazy import torch
 from robustbench_lite.threat.draws import Draw, keys
 from robustbench_lite.threat.norms import Goal, Norm, size, tie
 from robustbench_lite.threat.rows import per_row
+from robustbench_lite.threat.setting import Views
 
 if TYPE_CHECKING:
     from torch import nn
@@ -83,6 +85,11 @@ class Panel:
     seed: int
     ids: list[str]
 
+    @cached_property
+    def _keys(self) -> torch.Tensor:
+        """A key for each image (N,): the ids are hashed once, however many chunks of views there are."""
+        return keys(self.seed, "judge", self.ids)
+
     def columns(
         self, x: torch.Tensor, candidates: torch.Tensor, labels: torch.Tensor, goal: Goal
     ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
@@ -108,10 +115,9 @@ class Panel:
 
     def _see(self, x: torch.Tensor, row: torch.Tensor, number: torch.Tensor) -> torch.Tensor:
         """Logits (m, K) of the views with these numbers (m,) of the images in these rows (m,) of x; CPU."""
-        key = keys(self.seed, "judge", self.ids)[row]
 
         def some(part: slice) -> torch.Tensor:
-            place, draw = x[row[part]].to(self.device), Draw(key[part].to(self.device))
+            place, draw = x[row[part]].to(self.device), Draw(self._keys[row[part]].to(self.device))
             return logits_of(self.module, self.views.see(place, draw, number[part].to(self.device))).cpu()
 
         with torch.no_grad():

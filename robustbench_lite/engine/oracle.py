@@ -88,6 +88,12 @@ class Ledger:
         counts, self.trouble = before
         self.counts.copy_(counts)
 
+    def shared(self, n: int) -> Ledger:
+        """The same in sum for n other rows, in equal shares: whole numbers."""
+        total = self.counts.sum(0)
+        first = torch.arange(n, device=total.device)[:, None] < total % n
+        return Ledger(total // n + first, (self.seconds.sum() / n).expand(n).clone(), self.trouble)
+
     @property
     def broken(self) -> torch.Tensor:
         """Rows (n,) whose logits or gradients were not finite at least once."""
@@ -162,6 +168,24 @@ class Oracle:
         detached = logits.detach()
         self._check(detached, rows)
         return Pass(self, leaf, logits, detached, rows)
+
+    def through(
+        self,
+        x: torch.Tensor,
+        transform: Callable[[torch.Tensor], torch.Tensor],
+        outer: Callable[[Pass], torch.Tensor],
+        rows: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor, Pass]:
+        """Gradient in x (n, ...) through what classifiers see of it, transform(x) (m, C, H, W); and the pass over that.
+
+        `outer` is asked for the gradient (m, C, H, W) in what is seen: `view.gradient(seed)[0]`, and what else pulls.
+        """
+        leaf = x.detach().requires_grad_()
+        with torch.enable_grad():
+            seen = transform(leaf)
+        view = self.differentiate(seen.detach(), rows)
+        gradient = outer(view)
+        return gradient if seen is leaf else torch.autograd.grad(seen, leaf, gradient)[0], view
 
     def chunked(self, work: Callable[[slice], torch.Tensor], n: int) -> torch.Tensor:
         """`work` on slices of at most `batch_size` of n rows, joined; halves the batch when memory runs out."""

@@ -1,4 +1,4 @@
-"""What a classifier is shown of an image where that is not the image itself: a random view of it, drawn anew each time.
+"""Random views of images, drawn anew each time: several distributions in a row, and how many views are walked through.
 
 Whoever looks at many views walks through (image, draw) pairs in chunks, so that no more than a batch of views is in
 memory at once, however many draws there are.
@@ -8,22 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from robustbench_lite.lazy import torch
 
 if TYPE_CHECKING:
     from robustbench_lite.threat.draws import Draw
+    from robustbench_lite.threat.setting import Views
 
-__all__ = ["Chain", "Views", "pairs"]
-
-
-class Views(Protocol):
-    """What a classifier is shown of an image: `see(x, draw, step)` gives one random view of every row."""
-
-    def see(self, x: torch.Tensor, draw: Draw, step: torch.Tensor | int) -> torch.Tensor:
-        """Views (n, C, H', W') in [0, 1] of the images x (n, C, H, W), differentiable in x; `step` (n,) or a number."""
-        ...
+__all__ = ["Chain", "pairs"]
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,14 @@ from PIL import Image
 from pydantic import Field, PositiveInt
 
 from robustbench_lite.engine.attack import Attack
-from robustbench_lite.engine.views import Views, pairs
+from robustbench_lite.engine.views import pairs
 from robustbench_lite.errors import UsageError, did_you_mean
 from robustbench_lite.figures.base import Figure, figures
 from robustbench_lite.figures.svg import document, element
 from robustbench_lite.lazy import torch
 from robustbench_lite.tables.base import Column, Table, Value
 from robustbench_lite.threat.draws import Draw, keys
+from robustbench_lite.threat.setting import Views
 
 if TYPE_CHECKING:
     from robustbench_lite.results.store import Results

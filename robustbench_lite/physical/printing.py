@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 
 from robustbench_lite.errors import AttackError
 from robustbench_lite.lazy import torch
-from robustbench_lite.physical.sign import face, outline
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 __all__ = ["MASKS", "content", "mask", "non_printability", "palette", "shuffled", "total_variation", "triplets"]
 
@@ -24,6 +26,10 @@ def mask(name: str, side: int) -> torch.Tensor:
 
     `poster` is the whole sign, `octagon` its face without the border, `two_stripes` a bar above and one below the word.
     """
+    from PIL import Image  # where it is needed: declaring an attack must not cost what importing it does
+
+    from robustbench_lite.physical.sign import face, outline
+
     if name not in MASKS:
         with _open(name, "mask") as picture:
             grey = picture.convert("L").resize((side, side), Image.Resampling.BOX)
@@ -102,6 +108,8 @@ def _find(path: str, what: str) -> Path:
 
 
 def _open(path: str, what: str) -> Image.Image:
+    from PIL import Image
+
     place = _find(path, what)
     try:
         return Image.open(place, formats=_FORMATS)

@@ -18,13 +18,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from math import radians, tan
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from robustbench_lite.lazy import torch
 from robustbench_lite.physical.rasterize import rasterize
 from robustbench_lite.threat.box import clip
 from robustbench_lite.threat.draws import Draw
 from robustbench_lite.threat.rows import per_row
+from robustbench_lite.threat.setting import Setting
 
 if TYPE_CHECKING:
     from robustbench_lite.physical.mesh import Mesh
@@ -81,8 +82,11 @@ def turned(quaternion: Vector) -> torch.Tensor:
 
 
 @dataclass(frozen=True, eq=False)
-class Scene:
+class Scene(Setting):
     """A mesh inside the unit sphere, and what its views are drawn from: screen (H, W), ranges, degrees."""
+
+    title: ClassVar[str] = "an object (a dataset with the source `object:`)"
+    bracket: ClassVar[str] = "textures"
 
     mesh: Mesh
     size: tuple[int, int] = (224, 224)
@@ -92,6 +96,14 @@ class Scene:
     background: Range = (0.1, 1.0)
     shading: Range = (0.0, 0.0)
     noise: Range = (0.0, 0.0)
+
+    @property
+    def views(self) -> Scene:
+        return self
+
+    @property
+    def screen(self) -> tuple[int, int, int]:
+        return (3, *self.size)
 
     def see(self, x: torch.Tensor, draw: Draw, step: torch.Tensor | int) -> torch.Tensor:
         """Views (n, 3, H, W) of textures x (n, 3, T, T), each in the pose that `step`, (n,) or a number, draws."""

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from robustbench_lite.lazy import torch
 from robustbench_lite.physical.camera import Camera, Placement, Pose, photograph
-from robustbench_lite.physical.sign import BACKGROUND_NUMBERS, background
+from robustbench_lite.physical.roadside import BACKGROUND_NUMBERS, background
 from robustbench_lite.threat.box import clip
 from robustbench_lite.threat.draws import Draw
 from robustbench_lite.threat.rows import per_row, rows
+from robustbench_lite.threat.setting import Setting
 
 __all__ = ["Drawn", "Photographed", "Poses", "Shots", "paste"]
 
@@ -45,8 +46,11 @@ def paste(x: torch.Tensor, delta: torch.Tensor, placed: Placement) -> torch.Tens
 
 
 @dataclass(frozen=True)
-class Shots(ABC):
+class Shots(Setting, ABC):
     """An object's colours, and how it lies in N photographs: `facts` say where each was taken from."""
+
+    title: ClassVar[str] = "photographs of one object (a dataset with the source `sign:` or `photographs:`)"
+    bracket: ClassVar[str] = "stickers"
 
     identity: str
     texture: torch.Tensor  # (3, S, S) in [0, 1]
@@ -56,6 +60,12 @@ class Shots(ABC):
     @abstractmethod
     def training(self, poses: Poses, draw: Draw, number: torch.Tensor) -> tuple[torch.Tensor, Placement]:
         """Other photographs (n, 3, H, W), those with these numbers (n,), and how the object lies in them."""
+
+    def content(self) -> dict[str, Any]:
+        return {"scene": self.identity}
+
+    def origins(self) -> tuple[dict[str, Any], ...]:
+        return self.facts
 
     def pick(self, index: torch.Tensor) -> Self:
         """The photographs with these places (m,)."""

@@ -7,29 +7,31 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from statistics import median
 
-from robustbench_lite.engine.attack import Attack, FittedAttack, SceneAttack, SetAttack, StepAttack
-from robustbench_lite.engine.drive import Job, Outcome, run
-from robustbench_lite.engine.judge import NOT_FINITE, Panel, finite, judge, look
+from robustbench_lite.engine.columns import Written
+from robustbench_lite.engine.drive import Outcome, run
+from robustbench_lite.engine.inspection import Asked
+from robustbench_lite.engine.job import PERTURBATION, Fitting, Job
+from robustbench_lite.engine.judge import finite, look
 from robustbench_lite.engine.oracle import Oracle
+from robustbench_lite.engine.trial import TARGETS, Trial
 from robustbench_lite.errors import AttackError, RobustbenchError
 from robustbench_lite.guards.foreign import is_interrupt, told, trace, undisturbed
 from robustbench_lite.guards.limits import limited
 from robustbench_lite.lazy import torch
-from robustbench_lite.physical.scene import Scene
-from robustbench_lite.physical.shots import Shots
 from robustbench_lite.registry import canonical
 from robustbench_lite.results import provenance
 from robustbench_lite.results.schema import Caveat, Row
 from robustbench_lite.runner.assets import Bench, Victim, images
-from robustbench_lite.runner.plan import TARGETS, Cell, labels
-from robustbench_lite.runner.rows import Scored, Written, artifact_rows, goal_name, image_rows
+from robustbench_lite.runner.plan import Cell, labels
+from robustbench_lite.runner.rows import artifact_rows, image_rows
 from robustbench_lite.runner.stages import ATTACKING, INSPECTING, JUDGING, TIMING, Stages
 from robustbench_lite.text import listed, shortened, storable
 from robustbench_lite.threat.draws import Draw, keys
 from robustbench_lite.threat.norms import Goal
 from robustbench_lite.threat.rows import rows
+from robustbench_lite.threat.setting import Setting
 
-__all__ = ["Done", "Ready", "attacked", "deterministic", "execute", "prepare", "rejudged"]
+__all__ = ["Done", "Ready", "attacked", "execute", "prepare", "rejudged"]
 
 _ALONE = 5  # samples that are also timed at batch size 1
 _ALONE_SECONDS = 5.0  # but no longer than this
@@ -43,14 +45,6 @@ class Done:
     images: list[Row] = field(default_factory=list)
     artifacts: list[Row] = field(default_factory=list)
     cell: Row = field(default_factory=dict)
-
-
-def deterministic() -> None:
-    """Same machine, versions and batch size: same bits. Verdicts must not depend on TensorFloat-32 either."""
-    torch.backends.cudnn.benchmark = False
-    torch.backends.cudnn.deterministic = True
-    torch.backends.cudnn.allow_tf32 = False
-    torch.backends.cuda.matmul.allow_tf32 = False
 
 
 def execute(
@@ -108,7 +102,7 @@ def _describe(cell: Cell, bench: Bench) -> Row:
         "version": attack.version,
         "norm": attack.threat,
         "eps": attack.budget,
-        "goal": goal_name(attack),
+        "goal": attack.aim,
         "seed": cell.seed,
         "status": "ok",
         "error": None,
@@ -134,7 +128,7 @@ def _run(cell: Cell, bench: Bench, progress: Callable[[int], None], stages: Stag
     with stages(ATTACKING):
         outcome, oracle = attacked(cell, bench, ready, progress)
     alone = None
-    if timing and len(cell.sources) == 1 and isinstance(cell.attack, StepAttack | SetAttack):
+    if timing and len(cell.sources) == 1 and cell.attack.needs is None:
         with stages(TIMING):
             alone = _time_alone(cell, bench, victim, job)
     with stages(JUDGING):
@@ -162,16 +156,18 @@ def _judged(
     cell: Cell, bench: Bench, ready: Ready, outcome: Outcome, labels: torch.Tensor, ids: list[str]
 ) -> tuple[Done, int]:
     """The rows of every target, and how many verdicts are near ties."""
-    samples, job, x, keep = bench.samples(cell.dataset), ready.job, ready.job.x, ready.keep
+    samples, job, keep = bench.samples(cell.dataset), ready.job, ready.keep
+    origins = None if samples.scene is None else samples.scene.pick(keep).origins()
+    trial, size = Trial(cell.attack, job, labels, ids, cell.seed), bench.batch_for(job.x, job.setting)
+    named = {"cell": cell.id, "suite": cell.suite, "dataset": cell.dataset, "source": cell.source}
+    named |= {"variant": cell.variant}
     done, near_ties = Done(), 0
     for name in cell.targets:
-        panel = _panel(cell, bench, name, job, ids)
-        scored = _score(cell, bench, name, x, labels, keep, job.goal, outcome, panel)
-        if panel is not None:
-            scored.views, broken = panel.columns(x, outcome.candidates.nan_to_num(), labels, scored.goal)
-            scored.verdicts.reject(broken, f"{NOT_FINITE} in a view")
+        target, clean = bench.classifier(name), bench.inspect(cell.dataset, name).logits[keep]
+        asked = Asked(name, target.module, bench.device, size)
+        scored = trial.score(outcome, asked, clean, target.weights)
         near_ties += int(scored.verdicts.near_tie.sum())
-        done.samples += Written(cell, scored, ids, labels, outcome, job.scene).rows()
+        done.samples += Written(cell.attack, named, scored, ids, labels, outcome, origins).rows()
     done.images = image_rows(cell, samples, keep.tolist(), outcome) if bench.suite.images == "all" else []
     done.artifacts = artifact_rows(cell, outcome)
     return done, near_ties
@@ -216,106 +212,39 @@ def prepare(cell: Cell, bench: Bench) -> Ready:
     ids = [samples.ids[i] for i in keep.tolist()]
     draw, targets = (Draw(keys(cell.seed, stream, ids)) for stream in (cell.attack.stream(), TARGETS))
     clean = bench.clean_logits(cell.dataset, cell.sources, cell.attack.shares)
-    goal = replace(_goal(cell.attack, labels, clean[keep], targets), members=len(cell.sources))
-    if isinstance(samples.scene, Scene) and not isinstance(cell.attack, SceneAttack):
-        raise AttackError(f"{cell.attack.registered}: '{cell.dataset}' is an object that is seen in views; use eot3d")
-    fitting = _fitting(cell, bench, cell.attack, victim) if isinstance(cell.attack, FittedAttack) else None
-    scene = samples.scene.pick(keep) if isinstance(samples.scene, Shots) else samples.scene
-    return Ready(victim, Job(x, goal, draw, fitting, scene), keep, clean)
+    goal = replace(cell.attack.goals(labels, clean[keep], targets), members=len(cell.sources))
+    return Ready(victim, Job(x, goal, draw, _setting(cell, bench, victim, keep)), keep, clean)
 
 
-def _fitting(cell: Cell, bench: Bench, attack: FittedAttack, victim: Victim) -> Job:
+def _setting(cell: Cell, bench: Bench, victim: Victim, keep: torch.Tensor) -> Setting | None:
+    """Where the samples `keep` (n,) are attacked. Raises AttackError where the data are not what the attack needs."""
+    attack, scene = cell.attack, bench.samples(cell.dataset).scene
+    if scene is not None and scene.views is not None and not isinstance(scene, attack.needs or ()):
+        raise AttackError(f"{attack.registered}: '{cell.dataset}' is an object that is seen in views; use eot3d")
+    if attack.images_to_fit:
+        return _fitting(cell, bench, victim)
+    scene = None if scene is None else scene.pick(keep)
+    return scene if attack.needs is None else attack.needs.of(scene, attack.registered)
+
+
+def _fitting(cell: Cell, bench: Bench, victim: Victim) -> Fitting:
     """Other images than those tested, with the victim's predictions on them."""
-    samples = bench.fitting(cell.dataset, attack.fit)
+    samples = bench.fitting(cell.dataset, cell.attack.images_to_fit)
     x = images(samples)
     clean = finite(look(victim.module, x, bench.device, bench.batch_for(x)), "images to fit on")
-    draw = Draw(keys(cell.seed, attack.stream(), samples.ids))
-    return Job(x, replace(Goal(clean.argmax(1), clean.shape[1]), members=len(cell.sources)), draw)
-
-
-def _score(
-    cell: Cell,
-    bench: Bench,
-    name: str,
-    x: torch.Tensor,
-    labels: torch.Tensor,
-    keep: torch.Tensor,
-    goal: Goal,
-    outcome: Outcome,
-    panel: Panel | None,
-) -> Scored:
-    """The judge's verdicts on one target. Its own clean prediction counts where the goal is to leave that.
-
-    A texture is what the target makes of it on average over views.
-    """
-    target, clean = bench.classifier(name), bench.inspect(cell.dataset, name).logits[keep]
-    if not goal.targeted:
-        goal = Goal(labels if cell.attack.goal == "label" else clean.argmax(1), clean.shape[1])
-    size = bench.batch_for(x)
-
-    def classify(part: torch.Tensor) -> torch.Tensor:
-        if panel is not None and isinstance(cell.attack, SceneAttack):
-            return panel.logits(part)
-        return look(target.module, part, bench.device, size)
-
-    verdicts = judge(cell.attack, classify, x, outcome.candidates, goal, outcome.found)
-    control = None
-    if isinstance(cell.attack, FittedAttack):
-        beside = classify(cell.attack.apply(x, outcome.artifacts["control"]))
-        verdicts.reject(~beside.isfinite().all(1), f"{NOT_FINITE} under the control perturbation")
-        control = beside.argmax(1)
-    return Scored(target, clean, goal, verdicts, control)
-
-
-def _panel(cell: Cell, bench: Bench, name: str, job: Job, ids: list[str]) -> Panel | None:
-    """Where classifiers are shown random views of the images: what scores those."""
-    views = cell.attack.views(job.scene)
-    if views is None:
-        return None
-    most, module = bench.batch_for(job.x, job.scene), bench.classifier(name).module
-    return Panel(views, module, bench.device, most, cell.attack.evaluation_draws, cell.seed, ids)
+    draw = Draw(keys(cell.seed, cell.attack.stream(), samples.ids))
+    return Fitting(x, replace(Goal(clean.argmax(1), clean.shape[1]), members=len(cell.sources)), draw)
 
 
 def _on_fitting_set(cell: Cell, bench: Bench, ready: Ready, outcome: Outcome) -> Row:
     """How many images a perturbation was fitted on, and how many of them it fools: here too the judge looks."""
-    attack, fitting = cell.attack, ready.job.fitting
-    if not isinstance(attack, FittedAttack) or fitting is None:
+    fitting = ready.job.setting
+    if not isinstance(fitting, Fitting):
         return {}
-    x = attack.apply(fitting.x, outcome.artifacts["perturbation"])
+    x = cell.attack.apply(fitting.x, outcome.artifacts[PERTURBATION])
     seen = look(ready.victim.module, x, bench.device, bench.batch_for(x))
     after = finite(seen, "perturbed images that it was fitted on").argmax(1)
     return {"fit_n": len(x), "fit_rate": float((after != fitting.goal.label).double().mean())}
-
-
-def _goal(attack: Attack, labels: torch.Tensor, clean: torch.Tensor, draw: Draw) -> Goal:
-    """What success is measured against, per sample; the target where there is one is never the true label.
-
-    `draw` is the same for every attack, so that two of them can be compared sample by sample.
-    Raises AttackError where the target is not a class of the classifier.
-    """
-    classes = clean.shape[1]
-    reference = labels if attack.goal == "label" else clean.argmax(1)
-    if attack.target is None:
-        return Goal(reference, classes)
-    if attack.target == "random":
-        target = (labels + 1 + draw.integer("target", classes - 1)) % classes
-    elif attack.target == "next":
-        target = (labels + 1) % classes
-    elif attack.target == "least_likely":
-        target = clean.scatter(1, labels[:, None], float("inf")).argmin(1)
-    else:
-        if attack.target >= classes:
-            raise AttackError(
-                f"target: expected a class below {classes}, as many as the classifier has; got {attack.target}"
-            )
-        target = torch.full_like(labels, attack.target)
-    return Goal(target, classes, targeted=True)
-
-
-def _to(job: Job, device: torch.device) -> Job:
-    goal = replace(job.goal, label=job.goal.label.to(device))
-    fitting = None if job.fitting is None else _to(job.fitting, device)
-    return Job(job.x.to(device), goal, Draw(job.draw.key.to(device)), fitting, job.scene)
 
 
 def attacked(
@@ -323,8 +252,8 @@ def attacked(
 ) -> tuple[Outcome, Oracle]:
     """Run the attack on the device; everything comes back to the CPU."""
     victim, job = ready.victim, ready.job
-    oracle = Oracle(victim.module, bench.device, bench.batch_for(job.x, job.scene), victim.members)
-    outcome = run(cell.attack, oracle, _to(job, bench.device), progress)
+    oracle = Oracle(victim.module, bench.device, bench.batch_for(job.x, job.setting), victim.members)
+    outcome = run(cell.attack, oracle, job.to(bench.device), progress)
     return outcome.cpu(), oracle
 
 
@@ -333,7 +262,7 @@ def _time_alone(cell: Cell, bench: Bench, victim: Victim, job: Job) -> float:
     times: list[float] = []
     for i in range(min(_ALONE, len(job.x))):
         index = torch.tensor([i])
-        one = _to(Job(job.x[index], rows(job.goal, index), rows(job.draw, index)), bench.device)
+        one = Job(job.x[index], rows(job.goal, index), rows(job.draw, index)).to(bench.device)
         times.append(run(cell.attack, Oracle(victim.module, bench.device, 1, victim.members), one).wall)
         if sum(times) > _ALONE_SECONDS:
             break

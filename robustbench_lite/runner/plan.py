@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from robustbench_lite.engine.attack import Attack, FittedAttack, StickerAttack
+from robustbench_lite.engine.attack import Attack
+from robustbench_lite.engine.trial import TARGETS
 from robustbench_lite.errors import AttackError, RobustbenchError
-from robustbench_lite.physical.shots import Shots
 from robustbench_lite.registry import canonical, fingerprint
 from robustbench_lite.results.schema import SCHEMA_VERSION, Row
 from robustbench_lite.runner.probing import close
@@ -24,9 +24,8 @@ if TYPE_CHECKING:
     from robustbench_lite.runner.probing import Probe
     from robustbench_lite.suite.builder import AttackEntry, DataEntry, Suite
 
-__all__ = ["TARGETS", "Cell", "experiments", "labels", "plan", "renamed", "settled"]
+__all__ = ["Cell", "experiments", "labels", "plan", "renamed", "settled"]
 
-TARGETS = "targets"  # the stream of random targets: of the suite's seed and the sample, whatever the attack
 Names = tuple[str, ...]
 
 
@@ -154,11 +153,11 @@ def _more(bench: Bench, data: str, attack: Attack) -> dict[str, Any]:
         raise AttackError(text)
     if isinstance(attack.target, int) and attack.target in samples.labels:
         more["without"] = "target"  # samples of the target's own class
-    if isinstance(attack, FittedAttack):
-        fitting = bench.fitting(data, attack.fit)
+    if attack.images_to_fit:
+        fitting = bench.fitting(data, attack.images_to_fit)
         more["fit"] = [fingerprint(list(fitting.ids)), _content(fitting)]
-    if isinstance(attack, StickerAttack) and isinstance(samples.scene, Shots):
-        more["scene"] = samples.scene.identity
+    if samples.scene is not None and isinstance(samples.scene, attack.needs or ()):
+        more |= samples.scene.content()
     return more
 
 

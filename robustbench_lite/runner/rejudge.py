@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from robustbench_lite.engine.attack import FittedAttack
+from robustbench_lite.engine.attack import Attack
 from robustbench_lite.engine.drive import REASONS, Outcome
+from robustbench_lite.engine.job import PERTURBATION
 from robustbench_lite.engine.oracle import BACKWARD, FORWARD, ZERO_GRADIENT, Ledger
 from robustbench_lite.lazy import torch
 from robustbench_lite.results.schema import CELLS, SAMPLES, Row, earliest
@@ -97,7 +98,7 @@ def compared(cell: Cell, bench: Bench, ready: Ready, stored: Stored, *, exact: b
         return differences.found, 0
     _images(ids, ready, stored, differences)
     done = rejudged(cell, bench, ready, _outcome(cell, ids, stored))
-    if isinstance(cell.attack, FittedAttack):
+    if PERTURBATION in stored.artifacts:
         _fitted(cell.attack, ready.job.x, ids, stored, differences)
     close = _rows(done, stored, differences)
     _cell(done.cell, stored, differences)
@@ -159,9 +160,9 @@ def _made_with(cell: Cell, rows: Sequence[Row]) -> torch.Tensor:
     return torch.tensor(found, dtype=torch.float64).view(len(rows), len(names))
 
 
-def _fitted(attack: FittedAttack, x: torch.Tensor, ids: Sequence[str], stored: Stored, found: Differences) -> None:
+def _fitted(attack: Attack, x: torch.Tensor, ids: Sequence[str], stored: Stored, found: Differences) -> None:
     """The images are what the stored perturbation makes of the clean ones."""
-    moved = attack.apply(x, torch.from_numpy(_array(stored.artifacts["perturbation"], "values"))).numpy()
+    moved = attack.apply(x, torch.from_numpy(_array(stored.artifacts[PERTURBATION], "values"))).numpy()
     for sample, image in zip(ids, moved, strict=True):
         gap = float(np.abs(image - _array(stored.images[sample], "adversarial")).max())
         if not gap <= _ROUNDING:

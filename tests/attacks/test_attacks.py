@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from pydantic import ValidationError
 
+from robustbench_lite.attacks.fgsm import enough
 from robustbench_lite.datasets.bundled import Bundled
-from robustbench_lite.engine.attack import attacks, enough
+from robustbench_lite.engine.attack import attacks
 from robustbench_lite.models.zoo import Zoo
 from robustbench_lite.registry import canonical
 from robustbench_lite.runner.assets import images as as_images
@@ -277,3 +281,16 @@ def test_random_starts_are_what_restarts_differ_in():
 )
 def test_a_share_is_that_of_the_number_as_it_is_written(share, n, count):
     assert enough(share, n) == count
+
+
+@pytest.mark.parametrize("module", ["attacks.pgd", "engine.attack", "attacks.rp2", "attacks.eot3d"])
+def test_an_attack_is_declared_without_loading_what_draws_or_transforms(module):
+    code = f"import sys, robustbench_lite.{module}\nprint(*({{'kornia', 'PIL', 'torch'}} & sys.modules.keys()))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert not done.stdout.split()
+
+
+def test_importing_pgd_imports_no_camera():
+    code = "import sys, robustbench_lite.attacks.pgd\nprint(*(name for name in sys.modules if '.physical' in name))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert not done.stdout.split()

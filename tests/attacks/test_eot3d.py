@@ -14,7 +14,8 @@ from torch import nn
 from robustbench_lite.attacks.eot3d import EOT3D, Sitter
 from robustbench_lite.datasets.object3d import Object
 from robustbench_lite.engine.attack import attacks
-from robustbench_lite.engine.drive import Job, run
+from robustbench_lite.engine.drive import run
+from robustbench_lite.engine.job import Job
 from robustbench_lite.engine.oracle import Oracle
 from robustbench_lite.errors import AttackError, DataError, SuiteError, UsageError
 from robustbench_lite.figures.turntable import Turntable
@@ -66,28 +67,29 @@ def suite(**changes):
     }
 
 
-class Watched:
-    """Views that remember what was asked for."""
+class Watched(Scene):
+    """A scene that remembers which views were asked for."""
 
-    def __init__(self, views):
-        self.views, self.asked = views, []
+    @property
+    def asked(self):
+        return self.__dict__.setdefault("_asked", [])
 
     def see(self, x, draw, step):
         self.asked.append(step.tolist())
-        return self.views.see(x, draw, step)
+        return super().see(x, draw, step)
 
 
-def sitter(batch_size=4, net=None, scene=None):
-    scene = scene or Scene(made("tennis_ball"), (SIZE, SIZE), shading=(0, 0.3), noise=(0, 0.02))
+def sitter(batch_size=4, net=None):
+    scene = Watched(made("tennis_ball"), (SIZE, SIZE), shading=(0, 0.3), noise=(0, 0.02))
     x, draw = images(1, (3, 16, 16)), Draw(keys(0, "eot3d", ["ball"]))
     oracle = Oracle(net or Middle(), CPU, batch_size)
     oracle.open(1)
-    return Sitter(oracle, 0, x, Goal(torch.tensor([2]), 3, targeted=True), draw, Watched(scene))
+    return Sitter(oracle, 0, x, Goal(torch.tensor([2]), 3, targeted=True), draw, scene)
 
 
 def crafted(**params):
     record, work = EOT3D(target=2, **params), sitter()
-    return work, record.craft(work.oracle, work.x, work.goal, work.draw, work.views)
+    return work, record.craft(work.oracle, Job(work.x, work.goal, work.draw, work.views))
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 64])
@@ -166,7 +168,7 @@ def test_where_no_weight_suffices_the_most_adversarial_counts():
             return super().forward(x) * 0 + torch.tensor([1.0, 0, 0])
 
     record, work = EOT3D(target=2, steps=2, draws=2, fresh=2, penalty=[1, 0.1], held_out=3), sitter(net=Blind())
-    found = record.craft(work.oracle, work.x, work.goal, work.draw, work.views)
+    found = record.craft(work.oracle, Job(work.x, work.goal, work.draw, work.views))
     assert "1: 0%, 0.1: 0%" in found.notes[0]
     assert torch.equal(found.candidates, record._optimise(work, 1))
 
@@ -175,9 +177,9 @@ def test_several_objects_are_worked_on_apart():
     scene = Scene(made("crate"), (SIZE, SIZE))
     x, draw = images(2, (3, 8, 8)), Draw(keys(0, "eot3d", ["a", "b"]))
     record = EOT3D(steps=3, draws=4, fresh=2, penalty=[0])
-    both = run(record, Oracle(Middle(), CPU, 3), Job(x, Goal(torch.tensor([0, 1]), 3), draw, scene=scene))
+    both = run(record, Oracle(Middle(), CPU, 3), Job(x, Goal(torch.tensor([0, 1]), 3), draw, setting=scene))
     alone = run(
-        record, Oracle(Middle(), CPU, 3), Job(x[1:], Goal(torch.tensor([1]), 3), Draw(draw.key[1:]), scene=scene)
+        record, Oracle(Middle(), CPU, 3), Job(x[1:], Goal(torch.tensor([1]), 3), Draw(draw.key[1:]), setting=scene)
     )
     assert torch.equal(both.candidates[1:], alone.candidates)
     assert set(both.artifacts) == {"texture 0", "texture 1"}
@@ -282,8 +284,9 @@ def test_under_changes_what_is_seen(tmp_path):
 
 
 def test_a_distance_of_colours_needs_colours():
+    scene = Scene(made("crate"), (SIZE, SIZE))
     with pytest.raises(AttackError, match="expected 3 channels, got 1"):
-        EOT3D(penalty=[0.1]).craft(Oracle(Middle(), CPU), images(1), Goal(torch.tensor([0]), 3), None, None)
+        run(EOT3D(penalty=[0.1]), Oracle(Middle(), CPU), Job(images(1), Goal(torch.tensor([0]), 3), None, scene))
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from torch import nn
 
 from robustbench_lite.datasets.base import datasets
 from robustbench_lite.engine.attack import attacks
-from robustbench_lite.engine.drive import Job, run
+from robustbench_lite.engine.drive import run
+from robustbench_lite.engine.job import Job
 from robustbench_lite.engine.oracle import Oracle
 from robustbench_lite.errors import AttackError, SuiteError
 from robustbench_lite.models import archs, zoo
@@ -53,7 +54,7 @@ def crafted(batch_size=4, target: int | None = 2, samples=None, labels=None, net
     record = attacks.build("rp2", {"target": target, **QUICK, **options})
     label = torch.full((len(samples),), 0 if target is None else target) if labels is None else labels
     draw = Draw(keys(0, record.stream(), samples.ids))
-    job = Job(images(samples), Goal(label, 3, targeted=target is not None), draw, scene=samples.scene)
+    job = Job(images(samples), Goal(label, 3, targeted=target is not None), draw, setting=samples.scene)
     return samples, run(record, Oracle(net or Colours(), CPU, batch_size), job)
 
 

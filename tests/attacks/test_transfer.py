@@ -7,9 +7,10 @@ import torch
 from torch import nn
 
 from robustbench_lite.engine.attack import attacks
-from robustbench_lite.engine.drive import Job, run
+from robustbench_lite.engine.drive import run
+from robustbench_lite.engine.job import Job
+from robustbench_lite.engine.mixture import Mixture, mix
 from robustbench_lite.engine.oracle import Oracle
-from robustbench_lite.models.archs.mixture import Mixture, mix
 from robustbench_lite.threat.draws import Draw, keys
 from robustbench_lite.threat.norms import Goal, size
 from tests.helpers import CPU, images, mlp

@@ -14,7 +14,8 @@ import torch
 
 from robustbench_lite.datasets.bundled import Bundled
 from robustbench_lite.engine.attack import attacks
-from robustbench_lite.engine.drive import Job, run
+from robustbench_lite.engine.drive import run
+from robustbench_lite.engine.job import Fitting, Job
 from robustbench_lite.engine.oracle import Oracle
 from robustbench_lite.errors import DataError
 from robustbench_lite.guards.sealed import seal
@@ -54,7 +55,8 @@ def jobs(net, n=30, fit=40, shape=(1, 6, 6)):
 
     x = images(n + fit, shape)
     work = one(x[:n], 0)
-    work.fitting = one(x[n:], n)
+    some = one(x[n:], n)
+    work.setting = Fitting(some.x, some.goal, some.draw)
     return work
 
 
@@ -93,7 +95,7 @@ def test_on_one_side_of_a_hyperplane_the_farthest_image_decides(name, norm, para
     label = problem.logits().argmax(1)
     side = (label == label.mode()[0]).nonzero()[:, 0]
     job = Job(problem.x[side], Goal(label[side], 2), Draw(keys(0, name, [str(i) for i in side.tolist()])))
-    job.fitting = job
+    job.setting = Fitting(job.x, job.goal, job.draw)
     radius = problem.radius(Goal(label, 2), norm)[side]
     assert len(side) > 5
     for share, expected in ((1.001, torch.ones(len(side), dtype=torch.bool)), (0.999, radius < radius.max())):
@@ -124,11 +126,11 @@ def test_the_paper_stops_as_soon_as_enough_are_fooled():
     net = mlp(seed=4)
     work = jobs(net)
     easy = fitted("universal", net, work, epsilon=1.0, delta=0.9, norm="l2")
-    assert rate(net, work.fitting, easy) >= 0.1
+    assert rate(net, work.setting, easy) >= 0.1
     assert "after 1 passes (reached: 1 - delta)" in easy.notes[0]
     hard = fitted("universal", net, work, epsilon=1e-4, passes=2)
-    assert rate(net, work.fitting, hard) < 0.8
-    assert f"fools {rate(net, work.fitting, hard):.1%} of the 40 images" in hard.notes[0]
+    assert rate(net, work.setting, hard) < 0.8
+    assert f"fools {rate(net, work.setting, hard):.1%} of the 40 images" in hard.notes[0]
     assert "after 2 passes (not reached: 1 - delta)" in hard.notes[0]
 
 

@@ -8,8 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from robustbench_lite.engine.attack import Card, State, StepAttack, attacks
-from robustbench_lite.engine.drive import Job, run
+from robustbench_lite.engine.attack import State, StepAttack, attacks
+from robustbench_lite.engine.card import Card
+from robustbench_lite.engine.drive import run
+from robustbench_lite.engine.job import Job
 from robustbench_lite.engine.oracle import Oracle
 from robustbench_lite.threat.draws import Draw, keys
 from robustbench_lite.threat.norms import Goal, size

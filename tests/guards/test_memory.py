@@ -126,7 +126,8 @@ def test_without_memory_for_one_gradient_no_cell_shows_a_number(tmp_path, entry)
 
 @pytest.mark.parametrize("name", ["universal", "universal_sgd"])
 def test_fitting_without_memory_at_batch_size_one_is_raised(name):
-    from robustbench_lite.engine.drive import Job, run
+    from robustbench_lite.engine.drive import run
+    from robustbench_lite.engine.job import Fitting, Job
     from robustbench_lite.engine.oracle import Oracle
     from robustbench_lite.threat.draws import Draw, keys
     from robustbench_lite.threat.norms import Goal
@@ -134,6 +135,7 @@ def test_fitting_without_memory_at_batch_size_one_is_raised(name):
 
     x = images(8, (1, 28, 28))
     part = lambda rows: Job(x[rows], Goal(mlp(10, (1, 28, 28))(x[rows]).argmax(1), 10), Draw(keys(0, "u", ["a"] * 4)))
-    job = replace(part(slice(0, 4)), fitting=part(slice(4, 8)))
+    some = part(slice(4, 8))
+    job = replace(part(slice(0, 4)), setting=Fitting(some.x, some.goal, some.draw))
     with pytest.raises(Exception, match="out of memory"):
         run(attacks.build(name, {"fit": 4}), Oracle(Starved(8, 0, SAID[0]), CPU, 4), job)

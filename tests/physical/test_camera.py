@@ -12,7 +12,8 @@ import torch
 from robustbench_lite.datasets.base import datasets
 from robustbench_lite.errors import SuiteError
 from robustbench_lite.physical.camera import OVER, STATIONARY, Camera, Pose, approach, photograph
-from robustbench_lite.physical.sign import BACKGROUND_NUMBERS, background, face, outline, stop_sign
+from robustbench_lite.physical.roadside import BACKGROUND_NUMBERS, background
+from robustbench_lite.physical.sign import face, outline, stop_sign
 
 HERE = Path()
 

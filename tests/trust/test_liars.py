@@ -10,7 +10,8 @@ from torch import nn
 
 from robustbench_lite.datasets.bundled import Bundled
 from robustbench_lite.engine.attack import attacks
-from robustbench_lite.engine.drive import Job, run
+from robustbench_lite.engine.drive import run
+from robustbench_lite.engine.job import Job
 from robustbench_lite.engine.judge import judge, look
 from robustbench_lite.engine.oracle import Oracle
 from robustbench_lite.models.archs.normalized import Normalized

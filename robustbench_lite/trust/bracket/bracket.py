@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 from typing import Any
 
-from robustbench_lite.engine.attack import Attack, FittedAttack, SceneAttack, StickerAttack, attacks
+from robustbench_lite.engine.attack import Attack, attacks
 from robustbench_lite.trust.bracket.finding import Finding
 from robustbench_lite.trust.bracket.images import on_images
-from robustbench_lite.trust.bracket.objects import on_objects
+from robustbench_lite.trust.bracket.objects import on_stickers, on_textures
 from robustbench_lite.trust.bracket.search import on_transforms
 from robustbench_lite.trust.bracket.universal import for_all
 
@@ -18,6 +18,13 @@ __all__ = ["bracket", "calibrate", "summary", "usual"]
 
 BATCH_SIZES = (1, 7, 64)
 _SHORT = (16,)  # not all images fit in, so that places in the window are refilled
+_BRACKETS: dict[str, Callable[..., Iterator[Finding]]] = {  # by what an attack, or the setting it needs, calls it
+    "images": on_images,
+    "transforms": on_transforms,
+    "textures": on_textures,
+    "stickers": on_stickers,
+    "fitted": for_all,
+}
 
 
 def bracket() -> list[Finding]:
@@ -41,14 +48,7 @@ def _choices(record: type[Attack], key: str) -> tuple[str, ...]:
 
 def calibrate(attack: Attack, batch_sizes: Sequence[int] = _SHORT, *, whole: bool = False) -> Iterator[Finding]:
     """The bracket of one attack as it is configured; `whole`: also what takes long."""
-    if attack.found:
-        yield from on_transforms(attack, batch_sizes, whole=whole)
-    elif isinstance(attack, SceneAttack | StickerAttack):
-        yield from on_objects(attack, batch_sizes, whole=whole)
-    elif isinstance(attack, FittedAttack):
-        yield from for_all(attack, batch_sizes)
-    else:
-        yield from on_images(attack, batch_sizes, whole=whole)
+    yield from _BRACKETS[attack.bracket](attack, batch_sizes, whole=whole)
 
 
 def summary(attack: Attack) -> dict[str, Any]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from robustbench_lite.engine.attack import Attack
-from robustbench_lite.engine.drive import Job, Outcome, run
+from robustbench_lite.engine.drive import Outcome, run
+from robustbench_lite.engine.job import Job
 from robustbench_lite.engine.judge import Verdicts, judge, look
 from robustbench_lite.engine.oracle import Oracle
 from robustbench_lite.lazy import torch

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-from robustbench_lite.engine.attack import Attack, Promise
+from robustbench_lite.engine.attack import Attack
+from robustbench_lite.engine.card import Promise
 from robustbench_lite.engine.judge import Verdicts
 from robustbench_lite.trust.bracket.finding import Finding, attempt, guarded, job
-from robustbench_lite.trust.bracket.problems import RECIPES, Problem, Task, build
+from robustbench_lite.trust.bracket.problems import Problem, build
+from robustbench_lite.trust.bracket.recipes import RECIPES, N, Task
 
 __all__ = ["on_images"]
 
@@ -18,7 +20,7 @@ _TINY = 1e-6  # sizes of perturbations that are none
 
 def on_images(attack: Attack, batch_sizes: Sequence[int], *, whole: bool) -> Iterator[Finding]:
     """The attack as it is configured, its views aside, on every problem; `whole`: also those that take long."""
-    attack = attack.model_copy(update={"under": None})
+    attack = attack.tried(N)
     promise = attack.promise  # before it runs
     task = _task(attack, promise)
     for recipe in RECIPES:

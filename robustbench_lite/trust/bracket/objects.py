@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from math import radians, tan
 
 import numpy as np
 
-from robustbench_lite.engine.attack import Attack, SceneAttack, StickerAttack
+from robustbench_lite.engine.attack import Attack
 from robustbench_lite.lazy import torch
 from robustbench_lite.physical.camera import OVER, Placement, to_corners
 from robustbench_lite.physical.mesh import Mesh
@@ -18,22 +18,31 @@ from robustbench_lite.threat.draws import Draw
 from robustbench_lite.threat.norms import Goal
 from robustbench_lite.threat.rows import rows
 from robustbench_lite.trust.bracket.finding import Finding, attempt, guarded, job
-from robustbench_lite.trust.bracket.problems import PICTURES, Problem, Task, build
+from robustbench_lite.trust.bracket.problems import Problem, build
+from robustbench_lite.trust.bracket.recipes import PICTURES, Task
 
-__all__ = ["on_objects"]
+__all__ = ["on_stickers", "on_textures"]
 
 _MANY = 8  # objects
 _PASSES = 6000  # that may be spent on them, unless there is time for all
 
 
-def on_objects(attack: Attack, batch_sizes: Sequence[int], *, whole: bool) -> Iterator[Finding]:
-    """The attack as it is configured, on a picture that fills the screen or a photograph; it must succeed."""
-    attack = attack.model_copy(update={"under": None})
-    if isinstance(attack, StickerAttack):  # all of the picture may change, and nothing but that is seen
-        attack = attack.model_copy(update={"mask": "poster", "gain": (1.0, 1.0), "control": False})
+def on_textures(attack: Attack, batch_sizes: Sequence[int], *, whole: bool) -> Iterator[Finding]:
+    """The attack as it is configured, on a picture that fills the screen; it must succeed."""
+    return _on_pictures(attack, batch_sizes, _on_the_wall, whole=whole)
+
+
+def on_stickers(attack: Attack, batch_sizes: Sequence[int], *, whole: bool) -> Iterator[Finding]:
+    """The attack, on a photograph in which nothing but the object is seen; it must succeed."""
+    return _on_pictures(attack, batch_sizes, _photographed, whole=whole)
+
+
+def _on_pictures(
+    attack: Attack, batch_sizes: Sequence[int], check: Callable[..., Iterator[Finding]], *, whole: bool
+) -> Iterator[Finding]:
+    attack = attack.tried(_MANY)
     problem = build(PICTURES, _task(attack))
     assert problem is not None
-    check = _on_the_wall if isinstance(attack, SceneAttack) else _photographed
     reach = (problem.promised * attack.promise.factor <= attack.promise.reach) & (problem.promised > 0)
     hardest = problem.promised.masked_fill(~reach, 0).argsort(descending=True)[: _MANY if whole else _few(attack)]
     for batch_size in batch_sizes:
@@ -63,7 +72,7 @@ def _task(attack: Attack) -> Task:
 
 def _on_the_wall(attack: Attack, problem: Problem, at: torch.Tensor, batch_size: int, case: str) -> Iterator[Finding]:
     x, goal = problem.x[at], rows(problem.goal, at)
-    work = job(attack, x, goal, scene=_wall(x.shape[-1]))
+    work = job(attack, x, goal, setting=_wall(x.shape[-1]))
     verdicts, _ = attempt(attack, problem.module, work, batch_size)
     yield _finding(attack, case, verdicts.success, verdicts.sizes["linf"], problem.exact[at])
 
@@ -73,7 +82,7 @@ def _photographed(attack: Attack, problem: Problem, at: torch.Tensor, batch_size
     success, size = torch.zeros(len(at), dtype=torch.bool), torch.zeros(len(at), dtype=torch.float64)
     for place, i in enumerate(at[:, None]):
         goal: Goal = rows(problem.goal, i)
-        work = job(attack, problem.x[i], goal, scene=_picture(problem.x[i]))
+        work = job(attack, problem.x[i], goal, setting=_picture(problem.x[i]))
         verdicts, _ = attempt(attack, problem.module, work, batch_size)
         success[place], size[place] = bool(verdicts.success), float(verdicts.sizes["linf"])
     yield _finding(attack, case, success, size, problem.exact[at])

@@ -12,7 +12,7 @@ from robustbench_lite.lazy import torch
 from robustbench_lite.threat.norms import Goal
 from robustbench_lite.trust.bracket.finding import Finding, attempt, guarded, job
 from robustbench_lite.trust.bracket.images import on_images
-from robustbench_lite.trust.bracket.problems import Linear
+from robustbench_lite.trust.bracket.linear import Linear
 
 __all__ = ["Planted", "on_transforms"]
 
@@ -32,7 +32,7 @@ class Planted:
 
 def on_transforms(attack: Any, batch_sizes: Sequence[int], *, whole: bool) -> Iterator[Finding]:
     """The search as it is configured; what goes on from its result is an attack of its own."""
-    alone = attack.model_copy(update={"then": None, "under": None})
+    alone = attack.tried(_N)
     check, case = (_climbed, "a blob") if attack.search == "first_order" else (_planted, "one candidate planted")
     for stop in dict.fromkeys((attack.stop, *(("success", "never") if whole else ()))):
         for batch_size in batch_sizes:

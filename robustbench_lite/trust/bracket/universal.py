@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-from robustbench_lite.engine.attack import FittedAttack
+from robustbench_lite.engine.attack import Attack
+from robustbench_lite.engine.job import Fitting
 from robustbench_lite.threat.norms import Goal
 from robustbench_lite.trust.bracket.finding import Finding, attempt, guarded, job
-from robustbench_lite.trust.bracket.problems import RECIPES, Problem, Task, build
+from robustbench_lite.trust.bracket.problems import Problem, build
+from robustbench_lite.trust.bracket.recipes import RECIPES, Task
 
 __all__ = ["for_all"]
 
 
-def for_all(attack: FittedAttack, batch_sizes: Sequence[int]) -> Iterator[Finding]:
+def for_all(attack: Attack, batch_sizes: Sequence[int], *, whole: bool) -> Iterator[Finding]:  # noqa: ARG001  (short)
     """What lies within reach must be fooled, up to the share that the attack promises; what is beyond cannot be."""
     promise = attack.promise
     task = Task(
@@ -37,12 +39,12 @@ def for_all(attack: FittedAttack, batch_sizes: Sequence[int]) -> Iterator[Findin
                 yield from guarded(attack, case, partial(_one_side, attack, problem, own, case, batch_size))
 
 
-def _one_side(attack: FittedAttack, problem: Problem, own: int, case: str, batch_size: int) -> Iterator[Finding]:
+def _one_side(attack: Attack, problem: Problem, own: int, case: str, batch_size: int) -> Iterator[Finding]:
     side = (problem.goal.label == own).nonzero()[:, 0]
     x, goal = problem.x[side], Goal(problem.goal.label[side], 2)
-    fitting = _smaller(attack, len(side))
+    fitting = attack.tried(len(side))
     work = job(fitting, x, goal)
-    work.fitting = job(fitting, x, goal)
+    work.setting = Fitting(work.x, work.goal, work.draw)
     verdicts, _ = attempt(fitting, problem.module, work, batch_size)
     budget = attack.budget or 0.0
     within = problem.promised[side] * attack.promise.factor + problem.blur <= budget
@@ -55,10 +57,3 @@ def _one_side(attack: FittedAttack, problem: Problem, own: int, case: str, batch
         found += f", {len(faults)} contract violations: {faults[0]}"
     good = int(verdicts.success.sum()) >= enough and not impossible and not faults
     yield Finding(attack.registered, case, f"{enough} of {int(within.sum())} within reach", found, good)
-
-
-def _smaller(attack: FittedAttack, n: int) -> FittedAttack:
-    """The same attack for n images to fit on, with as many minibatches in an epoch where it has any."""
-    batch: int | None = getattr(attack, "batch", None)
-    changes = {"fit": n} if batch is None else {"fit": n, "batch": max(1, n // max(1, attack.fit // batch))}
-    return attack.model_copy(update=changes)
