@@ -27,7 +27,8 @@ from robustbench_lite.engine.oracle import Oracle
 from robustbench_lite.models.zoo import Zoo
 from robustbench_lite.runner.assets import auto_batch_size, images
 from robustbench_lite.threat.draws import Draw, keys
-from robustbench_lite.threat.norms import Goal, size
+from robustbench_lite.threat.goal import Goal
+from robustbench_lite.threat.norms import size
 
 HERE, CPU = Path(), torch.device("cpu")
 N, BATCH, PAIRS = 128, 128, 5

@@ -15,7 +15,8 @@ from robustbench_lite.lazy import torch
 from robustbench_lite.registry import Number
 from robustbench_lite.threat.box import shortest_within
 from robustbench_lite.threat.draws import Draw
-from robustbench_lite.threat.norms import Goal, dual_size, rounding, size, steepest
+from robustbench_lite.threat.goal import Goal, rounding
+from robustbench_lite.threat.norms import dual_size, size, steepest
 from robustbench_lite.threat.rows import per_row, rows
 
 __all__ = ["DeepFool"]

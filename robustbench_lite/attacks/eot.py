@@ -18,7 +18,8 @@ from robustbench_lite.lazy import torch
 from robustbench_lite.registry import Number
 from robustbench_lite.threat.box import project_within
 from robustbench_lite.threat.draws import Draw
-from robustbench_lite.threat.norms import Goal, Norm, steepest
+from robustbench_lite.threat.goal import Goal
+from robustbench_lite.threat.norms import Norm, steepest
 from robustbench_lite.threat.rows import per_row, rows
 from robustbench_lite.transforms.distribution import Distribution
 

@@ -14,7 +14,7 @@ from robustbench_lite.runner.plan import Cell, plan, settled
 from robustbench_lite.runner.run import Options, device_named
 from robustbench_lite.suite.builder import Suite
 from robustbench_lite.tables.base import Column, Row, Table, Value
-from robustbench_lite.threat.norms import Goal
+from robustbench_lite.threat.goal import Goal
 
 __all__ = ["preview"]
 

@@ -12,7 +12,7 @@ from robustbench_lite.models.base import Classifier
 from robustbench_lite.registry import canonical
 from robustbench_lite.results.schema import Row
 from robustbench_lite.runner.plan import Cell
-from robustbench_lite.threat.norms import Goal
+from robustbench_lite.threat.goal import Goal
 
 if TYPE_CHECKING:
     from robustbench_lite.datasets.base import Samples
