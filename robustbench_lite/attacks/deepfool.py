@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 
+from robustbench_lite.attacks._steps import last_only
 from robustbench_lite.engine.attack import State, StepAttack, attacks
 from robustbench_lite.engine.card import Card, Promise
 from robustbench_lite.engine.oracle import Oracle, Pass
@@ -114,7 +115,7 @@ class DeepFool(StepAttack):
         if len(moving):
             part, at = view.narrow(moving)
             state = self._move(part, state, done) if at is None else self._move_some(part, state, at)
-        score = torch.where(done, 0.0, float("inf"))
+        score = last_only(done)
         return replace(state, candidate=evaluated, won=reached, score=score, done=done, taken=state.taken + 1)
 
     def _all(self, goal: Goal) -> bool:

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, PositiveInt, model_validator
 
 from robustbench_lite.attacks import _colour
-from robustbench_lite.attacks._steps import Adam, ascend
+from robustbench_lite.attacks._steps import Adam, ascend, last_only
 from robustbench_lite.engine.attack import State, StepAttack, attacks
 from robustbench_lite.engine.card import Card
 from robustbench_lite.engine.oracle import Oracle, Pass, interior
@@ -124,7 +124,7 @@ class EOT(StepAttack):
         assert isinstance(state, EOTState)
         moved = self._move(state, self._gradient(oracle, state))
         ended = moved.taken >= self.steps
-        score = torch.where(ended, 0.0, float("inf"))
+        score = last_only(ended)
         if self.penalty is None:
             return replace(moved, candidate=moved.adv, score=score, done=ended)
         won = torch.zeros_like(ended)

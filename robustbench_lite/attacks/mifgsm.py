@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
 
+from robustbench_lite.attacks._steps import last_only
 from robustbench_lite.engine.attack import State, StepAttack, attacks
 from robustbench_lite.engine.card import Card, Promise
 from robustbench_lite.engine.oracle import Oracle
@@ -94,7 +95,7 @@ class MIFGSM(StepAttack):
         share = state.taken / self.steps
         adv, taken = climb(state.x, state.adv, momentum, "linf", step, self.epsilon, share), state.taken + 1
         done = taken >= self.steps
-        score = torch.where(done, 0.0, float("inf"))
+        score = last_only(done)
         return replace(state, candidate=adv, score=score, done=done, adv=adv, taken=taken, momentum=momentum)
 
     def _gradients(self, oracle: Oracle, state: MIFGSMState) -> Iterator[torch.Tensor]:
