@@ -24,8 +24,9 @@ from robustbench_lite.engine.attack import StepAttack, attacks
 from robustbench_lite.engine.drive import Outcome, run
 from robustbench_lite.engine.job import Job
 from robustbench_lite.engine.oracle import Oracle
+from robustbench_lite.guards.memory import auto_batch_size
 from robustbench_lite.models.zoo import Zoo
-from robustbench_lite.runner.assets import auto_batch_size, images
+from robustbench_lite.runner.assets import images
 from robustbench_lite.threat.draws import Draw, keys
 from robustbench_lite.threat.goal import Goal
 from robustbench_lite.threat.norms import size

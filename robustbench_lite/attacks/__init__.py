@@ -1,0 +1,60 @@
+"""The attacks, as classes: `from robustbench_lite.attacks import PGD`; and what an attack of one's own derives from.
+
+One attack per file; its decorator is what makes it appear here. Nothing is imported before it is asked for.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # for editors; what there is at run time is what is registered
+    from robustbench_lite.attacks.base import Attack as Attack
+    from robustbench_lite.attacks.base import AttackResult as AttackResult
+    from robustbench_lite.attacks.base import Card as Card
+    from robustbench_lite.attacks.base import Promise as Promise
+    from robustbench_lite.attacks.base import SetAttack as SetAttack
+    from robustbench_lite.attacks.base import State as State
+    from robustbench_lite.attacks.base import StepAttack as StepAttack
+    from robustbench_lite.attacks.base import attacks as attacks
+    from robustbench_lite.attacks.deepfool import DeepFool as DeepFool
+    from robustbench_lite.attacks.ensemble import Ensemble as Ensemble
+    from robustbench_lite.attacks.eot import EOT as EOT
+    from robustbench_lite.attacks.eot3d import EOT3D as EOT3D
+    from robustbench_lite.attacks.fgsm import FGSM as FGSM
+    from robustbench_lite.attacks.lbfgs import LBFGS as LBFGS
+    from robustbench_lite.attacks.mifgsm import MIFGSM as MIFGSM
+    from robustbench_lite.attacks.pgd import PGD as PGD
+    from robustbench_lite.attacks.rp2 import RP2 as RP2
+    from robustbench_lite.attacks.spatial import Spatial as Spatial
+    from robustbench_lite.attacks.universal import Universal as Universal
+    from robustbench_lite.attacks.universal_sgd import UniversalSGD as UniversalSGD
+
+_BASE = "robustbench_lite.attacks.base"
+
+
+def _classes() -> dict[str, type[Attack]]:
+    """Every registered attack by the name of its class; ours before those of other packages."""
+    registry = import_module(_BASE).attacks
+    records = sorted((registry[name] for name in registry), key=lambda one: one.__module__.startswith(__name__))
+    return {record.__name__: record for record in records}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__all__":
+        return sorted({*import_module(_BASE).__all__, *_classes()})
+    if name.startswith("__"):  # the import machinery asks for some, also of files
+        raise AttributeError(name)
+    base = import_module(_BASE)
+    if name in base.__all__:
+        return getattr(base, name)
+    classes = _classes()
+    if name not in classes:
+        from robustbench_lite.errors import did_you_mean
+
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}{did_you_mean(name, classes)}")
+    return classes[name]
+
+
+def __dir__() -> list[str]:
+    return list(__getattr__("__all__"))

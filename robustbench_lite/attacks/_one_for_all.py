@@ -7,7 +7,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, PositiveInt
 
-from robustbench_lite.engine.attack import SetAttack
+from robustbench_lite.attacks.base import SetAttack
 from robustbench_lite.engine.job import CONTROL, PERTURBATION, Crafted, Fitting, Job
 from robustbench_lite.engine.oracle import Oracle
 from robustbench_lite.lazy import torch

@@ -9,7 +9,8 @@ from pydantic import Field, PositiveInt, model_validator
 
 from robustbench_lite.attacks import _colour
 from robustbench_lite.attacks._steps import Adam, ascend, last_only
-from robustbench_lite.engine.attack import State, StepAttack, attacks
+from robustbench_lite.attacks.base import StepAttack
+from robustbench_lite.engine.attack import State, attacks
 from robustbench_lite.engine.card import Card
 from robustbench_lite.engine.oracle import Oracle, Pass, interior
 from robustbench_lite.engine.views import pairs

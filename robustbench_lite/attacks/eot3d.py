@@ -9,7 +9,8 @@ from pydantic import Field, PositiveInt, model_validator
 
 from robustbench_lite.attacks import _colour
 from robustbench_lite.attacks._steps import descend
-from robustbench_lite.engine.attack import SetAttack, attacks
+from robustbench_lite.attacks.base import SetAttack
+from robustbench_lite.engine.attack import attacks
 from robustbench_lite.engine.card import Card, Promise
 from robustbench_lite.engine.job import Crafted, Job
 from robustbench_lite.engine.oracle import Oracle, Pass

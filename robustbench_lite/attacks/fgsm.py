@@ -8,7 +8,8 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from robustbench_lite.engine.attack import SetAttack, attacks
+from robustbench_lite.attacks.base import SetAttack
+from robustbench_lite.engine.attack import attacks
 from robustbench_lite.engine.card import Card, Promise
 from robustbench_lite.engine.job import Crafted, Job
 from robustbench_lite.engine.oracle import Oracle

@@ -8,7 +8,8 @@ from typing import ClassVar
 from pydantic import Field, PositiveInt
 
 from robustbench_lite.attacks._quasi_newton import History
-from robustbench_lite.engine.attack import State, StepAttack, attacks
+from robustbench_lite.attacks.base import StepAttack
+from robustbench_lite.engine.attack import State, attacks
 from robustbench_lite.engine.card import Card, Promise
 from robustbench_lite.engine.oracle import Oracle
 from robustbench_lite.engine.protocol import GoalName

@@ -9,7 +9,8 @@ from typing import ClassVar
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
 
 from robustbench_lite.attacks._steps import last_only
-from robustbench_lite.engine.attack import State, StepAttack, attacks
+from robustbench_lite.attacks.base import StepAttack
+from robustbench_lite.engine.attack import State, attacks
 from robustbench_lite.engine.card import Card, Promise
 from robustbench_lite.engine.oracle import Oracle
 from robustbench_lite.lazy import torch

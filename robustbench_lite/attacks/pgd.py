@@ -8,7 +8,8 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import Field, PositiveInt, model_validator
 
 from robustbench_lite.attacks._steps import ascend
-from robustbench_lite.engine.attack import State, StepAttack, attacks
+from robustbench_lite.attacks.base import StepAttack
+from robustbench_lite.engine.attack import State, attacks
 from robustbench_lite.engine.card import Card
 from robustbench_lite.engine.oracle import Oracle
 from robustbench_lite.lazy import torch

@@ -10,7 +10,8 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from robustbench_lite.attacks._steps import descend
-from robustbench_lite.engine.attack import SetAttack, attacks
+from robustbench_lite.attacks.base import SetAttack
+from robustbench_lite.engine.attack import attacks
 from robustbench_lite.engine.card import Card, Promise
 from robustbench_lite.engine.job import Crafted, Job
 from robustbench_lite.engine.oracle import Oracle

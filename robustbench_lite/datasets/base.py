@@ -17,10 +17,11 @@ import numpy.typing as npt
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
 
 from robustbench_lite.errors import SuiteError, did_you_mean
+from robustbench_lite.lazy import torch
 from robustbench_lite.registry import Config, Records
 from robustbench_lite.threat.setting import Setting
 
-__all__ = ["DataSource", "Naming", "Samples", "datasets", "padded", "rank"]
+__all__ = ["DataSource", "Naming", "Samples", "datasets", "images", "padded", "rank"]
 
 Naming = Literal["numbers", "both", "names"]
 
@@ -46,6 +47,11 @@ class Samples:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+
+def images(samples: Samples) -> torch.Tensor:
+    """The samples as float32 (N, C, H, W) in [0, 1], on the CPU."""
+    return torch.from_numpy(samples.images).float() / 255
 
 
 def padded(samples: Samples, pad: int) -> Samples:

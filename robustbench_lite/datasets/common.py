@@ -1,11 +1,9 @@
-"""What all sources share: content hashes as ids, selection by hash rank, where files may lie."""
+"""What all sources share: selection by hash rank, and where files may lie."""
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,34 +14,7 @@ from robustbench_lite.datasets.base import DataSource, rank
 from robustbench_lite.errors import DataError
 from robustbench_lite.guards.files import contents
 
-__all__ = ["absent", "balanced", "chosen", "content_id", "find", "pixel_id", "pixel_ids", "read_file", "unique_ids"]
-
-_HEX = 16
-
-
-def content_id(data: bytes) -> str:
-    """The first 16 hex digits of the sha256: what a sample is called everywhere."""
-    return hashlib.sha256(data).hexdigest()[:_HEX]
-
-
-def pixel_ids(images: npt.NDArray[np.uint8]) -> tuple[str, ...]:
-    """Ids of images (N, C, H, W) from their shape and pixels."""
-    return unique_ids(pixel_id(image) for image in images)
-
-
-def pixel_id(image: npt.NDArray[np.uint8]) -> str:
-    """The id of one image (C, H, W) from its shape and pixels."""
-    return content_id(str(image.shape).encode() + image.tobytes())
-
-
-def unique_ids(ids: Iterable[str]) -> tuple[str, ...]:
-    """Equal images get -1, -2, ... so that every sample has an id of its own."""
-    seen: Counter[str] = Counter()
-    out = []
-    for name in ids:
-        out.append(f"{name}-{seen[name]}" if seen[name] else name)
-        seen[name] += 1
-    return tuple(out)
+__all__ = ["absent", "balanced", "chosen", "find", "read_file"]
 
 
 def chosen(source: DataSource, what: str, ids: Sequence[str], labels: npt.NDArray[np.int64]) -> list[int]:

@@ -12,8 +12,9 @@ from robustbench_lite.datasets._decode import ImageSource
 from robustbench_lite.datasets._labels import labelled, listed, printable
 from robustbench_lite.datasets._pictures import SUFFIXES
 from robustbench_lite.datasets.base import Samples, datasets
-from robustbench_lite.datasets.common import absent, content_id, find, read_file, unique_ids
+from robustbench_lite.datasets.common import absent, find, read_file
 from robustbench_lite.errors import DataError
+from robustbench_lite.threat.ids import content_id, unique_ids
 
 __all__ = ["Folder"]
 

@@ -19,9 +19,10 @@ from robustbench_lite.datasets._labels import labelled
 from robustbench_lite.datasets._pictures import is_pointer
 from robustbench_lite.datasets._room import check_room
 from robustbench_lite.datasets.base import Samples, datasets
-from robustbench_lite.datasets.common import absent, find, pixel_ids
+from robustbench_lite.datasets.common import absent, find
 from robustbench_lite.errors import DataError
 from robustbench_lite.guards.files import regular
+from robustbench_lite.threat.ids import pixel_ids
 
 __all__ = ["IDX", "read_idx"]
 

@@ -12,12 +12,13 @@ from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt
 
 from robustbench_lite.datasets._pictures import picture
 from robustbench_lite.datasets.base import DataSource, Samples, datasets
-from robustbench_lite.datasets.common import absent, content_id, find, read_file
+from robustbench_lite.datasets.common import absent, find, read_file
 from robustbench_lite.errors import DataError, did_you_mean
 from robustbench_lite.physical.mesh import Mesh, read_obj, unit
 from robustbench_lite.physical.paints import OBJECTS, made, painted
 from robustbench_lite.physical.scene import Scene
 from robustbench_lite.registry import Number, canonical
+from robustbench_lite.threat.ids import content_id
 from robustbench_lite.transforms.distribution import Range, within
 
 __all__ = ["Object"]

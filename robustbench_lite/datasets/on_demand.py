@@ -13,11 +13,11 @@ from pydantic import Field
 from robustbench_lite.datasets._decode import ImageSource
 from robustbench_lite.datasets._labels import labelled
 from robustbench_lite.datasets.base import Samples, datasets
-from robustbench_lite.datasets.common import pixel_ids
 from robustbench_lite.datasets.parquet import Parquet
 from robustbench_lite.datasets.torchvision import Torchvision
 from robustbench_lite.errors import DataError
 from robustbench_lite.registry import one_of
+from robustbench_lite.threat.ids import pixel_ids
 
 __all__ = ["NAMES", "OnDemand"]
 

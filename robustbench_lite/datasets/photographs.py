@@ -16,7 +16,7 @@ from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt
 
 from robustbench_lite.datasets._pictures import picture
 from robustbench_lite.datasets.base import DataSource, Samples, datasets
-from robustbench_lite.datasets.common import absent, chosen, content_id, find, pixel_ids, read_file
+from robustbench_lite.datasets.common import absent, chosen, find, read_file
 from robustbench_lite.datasets.parquet import Parquet
 from robustbench_lite.datasets.sign import CLASSES
 from robustbench_lite.errors import DataError
@@ -25,6 +25,7 @@ from robustbench_lite.physical.camera import OVER, Placement, to_corners
 from robustbench_lite.physical.shots import Photographed
 from robustbench_lite.physical.sign import outline, stop_sign
 from robustbench_lite.registry import Number
+from robustbench_lite.threat.ids import content_id, pixel_ids
 
 __all__ = ["Album", "Photographs"]
 

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from robustbench_lite.datasets.base import DataSource, Samples, datasets
-from robustbench_lite.datasets.common import chosen, content_id, pixel_ids
+from robustbench_lite.datasets.common import chosen
 from robustbench_lite.lazy import torch
 from robustbench_lite.physical.camera import STATIONARY, Camera, Pose, approach
 from robustbench_lite.physical.roadside import BACKGROUND_NUMBERS
@@ -17,6 +17,7 @@ from robustbench_lite.physical.shots import Drawn
 from robustbench_lite.physical.sign import outline, stop_sign
 from robustbench_lite.registry import Number, canonical
 from robustbench_lite.threat.draws import Draw, keys
+from robustbench_lite.threat.ids import content_id, pixel_ids
 
 __all__ = ["CLASSES", "Sign"]
 

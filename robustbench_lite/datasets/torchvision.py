@@ -14,9 +14,9 @@ from pydantic import Field
 from robustbench_lite.datasets._decode import Images, ImageSource, stacked
 from robustbench_lite.datasets._labels import labelled
 from robustbench_lite.datasets.base import Samples, datasets
-from robustbench_lite.datasets.common import pixel_id, unique_ids
 from robustbench_lite.errors import DataError, did_you_mean
 from robustbench_lite.guards.files import no_programs
+from robustbench_lite.threat.ids import pixel_id, unique_ids
 
 __all__ = ["Torchvision"]
 

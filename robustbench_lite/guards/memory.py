@@ -1,4 +1,4 @@
-"""Lack of memory: who says so and how, and work that is done in smaller parts then."""
+"""Memory: how many images are looked at together; who says that it lacks and how; work in smaller parts then."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from robustbench_lite.lazy import torch
 
-__all__ = ["chunked", "is_out_of_memory"]
+__all__ = ["auto_batch_size", "chunked", "is_out_of_memory"]
 
 T = TypeVar("T")
 _WORDS = (
@@ -63,3 +63,11 @@ def _give_back() -> None:
     """Let other allocations have what PyTorch keeps for itself."""
     if torch.cuda.is_available():
         torch.cuda.empty_cache()  # nothing where CUDA was not used
+
+
+def auto_batch_size(x: torch.Tensor, device: torch.device) -> int:
+    """A window that fills the device without thrashing its caches; the engine halves it when memory runs out."""
+    elements = x[0].numel()
+    if device.type == "cpu":
+        return max(8, min(512, 2**19 // elements))
+    return max(16, min(1024, 2**23 // elements))

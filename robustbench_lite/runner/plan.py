@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from robustbench_lite.engine.attack import Attack
+from robustbench_lite.engine.trial import TARGETS
 from robustbench_lite.errors import AttackError, RobustbenchError
 from robustbench_lite.registry import canonical, fingerprint
 from robustbench_lite.results.schema import SCHEMA_VERSION, Row
@@ -23,9 +24,8 @@ if TYPE_CHECKING:
     from robustbench_lite.runner.probing import Probe
     from robustbench_lite.suite.builder import AttackEntry, DataEntry, Suite
 
-__all__ = ["TARGETS", "Cell", "experiments", "labels", "plan", "renamed", "settled"]
+__all__ = ["Cell", "experiments", "labels", "plan", "renamed", "settled"]
 
-TARGETS = "targets"  # the stream of random targets: of the suite's seed and the sample, whatever the attack
 Names = tuple[str, ...]
 
 

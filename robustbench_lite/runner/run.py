@@ -11,14 +11,16 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from robustbench_lite.errors import DeviceError
+from robustbench_lite.guards.exact import deterministic
 from robustbench_lite.guards.sealed import parsed
 from robustbench_lite.lazy import torch
 from robustbench_lite.registry import canonical
 from robustbench_lite.results import provenance
 from robustbench_lite.results.store import Results, Store, read
 from robustbench_lite.runner.assets import Bench
-from robustbench_lite.runner.execute import Done, deterministic, execute
+from robustbench_lite.runner.execute import Done, execute
 from robustbench_lite.runner.namesake import refuse_namesake
+from robustbench_lite.runner.objects import in_memory, shaped
 from robustbench_lite.runner.plan import Cell, labels, plan, renamed, settled
 from robustbench_lite.runner.stages import Stages
 from robustbench_lite.suite.builder import Suite, load
@@ -85,13 +87,22 @@ def device_named(name: str) -> torch.device:
     return device
 
 
-def run(suite: str | Path | Mapping[str, Any], results: str | Path = "results", **options: Any) -> Results:
-    """Run a suite (a file or its content as a mapping) and return its Results; the options are those of `Options`.
+def run(
+    suite: str | Path | Mapping[str, Any] | Suite,
+    results: str | Path = "results",
+    *,
+    models: Mapping[str, Any] | None = None,
+    data: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> Results:
+    """Run a suite (a file, the name of one that is shipped, or its content as a mapping) and return its Results.
 
-    Raises SuiteError for an invalid suite. Failed cells do not raise: they are rows of `cells()` with a reason.
+    `models`: modules in memory by name, `data`: pairs (images, labels), beside those that the suite names, if it names
+    any; attacks, tables and gates know them by these names. `options` are those of `Options`. Raises SuiteError for an
+    invalid suite. Failed cells do not raise: they are rows of `cells()` with a reason.
     """
-    loaded = load(suite if isinstance(suite, Mapping) else Path(suite))
-    return run_suite(loaded, Options(results=Path(results), **options))
+    loaded = suite if isinstance(suite, Suite) else load(suite, objects=in_memory(models, data))
+    return run_suite(shaped(loaded), Options(results=Path(results), **options))
 
 
 def run_suite(suite: Suite, options: Options, observer: Observer | None = None) -> Results:
@@ -99,11 +110,10 @@ def run_suite(suite: Suite, options: Options, observer: Observer | None = None) 
     told = observer or Silent()
     timeout = suite.timeout if options.cell_timeout is None else options.cell_timeout
     bench = Bench(suite, device_named(options.device), options.batch_size, options.limit, timeout)
-    deterministic()
     folder = options.results / suite.name
     store = Store(folder)
     phases = Phases(told)
-    with store.lock():
+    with store.lock(), deterministic():
         refuse_namesake(suite, folder)
         with phases("loading"):
             cells = plan(suite, bench)
@@ -137,7 +147,8 @@ def _cached(store: Store, cells: Iterable[Cell]) -> set[str]:
 
 def record_of(suite: Suite, options: Options, bench: Bench, cells: Iterable[Cell]) -> dict[str, Any]:
     """run.json: what tables need beyond the rows, and where the numbers come from."""
-    return {
+    objects = {"objects": list(suite.objects)} if suite.objects else {}
+    return objects | {
         "name": suite.name,
         "title": suite.title,
         "reference": suite.reference,
@@ -216,7 +227,7 @@ def _known(folder: Path) -> dict[str, dict[str, Any]]:
     try:
         found = parsed(folder / "run.json")["calibration"]
         return {str(name): dict(entry) for name, entry in found.items() if "checks" in entry and "failed" in entry}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}
 
 

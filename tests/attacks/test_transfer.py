@@ -9,8 +9,8 @@ from torch import nn
 from robustbench_lite.engine.attack import attacks
 from robustbench_lite.engine.drive import run
 from robustbench_lite.engine.job import Job
+from robustbench_lite.engine.mixture import Mixture, mix
 from robustbench_lite.engine.oracle import Oracle
-from robustbench_lite.models.archs.mixture import Mixture, mix
 from robustbench_lite.threat.draws import Draw, keys
 from robustbench_lite.threat.goal import Goal
 from robustbench_lite.threat.norms import size

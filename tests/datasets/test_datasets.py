@@ -9,9 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from robustbench_lite.datasets import bundled, common
+from robustbench_lite.datasets import bundled
 from robustbench_lite.datasets.base import datasets
 from robustbench_lite.errors import DataError, SuiteError
+from robustbench_lite.threat import ids
 
 
 def png(array: np.ndarray) -> bytes:
@@ -29,7 +30,7 @@ def test_bundled_samples_are_a_thousand_in_ten_equal_classes(name, tmp_path):
     samples = datasets.build("bundled", {"bundled": name}).load(tmp_path)
     assert samples.images.shape == (1000, 1, 28, 28)
     assert np.bincount(samples.labels).tolist() == [100] * 10
-    assert samples.ids == tuple(common.pixel_ids(samples.images))
+    assert samples.ids == tuple(ids.pixel_ids(samples.images))
     assert len(samples.classes) == 10
     facts = {one.name: one for one in bundled.available()}[name]
     assert facts.licence
@@ -73,7 +74,7 @@ def test_idx_files_are_found_where_torchvision_puts_them(tmp_path, zipped):
     write_idx(tmp_path / "data" / "MNIST" / "raw", images, labels, zipped=zipped)
     samples = datasets.build("idx", {"idx": "data/MNIST"}).load(tmp_path)
     assert len(samples) == 12
-    order = [common.pixel_ids(images[:, None]).index(name) for name in samples.ids]
+    order = [ids.pixel_ids(images[:, None]).index(name) for name in samples.ids]
     assert np.array_equal(samples.images[:, 0], images[order])
     assert np.array_equal(samples.labels, labels[order])
 
@@ -103,7 +104,7 @@ def test_ids_do_not_depend_on_names_order_or_source(tmp_path):
 
 
 def test_equal_images_have_ids_of_their_own():
-    assert common.unique_ids(["a", "b", "a", "a"]) == ("a", "b", "a-1", "a-2")
+    assert ids.unique_ids(["a", "b", "a", "a"]) == ("a", "b", "a-1", "a-2")
 
 
 def test_images_are_scaled_and_cropped_alike(tmp_path):
@@ -165,4 +166,4 @@ def test_the_bundled_digits_are_training_digits_that_no_shipped_classifier_saw(s
     assert set(digits.ids) <= set(train.ids)
     images, _ = _training_data(recipe("lenet_mnist"), shared / "data")
     assert len(images) == 55_000
-    assert not set(digits.ids) & set(common.pixel_ids(images.numpy()))
+    assert not set(digits.ids) & set(ids.pixel_ids(images.numpy()))

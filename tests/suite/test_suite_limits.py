@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from robustbench_lite.errors import SuiteError
+from robustbench_lite.suite._matrix import expand
 from robustbench_lite.suite.builder import load
-from robustbench_lite.suite.compose import expand
 
 BASE = {
     "version": 1,

@@ -17,7 +17,6 @@ from robustbench_lite.errors import ModelError
 from robustbench_lite.guards.foreign import blamed
 from robustbench_lite.guards.memory import chunked
 from robustbench_lite.lazy import torch
-from robustbench_lite.models.base import Classifier
 
 if TYPE_CHECKING:
     from torch import nn
@@ -33,8 +32,9 @@ _CLAMPED = 0.1  # of the outputs at one end: more is no chance
 
 @dataclass(frozen=True)
 class Asked:
-    """How a classifier is asked: where, how many images together, and to what part of their spread logits agree."""
+    """How a classifier is asked: by which name, where, and how many images together."""
 
+    name: str
     module: nn.Module
     device: torch.device
     size: int
@@ -54,23 +54,26 @@ class Asked:
         return torch.cat(parts)
 
 
-def looked(classifier: Classifier, x: torch.Tensor, device: torch.device, size: int) -> torch.Tensor:
-    """Logits (N, K) of all clean images x (N, C, H, W), on the CPU. Raises ModelError where the contract is broken."""
-    asked, name = Asked(classifier.module, device, size), classifier.name
+def looked(asked: Asked, x: torch.Tensor, classes: int | None = None) -> torch.Tensor:
+    """Logits (N, K) of all clean images x (N, C, H, W), on the CPU; of `classes` where that is known.
+
+    Raises ModelError where the contract is broken.
+    """
+    name = asked.name
     with blamed(name, ModelError, "inspect"):
-        training = [path or "the model" for path, part in classifier.module.named_modules() if part.training]
+        training = [path or "the model" for path, part in asked.module.named_modules() if part.training]
         if training:
             raise ModelError(f"{name}: {training[0]} is in training mode although eval() was called")
         logits = asked.logits(x)
         dtype = _dtype(asked, x[:1])
-        _check_outputs(name, logits, classifier.card.classes, dtype)
+        _check_outputs(name, logits, classes, dtype)
         _check_consistent(name, asked, x, logits, dtype)
     return logits
 
 
-def _check_outputs(name: str, logits: torch.Tensor, classes: int, dtype: str) -> None:
-    if logits.ndim != 2 or logits.shape[1] != classes:
-        raise ModelError(f"{name}: expected logits (N, {classes}), got {tuple(logits.shape)}")
+def _check_outputs(name: str, logits: torch.Tensor, classes: int | None, dtype: str) -> None:
+    if logits.ndim != 2 or logits.shape[1] != (classes or logits.shape[1]):
+        raise ModelError(f"{name}: expected logits (N, {classes or 'K'}), got {tuple(logits.shape)}")
     broken = int((~logits.isfinite().all(1)).sum())
     if broken:
         raise ModelError(f"{name}: logits are not finite on {broken} of {len(logits)} clean images")

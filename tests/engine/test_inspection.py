@@ -11,13 +11,13 @@ from torch import nn
 from torch.nn import functional
 
 from robustbench_lite.engine.attack import attacks
+from robustbench_lite.engine.inspection import Asked, doubts_about, looked, spread
 from robustbench_lite.errors import ModelError
 from robustbench_lite.models.archs.normalized import TwoClasses
 from robustbench_lite.models.base import Card, Classifier
 from robustbench_lite.models.common import content_hash, finish
 from robustbench_lite.models.zoo import Zoo
 from robustbench_lite.runner.assets import Bench, images
-from robustbench_lite.runner.inspection import doubts_about, looked, spread
 from robustbench_lite.runner.run import Options, run_suite
 from robustbench_lite.suite.builder import load
 from robustbench_lite.trust.smell import cases
@@ -54,7 +54,8 @@ def finished(net: nn.Module, classes: int = 10, size=SIZE) -> Classifier:
 
 
 def asked(net: nn.Module, x: torch.Tensor, classes: int = 10, batch: int = 16) -> torch.Tensor:
-    return looked(finished(net, classes, tuple(x.shape[1:])), x, CPU, batch)
+    found = finished(net, classes, tuple(x.shape[1:]))
+    return looked(Asked(found.name, found.module, CPU, batch), x, found.card.classes)
 
 
 HONEST = {
@@ -224,7 +225,7 @@ def test_one_logit_is_two_classes(shape, classes):
     found = finished(net, classes, (1, 6, 6))
     assert found.card.classes == 2
     assert found.notes == ("one logit z is read as two classes with the logits 0 and z: class 1 where z > 0",)
-    logits, z = looked(found, x, CPU, 16), One((-1,))(x).detach()
+    logits, z = looked(Asked(found.name, found.module, CPU, 16), x, 2), One((-1,))(x).detach()
     torch.testing.assert_close(logits.softmax(1)[:, 1], z.sigmoid())
     assert (logits.argmax(1) == (z > 0).long()).all()
 

@@ -1,0 +1,51 @@
+"""What attacks derive from: the contract that loop and judge know, and the call on a classifier and images at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from robustbench_lite.engine import attack as contract
+from robustbench_lite.engine.attack import Attack, State, attacks
+from robustbench_lite.engine.card import Card, Promise
+from robustbench_lite.engine.evaluate import evaluate
+from robustbench_lite.engine.result import AttackResult
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+__all__ = ["Attack", "AttackResult", "Card", "Promise", "SetAttack", "State", "StepAttack", "attacks"]
+
+
+class _Called(Attack):
+    def __call__(
+        self,
+        model: nn.Module | Sequence[nn.Module],
+        x: torch.Tensor,
+        y: torch.Tensor | None = None,
+        *,
+        seed: int = 0,
+        batch_size: int | None = None,
+        fit: torch.Tensor | None = None,
+        inspect: bool = True,
+    ) -> AttackResult:
+        """Attack images x (N, C, H, W) float32 in [0, 1] with true labels y (N,), and let the judge decide.
+
+        `model` maps such images to logits (N, K), wherever it lies; of several modules the mean of the probabilities is
+        attacked. It is in eval mode and frozen meanwhile, and as it was afterwards. Without y the labels are what it
+        predicts (goal: prediction only). The same images, seed and model give what a suite's run gives.
+
+        `batch_size`: active samples, halved when memory runs out. `fit`: other images, for attacks that are fitted on
+        such. `inspect`: ask the model in batches of 1, 7 and all, with gradients and without, and refuse one whose
+        answers differ. Raises UsageError, ModelError or AttackError, a sentence each.
+        """
+        return evaluate(self, model, x, y, seed=seed, batch_size=batch_size, fit=fit, inspect=inspect)
+
+
+class StepAttack(_Called, contract.StepAttack):
+    """Two pure functions over per-sample state: `start` makes it, `step` advances every row by about one pass."""
+
+
+class SetAttack(_Called, contract.SetAttack):
+    """All samples at once: `craft`."""
