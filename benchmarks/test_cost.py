@@ -28,7 +28,8 @@ from robustbench_lite.guards.memory import auto_batch_size
 from robustbench_lite.models.zoo import Zoo
 from robustbench_lite.runner.assets import images
 from robustbench_lite.threat.draws import Draw, keys
-from robustbench_lite.threat.norms import Goal, size
+from robustbench_lite.threat.goal import Goal
+from robustbench_lite.threat.norms import size
 
 HERE, CPU = Path(), torch.device("cpu")
 N, BATCH, PAIRS = 128, 128, 5

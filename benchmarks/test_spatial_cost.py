@@ -18,7 +18,7 @@ from robustbench_lite.engine.job import Job
 from robustbench_lite.models.base import models
 from robustbench_lite.runner.assets import images
 from robustbench_lite.threat.draws import Draw, keys
-from robustbench_lite.threat.norms import Goal
+from robustbench_lite.threat.goal import Goal
 
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
 BATCHES = (32, 64, 128, 256)

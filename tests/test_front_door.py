@@ -18,7 +18,7 @@ from robustbench_lite.models.zoo import Zoo
 from robustbench_lite.results.schema import SAMPLES
 from robustbench_lite.runner.assets import images as floats
 from robustbench_lite.runner.run import run
-from robustbench_lite.threat.norms import Goal
+from robustbench_lite.threat.goal import Goal
 from tests.helpers import ROOT, images, mlp
 from tests.linear import problems
 

@@ -23,8 +23,8 @@ from robustbench_lite.guards.frozen import frozen
 from robustbench_lite.guards.memory import auto_batch_size
 from robustbench_lite.lazy import torch
 from robustbench_lite.threat.draws import Draw, keys
+from robustbench_lite.threat.goal import Goal
 from robustbench_lite.threat.ids import float_ids
-from robustbench_lite.threat.norms import Goal
 
 if TYPE_CHECKING:
     from torch import nn

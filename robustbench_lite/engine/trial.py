@@ -11,7 +11,7 @@ from robustbench_lite.engine.inspection import Asked
 from robustbench_lite.engine.job import CONTROL, Job
 from robustbench_lite.engine.judge import NOT_FINITE, Panel, judge
 from robustbench_lite.lazy import torch
-from robustbench_lite.threat.norms import Goal
+from robustbench_lite.threat.goal import Goal
 
 __all__ = ["TARGETS", "Trial"]
 

@@ -20,7 +20,7 @@ from robustbench_lite.lazy import torch
 from robustbench_lite.registry import Number
 from robustbench_lite.results.evaluation import through
 from robustbench_lite.threat.draws import Draw, keys
-from robustbench_lite.threat.norms import Goal
+from robustbench_lite.threat.goal import Goal
 
 if TYPE_CHECKING:
     from robustbench_lite.results.store import Results

@@ -27,7 +27,7 @@ from robustbench_lite.runner.rows import artifact_rows, image_rows
 from robustbench_lite.runner.stages import ATTACKING, INSPECTING, JUDGING, TIMING, Stages
 from robustbench_lite.text import listed, shortened, storable
 from robustbench_lite.threat.draws import Draw, keys
-from robustbench_lite.threat.norms import Goal
+from robustbench_lite.threat.goal import Goal
 from robustbench_lite.threat.rows import rows
 from robustbench_lite.threat.setting import Setting
 

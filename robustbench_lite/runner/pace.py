@@ -20,7 +20,7 @@ from robustbench_lite.results.provenance import machine
 from robustbench_lite.results.schema import Row
 from robustbench_lite.runner.assets import Bench, head, shown
 from robustbench_lite.runner.plan import Cell
-from robustbench_lite.threat.norms import Goal
+from robustbench_lite.threat.goal import Goal
 
 __all__ = ["Pace"]
 

@@ -16,7 +16,8 @@ from robustbench_lite.models.zoo import Zoo
 from robustbench_lite.registry import canonical
 from robustbench_lite.runner.assets import images as as_images
 from robustbench_lite.threat.box import box_radius
-from robustbench_lite.threat.norms import Goal, dual_size, size
+from robustbench_lite.threat.goal import Goal
+from robustbench_lite.threat.norms import dual_size, size
 from tests.helpers import ROOT, attack, images, mlp
 
 

@@ -24,7 +24,7 @@ from robustbench_lite.runner.run import run as run_suite
 from robustbench_lite.runner.verify import verify
 from robustbench_lite.tables.base import tables
 from robustbench_lite.threat.draws import Draw, keys
-from robustbench_lite.threat.norms import Goal
+from robustbench_lite.threat.goal import Goal
 from tests.helpers import CPU
 
 HERE, SIDE, SIZE = Path(), 32, 12

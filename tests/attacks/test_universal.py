@@ -27,7 +27,8 @@ from robustbench_lite.runner.verify import verify
 from robustbench_lite.suite.builder import load
 from robustbench_lite.tables.base import tables
 from robustbench_lite.threat.draws import Draw, keys
-from robustbench_lite.threat.norms import Goal, rescaled, size
+from robustbench_lite.threat.goal import Goal
+from robustbench_lite.threat.norms import rescaled, size
 from tests.helpers import CPU, images, mlp
 from tests.linear import problems
 

@@ -18,7 +18,7 @@ from robustbench_lite.models.archs.normalized import Normalized
 from robustbench_lite.models.zoo import Zoo
 from robustbench_lite.runner.assets import images as as_images
 from robustbench_lite.threat.draws import Draw, keys
-from robustbench_lite.threat.norms import Goal
+from robustbench_lite.threat.goal import Goal
 from tests.helpers import CPU, ROOT
 
 N = 24
