@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from robustbench_lite.engine.attack import Attack
+from robustbench_lite.engine.columns import called
 from robustbench_lite.engine.drive import run
 from robustbench_lite.engine.inputs import checked_images, checked_labels, checked_members
 from robustbench_lite.engine.inspection import Asked, doubts_about, looked
@@ -75,7 +76,7 @@ class _Call:
             raise UsageError(f"weights: expected {len(self.members)}, one for each of the modules, got {len(shares)}")
         if self.attack.needs not in {None, Fitting}:
             raise UsageError(
-                f"{self.attack.registered} works on {self.attack.needs.title}, not on images: run it in a suite, "
+                f"{called(self.attack)} works on {self.attack.needs.title}, not on images: run it in a suite, "
                 "robustbench_lite.run({...}), on such a dataset"
             )
 
@@ -86,7 +87,9 @@ class _Call:
             return self.members[0]
         from robustbench_lite.engine.mixture import Mixture  # its class statement needs torch
 
-        return Mixture(self.members, self.attack.shares)
+        mixture = Mixture(self.members, self.attack.shares)
+        mixture.training = False  # its members are in eval mode already, or will be
+        return mixture
 
     @cached_property
     def device(self) -> torch.device:
@@ -106,7 +109,7 @@ class _Call:
             deterministic(),
             torch.inference_mode(mode=False),
             torch.autocast(self.device.type, enabled=False),
-            frozen(self.module) as changed,
+            frozen(*self.members) as changed,
         ):
             yield changed
 
@@ -161,11 +164,11 @@ class _Call:
         attack, wanted = self.attack, self.attack.images_to_fit
         if not wanted:
             if fit is not None:
-                raise UsageError(f"fit: {attack.registered} is not fitted on other images")
+                raise UsageError(f"fit: {called(attack)} is not fitted on other images")
             return None
         if fit is None or len(fit) < wanted:
             raise UsageError(
-                f"{attack.registered} is fitted on other images than those that are attacked: expected {wanted} in "
+                f"{called(attack)} is fitted on other images than those that are attacked: expected {wanted} in "
                 f"fit=, or fewer with the parameter `fit`, got {'none' if fit is None else len(fit)}"
             )
         images = fit[:wanted]
