@@ -22,10 +22,8 @@ from robustbench_lite.guards.limits import Interrupted, Overtime, Stopped, liste
 from robustbench_lite.lazy import torch
 from robustbench_lite.text import storable
 
-__all__ = [
-    *("OURS", "blamed", "excerpt", "installed", "is_interrupt", "real"),
-    *("theirs", "told", "trace", "undisturbed", "where"),
-]
+__all__ = ["OURS", "blamed", "excerpt", "installed", "is_interrupt", "real", "theirs"]
+__all__ += ["told", "trace", "undisturbed", "where"]
 
 OURS = Path(__file__).resolve().parent.parent
 _STDLIB = Path(sysconfig.get_path("stdlib")).resolve()
