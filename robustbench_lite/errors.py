@@ -14,9 +14,14 @@ RobustbenchError                5   something that we have a sentence for
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel, ValidationError
 
 __all__ = [
     "AttackError",
@@ -31,8 +36,15 @@ __all__ = [
     "SuiteError",
     "UsageError",
     "did_you_mean",
+    "problems_of",
     "suggestion",
 ]
+
+Steps = tuple[str | int, ...]  # from a record down to the value that is meant
+_EXPECTED = "Input should be "
+_LITERAL = re.compile(r"'([^']*)'")
+# how pydantic calls the branches of a union within a path
+_BRANCH = re.compile(r"(literal|tuple|list|nullable|function-\w+)\[.*\]|constrained-\w+|int|float|str|bool|none")
 
 
 class RobustbenchError(Exception):
@@ -161,3 +173,33 @@ def _close(plain: str, names: list[str]) -> list[str]:
         if begins or swapped or ratio >= (0.7 if plain[:1] == other[:1] else 0.8):
             found.append((-ratio, name))
     return [name for _, name in sorted(found)]
+
+
+def problems_of(error: ValidationError, record: type[BaseModel]) -> list[tuple[Steps, str]]:
+    """Pydantic's complaints as (path within the record, sentence), one each, in our words."""
+    problems: list[tuple[Steps, str]] = []
+    expected: dict[Steps, list[str]] = {}  # where a value may be one of several things: all of them in one sentence
+    for detail in error.errors(include_url=False):
+        path: Steps = tuple(part for part in detail["loc"] if not _BRANCH.fullmatch(str(part)))
+        key = ".".join(str(part) for part in path)
+        if detail["type"] == "extra_forbidden":
+            message = f"unknown key '{path[-1]}'{did_you_mean(str(path[-1]), record.model_fields)}"
+        elif detail["type"] == "missing":
+            message = f"'{key}' is missing"
+        elif detail["type"] == "value_error":
+            text = str(detail["ctx"]["error"])
+            field = text.partition(":")[0]
+            if not key and field in record.model_fields:  # about one field, said where all of them are known
+                path = (field,)
+            message = f"{key + ': ' if key else ''}{text}"
+        elif detail["msg"].startswith(_EXPECTED):
+            others = expected.setdefault(path, [])
+            others.append(detail["msg"].removeprefix(_EXPECTED).split(", unable to parse")[0])
+            message = f"{key}: expected {', or '.join(others)}, got {detail['input']!r}"
+            message += suggestion(str(detail["input"]), _LITERAL.findall(" ".join(others)))
+            if len(others) > 1:
+                problems = [problem for problem in problems if problem[0] != path]
+        else:
+            message = f"{key}: {detail['msg']}, got {detail['input']!r}"
+        problems.append((path, message))
+    return problems

@@ -31,30 +31,43 @@ from pydantic import (
 from pydantic_core import CoreSchema, PydanticKnownError
 from pydantic_core.core_schema import no_info_before_validator_function
 
-from robustbench_lite.errors import Problem, SuiteError, did_you_mean, suggestion
+from robustbench_lite.errors import Problem, SuiteError, did_you_mean, problems_of
 from robustbench_lite.guards.foreign import told
 
-__all__ = ["Config", "Number", "Registry", "canonical", "fingerprint", "one_of", "problems_of"]
+__all__ = ["Config", "Number", "Records", "Registry", "canonical", "fingerprint", "fraction", "one_of"]
 
-Path = tuple[str | int, ...]
+_DECIMAL = r"(?:\d+\.?\d*|\.\d+)"
+_FRACTION = re.compile(rf"\s*([-+]?{_DECIMAL})\s*/\s*({_DECIMAL})\s*", re.ASCII)
+
+
+def fraction(text: str) -> Fraction:
+    """`8/255` or `0.5/255`, both numbers as Python reads them. Raises ValueError, ZeroDivisionError, OverflowError."""
+    parts = _FRACTION.fullmatch(text)
+    if parts is None:
+        raise ValueError(_unlike_a_number(text))
+    return Fraction(float(parts[1])) / Fraction(float(parts[2]))
 
 
 def _number(value: object) -> object:
     """`8/255` is a number; anything else is left to pydantic."""
     if isinstance(value, str) and "/" in value:
         try:
-            return float(Fraction(value.replace(" ", "")))
-        except (ValueError, ZeroDivisionError):
-            raise ValueError(f"expected a number or a fraction such as 8/255, got {value!r}") from None
+            return float(fraction(value))
+        except (ZeroDivisionError, OverflowError):
+            raise ValueError(_unlike_a_number(value)) from None
     if isinstance(value, bool | str):
-        raise ValueError(f"expected a number or a fraction such as 8/255, got {value!r}")
+        raise ValueError(_unlike_a_number(value))
     return value
+
+
+def _unlike_a_number(value: object) -> str:
+    return f"expected a number or a fraction such as 8/255, got {value!r}"
 
 
 Number = Annotated[
     float,
     BeforeValidator(_number),
-    WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string", "pattern": r"^\s*-?\d+\s*/\s*\d+\s*$"}]}),
+    WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string", "pattern": f"^{_FRACTION.pattern}$"}]}),
 ]
 
 
@@ -125,61 +138,65 @@ class Config(BaseModel):
         yield from ()
 
 
+class SameNameError(ValueError):
+    """Two members of one kind have the same name."""
+
+
+M = TypeVar("M")
 C = TypeVar("C", bound=Config)
 
 
-class Registry(Generic[C]):
-    """Named records of one kind. Members live one per file in `package`, imported at the first look-up."""
+class Registry(Generic[M]):
+    """Named members of one kind. They live one per file in `package`, imported at the first look-up."""
 
     def __init__(self, kind: str, package: str) -> None:
         self.kind, self.package = kind, package
-        self._members: dict[str, type[C]] = {}
-        self._loaded = False
+        self._members: dict[str, M] = {}
+        self._codes: dict[str, Any] = {}  # the class or function that each was made of
+        self._loaded = self._settled = False
         self.problems: list[str] = []  # members that could not be loaded, a sentence each
 
-    def register(self, name: str) -> Callable[[type[C]], type[C]]:
-        """Decorate the record `name` with this; two records of one name are a mistake.
+    def add(self, name: str, member: M, code: Any) -> M:
+        """Call `member`, which is made of the class or function `code`, by this name. Raises SameNameError.
 
-        Somebody else's gives way to the next of its name: the same file may be read again.
+        Somebody else's gives way to the next of its name once all are loaded: the same file may be read again.
         """
+        if name in self._members and not (self._settled and not self._ours(name)):
+            places = f"{_place(self._codes[name])} and {_place(code)}"
+            raise SameNameError(f"two {self.kind}s are called {name!r}: {places}; give one of them another name")
+        self._members[name], self._codes[name] = member, code
+        return member
 
-        def add(record: type[C]) -> type[C]:
-            if name in self._members and self._members[name].__module__.startswith(f"{self.package}."):
-                raise ValueError(f"two {self.kind}s are called {name!r}")
-            record.registered = name
-            self._members[name] = record
-            return record
+    def _ours(self, name: str) -> bool:
+        return _place(self._codes[name]).startswith(f"{self.package}.")
 
-        return add
-
-    def _load(self) -> dict[str, type[C]]:
+    def _load(self) -> dict[str, M]:
         if not self._loaded:
-            self._loaded = True
+            self._loaded, self._settled = True, False
             for module in iter_modules(import_module(self.package).__path__):
-                with self._tolerant(f"{self.package}.{module.name}"):
+                with self._tolerant(f"{self.package}.{module.name}", SameNameError):
                     import_module(f"{self.package}.{module.name}")
             for point in _entry_points(self.package):
                 with self._tolerant(f"entry point {point.name} ({point.value})"):
                     self._adopt(point.name, point.load())
+            self._settled = True
         return self._members
 
     @contextmanager
-    def _tolerant(self, what: str) -> Iterator[None]:
-        """One broken file must not take the others with it."""
+    def _tolerant(self, what: str, *but: type[Exception]) -> Iterator[None]:
+        """One broken file must not take the others with it; `but` these stop all, now and at the next look-up."""
         try:
             yield
+        except but:
+            self._loaded = False
+            raise
         except (Exception, SystemExit) as error:  # noqa: BLE001  (somebody's code fails in its own ways)
             self.problems.append(f"{self.kind} {what} cannot be loaded: {told(error)}")
 
-    def _adopt(self, name: str, record: type[C]) -> None:
-        """A record of another package; one that is decorated has registered itself."""
-        if self._members.get(name) is record:
-            return
-        if not (isinstance(record, type) and issubclass(record, Config)):
-            raise TypeError(f"expected a class of {self.kind}s, got {record!r}")
-        if name in self._members:
-            raise ValueError(f"two {self.kind}s are called {name!r}")
-        self.register(name)(record)
+    def _adopt(self, name: str, code: Any) -> None:
+        """What another package offers; one that is decorated has registered itself."""
+        if code is not self._members.get(name) and code is not self._codes.get(name):
+            raise TypeError(f"expected a {self.kind} that registers itself as {name!r}, got {code!r}")
 
     def unknown(self, name: str) -> str:
         """The sentence about a name that is not here, with a did-you-mean and what could not be loaded."""
@@ -192,12 +209,43 @@ class Registry(Generic[C]):
     def __contains__(self, name: object) -> bool:
         return name in self._load()
 
-    def __getitem__(self, name: str) -> type[C]:
-        """The record called `name`. Raises KeyError with a did-you-mean."""
+    def values(self) -> Iterator[M]:
+        """All members, by name."""
+        yield from (self[name] for name in self)
+
+    def __getitem__(self, name: str) -> M:
+        """The member called `name`. Raises KeyError with a did-you-mean."""
         members = self._load()
         if name not in members:
             raise KeyError(self.unknown(name))
         return members[name]
+
+
+def _place(code: Any) -> str:
+    return f"{code.__module__}.{code.__qualname__}"
+
+
+class Records(Registry[type[C]]):
+    """Named records of parameters."""
+
+    def register(self, name: str) -> Callable[[type[C]], type[C]]:
+        """Decorate the record `name` with this; two of one name are a mistake."""
+
+        def add(record: type[C]) -> type[C]:
+            self.add(name, record, record)
+            record.registered = name
+            return record
+
+        return add
+
+    def _adopt(self, name: str, code: Any) -> None:
+        """A record that is not decorated takes the name of its entry point."""
+        if self._members.get(name) is code:
+            return
+        fits = isinstance(code, type) and issubclass(code, Config)
+        if not fits:
+            raise TypeError(f"expected a class of {self.kind}s, got {code!r}")
+        self.register(name)(code)
 
     def build(self, name: str, params: Mapping[str, Any] | None = None, where: str = "") -> C:
         """The record `name` with `params`. Raises SuiteError with every problem, placed at `where`."""
@@ -209,42 +257,6 @@ class Registry(Generic[C]):
             record = self[name]
             place = where or f"{self.kind} {name}"
             raise SuiteError(Problem(place, message) for _, message in problems_of(error, record)) from None
-
-
-_EXPECTED = "Input should be "
-_LITERAL = re.compile(r"'([^']*)'")
-# how pydantic calls the branches of a union within a path
-_BRANCH = re.compile(r"(literal|tuple|list|nullable|function-\w+)\[.*\]|constrained-\w+|int|float|str|bool|none")
-
-
-def problems_of(error: ValidationError, record: type[BaseModel]) -> list[tuple[Path, str]]:
-    """Pydantic's complaints as (path within the record, sentence), one each, in our words."""
-    problems: list[tuple[Path, str]] = []
-    expected: dict[Path, list[str]] = {}  # where a value may be one of several things: all of them in one sentence
-    for detail in error.errors(include_url=False):
-        path: Path = tuple(part for part in detail["loc"] if not _BRANCH.fullmatch(str(part)))
-        key = ".".join(str(part) for part in path)
-        if detail["type"] == "extra_forbidden":
-            message = f"unknown key '{path[-1]}'{did_you_mean(str(path[-1]), record.model_fields)}"
-        elif detail["type"] == "missing":
-            message = f"'{key}' is missing"
-        elif detail["type"] == "value_error":
-            text = str(detail["ctx"]["error"])
-            field = text.partition(":")[0]
-            if not key and field in record.model_fields:  # about one field, said where all of them are known
-                path = (field,)
-            message = f"{key + ': ' if key else ''}{text}"
-        elif detail["msg"].startswith(_EXPECTED):
-            others = expected.setdefault(path, [])
-            others.append(detail["msg"].removeprefix(_EXPECTED).split(", unable to parse")[0])
-            message = f"{key}: expected {', or '.join(others)}, got {detail['input']!r}"
-            message += suggestion(str(detail["input"]), _LITERAL.findall(" ".join(others)))
-            if len(others) > 1:
-                problems = [problem for problem in problems if problem[0] != path]
-        else:
-            message = f"{key}: {detail['msg']}, got {detail['input']!r}"
-        problems.append((path, message))
-    return problems
 
 
 def canonical(value: object) -> str:

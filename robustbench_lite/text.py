@@ -1,18 +1,71 @@
-"""Text of unknown origin, made safe to look at, and numbers as people write them."""
+"""Text of unknown origin, made safe for where it goes, and numbers as people write them: the only place for either.
+
+Every escape begins with `visible`, so that no name moves a cursor, reverses a line or looks like another; what is said
+of a format's own markup is beside it.
+"""
 
 from __future__ import annotations
 
+import json
+import math
 import re
 import unicodedata
 from collections.abc import Sequence
+from xml.sax.saxutils import escape, quoteattr
 
-__all__ = ["budget", "lines", "listed", "shortened", "storable", "visible"]
+__all__ = [
+    "GATE_FORMATS",
+    "TABLE_FORMATS",
+    "beside",
+    "bracketed",
+    "budget",
+    "colored",
+    "for_annotation",
+    "for_annotation_title",
+    "for_attribute",
+    "for_csv",
+    "for_html",
+    "for_latex",
+    "for_markdown",
+    "for_script",
+    "for_xml",
+    "levels",
+    "lines",
+    "listed",
+    "p_equals",
+    "p_value",
+    "percent",
+    "shortened",
+    "signed",
+    "significant",
+    "storable",
+    "visible",
+]
 
+TABLE_FORMATS = ("text", "markdown", "latex", "csv", "json")
+GATE_FORMATS = ("text", "json", "github", "junit", "markdown")
 _LONGEST = 20_000  # characters of one text; what is longer holds up a terminal, a page, a log
+_SLACK = 64  # more: as many as the remark on what was left out takes
 _FEWEST = 1_000  # of it that are shown at the end
 # letters, marks and symbols that are drawn as nothing at all: Unicode calls them default ignorable
 _BLANK = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0000-\U000e0fff]")
 _HIDDEN = {"Cc", "Cf", "Zl", "Zp", "Cs", "Co"}
+_TINY = 1e-5  # below it numbers are written with an exponent
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_TEX = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
+    "|": r"\textbar{}", "`": r"\textasciigrave{}", '"': r"\textquotedbl{}", "—": "---", "·": r"\textperiodcentered{}",
+    "…": r"\ldots{}", "\0": "{}",
+}  # fmt: skip
+_MATH = {
+    "||r|| / ||x||": r"\|r\| / \|x\|", "rho_adv": r"\hat{\rho}_{\mathrm{adv}}", "rho": r"\rho", "epsilon": r"\epsilon",
+    "l0": r"\ell_0", "l1": r"\ell_1", "l2": r"\ell_2", "linf": r"\ell_\infty", "inf": r"\infty",
+    "±": r"\pm", "°": r"^\circ", "\u00d7": r"\times", "≤": r"\le", "≥": r"\ge",
+}  # fmt: skip
+_WORDS = re.compile(
+    "|".join(rf"(?<![\w-]){re.escape(word)}(?![\w-])" if word.isidentifier() else re.escape(word) for word in _MATH)
+)
 
 
 def visible(text: str, most: int = _LONGEST) -> str:
@@ -36,8 +89,8 @@ def _is_hidden(char: str) -> bool:
 
 
 def shortened(text: str, most: int = _LONGEST) -> str:
-    """The beginning and the end of what is too long, and how much is missing."""
-    if len(text) <= most:
+    """The beginning and the end of what is too long, and how much is missing; what was shortened stays as it is."""
+    if len(text) <= most + _SLACK:
         return text
     end = min(_FEWEST, most // 4)
     start = most - end
@@ -57,8 +110,117 @@ def budget(epsilon: float) -> str:
     return f"{round(2 * levels) / 2:g}/255"
 
 
+def levels(size: float, digits: int = 3) -> str:
+    """A measured change, for images in [0, 1], in grey levels: 7.97/255."""
+    return f"{255 * size:.{digits}g}/255"
+
+
+def beside(size: float, epsilon: float, digits: int = 4) -> str:
+    """A measured size in the unit in which its budget is shown."""
+    return levels(size, digits) if budget(epsilon).endswith("/255") else f"{size:.{digits}g}"
+
+
+def significant(value: float, digits: int = 3) -> str:
+    """A number with so many significant digits; with an exponent only where it is tiny."""
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g}"
+    if abs(value) < _TINY:
+        return f"{value:.{digits - 1}e}"
+    places = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+    return f"{value:.{min(places, 8)}f}"
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """A share in percent, with so many digits behind the point and without the sign."""
+    return f"{100 * share:.{digits}f}"
+
+
+def signed(value: float, style: str = ".1f") -> str:
+    """A difference; no negative zero."""
+    return f"{value + 0.0:+{style}}"
+
+
+def bracketed(value: str, low: str, high: str) -> str:
+    """A number with the ends of its interval."""
+    return f"{value} [{low}, {high}]"
+
+
+def p_value(p: float, least: float = 0.001) -> str:
+    """Never 0: below `least` only that much is said."""
+    return f"< {least:g}" if p < least else f"{p:.2g}"
+
+
+def p_equals(p: float) -> str:
+    """The same in a sentence."""
+    return f"p {'' if p < 0.001 else '= '}{p_value(p)}"
+
+
 def listed(names: Sequence[str], most: int = 4) -> str:
     """Names in a sentence: a, b and c; beyond `most` the others are counted."""
     if len(names) > most + 1:
         names = [*names[:most], f"{len(names) - most} others"]
     return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
+
+
+def for_markdown(text: str) -> str:
+    """No markup, no HTML, no mention of a user."""
+    plain = visible(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("@", "&#64;")
+    return re.sub(r"([\\`*_\[\]|~]|#(?!64;))", r"\\\1", plain)
+
+
+def for_latex(text: str) -> str:
+    """No name is a command, and what is mathematics is set as such."""
+    text = visible(text)
+    out, start = [], 0
+    for word in _WORDS.finditer(text):
+        out += [_for_tex(text[start : word.start()]), f"${_MATH[word.group()]}$"]
+        start = word.end()
+    whole = "".join([*out, _for_tex(text[start:])])
+    return f"{{}}{whole}" if whole[:1] in {"[", "*"} else whole  # after \\ these would be its argument
+
+
+def _for_tex(text: str) -> str:
+    apart = re.sub("-(?=-)", "-\0", text)  # or LaTeX would make a dash of them; text has no control characters
+    return "".join(_TEX.get(char, char) for char in apart)
+
+
+def for_csv(text: str) -> str:
+    """A spreadsheet must not take a name for a formula."""
+    text = visible(text).strip()
+    return f"'{text}" if text[:1] in {"=", "+", "-", "@"} else text
+
+
+def for_html(text: str) -> str:
+    """The content of an element of HTML or SVG."""
+    return escape(visible(text))
+
+
+def for_attribute(text: str) -> str:
+    """The value of an attribute of HTML or SVG, with its quotes."""
+    return quoteattr(visible(text))
+
+
+def for_script(data: object) -> str:
+    """Plain data as JSON that cannot end the element of HTML that holds it."""
+    text = json.dumps(data, ensure_ascii=True, separators=(",", ":"), sort_keys=True)
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def for_xml(text: str) -> str:
+    """Lines are kept; whatever else XML 1.0 cannot hold is shown as its code point or left out."""
+    return _NOT_XML.sub("", "\n".join(visible(line) for line in text.split("\n")))
+
+
+def for_annotation(text: str) -> str:
+    """The message of a GitHub workflow command."""
+    return visible(text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def for_annotation_title(text: str) -> str:
+    """A property of a GitHub workflow command."""
+    return for_annotation(text).replace(":", "%3A").replace(",", "%2C")
+
+
+def colored(text: str, code: int) -> str:
+    """Text of a terminal in one of its colours (SGR); the text must be visible already."""
+    return f"\x1b[{code}m{text}\x1b[0m"

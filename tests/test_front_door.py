@@ -11,12 +11,12 @@ from torch import nn
 
 import robustbench_lite.attacks as face
 from robustbench_lite.attacks import EOT3D, FGSM, PGD, RP2, DeepFool, Ensemble, Spatial, Universal, attacks
+from robustbench_lite.datasets.base import images as floats
 from robustbench_lite.datasets.bundled import Bundled
 from robustbench_lite.engine.evaluate import evaluate
 from robustbench_lite.errors import AttackError, ModelError, UsageError
 from robustbench_lite.models.zoo import Zoo
 from robustbench_lite.results.schema import SAMPLES
-from robustbench_lite.runner.assets import images as floats
 from robustbench_lite.runner.run import run
 from robustbench_lite.threat.norms import Goal
 from tests.helpers import ROOT, images, mlp
@@ -184,9 +184,9 @@ def test_a_result_is_readable(net):
         ({"x": lambda x: x[:0]}, "at least one, got (0, 1, 6, 6)"),
         ({"x": lambda x: x.numpy()}, "expected a tensor of images (N, C, H, W), got ndarray; use torch.as_tensor"),
         ({"y": lambda y: y[:5]}, "expected 6 labels (6,), one for each image, got (5,)"),
-        ({"y": lambda y: y.float()}, "expected class numbers, got float32; use y.long()"),
-        ({"y": lambda y: torch.eye(5)[y]}, "use y.argmax(1) where a row is one-hot"),
-        ({"y": lambda y: torch.eye(5).long()[y]}, "use y.argmax(1) where a row is one-hot"),
+        ({"y": lambda y: y.float()}, "expected class numbers, got float32; use long()"),
+        ({"y": lambda y: torch.eye(5)[y]}, "use argmax(1) where a row is one-hot"),
+        ({"y": lambda y: torch.eye(5).long()[y]}, "use argmax(1) where a row is one-hot"),
         ({"y": lambda y: torch.arange(6)}, "from 0 to 4, as many classes as the model has logits, got 5"),
         ({"y": lambda y: torch.arange(6) % 5 + 1}, "got 5; use y - 1 where classes are counted from 1"),
         ({"y": lambda y: y - 1 - y}, "got -1"),

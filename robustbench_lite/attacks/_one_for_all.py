@@ -21,7 +21,7 @@ class OneForAll(SetAttack):
     needs: ClassVar[type[Fitting]] = Fitting
 
     goal: Literal["prediction"] = Field("prediction", description="Fooled: the prediction is not the clean one.")
-    target: None = None  # untargeted
+    target: None = Field(None, description="Untargeted.")
     fit: PositiveInt = Field(
         500, description="Images to fit on: those next in rank after the tested samples, or of `fit_from` of the data."
     )

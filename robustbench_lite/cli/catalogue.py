@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from pydantic_core import PydanticUndefined
 
@@ -15,13 +16,17 @@ from robustbench_lite.errors import UsageError, did_you_mean
 from robustbench_lite.figures.base import figures
 from robustbench_lite.models import archs, zoo
 from robustbench_lite.models.base import models
-from robustbench_lite.registry import Config
+from robustbench_lite.registry import Config, Registry
 from robustbench_lite.results.glossary import WORDS
+from robustbench_lite.suite import shipped
 from robustbench_lite.suite.builder import load
 from robustbench_lite.tables.base import tables
 from robustbench_lite.transforms.distribution import operations
+from robustbench_lite.trust.smell import checks
 
-__all__ = ["description", "listing", "problems"]
+__all__ = ["REGISTRIES", "description", "listing", "problems"]
+
+REGISTRIES: tuple[Registry[Any], ...] = (attacks, datasets, models, figures, operations, tables, checks)
 
 
 def listing(kind: str) -> list[tuple[str, str]]:
@@ -40,7 +45,7 @@ def listing(kind: str) -> list[tuple[str, str]]:
 
 def problems() -> list[str]:
     """What could not be loaded, a sentence each: somebody's broken file, or another package's entry point."""
-    return [text for registry in (attacks, datasets, models, figures, operations) for text in registry.problems]
+    return [text for registry in REGISTRIES for text in registry.problems]
 
 
 def description(name: str) -> str:
@@ -57,9 +62,20 @@ def description(name: str) -> str:
     for registry in (datasets, models, figures, operations):
         if name in registry:
             return f"{name}: {_first_line(registry[name])}\n\n{_parameters(registry[name])}"
-    if Path(name).suffix in {".yaml", ".yml"}:
-        return _suite_page(Path(name))
-    known = [*WORDS, *attacks, *zoo.available(), *facts, *tables, *datasets, *models, *figures, *operations]
+    if Path(name).suffix in {".yaml", ".yml"} or name in shipped.names():
+        return _suite_page(name)
+    known = [
+        *WORDS,
+        *attacks,
+        *zoo.available(),
+        *facts,
+        *tables,
+        *datasets,
+        *models,
+        *figures,
+        *operations,
+        *shipped.names(),
+    ]
     raise UsageError(f"nothing is called '{name}'{did_you_mean(name, known)}")
 
 
@@ -107,7 +123,10 @@ def _operations() -> Iterator[tuple[str, str]]:
 
 
 def _suites() -> Iterator[tuple[str, str]]:
-    for path in sorted(Path("suites").glob("*.yaml")):
+    for name in shipped.names():
+        yield name, load(name).title
+    own, folder = Path("suites"), shipped.shipped()
+    for path in sorted(own.glob("*.yaml")) if folder is None or own.resolve() != folder else ():
         yield str(path), load(path).title
 
 
@@ -127,8 +146,8 @@ def _card_page(name: str) -> str:
     return "\n".join(_wrapped(f"{key}: {value}" for key, value in facts.items()))
 
 
-def _suite_page(path: Path) -> str:
-    suite = load(path)
+def _suite_page(name: str) -> str:
+    suite = load(name)
     lines = [f"{suite.name}: {suite.title}", f"data: {', '.join(entry.name for entry in suite.data)}"]
     lines += [f"classifiers: {', '.join(model.title for model in suite.models)}"]
     lines += [f"attacks: {', '.join(entry.variant for entry in suite.attacks)}", f"tables: {', '.join(suite.tables)}"]

@@ -14,13 +14,14 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import NonNegativeInt, PositiveInt, field_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
 
 from robustbench_lite.errors import SuiteError, did_you_mean
-from robustbench_lite.registry import Config, Registry
+from robustbench_lite.lazy import torch
+from robustbench_lite.registry import Config, Records
 from robustbench_lite.threat.setting import Setting
 
-__all__ = ["DataSource", "Naming", "Samples", "datasets", "padded", "rank"]
+__all__ = ["DataSource", "Naming", "Samples", "datasets", "images", "padded", "rank"]
 
 Naming = Literal["numbers", "both", "names"]
 
@@ -48,6 +49,11 @@ class Samples:
         return len(self.ids)
 
 
+def images(samples: Samples) -> torch.Tensor:
+    """The samples as float32 (N, C, H, W) in [0, 1], on the CPU."""
+    return torch.from_numpy(samples.images).float() / 255
+
+
 def padded(samples: Samples, pad: int) -> Samples:
     """The same images with `pad` black pixels on every side; other images, so other ids and another dataset."""
     if not pad:
@@ -65,11 +71,17 @@ def rank(sample: str) -> str:
 class DataSource(Config, ABC):
     """A dataset and the selection from it, as declared in a suite."""
 
-    samples: PositiveInt | None = None  # how many, by hash rank; null: all
-    stratified: bool = False  # the same number from every class
-    keep: Literal["all", "correct_by_all"] = "all"  # applied by the executor, recorded in the cells
-    fit_from: dict[str, Any] | None = None  # another source of images for attacks that are fitted
-    pad: NonNegativeInt = 0  # black pixels around each image: a canvas that no transform moves it out of
+    samples: PositiveInt | None = Field(None, description="How many, by the rank of their hashes; null: all.")
+    stratified: bool = Field(default=False, description="Whether every class gets the same number of them.")
+    keep: Literal["all", "correct_by_all"] = Field(
+        "all", description="correct_by_all: only samples that every classifier of the suite gets right."
+    )
+    fit_from: dict[str, Any] | None = Field(
+        None, description="Another source of images, such as {idx: FOLDER, split: train}, for attacks that are fitted."
+    )
+    pad: NonNegativeInt = Field(
+        0, description="Black pixels around each image: a canvas that no transform moves it out of."
+    )
 
     @field_validator("fit_from")
     @classmethod
@@ -95,7 +107,7 @@ class DataSource(Config, ABC):
         """Download what is missing, on a connected machine; most sources have nothing to download."""
 
 
-datasets: Registry[DataSource] = Registry("data source", "robustbench_lite.datasets")
+datasets: Records[DataSource] = Records("data source", "robustbench_lite.datasets")
 
 
 def _source(entry: dict[str, Any]) -> DataSource:

@@ -53,7 +53,7 @@ class Object(DataSource):
         (0.0, 0.3), description="How much darker a surface is that turns away from the light; its direction is random."
     )
     noise: Annotated[Range, within(0)] = Field((0.0, 0.02), description="Standard deviation of the sensor's noise.")
-    pad: Literal[0] = 0
+    pad: Literal[0] = Field(0, description="Nothing to pad: views are rendered anew.")
 
     def absent(self, root: Path) -> Iterator[tuple[str, str]]:
         if self.object not in OBJECTS:

@@ -69,7 +69,7 @@ class Photographs(DataSource):
     resolution: int = Field(128, ge=32, le=1024, description="Side of the object's texture, pixels.")
     margin: Number = Field(1.2, ge=1, description="Side of the crop by the larger side of the object, given corners.")
     blur: Number = Field(0.0, ge=0, description="Of the sticker in the crop, standard deviation in pixels.")
-    pad: Literal[0] = 0
+    pad: Literal[0] = Field(0, description="Nothing to pad: crops are made anew.")
 
     def absent(self, root: Path) -> Iterator[tuple[str, str]]:
         yield from absent("photographs", self.photographs, root)

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from robustbench_lite.engine._inputs import checked_images, checked_labels, checked_members
 from robustbench_lite.engine.attack import Attack
+from robustbench_lite.engine.inputs import checked_images, checked_labels, checked_members
 from robustbench_lite.engine.inspection import Asked, doubts_about, looked
 from robustbench_lite.engine.job import Fitting
 from robustbench_lite.engine.result import AttackResult
@@ -108,7 +108,7 @@ class _Call:
 
     def result(self, y: torch.Tensor | None, fit: torch.Tensor | None) -> AttackResult:
         attack, ids, module = self.attack, float_ids(self.x.numpy()), self.module
-        name = "+".join(type(member).__name__ for member in self.members)
+        name = "+".join(map(_called, self.members))
         clean, doubts = self._clean()
         labels = self._labels(y, clean)
         several = len(self.members)
@@ -122,7 +122,7 @@ class _Call:
         """Logits (N, K) on the clean images, and what makes one doubt that they are logits."""
         logits, doubts = list[torch.Tensor](), list[str]()
         for member in self.members:
-            asked = Asked(type(member).__name__, member, self.device, self.size)
+            asked = Asked(_called(member), member, self.device, self.size)
             logits.append(looked(asked, self.x) if self.inspect else asked.logits(self.x))
             doubts += [f"{asked.name}: {text}" for text in doubts_about(logits[-1])]
         if logits[0].shape[1] == 1:
@@ -161,3 +161,9 @@ class _Call:
             )
         images, asked = fit[:wanted], Asked("fit", self.module, self.device, self.size)
         return fitting(attack, asked, images, float_ids(images.numpy()), self.seed, len(self.members))
+
+
+def _called(module: nn.Module) -> str:
+    """What results call a module: its `name` where that is a text, else its class."""
+    name = getattr(module, "name", None)
+    return name if isinstance(name, str) and name else type(module).__name__

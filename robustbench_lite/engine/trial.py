@@ -13,7 +13,6 @@ from robustbench_lite.engine.inspection import Asked
 from robustbench_lite.engine.job import CONTROL, Fitting, Job
 from robustbench_lite.engine.judge import NOT_FINITE, Panel, finite, judge
 from robustbench_lite.engine.oracle import Oracle
-from robustbench_lite.errors import AttackError
 from robustbench_lite.lazy import torch
 from robustbench_lite.threat.draws import Draw, keys
 from robustbench_lite.threat.norms import Goal
@@ -22,33 +21,9 @@ from robustbench_lite.threat.setting import Setting
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["TARGETS", "Trial", "aim", "fitting"]
+__all__ = ["TARGETS", "Trial", "fitting"]
 
 TARGETS = "targets"  # the stream of random targets: of the suite's seed and the sample, whatever the attack
-
-
-def aim(attack: Attack, labels: torch.Tensor, clean: torch.Tensor, draw: Draw) -> Goal:
-    """What success is measured against, per sample; the target where there is one is never the true label.
-
-    `labels` (N,), `clean` logits (N, K). `draw` is the same for every attack, so that two of them can be compared
-    sample by sample. Raises AttackError where the target is not a class of the classifier.
-    """
-    classes = clean.shape[1]
-    if attack.target is None:
-        return Goal(labels if attack.goal == "label" else clean.argmax(1), classes)
-    if attack.target == "random":
-        target = (labels + 1 + draw.integer("target", classes - 1)) % classes
-    elif attack.target == "next":
-        target = (labels + 1) % classes
-    elif attack.target == "least_likely":
-        target = clean.scatter(1, labels[:, None], float("inf")).argmin(1)
-    else:
-        if attack.target >= classes:
-            raise AttackError(
-                f"target: expected a class below {classes}, as many as the classifier has; got {attack.target}"
-            )
-        target = torch.full_like(labels, attack.target)
-    return Goal(target, classes, targeted=True)
 
 
 def fitting(attack: Attack, asked: Asked, x: torch.Tensor, ids: Sequence[str], seed: int, members: int = 1) -> Fitting:
@@ -89,7 +64,7 @@ class Trial:
         `members`: of how many classifiers that is the mean. Raises AttackError where the target is no class of it.
         """
         draw, targets = (Draw(keys(seed, stream, ids)) for stream in (attack.stream(), TARGETS))
-        goal = replace(aim(attack, labels, clean, targets), members=members)
+        goal = replace(attack.goals(labels, clean, targets), members=members)
         return cls(attack, Job(x, goal, draw, setting), labels, list(ids), seed)
 
     def propose(

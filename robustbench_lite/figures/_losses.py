@@ -49,8 +49,10 @@ class Losses(Through):
         rows = []
         for i, (model, centre) in enumerate(zip(plane.models, _centres(plane), strict=True)):
             wrong = 100 * float((labels[i] != plane.facts["label"]).mean())
-            numbers = (centre, float(np.median(plane.values[i])), float(plane.values[i].max()), wrong)
-            rows.append((Value(model, kind="label"), *(Value(f"{number:.3g}", number) for number in numbers)))
+            own = plane.values[i]
+            numbers = {"centre": centre, "median": float(np.median(own)), "largest": float(own.max()), "wrong": wrong}
+            values = {key: Value(f"{number:.3g}", number) for key, number in numbers.items()}
+            rows.append({"model": Value(model, kind="label")} | values)
         return Table("loss", f"Cross-entropy of the true class: {plane.heading}", columns, tuple(rows))
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import pyarrow as pa
 
-from robustbench_lite.registry import Config, Registry
+from robustbench_lite.registry import Config, Records
 
 if TYPE_CHECKING:
     from robustbench_lite.datasets.base import Samples
@@ -77,4 +77,4 @@ class Figure(Config):
         """The numbers that a reader takes from the picture, for those who cannot see it."""
 
 
-figures: Registry[Figure] = Registry("figure", "robustbench_lite.figures")
+figures: Records[Figure] = Records("figure", "robustbench_lite.figures")

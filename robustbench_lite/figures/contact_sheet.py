@@ -92,7 +92,7 @@ class ContactSheet(Figure):
             own = images[name, -1].astype(float)
             away = [np.abs(seen - own).mean() for (other, draw), seen in images.items() if other == name and draw >= 0]
             change = float(np.mean(away))
-            rows.append((Value(name, kind="label"), Value(f"{change:.1f}", change)))
+            rows.append({"sample": Value(name, kind="label"), "change": Value(f"{change:.1f}", change)})
         heading = json.loads(table.schema.metadata[META])["heading"]
         return Table("views", f"How far views are from the image: {heading}", columns, tuple(rows))
 

@@ -43,10 +43,13 @@ class DecisionRegions(Planes):
 
     def data(self, table: pa.Table) -> Table:
         plane = Plane.of(table, "prediction")
-        columns = (Column("class", "class", numeric=False), *(Column(name, name, "%") for name in plane.models))
+        keys = [f"{name} (classifier)" if name == "class" else name for name in plane.models]
+        models = (Column(key, name, "%") for key, name in zip(keys, plane.models, strict=True))
+        columns = (Column("class", "class", numeric=False), *models)
         shares = [[100 * float((part == label).mean()) for part in plane.values] for label in _labels(plane)]
         rows = [
-            (Value(plane.name(label), kind="label"), *(Value(f"{share:.1f}", share) for share in line))
+            {"class": Value(plane.name(label), kind="label")}
+            | {key: Value(f"{share:.1f}", share) for key, share in zip(keys, line, strict=True)}
             for label, line in zip(_labels(plane), shares, strict=True)
         ]
         return Table("regions", f"Share of the plane with each label: {plane.heading}", columns, tuple(rows))

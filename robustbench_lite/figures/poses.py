@@ -18,7 +18,7 @@ from robustbench_lite.tables.common import count, label, share
 from robustbench_lite.tables.pose_common import Shot, named, photographs, where
 
 if TYPE_CHECKING:
-    from robustbench_lite.results.evaluation import Group
+    from robustbench_lite.results.evaluation import Evaluation
     from robustbench_lite.results.store import Results
 
 __all__ = ["Poses"]
@@ -34,17 +34,14 @@ class Poses(Figure):
 
     def compute(self, results: Results, assets: Assets) -> pa.Table:  # noqa: ARG002  (all of it is stored)
         rows = [
-            row
-            for group, shots in photographs(results, frames=False)
-            if group.ok
-            for row in _rows(results, group, shots)
+            row for one, shots in photographs(results, frames=False) if one.ok for row in _rows(results, one, shots)
         ]
         if not rows:
             raise UsageError(f"{results.folder}: no stored photographs of an object with known distances and angles")
         return pa.Table.from_pylist(rows)
 
     def draw(self, table: pa.Table) -> str:
-        said = "; ".join(f"{row[0].text}: {row[2].text} % success" for row in self.data(table).rows)
+        said = "; ".join(f"{row['attack'].text}: {row['success'].text} % success" for row in self.data(table).rows)
         rows: list[Pictured] = table.to_pylist()
         return strips(self.title, f"An object from several distances and angles. {said}.", rows)
 
@@ -57,13 +54,14 @@ class Poses(Figure):
         rows = []
         for heading in dict.fromkeys(table["heading"].to_pylist()):
             won = [row["success"] for row in table.to_pylist() if row["heading"] == heading and row["strip"] == _AFTER]
-            rows.append((label(heading), count(len(won)), share(wilson(sum(won), len(won)))))
+            success = share(wilson(sum(won), len(won)))
+            rows.append({"attack": label(heading), "poses": count(len(won)), "success": success})
         return Table("poses", self.title, columns, tuple(rows))
 
 
-def _rows(results: Results, group: Group, shots: list[Shot]) -> Iterator[dict[str, Any]]:
-    stored = {row["sample"]: row for row in results.images(group.cell["cell"]).to_pylist()}
-    heading = f"{group.cell['dataset']}, {group.title}, {group.cell['variant']}"
+def _rows(results: Results, one: Evaluation, shots: list[Shot]) -> Iterator[dict[str, Any]]:
+    stored = {row["sample"]: row for row in results.images(one.id).to_pylist()}
+    heading = f"{one.dataset}, {one.title}, {one.variant}"
     for strip, prefix, column, dtype, scale in (
         (_BEFORE, "clean", "clean", np.uint8, 255),
         (_AFTER, "adv", "adversarial", np.dtype("<f4"), 1),
@@ -77,7 +75,7 @@ def _rows(results: Results, group: Group, shots: list[Shot]) -> Iterator[dict[st
                 "heading": heading,
                 "strip": strip,
                 "caption": where(shot).text,
-                "prediction": named(results, group, prediction).text,
+                "prediction": named(results, one, prediction).text,
                 "confidence": shot.row[f"{prefix}_confidence"],
                 "outcome": outcome(prediction, shot.row["label"], shot.row["target"]),
                 "success": shot.row["success"],

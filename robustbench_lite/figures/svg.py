@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from xml.sax.saxutils import escape, quoteattr
 
-from robustbench_lite.text import visible
+from robustbench_lite.text import for_attribute, for_html
 
 __all__ = ["PALETTE", "document", "element"]
 
@@ -19,10 +18,8 @@ PALETTE = (
 def element(name: str, content: str | Iterable[str] = "", **attributes: object) -> str:
     """One element. Text content must be escaped by `text=`; `content` is markup. Underscores become hyphens."""
     text = attributes.pop("text", None)
-    inner = (
-        escape(visible(str(text))) if text is not None else content if isinstance(content, str) else "".join(content)
-    )
-    given = "".join(f" {key.rstrip('_').replace('_', '-')}={quoteattr(_plain(v))}" for key, v in attributes.items())
+    inner = for_html(str(text)) if text is not None else content if isinstance(content, str) else "".join(content)
+    given = "".join(f" {key.rstrip('_').replace('_', '-')}={for_attribute(_plain(v))}" for key, v in attributes.items())
     return f"<{name}{given}>{inner}</{name}>" if inner else f"<{name}{given}/>"
 
 

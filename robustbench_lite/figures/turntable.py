@@ -96,7 +96,8 @@ class Turntable(Figure):
 
     def draw(self, table: pa.Table) -> str:
         says = "; ".join(
-            f"{row[0].text} {row[1].text}: {row[3].text} as the label, {row[4].text} as the target"
+            f"{row['object'].text} {row['texture'].text}: {row['label'].text} as the label, "
+            f"{row['target'].text} as the target"
             for row in self.data(table).rows
         )
         rows: list[Pictured] = [
@@ -120,15 +121,17 @@ class Turntable(Figure):
         return Table("turntable", "What the views of a full turn are taken for", columns, rows)
 
 
-def _counted(heading: str, kind: str, model: str, views: list[dict[str, Any]]) -> tuple[Value, ...]:
+def _counted(heading: str, kind: str, model: str, views: list[dict[str, Any]]) -> dict[str, Value]:
     others = [view["prediction"] for view in views if view["outcome"] == "other"]
     shares = [100 * sum(view["outcome"] == name for view in views) / len(views) for name in ("label", "target")]
-    return (
-        *(Value(text, kind="label") for text in (heading, kind, model)),
-        *(Value(f"{share:.0f}", share) for share in shares),
-        Value(max(others, key=others.count) if others else "", kind="label"),
-        Value(str(len(views)), len(views)),
-    )
+    names = {"object": heading, "texture": kind, "model": model}
+    names["other"] = max(others, key=others.count) if others else ""
+    return {
+        **{key: Value(text, kind="label") for key, text in names.items()},
+        "label": Value(f"{shares[0]:.0f}", shares[0]),
+        "target": Value(f"{shares[1]:.0f}", shares[1]),
+        "views": Value(str(len(views)), len(views)),
+    }
 
 
 def _heading(row: dict[str, Any]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import textwrap
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,21 +12,29 @@ from xml.etree import ElementTree as ET
 from robustbench_lite.errors import UsageError, did_you_mean
 from robustbench_lite.gate.pairing import Report, Verdict
 from robustbench_lite.gate.statistics import Finding
-from robustbench_lite.tables.render import markdown_text
-from robustbench_lite.text import visible
+from robustbench_lite.text import (
+    GATE_FORMATS,
+    colored,
+    for_annotation,
+    for_annotation_title,
+    for_markdown,
+    for_xml,
+    p_value,
+    signed,
+    visible,
+)
 
-__all__ = ["FORMATS", "headline", "lines_of", "render_report", "summary"]
+__all__ = ["headline", "lines_of", "render_report", "summary"]
 
-FORMATS = ("text", "json", "github", "junit", "markdown")
 _WORDS = {"incomparable": "ERROR", "failed": "FAIL", "improved": "better", "passed": "pass"}
+_TINY = 1e-4
 _ANNOTATIONS = 10  # GitHub shows no more of a step
 _COLUMNS = ("verdict", "gate", "before", "now", "change", "lost", "won", "n", "p", "adjusted", "detects")
 _COLOURS = {"incomparable": 31, "failed": 31, "improved": 36, "passed": 32}
-_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def render_report(report: Report, style: str, width: int | None = None, *, color: bool = False) -> str:
-    """The report in one of `FORMATS`, ending with a newline. `width`: of the terminal, for text; None: 80."""
+    """The report in one of `GATE_FORMATS`, ending with a newline. `width`: of the terminal, for text; None: 80."""
     if style == "text":
         return _text(report, max(40, min(width or 80, 120)), color)
     writers: dict[str, Callable[[Report], str]] = {
@@ -37,7 +44,7 @@ def render_report(report: Report, style: str, width: int | None = None, *, color
         "markdown": _markdown,
     }
     if style not in writers:
-        raise UsageError(f"unknown format '{style}'{did_you_mean(style, FORMATS)}")
+        raise UsageError(f"unknown format '{style}'{did_you_mean(style, GATE_FORMATS)}")
     return writers[style](report)
 
 
@@ -68,8 +75,8 @@ def _measured(finding: Finding) -> Iterator[str]:
     yield f"{finding.metric} {values}: {_change(finding, 'points' if accuracy else '%')}"
     words = ("lost", "won") if accuracy else ("smaller", "larger")
     yield (
-        f"{finding.lost} {words[0]}, {finding.won} {words[1]} of n={finding.n}; p={_p(finding.p)}, "
-        f"adjusted {_p(finding.adjusted)}; {_detects(finding)}"
+        f"{finding.lost} {words[0]}, {finding.won} {words[1]} of n={finding.n}; p={_exact(finding.p)}, "
+        f"adjusted {_exact(finding.adjusted)}; {_detects(finding)}"
     )
 
 
@@ -78,8 +85,8 @@ def _change(finding: Finding, unit: str) -> str:
     low, high = finding.interval.low, finding.interval.high
     if low == high == 0 or (math.isnan(low) and finding.drop == finding.lost == finding.won == 0):
         return "no change"
-    text = f"{_signed(-finding.drop)} {unit}".rstrip()
-    return text if math.isnan(low) else f"{text} [{_signed(-high)}, {_signed(-low)}]"
+    text = f"{signed(-finding.drop)} {unit}".rstrip()
+    return text if math.isnan(low) else f"{text} [{signed(-high)}, {signed(-low)}]"
 
 
 def _detects(finding: Finding) -> str:
@@ -92,12 +99,8 @@ def _detects(finding: Finding) -> str:
     return f"detects {finding.detectable:.1f} {'points' if finding.of_accuracy else '%'}"
 
 
-def _signed(value: float) -> str:
-    return f"{value + 0.0:+.1f}"  # + 0.0: no negative zero
-
-
-def _p(value: float) -> str:
-    return f"{value:.2g}" if value >= 1e-4 else f"{value:.0e}"
+def _exact(p: float) -> str:
+    return p_value(p, _TINY) if p >= _TINY else f"{p:.0e}"  # of many tests even a tiny one may matter
 
 
 def _rules(report: Report) -> str:
@@ -127,7 +130,7 @@ def _text(report: Report, width: int, color: bool) -> str:
     for verdict in report.verdicts:
         word = f"{_WORDS[verdict.status]:7}"
         head, *rest = wrap(f"{word}{verdict.name}")
-        start = f"\x1b[{_COLOURS[verdict.status]}m{head[:7]}\x1b[0m" if color else head[:7]
+        start = colored(head[:7], _COLOURS[verdict.status]) if color else head[:7]
         lines += [f"{start}{head[7:]}", *rest]
         lines += [line for text in lines_of(verdict) for line in wrap(text, " " * 7)]
     lines += ["", *wrap(_rules(report)), *wrap(_offer(report))]
@@ -139,26 +142,22 @@ def _markdown(report: Report) -> str:
 
 
 def _markdown_lines(report: Report) -> Iterator[str]:
-    yield f"**Robustness: {_clean(headline(report))}**"
+    yield f"**Robustness: {for_markdown(headline(report))}**"
     yield ""
     yield f"| {' | '.join(_COLUMNS)} |"
     yield f"|{'|'.join([':---', ':---', *['---:'] * (len(_COLUMNS) - 2)])}|"
     for verdict in report.verdicts:
         for row in _rows(verdict):
-            yield f"| {' | '.join(map(_clean, row))} |"
+            yield f"| {' | '.join(map(for_markdown, row))} |"
     reasons = [(verdict.name, text) for verdict in report.verdicts for text in (*verdict.reasons, *verdict.remarks)]
     if reasons:
         yield ""
-        yield from (f"- {_clean(name)}: {_clean(reason)}" for name, reason in reasons)
+        yield from (f"- {for_markdown(name)}: {for_markdown(reason)}" for name, reason in reasons)
     yield ""
-    yield _clean(_rules(report))
+    yield for_markdown(_rules(report))
     if offer := _offer(report):
         yield ""
-        yield _clean(offer)
-
-
-def _clean(text: str) -> str:
-    return markdown_text(visible(text))
+        yield for_markdown(offer)
 
 
 def _rows(verdict: Verdict) -> Iterator[list[str]]:
@@ -173,7 +172,7 @@ def _rows(verdict: Verdict) -> Iterator[list[str]]:
         detects = f"{finding.detectable:.1f}{unit}" if math.isfinite(finding.detectable) else "—"
         counts = [str(finding.lost), str(finding.won), str(finding.n)]
         name = verdict.name if accuracy else f"{verdict.name}, {finding.metric}"
-        yield [word, name, *values, change, *counts, _p(finding.p), _p(finding.adjusted), detects]
+        yield [word, name, *values, change, *counts, _exact(finding.p), _exact(finding.adjusted), detects]
 
 
 def summary(report: Report, room: int) -> str:
@@ -195,23 +194,16 @@ def _github(report: Report) -> str:
     """GitHub workflow commands, worst first, at most ten; one notice where everything passed."""
     bad = [verdict for verdict in report.verdicts if not verdict.passed]
     if not bad:
-        return f"::notice title=Robustness::{_data(headline(report))}\n"
+        return f"::notice title=Robustness::{for_annotation(headline(report))}\n"
     shown = bad[: _ANNOTATIONS if len(bad) <= _ANNOTATIONS else _ANNOTATIONS - 1]
-    lines = [
-        f"::error title={_property(f'Robustness: {verdict.name}')}::{_data('; '.join(lines_of(verdict)))}"
-        for verdict in shown
-    ]
+    lines = [_error(f"Robustness: {verdict.name}", "; ".join(lines_of(verdict))) for verdict in shown]
     if len(bad) > len(shown):
-        lines.append(f"::error title=Robustness::{_data(f'{headline(report)}; the {len(shown)} worst are shown')}")
+        lines.append(_error("Robustness", f"{headline(report)}; the {len(shown)} worst are shown"))
     return "\n".join(lines) + "\n"
 
 
-def _data(text: str) -> str:
-    return visible(text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-
-
-def _property(text: str) -> str:
-    return _data(text).replace(":", "%3A").replace(",", "%2C")
+def _error(title: str, text: str) -> str:
+    return f"::error title={for_annotation_title(title)}::{for_annotation(text)}"
 
 
 def _junit(report: Report) -> str:
@@ -225,21 +217,16 @@ def _junit(report: Report) -> str:
     suites = ET.Element("testsuites", numbers)
     suite = ET.SubElement(suites, "testsuite", {"name": "robustness", **numbers, "skipped": "0"})
     for verdict in report.verdicts:
-        case = ET.SubElement(suite, "testcase", {"classname": f"robustness.{_xml(verdict.scores.dataset)}"})
-        case.set("name", _xml(verdict.name))
+        case = ET.SubElement(suite, "testcase", {"classname": f"robustness.{for_xml(verdict.scores.dataset)}"})
+        case.set("name", for_xml(verdict.name))
         if not verdict.passed:
             kind = "error" if verdict.status == "incomparable" else "failure"
-            bad = ET.SubElement(case, kind, {"message": _xml("; ".join(verdict.reasons)), "type": verdict.status})
-            bad.text = _xml("\n".join(lines_of(verdict)))
+            bad = ET.SubElement(case, kind, {"message": for_xml("; ".join(verdict.reasons)), "type": verdict.status})
+            bad.text = for_xml("\n".join(lines_of(verdict)))
         else:
-            ET.SubElement(case, "system-out").text = _xml("\n".join(lines_of(verdict)))
+            ET.SubElement(case, "system-out").text = for_xml("\n".join(lines_of(verdict)))
     ET.indent(suites, " ")
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(suites, "unicode")}\n'
-
-
-def _xml(text: str) -> str:
-    """Lines are kept; whatever else XML 1.0 cannot hold is shown as its code point or left out."""
-    return _NOT_XML.sub("", "\n".join(visible(line) for line in text.split("\n")))
 
 
 def _json(report: Report) -> str:

@@ -8,8 +8,8 @@ from typing import Any, Literal, Protocol
 
 from pydantic import Field, ValidationError, field_validator
 
-from robustbench_lite.errors import UsageError
-from robustbench_lite.registry import Config, Number, problems_of
+from robustbench_lite.errors import UsageError, problems_of
+from robustbench_lite.registry import Config, Number
 
 __all__ = ["Gate", "Limits", "Named", "Rule", "gate_of"]
 

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from robustbench_lite.gate.rules import Gate, Limits
+from robustbench_lite.results.change import holm
 from robustbench_lite.results.statistics import (
     ENOUGH,
     Estimate,
@@ -27,8 +28,9 @@ from robustbench_lite.results.statistics import (
     sign_test,
     size_of,
 )
+from robustbench_lite.text import percent
 
-__all__ = ["POWER", "Finding", "Pairs", "detectable", "findings", "floors", "holm"]
+__all__ = ["POWER", "Finding", "Pairs", "detectable", "findings", "floors"]
 
 Flags = npt.NDArray[np.bool_]
 Values = npt.NDArray[np.float64]
@@ -218,16 +220,6 @@ def _wilcoxon(losses: Values) -> float:
     return float(wilcoxon(changed, alternative="greater", correction=True).pvalue)
 
 
-def holm(p: Sequence[float]) -> list[float]:
-    """Adjusted p-values (Holm 1979): compared with alpha they keep the chance of any false alarm at alpha."""
-    order = np.argsort(p, kind="stable")
-    adjusted, largest = [1.0] * len(p), 0.0
-    for rank, i in enumerate(order.tolist()):
-        largest = max(largest, min(1.0, (len(p) - rank) * p[i]))
-        adjusted[i] = largest
-    return adjusted
-
-
 @cache  # many gates have as many samples and flips
 def detectable(n: int, won: int, level: float, margin: float) -> float:
     """The smallest drop in points that fails in `POWER` of runs, where `won` of n flipped for the better by chance.
@@ -281,9 +273,9 @@ def floors(pair: Pairs, gate: Gate) -> list[str]:
         count = int(pair.robust[1].sum())
         low = clopper_pearson(count, n, gate.confidence)[0] if gate.mode == "test" else count / n
         if 100 * low < limits.min_robust_accuracy:
-            bound = f", at least {100 * low:.1f} % (Clopper-Pearson, n={n})" if gate.mode == "test" else f", n={n}"
+            bound = f", at least {percent(low)} % (Clopper-Pearson, n={n})" if gate.mode == "test" else f", n={n}"
             out.append(
-                f"robust accuracy is {100 * count / n:.1f} %{bound}: the floor is {limits.min_robust_accuracy:g} %"
+                f"robust accuracy is {percent(count / n)} %{bound}: the floor is {limits.min_robust_accuracy:g} %"
             )
     if limits.min_rho is not None and pair.rho is not None:
         out += _floor_of_rho(pair.rho, limits.min_rho, gate)
@@ -299,7 +291,7 @@ def _floor_of_rho(rho: Values, least: float, gate: Gate) -> list[str]:
         return []
     bound = f", at least {low:.3g}" if gate.mode == "test" else ""
     bound = ", too few samples for a bound" if np.isnan(low) else bound
-    broken = "" if size.statistic == "mean" else f", {100 * size.success:.1f} % broken"
+    broken = "" if size.statistic == "mean" else f", {percent(size.success)} % broken"
     return [f"{size.statistic} rho is {found.value:.3g}{bound} (n={n}{broken}): the floor is {least:g}"]
 
 

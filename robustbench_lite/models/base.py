@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 
-from robustbench_lite.registry import Config, Number, Registry
+from robustbench_lite.registry import Config, Number, Records
 
 if TYPE_CHECKING:
     from torch import nn
@@ -57,12 +57,18 @@ class Classifier:
 class ModelSource(Config, ABC):
     """Where a classifier comes from, as declared in a suite."""
 
-    name: str = ""  # what rows and tables call it; empty: the source's own name
-    mean: tuple[Number, ...] | None = None
-    std: tuple[Number, ...] | None = None
-    size: tuple[int, int, int] | None = None
-    classes: PositiveInt | None = None
-    trust: bool = False  # this source may run code
+    name: str = Field("", description="What rows and tables call it; empty: the source's own name.")
+    mean: tuple[Number, ...] | None = Field(
+        None, description="Subtracted from each channel of images in [0, 1]; null: what the source's card says."
+    )
+    std: tuple[Number, ...] | None = Field(
+        None, description="Each channel is divided by it afterwards; null: what the source's card says."
+    )
+    size: tuple[int, int, int] | None = Field(
+        None, description="Channels, height and width of the images; null: what the source's card says."
+    )
+    classes: PositiveInt | None = Field(None, description="Number of classes; null: what the source's card says.")
+    trust: bool = Field(default=False, description="Whether this source may run code that the suite names.")
 
     @property
     @abstractmethod
@@ -82,4 +88,4 @@ class ModelSource(Config, ABC):
         """Download what is missing, on a connected machine; most sources have nothing to download."""
 
 
-models: Registry[ModelSource] = Registry("model source", "robustbench_lite.models")
+models: Records[ModelSource] = Records("model source", "robustbench_lite.models")

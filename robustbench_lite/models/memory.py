@@ -1,4 +1,8 @@
-"""A classifier that is in memory already: for tests of a module at hand. YAML cannot name it."""
+"""A classifier that is in memory already. YAML cannot name it.
+
+Cells are named by its parameters and buffers, and by the sources of the classes inside that are the user's own (of
+installed ones by their names); what else it may depend on shows in its answers, some of which are stored.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import copy
 import inspect
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import PrivateAttr
 
@@ -14,6 +18,9 @@ from robustbench_lite.guards.foreign import installed
 from robustbench_lite.models.base import Card, Classifier, ModelSource
 from robustbench_lite.models.common import finish
 from robustbench_lite.registry import fingerprint
+
+if TYPE_CHECKING:
+    from torch import nn
 
 __all__ = ["Memory"]
 
@@ -32,6 +39,12 @@ class Memory(ModelSource):
     @property
     def title(self) -> str:
         return self.name
+
+    @property
+    def module(self) -> nn.Module:
+        """The module itself, of which `load` gives a copy."""
+        module: nn.Module = self._module
+        return module
 
     def load(self, root: Path) -> Classifier:  # noqa: ARG002  (nothing is on the disk)
         assert self.size and self.classes

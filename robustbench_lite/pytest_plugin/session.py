@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from robustbench_lite.engine.drive import Outcome
 from robustbench_lite.engine.oracle import Oracle
-from robustbench_lite.errors import BaselineError
-from robustbench_lite.gate.baseline import Baseline, baseline_of, read_baseline, scores_of, write_baseline
+from robustbench_lite.errors import BaselineError, StoreError
+from robustbench_lite.gate.baseline import Baseline, baseline_of, read_baseline, write_baseline
 from robustbench_lite.gate.pairing import Report, Verdict, check
 from robustbench_lite.gate.rules import Limits
+from robustbench_lite.gate.scores import scores_of
 from robustbench_lite.guards.exact import deterministic
+from robustbench_lite.guards.locking import UnlockableError, exclusive
 from robustbench_lite.registry import canonical
 from robustbench_lite.results.store import Results, read
 from robustbench_lite.runner.assets import Assets
@@ -156,10 +157,13 @@ def _keys(cell: Cell) -> set[Key]:
 
 @contextmanager
 def _turn(folder: Path) -> Iterator[None]:
-    """One process at a time; the others wait."""
+    """One process at a time; the others wait. Raises StoreError where nothing can be locked."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".turn").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with ExitStack() as held:
+        try:
+            held.enter_context(exclusive(folder / ".turn", wait=True))
+        except UnlockableError as error:
+            raise StoreError(f"{folder}: {error}; gates run there") from None
         yield
 
 

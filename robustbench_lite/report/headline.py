@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from robustbench_lite.results.statistics import Estimate
-from robustbench_lite.text import listed
+from robustbench_lite.text import bracketed, listed, p_equals, p_value, percent
 
-__all__ = ["ALPHA", "Entry", "Lead", "Ranking", "amount", "p_value"]
+__all__ = ["ALPHA", "Entry", "Lead", "Ranking", "amount"]
 
 ALPHA = 0.05
 _NEVER = "half or more of the images are never broken"
@@ -99,7 +99,7 @@ class Ranking:
         values = sorted(entry.estimate.value for entry in entries)
         if self.statistic == "median" and not self.of:
             return _medians(values)
-        low, high = (f"{100 * value:.1f}" for value in (values[0], values[-1]))
+        low, high = percent(values[0]), percent(values[-1])
         span = f"{high} %" if low == high else f"{high} and {low} %" if len(values) == 2 else f"{low} to {high} %"
         each = " with each" if len(entries) > 1 and low == high else ""
         if not self.of:
@@ -138,7 +138,7 @@ def _nobody(known: Sequence[Entry]) -> str:
 
 def _medians(values: Sequence[float]) -> str:
     """Half of the images need more than the median; where that is infinite, most are never broken."""
-    low, high = (f"{100 * value:.1f}" for value in (values[0], values[-1]))
+    low, high = percent(values[0]), percent(values[-1])
     if math.isinf(values[0]):
         return _NEVER
     if math.isinf(values[-1]):
@@ -154,8 +154,10 @@ def _ahead(ranking: Ranking, lead: Lead) -> str:
     more = f"{lead.others} other{'' if lead.others == 1 else 's'} with the same value"
     others = f" (and {more})" if lead.others else ""
     second, same = f"{lead.second}{others}", f"the same {n} images" if n > 1 else "the same image"
+    if lead.larger == lead.smaller == 0:  # nothing was seen that chance could explain
+        return f"{best} and {second} come out the same on {'each of ' * (n > 1)}{same}."
     sure = "This may be chance" if lead.p > ALPHA else "This is a real difference"
-    verdict = f"{sure} ({ranking.test}, p {'' if lead.p < 0.001 else '= '}{p_value(lead.p)})."
+    verdict = f"{sure} ({ranking.test}, {p_equals(lead.p)})."
     if ranking.statistic == "median" and not ranking.of:
         counts = f"needs the larger change on {lead.larger} and the smaller on {lead.smaller} of {same}"
         return f"{best} beside {second} {counts}. {verdict}"
@@ -164,24 +166,19 @@ def _ahead(ranking: Ranking, lead: Lead) -> str:
         return (
             f"{best} and {second} come out the same on {same} ({lead.larger} better, {lead.smaller} worse). {verdict}"
         )
-    size = f"{100 * value:.1f} {unit}" if round(100 * value, 1) > 0 else f"less than 0.1 {unit}"
+    size = f"{percent(value)} {unit}" if round(100 * value, 1) > 0 else f"less than 0.1 {unit}"
     return f"{best} is {size}{_interval(lead.difference)} ahead of {second} on {same}. {verdict}"
 
 
 def _interval(found: Estimate) -> str:
-    return "" if math.isnan(found.low) else f" [{100 * found.low:.1f}, {100 * found.high:.1f}]"
-
-
-def p_value(p: float) -> str:
-    """As text; never 0."""
-    return "< 0.001" if p < 0.001 else f"{p:.2g}"
+    return "" if math.isnan(found.low) else f" [{percent(found.low)}, {percent(found.high)}]"
 
 
 def amount(found: Estimate) -> str:
     """A share or a relative size in percent with its interval, as a bar is labelled; infinite: never broken."""
-    value, low, high = (100 * part for part in (found.value, found.low, found.high))
-    if math.isinf(value):
+    if math.isinf(found.value):
         return "half or more never broken"
-    if math.isnan(value):
+    if math.isnan(found.value):
         return "not defined"
-    return f"{value:.1f}\u00a0%" if math.isnan(low) else f"{value:.1f} [{low:.1f}, {high:.1f}]\u00a0%"
+    value, low, high = (percent(part) for part in (found.value, found.low, found.high))
+    return f"{value}\u00a0%" if math.isnan(found.low) else f"{bracketed(value, low, high)}\u00a0%"

@@ -15,18 +15,19 @@ from markupsafe import Markup
 from robustbench_lite.figures.base import figures
 from robustbench_lite.guards.sealed import opened
 from robustbench_lite.report.answers import answers, ends, ranked
-from robustbench_lite.report.changed import changed
-from robustbench_lite.report.made import made
-from robustbench_lite.report.paired import paired
+from robustbench_lite.report.changes import run_changes
+from robustbench_lite.report.comparison import comparison
+from robustbench_lite.report.perturbations import perturbations
 from robustbench_lite.report.pictures import MOST, pictures
 from robustbench_lite.report.strength import Drawn, Limits, broken, costs, limits
-from robustbench_lite.report.trusted import failures, trust
-from robustbench_lite.results.evaluation import groups, through
+from robustbench_lite.report.trust import failures, trust
+from robustbench_lite.results.evaluation import through
+from robustbench_lite.results.evaluations import evaluations
 from robustbench_lite.results.glossary import WORDS
 from robustbench_lite.results.naming import called
-from robustbench_lite.tables.base import Table, Value, tables
+from robustbench_lite.tables.base import Row, Table, tables
 from robustbench_lite.tables.common import unsaid
-from robustbench_lite.tables.render import constants, render, without
+from robustbench_lite.tables.render import constant, constants, render, without
 from robustbench_lite.text import visible
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def page(runs: Sequence[Results]) -> str:
         changes=_changes(runs),
         style=Markup((_FOLDER / "style.css").read_text(encoding="utf-8")),  # noqa: S704  (our own file)
         script=Markup("\n".join((_FOLDER / name).read_text(encoding="utf-8") for name in _SCRIPTS)),  # noqa: S704
-        compare=paired(runs),
+        compare=comparison(runs),
         most=most,
         shown=_SHOWN,
         words=WORDS,
@@ -82,7 +83,7 @@ def _shown(value: object) -> object:
 
 def _changes(runs: Sequence[Results]) -> dict[str, Any] | None:
     """What changed between two runs that have something in common."""
-    found = changed(runs)
+    found = run_changes(runs)
     if found is None:
         return None
     charts = [_chart(one) for one in found.charts]
@@ -100,7 +101,7 @@ def _run(results: Results, name: str, shared: _Shared) -> dict[str, Any]:
         "curves": [_chart(one) for one in broken(results, shared.limits)],
         "cost": [_chart(one) for one in costs(results, shared.limits)],
         "transfer": list(_heats(results)),
-        "made": made(results),
+        "perturbations": perturbations(results),
         "figures": list(_figures(results)),
     }
     return {
@@ -152,12 +153,10 @@ def _chart(found: Drawn) -> dict[str, Any]:
 def _heats(results: Results) -> Iterator[dict[str, Any]]:
     """Accuracy of every classifier on images made for others, one matrix per attack."""
     found: dict[tuple[str, str], dict[str, dict[str, float]]] = {}
-    for group in groups(results):
-        cell = group.cell
-        if group.ok and len(cell["models"] or []) > 1:
-            right = 100 * float((group["adv_pred"] == group["label"]).mean())
-            block = found.setdefault((str(cell["dataset"]), str(cell["variant"])), {})
-            block.setdefault(through(cell), {})[group.model] = right
+    for one in evaluations(results):
+        if one.ok and len(one.targets) > 1:
+            block = found.setdefault((one.dataset, one.variant), {})
+            block.setdefault(through(one.cell), {})[one.model] = 100 * float(one.correct.mean())
     for (dataset, variant), block in found.items():
         columns = list(dict.fromkeys(model for row in block.values() for model in row))
         rows = [(name, [(row.get(model), _shade(row.get(model))) for model in columns]) for name, row in block.items()]
@@ -188,23 +187,22 @@ def _figures(results: Results) -> Iterator[dict[str, Any]]:
 def _table(table: Table) -> dict[str, Any]:
     """A table as the template wants it, with the texts that its copy buttons give. What never changes is said once."""
     fixed = constants(table, headings=True)
-    said = [(table.columns[i], next((row[i].text for row in table.rows if row[i].text), "")) for i in fixed]
+    said = [(column, constant(table, column)) for column in fixed]
     lean = without(table, fixed)
     return {
         "name": table.name,
         "title": table.title,
         "same": ", ".join(f"{column.title} {text} {column.unit}".rstrip() for column, text in said if text),
         "columns": lean.columns,
-        "rows": [(row, _published(table, whole)) for row, whole in zip(lean.rows, table.rows, strict=True)],
+        "rows": [([row[c.key] for c in lean.columns], _published(table, row)) for row in table.rows],
         "footnotes": table.footnotes,
         "copies": {style: render(table, style) for style in ("markdown", "latex", "csv")},
     }
 
 
-def _published(table: Table, row: tuple[Value, ...]) -> bool:
+def _published(table: Table, row: Row) -> bool:
     """Whether a row is the paper's: columns that head a group may be published in our rows too."""
-    pairs = zip(table.columns, row, strict=True)
-    return any(value.kind == "published" for column, value in pairs if not column.group)
+    return any(row[column.key].kind == "published" for column in table.columns if not column.group)
 
 
 def _provenance(results: Results) -> list[tuple[str, str]]:

@@ -8,19 +8,23 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from robustbench_lite.results.evaluation import Group, groups, through
+from robustbench_lite.results.evaluation import Evaluation, through
+from robustbench_lite.results.evaluations import evaluations
+from robustbench_lite.results.naming import class_names
+from robustbench_lite.text import levels, percent
 
 if TYPE_CHECKING:
     from robustbench_lite.results.schema import Row
     from robustbench_lite.results.store import Results
 
-__all__ = ["MOST", "Picture", "as_uri", "class_names", "eight_bits", "pictured", "pictures", "specimen", "stored"]
+__all__ = ["MOST", "Picture", "as_uri", "eight_bits", "pictured", "pictures", "specimen", "stored", "told_apart"]
 
 MOST = 96  # pictures on a page
 SUCCESSES = ("easiest", "median", "hardest")
@@ -53,14 +57,19 @@ class Picture:
 
 def pictures(results: Results, most: int = MOST) -> tuple[list[Picture], int]:
     """The chosen pictures, at most `most`, and how many rows they were chosen from. The choice is deterministic."""
-    found = [group for group in groups(results) if group.ok and len(group.rows)]
-    picks: list[tuple[int, int, int]] = []  # group, outcome, row
-    for outcome in _TURNS:
-        for place in _spread(found):
-            if len(picks) < most and (index := _choice(found[place], results).get(outcome)) is not None:
-                picks.append((place, _SHOWN.index(outcome), index))
+    found = [one for one in evaluations(results) if one.ok and len(one)]
+    picks: list[tuple[int, int, int]] = []  # evaluation, outcome, row
+    turns = [place for place in _spread(found) if pictured(results, found[place].id)]
+    choices: dict[int, dict[str, int]] = {}  # by evaluation; where most are taken at once, few are asked
+    for outcome, place in product(_TURNS, turns):
+        if len(picks) == most:
+            break
+        if place not in choices:
+            choices[place] = _choice(found[place], results)
+        if (index := choices[place].get(outcome)) is not None:
+            picks.append((place, _SHOWN.index(outcome), index))
     out = [_picture(results, found[place], index, _SHOWN[outcome]) for place, outcome, index in sorted(picks)]
-    return out, sum(len(group.rows) for group in found)
+    return out, sum(map(len, found))
 
 
 def specimen(results: Results, wanted: Sequence[tuple[str, str]]) -> Picture | None:
@@ -69,41 +78,35 @@ def specimen(results: Results, wanted: Sequence[tuple[str, str]]) -> Picture | N
     The first classifier that was fooled, by the attack that is strongest on it; of these successes the one of median
     size, if possible among those that a reader can see and that survive in 8 bits. None: no such image is stored.
     """
-    known = {(group.model, str(group.cell["cell"])): group for group in groups(results) if group.ok}
+    known = {(one.model, one.id): one for one in evaluations(results) if one.ok}
     order = list(dict.fromkeys(model for model, _ in wanted))
     found = [known[key] for key in wanted if key in known]
-    for group in sorted(found, key=lambda group: (order.index(group.model), _left(group))):
-        won = _successes(group, results)
-        seen = won[(group["linf"].astype(float)[won] >= _VISIBLE) & group["success_8bit"].astype(bool)[won]]
-        order_of_size = seen if len(seen) else won
-        if len(order_of_size):
-            return _picture(results, group, int(order_of_size[len(order_of_size) // 2]), "median")
+    for one in sorted(found, key=lambda one: (order.index(one.model), _left(one))):
+        won = _successes(one, results)
+        seen = won[(one["linf"][won] >= _VISIBLE) & one["success_8bit"][won]]
+        by_size = seen if len(seen) else won
+        if len(by_size):
+            return _picture(results, one, int(by_size[len(by_size) // 2]), "median")
     return None
 
 
-def _left(group: Group) -> float:
+def _left(one: Evaluation) -> float:
     """What the attack left of a classifier: the median size that it needs (failures: infinite), or what stays right."""
-    if group.cell["eps"] is None and group.cell["norm"] is not None:
-        size = group["rho_linf" if group.cell["norm"] == "linf" else "rho"].astype(float)
-        return float(np.median(np.where(group["success"].astype(bool), size, np.inf)))
-    if group.viewed:
-        return float(group.share_of_views("draws_label").mean())
-    return float((_was_right(group) & (group["adv_pred"] == group["label"])).mean())
+    if one.minimal:
+        return float(np.median(one.needed))
+    if one.viewed:
+        return float(one.share_of_views("draws_label").mean())
+    return float(one.robust.mean())
 
 
-def _spread(found: list[Group]) -> list[int]:
+def _spread(found: list[Evaluation]) -> list[int]:
     """The order of turns: every classifier shows one attack before any shows its second."""
     seen: Counter[str] = Counter()
     turns = []
-    for place, group in enumerate(found):
-        turns.append((seen[group.model], place))
-        seen[group.model] += 1
+    for place, one in enumerate(found):
+        turns.append((seen[one.model], place))
+        seen[one.model] += 1
     return [place for _, place in sorted(turns)]
-
-
-def _was_right(group: Group) -> npt.NDArray[np.bool_]:
-    found: npt.NDArray[np.bool_] = group["clean_correct"].astype(bool)
-    return found
 
 
 def stored(results: Results, cell: str) -> dict[str, Row]:
@@ -122,24 +125,24 @@ def pictured(results: Results, cell: str) -> frozenset[str]:
     return known[cell]
 
 
-def _kept(group: Group, results: Results) -> npt.NDArray[np.bool_]:
+def _kept(one: Evaluation, results: Results) -> npt.NDArray[np.bool_]:
     """Which samples have their image stored."""
-    images = pictured(results, str(group.cell["cell"]))
-    return np.array([sample in images for sample in group.rows["sample"].to_pylist()], bool)
+    images = pictured(results, one.id)
+    return np.array([sample in images for sample in one.samples], bool)
 
 
-def _successes(group: Group, results: Results) -> npt.NDArray[np.int64]:
+def _successes(one: Evaluation, results: Results) -> npt.NDArray[np.int64]:
     """The samples with an image that were right and are wrong now as the attack wanted, from the smallest change up."""
-    won = group["success"].astype(bool) & _was_right(group) & (group["adv_pred"] != group["label"])
-    places = np.flatnonzero(won & _kept(group, results))
-    return places[np.argsort(group["l2"].astype(float)[places], kind="stable")]
+    won = one.success & one["clean_correct"] & ~one.correct
+    places = np.flatnonzero(won & _kept(one, results))
+    return places[np.argsort(one["l2"][places], kind="stable")]
 
 
-def _choice(group: Group, results: Results) -> dict[str, int]:
+def _choice(one: Evaluation, results: Results) -> dict[str, int]:
     """Of the samples whose images are stored, the row of each outcome; none twice."""
-    kept, right, success = _kept(group, results), _was_right(group), group["success"].astype(bool)
-    order = _successes(group, results)
-    others = {"failed": right & ~success, "near tie": group["near_tie"].astype(bool), "wrong before": ~right}
+    kept, right = _kept(one, results), one["clean_correct"]
+    order = _successes(one, results)
+    others = {"failed": right & ~one.success, "near tie": one["near_tie"], "wrong before": ~right}
     picks: dict[str, int] = {}
     if len(order):
         picks = {"median": order[len(order) // 2], "easiest": order[0], "hardest": order[-1]}
@@ -147,9 +150,8 @@ def _choice(group: Group, results: Results) -> dict[str, int]:
     return {name: int(i) for n, (name, i) in enumerate(picks.items()) if i not in list(picks.values())[:n]}
 
 
-def class_names(results: Results, dataset: str) -> list[str]:
-    """The names of the classes as the run stored them, with their number where two share one; empty: not stored."""
-    names = [str(name) for name in (results.run.get("classes") or {}).get(dataset) or []]
+def told_apart(names: Sequence[str]) -> list[str]:
+    """Names of classes, with their number where two share one."""
     times = Counter(names)
     return [f"{name} ({i})" if times[name] > 1 else name for i, name in enumerate(names)]
 
@@ -158,9 +160,9 @@ def _called(label: int, names: list[str]) -> str:
     return names[label] if 0 <= label < len(names) else str(label)
 
 
-def _picture(results: Results, group: Group, index: int, outcome: str) -> Picture:
-    (row,) = group.rows.slice(index, 1).to_pylist()
-    image, names = stored(results, str(group.cell["cell"]))[row["sample"]], class_names(results, row["dataset"])
+def _picture(results: Results, one: Evaluation, index: int, outcome: str) -> Picture:
+    (row,) = one.rows.slice(index, 1).to_pylist()
+    image, names = stored(results, one.id)[row["sample"]], told_apart(class_names(results, one.dataset))
     clean = np.frombuffer(image["clean"], np.uint8).reshape(image["shape"])
     adversarial = np.frombuffer(image["adversarial"], "<f4").reshape(image["shape"])
     difference = adversarial - clean.astype(np.float32) / 255
@@ -168,19 +170,19 @@ def _picture(results: Results, group: Group, index: int, outcome: str) -> Pictur
     factor = max(1, min(100, int(0.5 / largest))) if largest > 0 else 1
     rounded = eight_bits(np.nan_to_num(adversarial))
     amplified = eight_bits(0.5 + factor * np.nan_to_num(difference))
-    size = _moved(row) or f"l2 {row['l2']:.3g}, linf {255 * row['linf']:.3g}/255"
+    size = _moved(row) or f"l2 {row['l2']:.3g}, linf {levels(row['linf'])}"
     bits = "in 8 bits too" if row["success_8bit"] else "not in 8 bits" if row["success"] else ""
     return Picture(
-        cell=str(group.cell["cell"]),
-        dataset=str(group.cell["dataset"]),
-        model=group.model,
-        attack=str(group.cell["variant"]),
-        source=through(group.cell),
+        cell=one.id,
+        dataset=one.dataset,
+        model=one.model,
+        attack=one.variant,
+        source=through(one.cell),
         outcome=outcome,
         sample=row["sample"],
         label=_called(row["label"], names),
-        before=f"{_called(row['clean_pred'], names)} ({100 * row['clean_confidence']:.0f}\u00a0%)",
-        after=f"{_called(row['adv_pred'], names)} ({100 * row['adv_confidence']:.0f}\u00a0%)",
+        before=f"{_called(row['clean_pred'], names)} ({percent(row['clean_confidence'], 0)}\u00a0%)",
+        after=f"{_called(row['adv_pred'], names)} ({percent(row['adv_confidence'], 0)}\u00a0%)",
         size=size,
         facts=", ".join(part for part in (size, f"margin {row['margin']:.2g}", bits) if part),
         clean=as_uri(clean),
@@ -201,7 +203,7 @@ def _moved(row: Row) -> str:
     made = json.loads(row["transform"] or "{}")
     if not {"angle", "dx", "dy"} <= made.keys():
         return ""
-    zoom = f", {100 * made['scale']:.0f}\u00a0% large" if made.get("scale", 1) != 1 else ""
+    zoom = f", {percent(made['scale'], 0)}\u00a0% large" if made.get("scale", 1) != 1 else ""
     return f"{made['angle']:+.0f}\u00b0, {made['dx']:+.1f} px right, {made['dy']:+.1f} px down{zoom}"
 
 

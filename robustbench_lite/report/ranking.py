@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -12,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from robustbench_lite.report.headline import Entry, Lead, Ranking, amount
-from robustbench_lite.results.evaluation import Group, groups, limits
+from robustbench_lite.results.evaluation import Evaluation
+from robustbench_lite.results.evaluations import evaluations
 from robustbench_lite.results.statistics import (
     ENOUGH,
     Estimate,
@@ -44,7 +44,6 @@ class _Threat:
     title: str
     metric: str
     kind: str  # accuracy, size, views
-    column: str = ""  # of the size
     draws: int = 0  # views of each image
 
     @property
@@ -74,10 +73,10 @@ class _Threat:
         found = bootstrap_mean(best[both] - other[both], confidence)
         return replace(found, n=len(best)) if self.kind == "median" else found
 
-    def clean(self, group: Group) -> float:
+    def clean(self, one: Evaluation) -> float:
         """Share that was right before the attack."""
         views = self.kind == "views"
-        return float((group.share_of_views("clean_draws_label") if views else group["clean_correct"]).mean())
+        return float((one.share_of_views("clean_draws_label") if views else one["clean_correct"]).mean())
 
     def estimate(self, values: npt.NDArray[np.float64], confidence: float = 0.95) -> Estimate:
         """Of samples (n,) what is scored; sizes of infinity were never broken."""
@@ -102,19 +101,19 @@ def _inverted(interval: Callable[[float], Estimate]) -> float:
 
 def rankings(results: Results) -> list[Ranking]:
     """All rankings of the results, in the order of the run."""
-    found: dict[_Threat, dict[str, list[Group]]] = {}
-    for group in groups(results):
-        if group.ok and (threat := _threat(group)):
-            found.setdefault(threat, {}).setdefault(group.model, []).append(group)
+    found: dict[_Threat, dict[str, list[Evaluation]]] = {}
+    for one in evaluations(results):
+        if one.ok and (threat := _threat(one)):
+            found.setdefault(threat, {}).setdefault(one.model, []).append(one)
     known = doubts(results)
     return [one for threat, models in found.items() for one in _ranked(threat, models, _reds(models, known))]
 
 
-def _reds(models: dict[str, list[Group]], known: dict[str, tuple[Doubt, ...]]) -> dict[str, str]:
+def _reds(models: dict[str, list[Evaluation]], known: dict[str, tuple[Doubt, ...]]) -> dict[str, str]:
     """Why a classifier's number does not stand: that of no attack does; the strongest counts, so one would do."""
     out = {}
     for model, members in models.items():
-        found = [known.get(str(group.cell["cell"]), ()) for group in members]
+        found = [known.get(one.id, ()) for one in members]
         if all(found):
             out[model] = "; ".join(dict.fromkeys(_in_short(doubt) for red in found for doubt in red))
     return out
@@ -125,37 +124,34 @@ def _in_short(doubt: Doubt) -> str:
     return str(doubt) if len(doubt.text) <= _SHORT else doubt.title
 
 
-def _threat(group: Group) -> _Threat | None:
+def _threat(one: Evaluation) -> _Threat | None:
     """What the attacker may do to this classifier; where images were scored in views, those are what counts."""
-    found = _budget(group)
-    if found is None or not group.viewed:
+    found = _budget(one)
+    if found is None or not one.viewed:
         return found
-    metric, draws = "accuracy in fresh random views", int(group["draws"].min())
+    metric, draws = "accuracy in fresh random views", int(one["draws"].min())
     return replace(found, title=f"{found.title}, in random views", metric=metric, kind="views", draws=draws)
 
 
-def _budget(group: Group) -> _Threat | None:
+def _budget(one: Evaluation) -> _Threat | None:
     """On the images themselves; None where the classifier is one of several that were attacked together."""
-    cell = group.cell
-    sources, dataset = cell["sources"] or [cell["source"]], str(cell["dataset"])
-    if group.model not in sources:
-        if cell["goal"] == "target":
-            return _Threat(dataset, "images aimed at a class, made for other classifiers", "accuracy", "accuracy")
-        return _Threat(dataset, "images made for other classifiers (black box)", "accuracy", "accuracy")
-    if len(sources) > 1:
+    if not one.white_box:
+        if one.targeted:
+            return _Threat(one.dataset, "images aimed at a class, made for other classifiers", "accuracy", "accuracy")
+        return _Threat(one.dataset, "images made for other classifiers (black box)", "accuracy", "accuracy")
+    if not one.own:
         return None
-    box = ", images may leave [0, 1]" if json.loads(cell["params"] or "{}").get("clip") is False else ""
-    if cell["eps"] is not None:
-        title = f"{cell['norm']} at most {budget(cell['eps'])}{box}"
-        return _Threat(dataset, title, "robust accuracy", "accuracy")
-    if cell["norm"] is not None:
-        column = "rho_linf" if cell["norm"] == "linf" else "rho"
+    box = "" if one.clipped else ", images may leave [0, 1]"
+    if one.epsilon is not None:
+        title = f"{one.norm} at most {budget(one.epsilon)}{box}"
+        return _Threat(one.dataset, title, "robust accuracy", "accuracy")
+    if one.minimal:
         metric = "rho, the size of the perturbation relative to the image, in percent"
-        return _Threat(dataset, f"smallest {cell['norm']} perturbation{box}", metric, "size", column)
-    return _Threat(dataset, (limits(cell) or "no stated budget") + box, "robust accuracy", "accuracy")
+        return _Threat(one.dataset, f"smallest {one.norm} perturbation{box}", metric, "size")
+    return _Threat(one.dataset, (one.limits or "no stated budget") + box, "robust accuracy", "accuracy")
 
 
-def _ranked(threat: _Threat, models: dict[str, list[Group]], reds: dict[str, str]) -> Iterator[Ranking]:
+def _ranked(threat: _Threat, models: dict[str, list[Evaluation]], reds: dict[str, str]) -> Iterator[Ranking]:
     """Per sample the strongest attack counts; classifiers are compared on the samples that all of them have."""
     scores = {model: _worst(threat, members) for model, members in models.items()}
     common = sorted(set.intersection(*(set(score) for score in scores.values())))
@@ -192,10 +188,10 @@ def _counted(
     return replace(threat, kind="median", metric=metric), "median"
 
 
-def _entry(threat: _Threat, model: str, members: list[Group], column: Scores, red: str) -> Entry:
-    attacks = tuple(dict.fromkeys(str(group.cell["variant"]) for group in members))
-    clean = float(np.mean([threat.clean(group) for group in members]))
-    cells = tuple(str(group.cell["cell"]) for group in members)
+def _entry(threat: _Threat, model: str, members: list[Evaluation], column: Scores, red: str) -> Entry:
+    attacks = tuple(dict.fromkeys(one.variant for one in members))
+    clean = float(np.mean([threat.clean(one) for one in members]))
+    cells = tuple(one.id for one in members)
     return Entry(model, threat.estimate(column), None, attacks, clean, cells, red)
 
 
@@ -214,32 +210,36 @@ def _lead(threat: _Threat, known: tuple[Entry, ...], values: dict[str, Scores]) 
     return Lead(threat.difference(a, b), larger, smaller, second.model, others, second.p or 0.0)
 
 
-def _reached(threat: _Threat, models: dict[str, list[Group]]) -> str:
+def _reached(threat: _Threat, models: dict[str, list[Evaluation]]) -> str:
     """With a single classifier: in how many of the views each attack has what it wants, the strongest first."""
     if threat.kind != "views" or len(models) > 1:
         return ""
-    every = [(mean_of_views(g.adversariality(), threat.draws), g) for g in chain.from_iterable(models.values())]
+    members = chain.from_iterable(models.values())
+    every = [(mean_of_views(one.adversariality(), threat.draws), one.variant) for one in members]
     every.sort(key=lambda pair: -pair[0].value)
     parts: list[str] = []
-    for found, group in every[:_NAMED]:
-        parts.append(f"{amount(found)}{' of the views' * (not parts)} ({group.cell['variant']})")
+    for found, variant in every[:_NAMED]:
+        parts.append(f"{amount(found)}{' of the views' * (not parts)} ({variant})")
     return f"Goal reached in {', '.join(parts)}{' and others' * (len(every) > _NAMED)}."
 
 
-def _worst(threat: _Threat, members: list[Group]) -> dict[str, float]:
+def _worst(threat: _Threat, members: list[Evaluation]) -> dict[str, float]:
     """Per sample under the worst attack: right or not (1, 0), a share of its views, or a size.
 
     A size is infinite where the image was never broken, NaN where it is not defined: relative to a black image.
     """
     out: dict[str, float] = {}
-    for group in members:
-        if threat.kind == "views":
-            column = group.share_of_views("draws_label")
-        elif threat.kind == "accuracy":
-            column = (group["clean_correct"].astype(bool) & (group["adv_pred"] == group["label"])).astype(float)
-        else:
-            size = group[threat.column].astype(float)
-            column = np.where(group["success"].astype(bool), np.where(np.isfinite(size), size, np.nan), np.inf)
-        for sample, value in zip(group["sample"].tolist(), column.tolist(), strict=True):
+    for one in members:
+        for sample, value in zip(one.samples, _scored(threat, one).tolist(), strict=True):
             out[sample] = float(np.minimum(value, out.get(sample, np.inf)))  # NaN stays
     return out
+
+
+def _scored(threat: _Threat, one: Evaluation) -> Scores:
+    """(n,) of each sample under one attack."""
+    if threat.kind == "views":
+        return one.share_of_views("draws_label")
+    if threat.kind == "accuracy":
+        return one.robust.astype(np.float64)
+    known = np.where(np.isfinite(one.relative_size), one.relative_size, np.nan)
+    return np.where(one.success, known, np.inf)

@@ -11,9 +11,12 @@ import numpy.typing as npt
 
 from robustbench_lite.figures.svg import PALETTE
 from robustbench_lite.report.charts import DASHES, Line, Point, Trade, curves, round_up, trades
-from robustbench_lite.results.evaluation import Group, groups
+from robustbench_lite.results.evaluation import Evaluation
+from robustbench_lite.results.evaluations import evaluations
 from robustbench_lite.results.statistics import median
 from robustbench_lite.tables.base import Column, Table, Value
+from robustbench_lite.tables.common import label
+from robustbench_lite.text import budget
 
 if TYPE_CHECKING:
     from robustbench_lite.results.store import Results
@@ -48,51 +51,40 @@ def limits(runs: Sequence[Results]) -> Limits:
     size: dict[str, float] = {}
     middle: dict[str, float] = {}
     passes: list[float] = []
-    for group in (group for results in runs for group in groups(results)):
-        cell = group.cell
-        if not _white(group):
-            continue
-        if own_passes := _passes(group):
-            passes.append(own_passes / len(group.rows))
-        own = _sizes(group)
-        if cell["eps"] is None and np.isfinite(own).any():
-            size[cell["norm"]] = max(size.get(cell["norm"], 0), float(own[np.isfinite(own)].max()))
+    for one in (one for results in runs for one in evaluations(results) if _white(one)):
+        if one.passes:
+            passes.append(one.passes / len(one))
+        own, norm = _sizes(one), str(one.norm)
+        if one.minimal and np.isfinite(own).any():
+            size[norm] = max(size.get(norm, 0), float(own[np.isfinite(own)].max()))
             if np.isfinite(half := median(own).value):
-                middle[cell["norm"]] = max(middle.get(cell["norm"], 0), half)
+                middle[norm] = max(middle.get(norm, 0), half)
     size, middle = ({norm: round_up(value) for norm, value in one.items()} for one in (size, middle))
     return Limits(size, middle, (min(passes, default=1.0), max(passes, default=1.0)))
 
 
-def _white(group: Group) -> bool:
+def _white(one: Evaluation) -> bool:
     """Whether this is a classifier that was attacked itself, with changes that a norm measures."""
-    return group.ok and group.cell["norm"] is not None and (group.cell["sources"] or []) == [group.model]
+    return one.ok and one.norm is not None and one.own
 
 
-def _sizes(group: Group) -> npt.NDArray[np.float64]:
+def _sizes(one: Evaluation) -> npt.NDArray[np.float64]:
     """(n,) the size that the attack needed, in its own norm; infinite where it failed."""
-    found: npt.NDArray[np.float64] = np.where(
-        group["success"].astype(bool), group[group.cell["norm"]].astype(float), np.inf
-    )
-    return found
-
-
-def _passes(group: Group) -> int:
-    return int((group.cell["forwards"] or 0) + (group.cell["backwards"] or 0))
+    return np.where(one.success, one[str(one.norm)], np.inf)
 
 
 def broken(results: Results, ends: Limits) -> Iterator[Drawn]:
     """Share of samples broken as the perturbation grows, from the sizes of minimal attacks' successes."""
     found: dict[tuple[str, str], list[Line]] = {}
-    for group in groups(results):
-        cell = group.cell
-        if not _white(group) or cell["eps"] is not None:
+    for one in evaluations(results):
+        if not (_white(one) and one.minimal):
             continue
-        size = np.sort(_sizes(group)[np.isfinite(_sizes(group))])
-        share = 100 * np.arange(1, len(size) + 1) / len(group.rows)
+        size = np.sort(_sizes(one)[np.isfinite(_sizes(one))])
+        share = 100 * np.arange(1, len(size) + 1) / len(one)
         x, y = np.repeat(np.concatenate([[0.0], size]), 2)[1:], np.repeat(np.concatenate([[0.0], share]), 2)[:-1]
         thin = np.unique(np.linspace(0, len(x) - 1, min(len(x), 400)).astype(int))
-        line = Line(f"{group.model}, {cell['variant']}", x[thin], y[thin])
-        found.setdefault((str(cell["dataset"]), str(cell["norm"])), []).append(line)
+        line = Line(f"{one.model}, {one.variant}", x[thin], y[thin])
+        found.setdefault((one.dataset, str(one.norm)), []).append(line)
     for (dataset, norm), lines in found.items():
         title = f"{dataset}: share of samples broken against the {norm} size of the perturbation"
         drawn = lines[:_LINES]
@@ -113,22 +105,23 @@ def _legend(names: Sequence[str]) -> list[tuple[str, str, str]]:
 def costs(results: Results, ends: Limits) -> Iterator[Drawn]:
     """What white-box attacks achieve against the passes that they take, for every norm and budget."""
     found: dict[tuple[str, str, float | None], dict[str, list[tuple[Point, float]]]] = {}
-    for group in groups(results):
-        cell, n = group.cell, len(group.rows)
-        passes = _passes(group)
-        if not _white(group) or not passes:
+    for one in evaluations(results):
+        if not (_white(one) and one.passes):
             continue
-        share = 100 * float(group["success"].astype(bool).mean())
-        y = median(_sizes(group)).value if cell["eps"] is None else share
-        point = Point(str(cell["variant"]), passes / n, y)
-        key = (str(cell["dataset"]), str(cell["norm"]), cell["eps"])
-        found.setdefault(key, {}).setdefault(group.model, []).append((point, 1000 * (cell["seconds"] or 0) / n))
+        y = median(_sizes(one)).value if one.minimal else 100 * float(one.success.mean())
+        point = Point(one.variant, one.passes / len(one), y)
+        key = (one.dataset, str(one.norm), one.epsilon)
+        found.setdefault(key, {}).setdefault(one.model, []).append(
+            (point, 1000 * (one.cell["seconds"] or 0) / len(one))
+        )
     for (dataset, norm, eps), models in found.items():
         if max(len(points) for points in models.values()) < 2:
             continue  # one attack: nothing to weigh
         what = f"median {norm} size, failures as infinite" if eps is None else "share broken"
         unit = "" if eps is None else " %"
-        title = f"{dataset}, {norm}{'' if eps is None else f' at most {eps:.4g}'}: {what}, against passes per sample"
+        title = (
+            f"{dataset}, {norm}{'' if eps is None else f' at most {budget(eps)}'}: {what}, against passes per sample"
+        )
         finite = {name: tuple(point for point, _ in points if np.isfinite(point.y)) for name, points in models.items()}
         all_of = [Trade(name, points) for name, points in finite.items() if points]
         if not all_of:
@@ -154,11 +147,8 @@ def _costs(models: dict[str, list[tuple[Point, float]]], what: str, unit: str) -
         Column("found", what, unit.strip()),
     )
     rows = [
-        (
-            Value(name, kind="label"),
-            Value(point.name, kind="label"),
-            *(Value(f"{number:.3g}", number) for number in (point.x, ms, point.y)),
-        )
+        {"model": label(name), "attack": label(point.name)}
+        | {key: Value(f"{value:.3g}", value) for key, value in (("passes", point.x), ("ms", ms), ("found", point.y))}
         for name, points in models.items()
         for point, ms in points
     ]
@@ -170,10 +160,10 @@ def _quantiles(lines: Sequence[Line]) -> Table:
     columns = (Column("name", "classifier, attack", numeric=False), *(Column(str(q), f"{q} %") for q in (10, 50, 90)))
     rows = []
     for line in lines:
-        row = [Value(line.name, kind="label")]
+        row = {"name": label(line.name)}
         for q in (10, 50, 90):
             reached = line.x[line.y >= q]
             value = float(reached[0]) if len(reached) else float("inf")
-            row.append(Value(f"{value:.3g}" if len(reached) else "never", value))
-        rows.append(tuple(row))
+            row[str(q)] = Value(f"{value:.3g}" if len(reached) else "never", value)
+        rows.append(row)
     return Table("sizes", "Size at which so many samples are broken", columns, tuple(rows))

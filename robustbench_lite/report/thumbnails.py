@@ -15,7 +15,7 @@ from PIL import Image
 from robustbench_lite.report.pictures import eight_bits, pictured, stored
 
 if TYPE_CHECKING:
-    from robustbench_lite.results.evaluation import Group
+    from robustbench_lite.results.evaluation import Evaluation
     from robustbench_lite.results.store import Results
 
 __all__ = ["Thumbnails"]
@@ -33,15 +33,15 @@ class Thumbnails:
     places: dict[str, int] = field(default_factory=dict)
     used: int = 0
 
-    def of(self, members: Sequence[tuple[Results, Group]]) -> list[dict[str, tuple[int, int]]]:
+    def of(self, members: Sequence[tuple[Results, Evaluation]]) -> list[dict[str, tuple[int, int]]]:
         """For each of these classifiers, by sample: the places of the image before and after the attack.
 
         Only of samples that stay right for some and not for others, and whose images are stored.
         """
         out = []
         wanted = _telling(members)
-        for results, group in members:
-            cell, found = str(group.cell["cell"]), {}
+        for results, one in members:
+            cell, found = one.id, {}
             for sample in wanted:
                 if sample in pictured(results, cell) and self.used < _ROOM:
                     row = stored(results, cell)[sample]
@@ -60,14 +60,13 @@ class Thumbnails:
         return self.places[text]
 
 
-def _telling(members: Sequence[tuple[Results, Group]]) -> list[str]:
+def _telling(members: Sequence[tuple[Results, Evaluation]]) -> list[str]:
     """The first samples that stay right under the attack for some of these and not for others."""
     said: dict[str, set[bool]] = {}
-    for _, group in members:
-        right = group["clean_correct"].astype(bool) & (group["adv_pred"] == group["label"])
-        for sample, one in zip(group.rows["sample"].to_pylist(), right.tolist(), strict=True):
-            said.setdefault(sample, set()).add(one)
-    images = pictured(members[0][0], str(members[0][1].cell["cell"]))
+    for _, one in members:
+        for sample, right in zip(one.samples, one.robust.tolist(), strict=True):
+            said.setdefault(sample, set()).add(right)
+    images = pictured(members[0][0], members[0][1].id)
     return [sample for sample, both in said.items() if len(both) > 1 and sample in images][:_OF_ATTACK]
 
 

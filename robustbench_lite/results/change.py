@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from json import loads
 
 import numpy as np
 import numpy.typing as npt
 
-from robustbench_lite.results.evaluation import Group, through
+from robustbench_lite.results.evaluation import Evaluation, through
 from robustbench_lite.results.statistics import Size, mcnemar, permuted, sign_test, size_of
 
-__all__ = ["Change", "common"]
+__all__ = ["Change", "common", "holm"]
 
 _ALPHA = 0.05
 
@@ -21,8 +21,8 @@ _ALPHA = 0.05
 class Change:
     """One cell of A beside its partner in B, as one classifier scored each: the samples that both have."""
 
-    a: Group
-    b: Group
+    a: Evaluation
+    b: Evaluation
     places: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]  # of the common samples, in the order of A
     red: tuple[str, str] = ("", "")  # why the number of either side does not stand; empty: it does
     adjusted: float = 1.0  # `main_p`, corrected over all comparisons (Holm)
@@ -30,12 +30,11 @@ class Change:
     @property
     def model(self) -> str:
         names = self.a.model if self.a.model == self.b.model else f"{self.a.model} / {self.b.model}"
-        own = self.a.cell["source"] == self.a.model and self.b.cell["source"] == self.b.model
-        return names if own else f"{names}, attacked through {through(self.a.cell)}"
+        return names if self.a.own and self.b.own else f"{names}, attacked through {through(self.a.cell)}"
 
     @property
     def variant(self) -> str:
-        return str(self.a.cell["variant"])
+        return self.a.variant
 
     @property
     def n(self) -> int:
@@ -50,7 +49,7 @@ class Change:
     def robust(self) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
         """(n,), (n,) correct before and after the attack."""
         first, second = self.places
-        return _robust(self.a)[first], _robust(self.b)[second]
+        return self.a.robust[first], self.b.robust[second]
 
     @property
     def lost(self) -> int:
@@ -67,17 +66,13 @@ class Change:
     @property
     def minimal(self) -> bool:
         """Whether the attack looks for the smallest perturbation, so that there are sizes."""
-        return self.a.cell["eps"] is None and self.a.cell["norm"] is not None
+        return self.a.minimal
 
     @cached_property
     def sizes(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """(n,), (n,) sizes relative to the image, infinite where the attack failed."""
-        column = "rho_linf" if self.a.cell["norm"] == "linf" else "rho"
-        found = []
-        for group, place in zip((self.a, self.b), self.places, strict=True):
-            size, reached = group[column].astype(np.float64)[place], group["success"].astype(bool)[place]
-            found.append(np.where(reached & np.isfinite(size), size, np.inf))
-        return found[0], found[1]
+        """(n,), (n,) sizes relative to the image, infinite where the attack failed, or the image is black."""
+        first, second = (np.nan_to_num(one.needed, nan=np.inf, posinf=np.inf) for one in (self.a, self.b))
+        return first[self.places[0]], second[self.places[1]]
 
     @cached_property
     def size(self) -> tuple[Size, Size]:
@@ -95,7 +90,7 @@ class Change:
     @property
     def of_sizes(self) -> bool:
         """Whether sizes tell more than verdicts: of minimal attacks, but not where all samples share one size."""
-        return self.minimal and not loads(self.a.cell["params"] or "{}").get("fraction")
+        return self.a.unbounded
 
     @property
     def main_p(self) -> float:
@@ -126,15 +121,19 @@ class Change:
         return int(np.sign(self.balance[1] - self.balance[0]))
 
 
-def common(a: Group, b: Group) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def common(a: Evaluation, b: Evaluation) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Indices of the samples that both have, in the order of the first."""
-    places = {sample: i for i, sample in enumerate(b.rows["sample"].to_pylist())}
-    both = [(i, places[s]) for i, s in enumerate(a.rows["sample"].to_pylist()) if s in places]
+    places = {sample: i for i, sample in enumerate(b.samples)}
+    both = [(i, places[s]) for i, s in enumerate(a.samples) if s in places]
     pairs = np.array(both, np.int64).reshape(-1, 2)
     return pairs[:, 0], pairs[:, 1]
 
 
-def _robust(group: Group) -> npt.NDArray[np.bool_]:
-    """Correct before and after the attack."""
-    found: npt.NDArray[np.bool_] = group["clean_correct"].astype(bool) & (group["adv_pred"] == group["label"])
-    return found
+def holm(p: Sequence[float]) -> list[float]:
+    """Adjusted p-values (Holm 1979): compared with alpha they keep the chance of any false alarm at alpha."""
+    order = np.argsort(p, kind="stable")
+    adjusted, largest = [1.0] * len(p), 0.0
+    for rank, i in enumerate(order.tolist()):
+        largest = max(largest, min(1.0, (len(p) - rank) * p[i]))
+        adjusted[i] = largest
+    return adjusted

@@ -1,31 +1,36 @@
-"""Results as they are looked at: a cell and its samples as one classifier scored them."""
+"""A cell and its samples as one classifier scored them, with the facts that its readers ask for."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from robustbench_lite.results.schema import CELLS, Row
+from robustbench_lite.results.schema import Caveat, Row
+from robustbench_lite.text import budget
 
-if TYPE_CHECKING:
-    from robustbench_lite.results.store import Results
+__all__ = ["NOT_RUN", "Evaluation", "caveats_of", "parsed", "through"]
 
-__all__ = ["Group", "groups", "limits", "through"]
-
-_NOT_RUN = "not run yet"
+NOT_RUN = "not run yet"
+_WORDINGS = {"is far from the card's": "clean_accuracy", "instead of logits?": "outputs"}  # before kinds were stored
+Flags = npt.NDArray[np.bool_]
+Reals = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Group:
-    """One cell and its samples as scored by one classifier."""
+class Evaluation:
+    """One cell and its samples as scored by one classifier.
+
+    `evaluation["l2"]` is a column (n,), to be read only: flags are bool, reals float64, NaN where nothing is stored.
+    """
 
     cell: Row
     model: str
@@ -43,45 +48,235 @@ class Group:
     def _columns(self) -> dict[str, npt.NDArray[Any]]:
         return {}
 
+    def __len__(self) -> int:
+        """How many samples were scored."""
+        return len(self.rows)
+
+    # what was asked of the attack
+
+    @property
+    def id(self) -> str:
+        """The cell's id."""
+        return str(self.cell["cell"])
+
+    @property
+    def dataset(self) -> str:
+        return str(self.cell["dataset"])
+
+    @property
+    def attack(self) -> str:
+        """The registered name; empty: none was stored."""
+        return str(self.cell["attack"] or "")
+
+    @property
+    def variant(self) -> str:
+        """What tables call the attack."""
+        return str(self.cell["variant"])
+
+    @property
+    def norm(self) -> str | None:
+        """The norm that the attack bounds or minimises; None: no norm describes it."""
+        norm: str | None = self.cell["norm"]
+        return norm
+
+    @property
+    def epsilon(self) -> float | None:
+        """The budget in that norm; None: there is none."""
+        epsilon: float | None = self.cell["eps"]
+        return epsilon
+
+    @property
+    def targeted(self) -> bool:
+        return bool(self.cell["goal"] == "target")
+
+    @cached_property
+    def params(self) -> Mapping[str, Any]:
+        """Every parameter of the attack."""
+        return parsed(self.cell["params"])
+
+    @property
+    def minimal(self) -> bool:
+        """Whether the attack looks for the smallest perturbation, so that there are sizes."""
+        return self.epsilon is None and self.norm is not None
+
+    @property
+    def fraction(self) -> float | None:
+        """The share of the samples that one size for all of them shall fool; None: each sample has its own size."""
+        return self.params.get("fraction") or None
+
+    @property
+    def unbounded(self) -> bool:
+        """Whether each sample may be changed as much as it takes: a minimal attack, but not with one size for all."""
+        return self.minimal and self.fraction is None
+
+    @property
+    def clipped(self) -> bool:
+        """Whether images stay in [0, 1]."""
+        return self.params.get("clip") is not False
+
+    @property
+    def fitted(self) -> bool:
+        """Whether one perturbation for all images was fitted on others, or would have been."""
+        return self.cell["fit_n"] is not None or (not self.ok and isinstance(self.params.get("fit"), int))
+
+    @property
+    def limits(self) -> str:
+        """The rotations and translations that the attack may use, in words; empty where it uses none."""
+        p = self.params
+        if not {"rotation", "translation"} <= p.keys():
+            return ""
+        text = f"±{p['rotation']:g}°, ±{p['translation']:g} px"
+        text += f", ±{100 * p['scaling']:g} %" if p.get("scaling") else ""
+        text += f", {p['fill']}" if p.get("fill", "zeros") != "zeros" else ""
+        for name, inner in (p.get("then") or {}).items():
+            text += f", then {name}" + (f" {budget(inner['epsilon'])}" if "epsilon" in inner else "")
+        return text
+
+    @cached_property
+    def data(self) -> Mapping[str, Any]:
+        """Every parameter of the source of the samples, as far as it is known: after the run has planned them."""
+        return parsed(self.cell["data"])
+
+    # who was attacked
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The classifiers that the attack saw."""
+        return tuple(self.cell["sources"] or [self.cell["source"]])
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The classifiers that were scored."""
+        return tuple(self.cell["models"] or [self.cell["source"]])
+
+    @property
+    def white_box(self) -> bool:
+        """Whether the attack saw the scored classifier, be it among others."""
+        return self.model in self.sources
+
+    @property
+    def own(self) -> bool:
+        """Whether the attack saw the scored classifier and no other."""
+        return self.sources == (self.model,)
+
+    @property
+    def unseen(self) -> tuple[str, ...]:
+        """The scored classifiers that the attack did not see."""
+        return tuple(model for model in self.targets if model not in self.sources)
+
+    @property
+    def through(self) -> str:
+        """Whose adversarials the classifier saw, in few words; empty: its own."""
+        return "" if self.own else through(self.cell)
+
     @property
     def title(self) -> str:
         """The classifier, and whose adversarials it saw where they are not its own."""
-        source = self.cell["source"]
-        return self.model if source in {None, self.model} else f"{self.model}, attacked through {through(self.cell)}"
+        return self.model if self.own else f"{self.model}, attacked through {self.through}"
+
+    # what came of it
+
+    @property
+    def caveats(self) -> tuple[Caveat, ...]:
+        """What a reader must know before believing a number."""
+        return caveats_of(self.cell)
 
     @cached_property
     def trouble(self) -> str:
         """Why no number of this cell may be shown; empty where all may. One failed sample withholds the cell."""
-        if self.cell["status"] == _NOT_RUN:
-            return _NOT_RUN
+        if self.cell["status"] == NOT_RUN:
+            return NOT_RUN
         if self.cell["status"] != "ok":
             return f"failed: {self.cell['error'] or 'no reason was stored'}"
         failed = [status for status in self.rows["status"].to_pylist() if status != "ok"]
         if failed:
-            return f"failed: {len(failed)} of {len(self.rows)} samples: {failed[0]}"
-        return "" if len(self.rows) else "failed: no samples are stored"
+            return f"failed: {len(failed)} of {len(self)} samples: {failed[0]}"
+        return "" if len(self) else "failed: no samples are stored"
 
     @property
     def ok(self) -> bool:
         return not self.trouble
+
+    @cached_property
+    def samples(self) -> list[str]:
+        """(n,) the ids."""
+        return list(self.rows["sample"].to_pylist())
+
+    @cached_property
+    def correct(self) -> Flags:
+        """(n,) classified as its label after the attack."""
+        return np.asarray(self["adv_pred"] == self["label"], np.bool_)
+
+    @cached_property
+    def robust(self) -> Flags:
+        """(n,) classified as its label before and after the attack."""
+        return np.asarray(self["clean_correct"] & self.correct, np.bool_)
+
+    @property
+    def success(self) -> Flags:
+        """(n,) the judge says that the attack reached its goal."""
+        return self["success"]
+
+    @property
+    def relative_size(self) -> Reals:
+        """(n,) ||r|| / ||x|| in the attack's norm (l2 where it has none), not finite where the image x is black."""
+        return self["rho_linf" if self.norm == "linf" else "rho"]
+
+    @cached_property
+    def needed(self) -> Reals:
+        """(n,) the relative size that it took to succeed, infinite where the attack failed."""
+        return np.where(self.success, self.relative_size, np.inf)
+
+    @property
+    def seconds_alone(self) -> float | None:
+        """Of a sample at batch size 1; None: it was not timed."""
+        seconds = self.cell["seconds_alone"]
+        return None if seconds is None or math.isnan(seconds) else float(seconds)
+
+    @property
+    def passes(self) -> int:
+        """Forward and backward passes of the attack, of all samples together."""
+        return int((self.cell["forwards"] or 0) + (self.cell["backwards"] or 0))
+
+    # in random views
 
     @property
     def viewed(self) -> bool:
         """Whether its samples were scored in random views, or would have been."""
         if self.ok:
             return bool((self["draws"] != None).all())  # noqa: E711  (element by element)
-        return "evaluation_draws" in json.loads(self.cell["params"] or "{}")
+        return self.params.get("under") is not None or self._before_a_camera
 
-    def share_of_views(self, column: str) -> npt.NDArray[np.float64]:
+    @property
+    def _before_a_camera(self) -> bool:
+        """Whether the samples are textures of objects, of which classifiers only ever see views."""
+        return "object" in self.data and "photographs" not in self.data
+
+    def share_of_views(self, column: str) -> Reals:
         """(n,) per sample the share of its views that `column` counts: draws_target, clean_draws_label, ..."""
-        found: npt.NDArray[np.float64] = self[column].astype(np.float64) / self["draws"].astype(np.float64)
-        return found
+        return np.asarray(self[column].astype(np.float64) / self["draws"].astype(np.float64))
 
-    def adversariality(self, prefix: str = "") -> npt.NDArray[np.float64]:
+    def adversariality(self, prefix: str = "") -> Reals:
         """(n,) the share of views in which the attacker has what he wants; of the original with the prefix `clean_`."""
-        if self.cell["goal"] == "target":
+        if self.targeted:
             return self.share_of_views(f"{prefix}draws_target")
         return 1 - self.share_of_views(f"{prefix}draws_label")
+
+
+def parsed(text: str | None) -> Mapping[str, Any]:
+    """A JSON object, to be read only; no text: an empty one."""
+    return MappingProxyType(json.loads(text or "{}"))
+
+
+def caveats_of(cell: Row) -> tuple[Caveat, ...]:
+    """The warnings of a cell; runs of before there were kinds are told by their wording."""
+    texts = cell["warnings"] or []
+    kinds = cell["warning_kinds"] or [_kind_of(text) for text in texts]
+    return tuple(Caveat(kind, text) for kind, text in zip(kinds, texts, strict=True))
+
+
+def _kind_of(text: str) -> str:
+    return next((kind for part, kind in _WORDINGS.items() if part in text), "other")
 
 
 def through(cell: Row) -> str:
@@ -93,76 +288,12 @@ def through(cell: Row) -> str:
     return " + ".join(sources)
 
 
-def limits(cell: Row) -> str:
-    """The rotations and translations that an attack may use, in words; empty where it uses none."""
-    p = json.loads(cell["params"] or "{}")
-    if not {"rotation", "translation"} <= p.keys():
-        return ""
-    text = f"±{p['rotation']:g}°, ±{p['translation']:g} px"
-    text += f", ±{100 * p['scaling']:g} %" if p.get("scaling") else ""
-    text += f", {p['fill']}" if p.get("fill", "zeros") != "zeros" else ""
-    for name, inner in (p.get("then") or {}).items():
-        text += f", then {name}" + (f" {255 * inner['epsilon']:.3g}/255" if "epsilon" in inner else "")
-    return text
-
-
-def groups(results: Results) -> list[Group]:
-    """Every cell and scored classifier in the order of the run; failed ones and those not run yet keep their place."""
-    if "groups" not in results.memo:
-        cells = results.cell_table.to_pylist()
-        rows = _split(results.sample_table, "cell")
-        none = results.sample_table.slice(0, 0)
-        out = [group for cell in cells for group in _scored(cell, rows.get(cell["cell"], none))]
-        out += _not_run(results, cells)
-        results.memo["groups"] = sorted(out, key=lambda group: _position(group, results.run))
-    return list(results.memo["groups"])
-
-
-def _scored(cell: Row, rows: pa.Table) -> Iterator[Group]:
-    found = _split(rows, "model")
-    for model in cell["models"] or [cell["source"]]:
-        yield Group(cell, model, found.get(model, rows.slice(0, 0)))
-
-
-def _split(table: pa.Table, column: str) -> dict[str, pa.Table]:
-    """The rows of each value of a text column, as slices."""
-    names = np.array(table[column].to_pylist())
-    edges = [0, *(np.flatnonzero(names[1:] != names[:-1]) + 1).tolist(), len(names)]
-    parts: dict[str, list[pa.Table]] = {}
-    for start, stop in pairwise(edges):
-        if stop > start:
-            parts.setdefault(str(names[start]), []).append(table.slice(start, stop - start))
-    return {name: slices[0] if len(slices) == 1 else pa.concat_tables(slices) for name, slices in parts.items()}
-
-
 def _array(column: pa.ChunkedArray) -> npt.NDArray[Any]:
     """A column as numpy. pyarrow's own `to_numpy`, like its comparisons, imports pandas, which takes 0.4 s."""
     if pa.types.is_boolean(column.type):
-        column = column.cast(pa.uint8())
+        return np.array(column.to_pylist(), np.bool_)  # a null is no success
+    if pa.types.is_floating(column.type) and (column.null_count or not column.num_chunks):
+        return np.array(column.to_pylist(), np.float64)  # a null becomes NaN
     if column.null_count or not column.num_chunks or not pa.types.is_primitive(column.type):
         return np.array(column.to_pylist())
     return np.concatenate([np.from_dlpack(chunk) for chunk in column.chunks])
-
-
-def _not_run(results: Results, cells: list[Row]) -> Iterator[Group]:
-    """Placeholders for what an interrupted run has not come to."""
-    done = {cell["cell"] for cell in cells}
-    for planned in _names(results.run, "planned"):
-        if not (isinstance(planned, dict) and isinstance(planned.get("models"), list)):
-            continue  # not written by `run`
-        if planned.get("cell") not in done:
-            cell = dict.fromkeys(CELLS.names) | planned | {"status": _NOT_RUN}
-            for model in planned["models"]:
-                yield Group(cell, model, results.sample_table.slice(0, 0))
-
-
-def _position(group: Group, run: Row) -> tuple[int, int]:
-    """In the order of the run, then of the scored classifiers."""
-    lists = [(_names(run, "cells"), group.cell["cell"]), (_names(run, "models"), group.model)]
-    first, second = (names.index(name) if name in names else len(names) for names, name in lists)
-    return first, second
-
-
-def _names(run: Row, key: str) -> list[Any]:
-    value = run.get(key)
-    return value if isinstance(value, list) else []

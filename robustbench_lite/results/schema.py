@@ -8,15 +8,23 @@ wall time. Passes and seconds belong to the attack: they are equal on all rows t
 from __future__ import annotations
 
 from itertools import takewhile
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import pyarrow as pa
 
-__all__ = ["ARTIFACTS", "CELLS", "FILE_VERSION", "IMAGES", "SAMPLES", "SCHEMA_VERSION", "Row", "earliest"]
+__all__ = ["ARTIFACTS", "CELLS", "FILE_VERSION", "IMAGES", "SAMPLES", "SCHEMA_VERSION", "Caveat", "Row", "earliest"]
 
 SCHEMA_VERSION = 1  # of what rows mean: part of a cell's id
 FILE_VERSION = 2  # of the files: 2 has a digest of its bytes, and no nulls where none may be
 Row = dict[str, Any]
+
+
+class Caveat(NamedTuple):
+    """A warning in one sentence: what a reader must know before believing a number. `kind`: who looks for it."""
+
+    kind: Literal["clean_accuracy", "outputs", "other"]
+    text: str
+
 
 _META = {b"robustbench_lite.schema": str(FILE_VERSION).encode()}
 _text, _real, _int, _bool = pa.string(), pa.float64(), pa.int64(), pa.bool_()
@@ -131,6 +139,7 @@ CELLS = pa.schema(
         ("probes", _text),  # canonical JSON: content hash -> some logits on the first images, of a user's own code
         ("seconds_inspect", _real),  # loading and inspecting what no cell before had needed
         ("seconds_timing", _real),  # what it took to time samples at batch size 1; null: not timed
+        ("warning_kinds", pa.list_(_text)),  # of each of `warnings`, in their order: clean_accuracy, outputs, other
         ("seconds_stages", _text),  # canonical JSON: stage -> seconds spent there, of a failed cell too
     ],
     metadata=_META,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
-from robustbench_lite.datasets.base import DataSource, Samples
+from robustbench_lite.datasets.base import DataSource, Samples, images
 from robustbench_lite.datasets.classes import Classes, aligned
 from robustbench_lite.engine.attack import Attack
 from robustbench_lite.engine.inspection import Asked
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from robustbench_lite.suite.builder import Suite
 
-__all__ = ["Assets", "Victim", "images", "remembered", "shown"]
+__all__ = ["Assets", "Victim", "remembered", "shown"]
 
 K = TypeVar("K")
 T = TypeVar("T")
@@ -248,11 +248,6 @@ def remembered(memo: dict[K, T | RobustbenchError], key: K, make: Callable[[], T
     if isinstance(value, RobustbenchError):
         raise value.with_traceback(None)  # frames, and the tensors in them, need not live on with it
     return value
-
-
-def images(samples: Samples) -> torch.Tensor:
-    """The samples as float32 (N, C, H, W) in [0, 1], on the CPU."""
-    return torch.from_numpy(samples.images).float() / 255
 
 
 def shown(samples: Samples, looks: int = _LOOKS) -> torch.Tensor:

@@ -8,12 +8,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from robustbench_lite.errors import UsageError, did_you_mean
+from robustbench_lite.errors import UsageError, did_you_mean, problems_of
 from robustbench_lite.figures.base import Figure, figures
 from robustbench_lite.figures.contact_sheet import ContactSheet
 from robustbench_lite.guards.exact import deterministic
 from robustbench_lite.guards.foreign import blamed, undisturbed
-from robustbench_lite.registry import problems_of
 from robustbench_lite.results.store import Store, read
 from robustbench_lite.runner.assets import Assets
 from robustbench_lite.runner.recorded import suite_of

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from statistics import median
 
-from robustbench_lite.engine.columns import goal_name
 from robustbench_lite.engine.drive import Outcome, run
 from robustbench_lite.engine.job import Job
 from robustbench_lite.engine.oracle import Oracle
@@ -81,13 +80,14 @@ def _described(cell: Cell, device: torch.device) -> Row:
         "version": attack.version,
         "norm": attack.threat,
         "eps": attack.budget,
-        "goal": goal_name(attack),
+        "goal": attack.aim,
         "seed": cell.seed,
         "status": "ok",
         "error": None,
         "stage": None,
         "traceback": None,
         "warnings": [],
+        "warning_kinds": [],
         "notes": [],
         "device": str(device),
         "probes": canonical({cell.weights[name]: probe for name, probe in cell.probes.items()})

@@ -18,6 +18,7 @@ from robustbench_lite.guards.foreign import blamed, undisturbed
 from robustbench_lite.guards.limits import limited
 from robustbench_lite.lazy import torch
 from robustbench_lite.models.base import Classifier
+from robustbench_lite.results.schema import Caveat
 from robustbench_lite.results.statistics import clopper_pearson
 from robustbench_lite.runner._selection import size_of
 from robustbench_lite.runner.assets import Assets, remembered, shown
@@ -32,7 +33,7 @@ class Inspection:
     logits: torch.Tensor
     accuracy: float
     card_accuracy: float | None
-    warnings: tuple[str, ...]
+    warnings: tuple[Caveat, ...]
 
 
 @dataclass
@@ -91,7 +92,11 @@ def _inspection(classifier: Classifier, samples: Samples, logits: torch.Tensor) 
         logits if samples.scene is None else pooled(logits, len(samples)),
         correct / len(logits),
         card,
-        (*classifier.warnings, *doubt, *doubts_about(logits)),
+        (
+            *(Caveat("other", text) for text in classifier.warnings),
+            *doubt,
+            *(Caveat("outputs", text) for text in doubts_about(logits)),
+        ),
     )
 
 
@@ -123,7 +128,7 @@ def _advice(size: tuple[int, ...], expected: tuple[int, ...], *, plain: bool) ->
     return f"say `{', '.join(wanted)}` on the dataset"
 
 
-def _against_card(classifier: Classifier, samples: Samples, correct: int) -> tuple[float | None, tuple[str, ...]]:
+def _against_card(classifier: Classifier, samples: Samples, correct: int) -> tuple[float | None, tuple[Caveat, ...]]:
     """The card's accuracy on this dataset, and a warning where the two are further apart than chance explains."""
     promised = classifier.card.accuracy.get(samples.dataset)
     if promised is None:
@@ -132,7 +137,5 @@ def _against_card(classifier: Classifier, samples: Samples, correct: int) -> tup
     low, high = clopper_pearson(correct, n, confidence=0.999)
     if low <= accuracy <= high:
         return accuracy, ()
-    return accuracy, (
-        f"clean accuracy {correct / n:.1%} (n={n}) is far from the card's {accuracy:.1%}: "
-        "wrong normalisation, weights or data?",
-    )
+    said = f"clean accuracy {correct / n:.1%} (n={n}) is far from the card's {accuracy:.1%}"
+    return accuracy, (Caveat("clean_accuracy", f"{said}: wrong normalisation, weights or data?"),)

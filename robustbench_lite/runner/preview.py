@@ -13,7 +13,7 @@ from robustbench_lite.runner.pace import Pace
 from robustbench_lite.runner.plan import Cell, plan, settled
 from robustbench_lite.runner.run import Options, device_named
 from robustbench_lite.suite.builder import Suite
-from robustbench_lite.tables.base import Column, Table, Value
+from robustbench_lite.tables.base import Column, Row, Table, Value
 
 __all__ = ["preview"]
 
@@ -44,11 +44,11 @@ def preview(suite: Suite, options: Options, clock: Callable[[], float] = time.pe
         "the pace of finished cells on this machine, else of one window that was timed just now"
     ]
     notes += [f"runs code of yours: {', '.join(code)}"] if code else []
-    left = sum(row[6].value or 0 for row in rows if row[7].text == "to run")
+    left = sum(row["seconds"].value or 0 for row in rows if row["state"].text == "to run")
     return Table("plan", f"{suite.name}: {len(rows)} cells, about {left:.0f} s to run", COLUMNS, rows, tuple(notes))
 
 
-def _row(cell: Cell, pace: Pace, *, stored: bool) -> tuple[Value, ...]:
+def _row(cell: Cell, pace: Pace, *, stored: bool) -> Row:
     error, estimate = cell.error, None
     if not error and not stored:
         try:
@@ -57,13 +57,10 @@ def _row(cell: Cell, pace: Pace, *, stored: bool) -> tuple[Value, ...]:
             error = str(problem)
     state = f"fails: {error}" if error else "in the store" if stored else "to run"
     passes = pace.passes(cell)
-    return (
-        Value(cell.id, kind="label"),
-        Value(cell.dataset, kind="label"),
-        Value(str(cell.n), cell.n),
-        Value(through({"sources": list(cell.sources), "models": list(cell.targets)}), kind="label"),
-        Value(cell.variant, kind="label"),
-        Value(f"{round(passes, 1):g}", passes),
-        Value("—", kind="missing") if estimate is None else Value(f"{estimate:.1f}", estimate),
-        Value(state, kind="label"),
-    )
+    source = through({"sources": list(cell.sources), "models": list(cell.targets)})
+    names = {"cell": cell.id, "dataset": cell.dataset, "source": source, "attack": cell.variant, "state": state}
+    return {key: Value(name, kind="label") for key, name in names.items()} | {
+        "n": Value(str(cell.n), cell.n),
+        "passes": Value(f"{round(passes, 1):g}", passes),
+        "seconds": Value("—", kind="missing") if estimate is None else Value(f"{estimate:.1f}", estimate),
+    }

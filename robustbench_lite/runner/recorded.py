@@ -24,6 +24,12 @@ def suite_of(results: Results, *, trust: bool) -> Suite:
     A folder may come from anybody, so that its own word for the code that it names is worth nothing: `trust` is the
     word of whoever calls this.
     """
+    if objects := results.run.get("objects"):
+        named = ", ".join(visible(f"'{name}'", _LONGEST) for name in objects[:_SHOWN])
+        raise UsageError(
+            f"{results.folder}: {named} were objects in memory, without which nothing of this can be computed again; "
+            "call robustbench_lite.run with them once more, which runs what is missing"
+        )
     plain, root = results.run.get("suite"), results.run.get("root")
     if not isinstance(plain, dict) or not isinstance(root, str):
         raise NoResultsError(f"{results.folder}: run.json does not say which suite this was; run the suite again")

@@ -22,6 +22,7 @@ from robustbench_lite.runner.assets import Assets
 from robustbench_lite.runner.cell_report import CellReport
 from robustbench_lite.runner.execute import execute
 from robustbench_lite.runner.namesake import refuse_namesake
+from robustbench_lite.runner.objects import in_memory, shaped
 from robustbench_lite.runner.observer import Observer, Phases, Silent
 from robustbench_lite.runner.plan import Cell, labels, plan, renamed, settled
 from robustbench_lite.runner.preflight import Preflight
@@ -62,13 +63,22 @@ def device_named(name: str) -> torch.device:
     return device
 
 
-def run(suite: str | Path | Mapping[str, Any], results: str | Path = "results", **options: Any) -> Results:
-    """Run a suite (a file or its content as a mapping) and return its Results; the options are those of `Options`.
+def run(
+    suite: str | Path | Mapping[str, Any] | Suite,
+    results: str | Path = "results",
+    *,
+    models: Mapping[str, Any] | None = None,
+    data: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> Results:
+    """Run a suite (a file, the name of one that is shipped, or its content as a mapping) and return its Results.
 
-    Raises SuiteError for an invalid suite. Failed cells do not raise: they are rows of `cells()` with a reason.
+    `models`: modules in memory by name, `data`: pairs (images, labels), beside those that the suite names, if it names
+    any; attacks, tables and gates know them by these names. `options` are those of `Options`. Raises SuiteError for an
+    invalid suite. Failed cells do not raise: they are rows of `cells()` with a reason.
     """
-    loaded = load(suite if isinstance(suite, Mapping) else Path(suite))
-    return run_suite(loaded, Options(results=Path(results), **options))
+    loaded = suite if isinstance(suite, Suite) else load(suite, objects=in_memory(models, data))
+    return run_suite(shaped(loaded), Options(results=Path(results), **options))
 
 
 def run_suite(suite: Suite, options: Options, observer: Observer | None = None) -> Results:
@@ -128,7 +138,8 @@ def _cached(store: Store, cells: Iterable[Cell]) -> set[str]:
 
 def record_of(suite: Suite, options: Options, assets: Assets, cells: Iterable[Cell]) -> dict[str, Any]:
     """run.json: what tables need beyond the rows, and where the numbers come from."""
-    return {
+    objects = {"objects": list(suite.objects)} if suite.objects else {}
+    return objects | {
         "name": suite.name,
         "title": suite.title,
         "reference": suite.reference,

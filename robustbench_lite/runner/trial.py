@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from robustbench_lite.datasets.base import Samples
+from robustbench_lite.datasets.base import Samples, images
 from robustbench_lite.engine.inspection import Asked
 from robustbench_lite.engine.trial import Trial, fitting
 from robustbench_lite.errors import AttackError
 from robustbench_lite.lazy import torch
 from robustbench_lite.models.base import Classifier
-from robustbench_lite.results.schema import Row
-from robustbench_lite.runner.assets import Victim, images
+from robustbench_lite.results.schema import Caveat, Row
+from robustbench_lite.runner.assets import Victim
 from robustbench_lite.runner.plan import Cell
 from robustbench_lite.runner.preflight import Inspection, Preflight
 from robustbench_lite.threat.setting import Setting
@@ -95,9 +95,12 @@ class _Preparation:
         inspections = {name: self.preflight.inspect(cell.dataset, name) for name in names}
         alone = inspections[cell.source] if len(cell.sources) == 1 else None
         labels = torch.from_numpy(samples.labels)
+        others = [*samples.warnings, *_left_out(cell, kept=kept, n=n)]
+        caveats = [*_doubts(inspections), *(Caveat("other", text) for text in others)]
         return {
             "n": n,
-            "warnings": [*_doubts(inspections), *samples.warnings, *_left_out(cell, kept=kept, n=n)],
+            "warnings": [text for _, text in caveats],
+            "warning_kinds": [kind for kind, _ in caveats],
             "notes": [f"{name}: {note}" for name in names for note in assets.classifier(name).notes],
             "clean_accuracy": float((clean.argmax(1) == labels).double().mean()),
             "card_accuracy": alone.card_accuracy if alone else None,
@@ -126,10 +129,11 @@ def _scene(cell: Cell, samples: Samples, keep: torch.Tensor) -> Setting | None:
     return scene if attack.needs is None or attack.images_to_fit else attack.needs.of(scene, attack.registered)
 
 
-def _doubts(inspections: dict[str, Inspection]) -> list[str]:
+def _doubts(inspections: dict[str, Inspection]) -> list[Caveat]:
     """What inspecting the classifiers has shown, by their names where there are several."""
     several = len(inspections) > 1
-    return [f"{name}: {text}" if several else text for name, i in inspections.items() for text in i.warnings]
+    doubts = ((name, *caveat) for name, inspection in inspections.items() for caveat in inspection.warnings)
+    return [Caveat(kind, f"{name}: {text}" if several else text) for name, kind, text in doubts]
 
 
 def _left_out(cell: Cell, *, kept: int, n: int) -> list[str]:

@@ -77,7 +77,8 @@ def verify(folder: Path, device: str = "auto", *, trust: bool = False) -> Report
         for cell, row in planned.pairs():
             _verify(cell, row, planned, report)
     if report.rows == 0 and not report.disagreements:
-        kept = "the suite says `images: none`" if recorded.images == "none" else next(iter(report.skipped), "every cell fails, here too")
+        reason = next(iter(report.skipped), "every cell fails, here too")
+        kept = "the suite says `images: none`" if recorded.images == "none" else reason
         raise NoResultsError(f"{folder}: no stored adversarials to verify ({kept})")
     return report
 

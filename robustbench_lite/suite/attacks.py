@@ -11,12 +11,12 @@ from robustbench_lite.engine.attack import Attack, attacks
 from robustbench_lite.errors import UsageError, did_you_mean
 from robustbench_lite.guards.foreign import blamed
 from robustbench_lite.registry import canonical
-from robustbench_lite.suite.compose import expand
+from robustbench_lite.suite._matrix import expand
 from robustbench_lite.suite.own_attacks import own_attack
-from robustbench_lite.suite.records import Records, kind_of
+from robustbench_lite.suite.records import Parts, kind_of
 from robustbench_lite.suite.yaml import Key
 
-__all__ = ["AttackEntry", "Attacks"]
+__all__ = ["AttackEntry", "entries"]
 
 MOST_ATTACKS = 10_000
 
@@ -29,47 +29,57 @@ class AttackEntry:
     attack: Attack
 
 
-class Attacks(Records):
-    """Builds the attack entries; the classifiers must have been built before."""
+def entries(parts: Parts) -> tuple[AttackEntry, ...]:
+    """The attacks of a suite, its matrices expanded; the classifiers must have been built before."""
+    return _Entries(parts).built()
 
-    def entries(self) -> tuple[AttackEntry, ...]:
+
+@dataclass
+class _Entries:
+    """Builds the attack entries of a suite from its parts."""
+
+    parts: Parts
+
+    def built(self) -> tuple[AttackEntry, ...]:
         named = list(self._named_alike())
-        defaults = self._defaults()
+        defaults = _defaults(self.parts)
         built: list[tuple[Key, str | None, Attack]] = []
-        for i, (path, name, params, label) in enumerate(expand(named, self.wrong)):
+        for i, (path, name, params, label) in enumerate(expand(named, self.parts.wrong)):
             if i >= MOST_ATTACKS:
-                self.wrong(path, f"attacks: more than {MOST_ATTACKS}, matrices expanded")
+                self.parts.wrong(path, f"attacks: more than {MOST_ATTACKS}, matrices expanded")
                 break
             if name not in attacks:
-                self.wrong(path, attacks.unknown(name), key=True)
+                self.parts.wrong(path, attacks.unknown(name), key=True)
                 continue
             own = self._common() | defaults.get(name, {})
             origins = self._origins(path, name, own, params)
             place = path[:2] if self._is_own(path) else path  # its parameters stand beside it
             try:
                 with blamed(name, UsageError, "load"):  # validators of the user's own
-                    attack = self.record(attacks, name, {**own, **params}, place, origins)
+                    attack = self.parts.record(attacks, name, {**own, **params}, place, origins)
             except UsageError as error:
-                self.wrong(place, str(error))
+                self.parts.wrong(place, str(error))
                 continue
             if attack is not None:
                 self._sources(path, attack)
                 built.append((path, label, attack))
         different = self._different(built)
         names = _variants([(label, attack) for _, label, attack in different])
-        self.unique("attack", [(path, name) for (path, _, _), name in zip(different, names, strict=True)])
+        self.parts.unique("attack", [(path, name) for (path, _, _), name in zip(different, names, strict=True)])
         return tuple(AttackEntry(name, attack) for (_, _, attack), name in zip(different, names, strict=True))
 
     def _named_alike(self) -> Iterator[tuple[int, Any]]:
         """The entries with their numbers; those that name code of the user's become {attack: parameters}."""
         files: dict[str, str] = {}
-        for i, entry in enumerate(self.items("attacks")):
+        for i, entry in enumerate(self.parts.items("attacks")):
             if not (isinstance(entry, dict) and "python" in entry):
                 yield i, entry
                 continue
             name = self._loaded(("attacks", i), entry)
             if name and files.setdefault(name, entry["python"]) != entry["python"]:
-                self.wrong(("attacks", i), f"two attacks are called '{name}'; register one of them under another name")
+                self.parts.wrong(
+                    ("attacks", i), f"two attacks are called '{name}'; register one of them under another name"
+                )
             elif name:
                 params = {key: value for key, value in entry.items() if key not in {"python", "trust", "as"}}
                 yield i, {name: params, **{key: entry[key] for key in entry if key == "as"}}
@@ -77,17 +87,17 @@ class Attacks(Records):
     def _loaded(self, path: Key, entry: Mapping[str, Any]) -> str | None:
         """What the attack in the user's code is called; None where it cannot be had, which is a problem."""
         if entry.get("trust") is not True:
-            self.wrong(path, "'python:' runs code that the suite names; say `trust: true` if you trust it")
+            self.parts.wrong(path, "'python:' runs code that the suite names; say `trust: true` if you trust it")
             return None
         try:
-            return own_attack(str(entry["python"]), self.root).registered
+            return own_attack(str(entry["python"]), self.parts.root).registered
         except UsageError as error:
-            self.wrong((*path, "python"), str(error))
+            self.parts.wrong((*path, "python"), str(error))
             return None
 
     def _written(self, path: Key) -> Any:
         """The entry that `path` begins at, as it is in the file."""
-        return self.marked.data["attacks"][path[1]]
+        return self.parts.marked.data["attacks"][path[1]]
 
     def _is_own(self, path: Key) -> bool:
         written = self._written(path)
@@ -95,15 +105,16 @@ class Attacks(Records):
 
     def _sources(self, path: Key, attack: Attack) -> None:
         """The classifiers that an attack names must be in the suite, and enough of them."""
-        named = attack.sources if isinstance(attack.sources, tuple) else ()
+        named, titles = attack.sources if isinstance(attack.sources, tuple) else (), self.parts.titles
+        wrong = self.parts.wrong
         for name in named:
-            if name not in self.titles:
-                self.wrong((*path, "sources"), f"sources: unknown classifier '{name}'{did_you_mean(name, self.titles)}")
-        if attack.sources == "leave_one_out" and len(self.titles) < 2:
-            self.wrong((*path, "sources"), "sources: leave_one_out needs two classifiers at least")
-        if attack.shares is not None and len(attack.shares) != len(named or self.titles):
-            wanted = f"{len(named or self.titles)}, one for each of the sources"
-            self.wrong((*path, "weights"), f"weights: expected {wanted}, got {len(attack.shares)}")
+            if name not in titles:
+                wrong((*path, "sources"), f"sources: unknown classifier '{name}'{did_you_mean(name, titles)}")
+        if attack.sources == "leave_one_out" and len(titles) < 2:
+            wrong((*path, "sources"), "sources: leave_one_out needs two classifiers at least")
+        if attack.shares is not None and len(attack.shares) != len(named or titles):
+            wanted = f"{len(named or titles)}, one for each of the sources"
+            wrong((*path, "weights"), f"weights: expected {wanted}, got {len(attack.shares)}")
 
     def _origins(self, path: Key, name: str, defaults: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Key]:
         """Where the parameters are written that the entry itself does not give: in `defaults` or in its matrix."""
@@ -114,13 +125,13 @@ class Attacks(Records):
             inner = (written[name] or {}) if isinstance(written, dict) else {}
         matrix = inner.get("matrix", {})
         origins: dict[str, Key] = {key: ("defaults", name) for key in defaults if key not in params}
-        if "under" in origins and "under" not in ((self.marked.data.get("defaults") or {}).get(name) or {}):
+        if "under" in origins and "under" not in ((self.parts.marked.data.get("defaults") or {}).get(name) or {}):
             origins["under"] = ()
         return origins | dict.fromkeys(matrix, (*place, "matrix"))
 
     def _common(self) -> dict[str, Any]:
         """What the suite says for all attacks."""
-        under = self.marked.data.get("under")
+        under = self.parts.marked.data.get("under")
         return {} if under is None else {"under": under}
 
     def _different(self, built: list[tuple[Key, str | None, Attack]]) -> list[tuple[Key, str | None, Attack]]:
@@ -130,31 +141,32 @@ class Attacks(Records):
         for path, label, attack in built:
             key = attack.fingerprint() + canonical(attack.params().get("sources"))
             if key in seen:
-                where = self.marked.place(seen[key])
-                self.wrong(path, f"the same attack with the same parameters is at {where}")
+                where = self.parts.marked.place(seen[key])
+                self.parts.wrong(path, f"the same attack with the same parameters is at {where}")
             else:
                 seen[key] = path
                 different.append((path, label, attack))
         return different
 
-    def _defaults(self) -> dict[str, dict[str, Any]]:
-        value = self.marked.data.get("defaults") or {}
-        if not isinstance(value, dict):
-            self.wrong(("defaults",), f"defaults: expected a mapping from attacks to parameters, got {kind_of(value)}")
-            return {}
-        out = {}
-        for name, params in value.items():
-            if name not in attacks:
-                self.wrong(("defaults", name), f"unknown attack '{name}'{did_you_mean(name, attacks)}", key=True)
-            elif not isinstance(params, dict):
-                self.wrong(("defaults", name), f"defaults of {name}: expected a mapping, got {kind_of(params)}")
-            else:
-                for key in params:
-                    if key not in attacks[name].model_fields:
-                        known = attacks[name].model_fields
-                        self.wrong(("defaults", name, key), f"unknown key '{key}'{did_you_mean(key, known)}", key=True)
-                out[name] = {key: params[key] for key in params if key in attacks[name].model_fields}
-        return out
+
+def _defaults(parts: Parts) -> dict[str, dict[str, Any]]:
+    value = parts.marked.data.get("defaults") or {}
+    if not isinstance(value, dict):
+        parts.wrong(("defaults",), f"defaults: expected a mapping from attacks to parameters, got {kind_of(value)}")
+        return {}
+    out = {}
+    for name, params in value.items():
+        if name not in attacks:
+            parts.wrong(("defaults", name), f"unknown attack '{name}'{did_you_mean(name, attacks)}", key=True)
+        elif not isinstance(params, dict):
+            parts.wrong(("defaults", name), f"defaults of {name}: expected a mapping, got {kind_of(params)}")
+        else:
+            known = attacks[name].model_fields
+            for key in params:
+                if key not in known:
+                    parts.wrong(("defaults", name, key), f"unknown key '{key}'{did_you_mean(key, known)}", key=True)
+            out[name] = {key: params[key] for key in params if key in known}
+    return out
 
 
 def _variants(entries: list[tuple[str | None, Attack]]) -> list[str]:

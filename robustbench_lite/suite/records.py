@@ -9,24 +9,44 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from robustbench_lite.errors import Problem, SuiteError
-from robustbench_lite.registry import Config, Registry, problems_of
+from robustbench_lite.datasets.base import DataSource
+from robustbench_lite.errors import Problem, SuiteError, problems_of
+from robustbench_lite.models.base import ModelSource
+from robustbench_lite.registry import Config, Records
 from robustbench_lite.suite.yaml import Key, Marked
 
-__all__ = ["MOST_PROBLEMS", "Records", "kind_of"]
+__all__ = ["MOST_PROBLEMS", "DataEntry", "Objects", "Parts", "kind_of"]
 
 MOST_PROBLEMS = 100
 
 C = TypeVar("C", bound=Config)
 
 
+@dataclass(frozen=True)
+class DataEntry:
+    name: str
+    source: DataSource
+
+
+@dataclass(frozen=True)
+class Objects:
+    """Classifiers and data that are in memory, beside those that a suite names."""
+
+    models: tuple[ModelSource, ...] = ()
+    data: tuple[DataEntry, ...] = ()
+
+    def names(self) -> tuple[str, ...]:
+        return (*(model.title for model in self.models), *(entry.name for entry in self.data))
+
+
 @dataclass
-class Records:
+class Parts:
     """Turns plain data into records, and collects what is wrong instead of stopping at it."""
 
     marked: Marked
     problems: list[Problem]
     root: Path = field(default_factory=Path.cwd)  # relative paths in the suite start here
+    objects: Objects = field(default_factory=Objects)
     titles: list[str] = field(default_factory=list)  # of the classifiers, once they are built
     records: list[tuple[Key, Config]] = field(default_factory=list)  # all that were built, and where they are written
 
@@ -50,7 +70,7 @@ class Records:
 
     def record(
         self,
-        registry: Registry[C],
+        registry: Records[C],
         name: str,
         params: Mapping[str, Any],
         path: Key,

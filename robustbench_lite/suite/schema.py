@@ -3,50 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
-from robustbench_lite.datasets import bundled, on_demand
-from robustbench_lite.datasets.base import datasets
-from robustbench_lite.engine.attack import attacks
-from robustbench_lite.figures.base import figures
-from robustbench_lite.gate.rules import Gate, Rule
-from robustbench_lite.models import archs, zoo
-from robustbench_lite.models.base import models
-from robustbench_lite.registry import Config, Registry
-from robustbench_lite.suite.builder import LARGEST_SEED, REQUIRED, SETTINGS
-from robustbench_lite.tables import references
-from robustbench_lite.tables.base import tables
-from robustbench_lite.transforms.distribution import operations
+from robustbench_lite.suite._settings import SETTINGS
+from robustbench_lite.suite._shapes import Schema, distribution
 
 __all__ = ["schema", "schema_text"]
-
-Schema = dict[str, Any]
-_TEXT: Schema = {"type": "string"}
-_ANYTHING: Schema = {}
-# pydantic writes bounds like this where a number may also be a fraction in text
-_BOUNDS = {"gt": "exclusiveMinimum", "ge": "minimum", "lt": "exclusiveMaximum", "le": "maximum"}
 
 
 def schema() -> Schema:
     """JSON schema (draft 2020-12) of a suite."""
-    parts: Schema = {
-        "version": {"const": 1},
-        "name": {"type": "string", "pattern": "^[a-z0-9][a-z0-9_-]*$"},
-        "title": _TEXT,
-        "reference": {"enum": references.known()},
-        "seed": {"type": "integer", "minimum": 0, "maximum": LARGEST_SEED, "default": 0},
-        "timeout": {"type": "number", "exclusiveMinimum": 0},
-        "data": _data(),
-        "models": {"type": "array", "minItems": 1, "items": _model()},
-        "attacks": {"type": "array", "minItems": 1, "items": _attack()},
-        "tables": {"type": "array", "items": {"enum": list(tables)}},
-        "figures": {"type": "array", "items": {"enum": list(figures)}},
-        "images": {"enum": ["all", "none"], "default": "all"},
-        "gate": _gate(),
-        "defaults": _object({name: _params(attacks[name]) for name in attacks}),
-        "under": {"$ref": "#/$defs/distribution"},
-        "include": {"anyOf": [_TEXT, {"type": "array", "items": _TEXT}]},
-    }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": "urn:robustbench-lite:suite:1",
@@ -55,93 +20,12 @@ def schema() -> Schema:
         "additionalProperties": False,
         # a file with an include may leave what is required to the other file
         "if": {"not": {"required": ["include"]}},
-        "then": {"required": list(REQUIRED)},
-        "properties": {name: {"description": SETTINGS[name], **parts[name]} for name in SETTINGS},
-        "$defs": {"distribution": _distribution()},
+        "then": {"required": [key for key, setting in SETTINGS.items() if setting.required]},
+        "properties": {key: {"description": setting.says, **setting.shape()} for key, setting in SETTINGS.items()},
+        "$defs": {"distribution": distribution()},
     }
 
 
 def schema_text() -> str:
     """The schema as it is committed."""
     return json.dumps(schema(), indent=1, sort_keys=True) + "\n"
-
-
-def _object(properties: Schema, required: tuple[str, ...] = ()) -> Schema:
-    out: Schema = {"type": "object", "additionalProperties": False, "properties": properties}
-    return out | ({"required": list(required)} if required else {})
-
-
-def _standard(part: Schema) -> Schema:
-    """The same with the names of JSON schema for bounds, inside alternatives too; a distribution by reference."""
-    if part.get("format") == "distribution":
-        return {"$ref": "#/$defs/distribution"}
-    out = {_BOUNDS.get(key, key): value for key, value in part.items()}
-    return out | ({"anyOf": [_standard(choice) for choice in out["anyOf"]]} if "anyOf" in out else {})
-
-
-def _params(record: type[Config], *, extra: Schema | None = None) -> Schema:
-    """A record's parameters, its own description included."""
-    own = record.model_json_schema()
-    properties = {
-        name: {key: value for key, value in _standard(part).items() if key != "title"}
-        for name, part in own.get("properties", {}).items()
-    }
-    out = _object(properties | (extra or {})) | {"description": own.get("description", "")}
-    return out | ({"$defs": own["$defs"]} if "$defs" in own else {})
-
-
-def _gate() -> Schema:
-    rules = _params(Gate)
-    rules["properties"]["cells"] = {"type": "array", "items": _params(Rule)}
-    return {key: value for key, value in rules.items() if key not in {"$defs", "description"}}
-
-
-def _attack() -> Schema:
-    label: Schema = {"type": "string", "description": "What tables call it."}
-    choices = []
-    for name in attacks:
-        fields = list(attacks[name].model_fields)
-        extra: Schema = {
-            "matrix": _object({field: {"type": "array", "minItems": 1} for field in fields}),
-            "exclude": {"type": "array", "items": _object(dict.fromkeys(fields, _ANYTHING))},
-        }
-        nullable = {"anyOf": [_params(attacks[name], extra=extra), {"type": "null"}]}
-        choices.append(_object({name: nullable, "as": label}, (name,)) | {"description": attacks[name].card.title})
-    return {"anyOf": [{"enum": list(attacks)}, *choices]}
-
-
-def _distribution() -> Schema:
-    """A list of operations, each a name or {name: parameters}."""
-    choices = []
-    for name in operations:
-        params = _params(operations[name])
-        choices.append(_object({name: {"anyOf": [params, {"type": "null"}]}}, (name,)))
-    return {"type": "array", "minItems": 1, "items": {"anyOf": [{"enum": list(operations)}, *choices]}}
-
-
-def _source(registry: Registry[Any], plain: str) -> list[Schema]:
-    """Mappings with one source key, and `source:name` strings."""
-    found = [_params(registry[name]) | {"required": [name]} for name in registry if name != plain]
-    prefixes = "|".join(name for name in registry if name != plain)
-    return [{"type": "string", "pattern": f"^({prefixes}):."}, *found]
-
-
-def _model() -> Schema:
-    known = {"enum": zoo.known(), "description": "A classifier of the zoo."}
-    choices = _source(models, "zoo")
-    for choice in choices:
-        if "arch" in choice.get("properties", {}):
-            choice["properties"]["arch"] = {"enum": list(archs.ARCHITECTURES)}
-    return {"anyOf": [known, *choices, _params(models["zoo"]) | {"required": ["zoo"]}]}
-
-
-def _data() -> Schema:
-    names = [*(facts.name for facts in bundled.available()), *on_demand.NAMES]
-    options = _params(datasets["bundled"])
-    del options["properties"]["bundled"]
-    options.pop("required", None)
-    any_source = {"anyOf": [{"type": "null"}, options, *_source(datasets, "bundled")[1:]]}
-    mapping: Schema = {"type": "object", "minProperties": 1, "additionalProperties": any_source}
-    mapping["properties"] = {name: {"anyOf": [{"type": "null"}, options]} for name in names}
-    one = {"anyOf": [{"enum": names}, _source(datasets, "bundled")[0], mapping]}
-    return {"anyOf": [*one["anyOf"], {"type": "array", "minItems": 1, "items": one}]}

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from robustbench_lite.results.evaluation import Group, groups
+from robustbench_lite.results.evaluation import Evaluation
+from robustbench_lite.results.evaluations import evaluations
 from robustbench_lite.results.statistics import rates
-from robustbench_lite.tables.base import Column, Table, Value, tables
+from robustbench_lite.tables.base import Column, Row, Table, filled, tables
 from robustbench_lite.tables.common import MISSING, Footnotes, count, label, number, share
 
 if TYPE_CHECKING:
@@ -36,33 +37,28 @@ _REMARK = (
 
 @tables.register("accuracy", "Clean and robust accuracy per classifier and attack, with Wilson intervals.")
 def accuracy(results: Results) -> Table:
-    notes = Footnotes()
-    found = groups(results)
-    cards = {(g.cell["dataset"], g.model): g.cell["card_accuracy"] for g in found if g.cell["card_accuracy"]}
-    rows = tuple(_row(group, cards.get((group.cell["dataset"], group.model)), notes) for group in found)
-    return Table(
-        "accuracy",
-        "Accuracy before and after the attacks",
-        COLUMNS,
-        rows,
-        (_REMARK, *notes.lines(results)),
-        notes.shown(),
-    )
+    notes, every = Footnotes(), evaluations(results)
+    cards = {(one.dataset, one.model): one.cell["card_accuracy"] for one in every if one.cell["card_accuracy"]}
+    rows = tuple(_row(one, cards.get((one.dataset, one.model)), notes) for one in every)
+    title = "Accuracy before and after the attacks"
+    return Table("accuracy", title, COLUMNS, rows, (_REMARK, *notes.lines(results)), notes.shown())
 
 
-def _row(group: Group, card: float | None, notes: Footnotes) -> tuple[Value, ...]:
-    cell = group.cell
-    stated = label("") if card is None else number(100 * card)
-    head = (label(group.title), label(cell["dataset"]), stated, notes.name(str(cell["variant"]), group))
-    if not group.ok:
-        return (*head, *[MISSING] * 5, count(cell["n"], "label"))
-    found = rates(*(group[name] for name in ("label", "clean_correct", "adv_pred", "success", "success_8bit")))
-    return (
-        *head,
-        share(found.clean),
-        share(found.robust),
-        share(found.success_correct, interval=False),
-        share(found.success_all, interval=False),
-        share(found.survival, interval=False),
-        count(found.clean.n),
-    )
+def _row(one: Evaluation, card: float | None, notes: Footnotes) -> Row:
+    head = {
+        "model": label(one.title),
+        "dataset": label(one.dataset),
+        "card": label("") if card is None else number(100 * card),
+        "attack": notes.name(one.variant, one),
+    }
+    if not one.ok:
+        return filled(COLUMNS, head | {"n": count(one.cell["n"], "label")}, MISSING)
+    found = rates(one["clean_correct"], one.robust, one.success, one["success_8bit"])
+    return head | {
+        "clean": share(found.clean),
+        "robust": share(found.robust),
+        "success_correct": share(found.success_correct, interval=False),
+        "success_all": share(found.success_all, interval=False),
+        "survival": share(found.survival, interval=False),
+        "n": count(found.clean.n),
+    }

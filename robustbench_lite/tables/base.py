@@ -1,19 +1,18 @@
-"""What a table is, before anybody decides how it looks: columns, rows of values, footnotes."""
+"""What a table is, before anybody decides how it looks: columns, rows of values by their keys, footnotes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from importlib import import_module
-from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Literal
 
-from robustbench_lite.errors import UsageError, did_you_mean
+from robustbench_lite.errors import UsageError
+from robustbench_lite.registry import Registry
 
 if TYPE_CHECKING:
     from robustbench_lite.results.store import Results
 
-__all__ = ["Column", "Table", "Value", "tables"]
+__all__ = ["Column", "Row", "Table", "Value", "filled", "tables"]
 
 
 @dataclass(frozen=True)
@@ -44,56 +43,64 @@ class Column:
     better: Literal["higher", "lower", ""] = ""  # of the rows under one heading; empty: none is the best
 
 
+Row = Mapping[str, Value]  # by the keys of the columns
+
+
 @dataclass(frozen=True)
 class Table:
     name: str
     title: str
     columns: tuple[Column, ...]
-    rows: tuple[tuple[Value, ...], ...]
+    rows: tuple[Row, ...]
     footnotes: tuple[str, ...] = ()
     cells: frozenset[str] = frozenset()  # ids of those whose results stand in it, if only that they failed
+
+    def __post_init__(self) -> None:
+        keys = [column.key for column in self.columns]
+        if len(set(keys)) < len(keys):
+            raise ValueError(f"table {self.name}: two columns have the same key: {', '.join(keys)}")
+        for row in self.rows:
+            if row.keys() != set(keys):
+                odd = ", ".join(sorted(row.keys() ^ set(keys)))
+                raise ValueError(f"table {self.name}: a row and the columns differ in {odd}")
+
+
+def filled(columns: Iterable[Column], known: Row, rest: Value) -> Row:
+    """A row: what is known of it, and `rest` in every other column."""
+    return {column.key: known.get(column.key, rest) for column in columns}
 
 
 Maker = Callable[["Results"], Table]
 
 
-class Tables:
+@dataclass(frozen=True)
+class Listed:
+    """A table before there are results: what it says, in one line, and how it is made."""
+
+    summary: str
+    make: Maker
+
+
+class Tables(Registry[Listed]):
     """The tables by name; one per file in `tables/`, each a function from results to a `Table`."""
 
-    def __init__(self) -> None:
-        self._makers: dict[str, tuple[str, Maker]] = {}
-        self._loaded = False
-
     def register(self, name: str, summary: str) -> Callable[[Maker], Maker]:
+        """Decorate `make(results) -> Table` with this."""
+
         def add(maker: Maker) -> Maker:
-            self._makers[name] = (summary, maker)
+            self.add(name, Listed(summary, maker), maker)
             return maker
 
         return add
 
-    def _load(self) -> dict[str, tuple[str, Maker]]:
-        if not self._loaded:
-            self._loaded = True
-            package = "robustbench_lite.tables"
-            for module in iter_modules(import_module(package).__path__):
-                import_module(f"{package}.{module.name}")
-        return self._makers
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(sorted(self._load()))
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._load()
-
     def summary(self, name: str) -> str:
-        return self._load()[name][0]
+        return self[name].summary
 
     def make(self, name: str, results: Results) -> Table:
         """The table `name` of `results`. Raises UsageError for a name that is not registered."""
-        makers = self._load()
-        if name not in makers:
-            raise UsageError(f"unknown table '{name}'{did_you_mean(name, makers)}")
-        return makers[name][1](results)
+        if name not in self:
+            raise UsageError(self.unknown(name))
+        return self[name].make(results)
 
 
-tables = Tables()
+tables = Tables("table", "robustbench_lite.tables")

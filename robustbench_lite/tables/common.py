@@ -8,11 +8,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
-from robustbench_lite.results.evaluation import Group, through
+from robustbench_lite.results.evaluation import Evaluation, through
 from robustbench_lite.results.statistics import Estimate
 from robustbench_lite.tables.base import Table, Value
+from robustbench_lite.text import bracketed, percent, significant
 
 if TYPE_CHECKING:
     from robustbench_lite.results.store import Results
@@ -21,7 +20,6 @@ __all__ = ["MISSING", "Footnotes", "count", "label", "left_out", "number", "shar
 
 Kind = Literal["measured", "published", "derived"]
 _NAMED = 6  # cells that a sentence names
-_TINY = 1e-5  # below it numbers are written with an exponent
 MISSING = Value("—", kind="missing")
 
 
@@ -38,10 +36,10 @@ class Footnotes:
             self.texts.append(text)
         return f"[{self.texts.index(text) + 1}]"
 
-    def name(self, text: str, group: Group) -> Value:
+    def name(self, text: str, one: Evaluation) -> Value:
         """A label marked with what a reader must know of its cell: why it has no numbers, or its warnings."""
-        self.cells.add(str(group.cell["cell"]))
-        remarks = [group.trouble] if group.trouble else [f"warning: {text}" for text in group.cell["warnings"] or []]
+        self.cells.add(one.id)
+        remarks = [one.trouble] if one.trouble else [f"warning: {caveat.text}" for caveat in one.caveats]
         marks = "".join(self.mark(remark) for remark in remarks)
         return Value(text, kind="label", note="; ".join(remarks), mark=marks)
 
@@ -83,7 +81,7 @@ def number(value: float | None, digits: int = 3, kind: Kind = "measured", note: 
     """A plain number with `digits` significant digits; None and NaN are missing, infinity is said."""
     if value is None or math.isnan(value):
         return Value("—", kind="missing", note=note)
-    return Value(_significant(float(value), digits), float(value), kind=kind, note=note)
+    return Value(significant(float(value), digits), float(value), kind=kind, note=note)
 
 
 def spread(estimate: Estimate, digits: int = 3, kind: Kind = "measured", mark: str = "") -> Value:
@@ -91,10 +89,10 @@ def spread(estimate: Estimate, digits: int = 3, kind: Kind = "measured", mark: s
     if math.isnan(estimate.value):
         return Value("—", n=estimate.n, kind="missing", note="not defined on every sample", mark=mark)
     if math.isnan(estimate.low):
-        text, few = _significant(estimate.value, digits), f"too few samples for an interval (n={estimate.n})"
+        text, few = significant(estimate.value, digits), f"too few samples for an interval (n={estimate.n})"
         return Value(text, estimate.value, n=estimate.n, kind=kind, note=few, mark=mark)
-    value, low, high = (_significant(part, digits) for part in (estimate.value, estimate.low, estimate.high))
-    text = f"{value} [{low}, {high}]"
+    value, low, high = (significant(part, digits) for part in (estimate.value, estimate.low, estimate.high))
+    text = bracketed(value, low, high)
     return Value(text, estimate.value, estimate.low, estimate.high, estimate.n, kind, mark=mark)
 
 
@@ -102,17 +100,10 @@ def share(estimate: Estimate, *, interval: bool = True) -> Value:
     """A share in percent, with its interval unless that is asked to be left out of the text."""
     if math.isnan(estimate.value):
         return Value("—", n=0, kind="missing", note="a share of no samples")
-    value, low, high = (100 * part for part in (estimate.value, estimate.low, estimate.high))
+    ends = (estimate.value, estimate.low, estimate.high)
+    value, low, high = (100 * part for part in ends)
     if math.isnan(low):
-        return Value(f"{value:.1f}", value, n=estimate.n, note=f"too few samples for an interval (n={estimate.n})")
-    text = f"{value:.1f} [{low:.1f}, {high:.1f}]" if interval else f"{value:.1f}"
+        few = f"too few samples for an interval (n={estimate.n})"
+        return Value(percent(estimate.value), value, n=estimate.n, note=few)
+    text = bracketed(*map(percent, ends)) if interval else percent(estimate.value)
     return Value(text, value, low, high, estimate.n)
-
-
-def _significant(value: float, digits: int) -> str:
-    if value == 0 or not math.isfinite(value):
-        return f"{value:g}"
-    if abs(value) < _TINY:
-        return f"{value:.{digits - 1}e}"
-    places = max(0, digits - 1 - int(np.floor(np.log10(abs(value)))))
-    return f"{value:.{min(places, 8)}f}"

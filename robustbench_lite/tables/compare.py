@@ -6,7 +6,7 @@ means, or the sign test where failures are among them. One sentence says what fo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from robustbench_lite.errors import UsageError, did_you_mean
-from robustbench_lite.gate.statistics import holm
-from robustbench_lite.results.change import Change, common
-from robustbench_lite.results.evaluation import Group, groups, through
+from robustbench_lite.results.change import Change, common, holm
+from robustbench_lite.results.evaluation import Evaluation
+from robustbench_lite.results.evaluations import evaluations
 from robustbench_lite.results.naming import names_of
 from robustbench_lite.results.statistics import Estimate, Size, bootstrap_mean, wilson
 from robustbench_lite.results.store import read
-from robustbench_lite.tables.base import Column, Table, Value
+from robustbench_lite.tables.base import Column, Row, Table, Value, filled
 from robustbench_lite.tables.common import MISSING, Footnotes, count, label, number, share
+from robustbench_lite.text import bracketed, p_equals, percent, signed
 from robustbench_lite.trust.smell import Doubt, doubts
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ COLUMNS = (
     Column("rho_difference", "B - A", "rho", interval=True, priority=2),
     Column("n", "n", priority=2),
 )
+_NONE = Value("", kind="missing")  # of an attack that has no sizes
 _REMARK = (
     "pairs of the same sample; robust: correct before and after the attack, of n; lost: robust in A and not in B, won: "
     "the reverse; p: exact two-sided McNemar test of lost against won, of this line alone; rho: mean ||r|| / ||x|| of "
@@ -59,15 +61,13 @@ class Side:
     results: Results
     model: str | None
 
-    def groups(self) -> dict[tuple[Any, ...], Group]:
-        """Cells by what makes them comparable; the classifier counts unless both sides name one."""
-        out: dict[tuple[Any, ...], Group] = {}
-        for group in groups(self.results):
-            cell = group.cell
-            if self.model in {None, group.model}:
-                seen = "itself" if cell["source"] == group.model else through(cell)
-                who = group.model if self.model is None else None
-                out[cell["dataset"], who, seen, cell["attack"], cell["params"]] = group
+    def evaluations(self) -> dict[tuple[Any, ...], Evaluation]:
+        """Those that count, by what makes them comparable; the classifier does unless both sides name one."""
+        out: dict[tuple[Any, ...], Evaluation] = {}
+        for one in evaluations(self.results):
+            if self.model in {None, one.model}:
+                who = one.model if self.model is None else None
+                out[one.dataset, who, one.through, one.attack, one.cell["params"]] = one
         return out
 
 
@@ -75,7 +75,7 @@ def side(text: str) -> Side:
     """`FOLDER` or `FOLDER:CLASSIFIER`. Raises StoreError for no results, UsageError for an unknown classifier."""
     folder, model = split(text)
     results = read(folder)
-    known = sorted({group.model for group in groups(results)})
+    known = sorted({one.model for one in evaluations(results)})
     if model is not None and model not in known:
         raise UsageError(f"{folder} has no classifier '{model}'{did_you_mean(model, known)}")
     return Side(text, results, model)
@@ -150,25 +150,24 @@ class Changes:
         p = min(pair.adjusted for pair in told)
         return (
             f"No certain change from {self.a.name} to {self.b.name} in {len(told)} comparisons: {lost} verdicts lost "
-            f"and {won} won of {n} in all, which may be chance (smallest adjusted p = {p:.2g})"
+            f"and {won} won of {n} in all, which may be chance (smallest adjusted {p_equals(p)})"
         )
 
     def _one(self, pair: Change, of: int) -> str:
         """One comparison in words."""
         a, b = self.a.name, self.b.name
-        where = [str(pair.a.cell["dataset"]), *([] if self.a.model else [pair.model])]
+        where = [pair.a.dataset, *([] if self.a.model else [pair.model])]
         under = f"under {pair.variant} ({', '.join(where)})"
         worse, better = pair.balance
         if worse == better == 0:
             return f"{a} and {b} agree on all {pair.n} images {under}"
         adjusted = f", adjusted for {of} comparisons" if of > 1 else ""
         sure = "certain" if pair.direction else "this may be chance"
-        p = "p < 0.001" if pair.adjusted < 0.001 else f"p = {pair.adjusted:.2g}"
         if pair.of_sizes:
             change = f"needs a smaller change than {a} on {worse} and a larger one on {better} of {pair.n} images"
         else:
             change = f"loses {worse} and wins {better} of {pair.n} images beside {a}"
-        return f"{b} {change} {under}: {sure} ({p}{adjusted})"
+        return f"{b} {change} {under}: {sure} ({p_equals(pair.adjusted)}{adjusted})"
 
     def table(self) -> Table:
         notes = Footnotes()
@@ -183,7 +182,7 @@ def changes(a: Side, b: Side) -> Changes:
     """Pair everything that both sides have. Raises UsageError where nothing can be paired."""
     if (a.model is None) != (b.model is None):
         raise UsageError("expected two results folders, or a classifier on both sides (FOLDER:CLASSIFIER)")
-    left, right = a.groups(), b.groups()
+    left, right = a.evaluations(), b.evaluations()
     known = doubts(a.results), doubts(b.results)
     pairs = [_change(left[key], right[key], *known) for key in left if key in right]
     if not pairs:
@@ -197,10 +196,8 @@ def changes(a: Side, b: Side) -> Changes:
     return Changes(a, b, tuple(tested), alone)
 
 
-def _change(a: Group, b: Group, *known: dict[str, tuple[Doubt, ...]]) -> Change:
-    first, second = (
-        "; ".join(map(str, side.get(str(group.cell["cell"]), ()))) for side, group in zip(known, (a, b), strict=True)
-    )
+def _change(a: Evaluation, b: Evaluation, *known: dict[str, tuple[Doubt, ...]]) -> Change:
+    first, second = ("; ".join(map(str, side.get(one.id, ()))) for side, one in zip(known, (a, b), strict=True))
     return Change(a, b, common(a, b), (first, second))
 
 
@@ -210,52 +207,53 @@ def compare(a: Side, b: Side) -> Table:
     return replace(found.table(), title=found.sentence)
 
 
-def _alone(name: str, own: dict[tuple[Any, ...], Group], other: dict[tuple[Any, ...], Group]) -> list[str]:
+def _alone(name: str, own: dict[tuple[Any, ...], Evaluation], other: dict[tuple[Any, ...], Evaluation]) -> list[str]:
     """A line for what has no partner."""
-    without = [f"{group.model}, {group.cell['variant']}" for key, group in own.items() if key not in other]
+    without = [f"{one.model}, {one.variant}" for key, one in own.items() if key not in other]
     return [f"only in {name}: {'; '.join(without)}"] if without else []
 
 
-def _row(pair: Change, notes: Footnotes) -> tuple[Value, ...]:
+def _row(pair: Change, notes: Footnotes) -> Row:
     """One row; with words instead of numbers where a side failed or the samples differ."""
-    failed = next((group for group in (pair.a, pair.b) if not group.ok), pair.a)
+    failed = next((one for one in (pair.a, pair.b) if not one.ok), pair.a)
     name = notes.name(pair.variant, failed)
     marks = [notes.mark(f"{side} does not stand: {red}") for side, red in zip("AB", pair.red, strict=True) if red]
-    head = (label(pair.a.cell["dataset"]), label(pair.model), replace(name, mark=name.mark + "".join(marks)))
-    if not (pair.a.ok and pair.b.ok):
-        return (*head, *[MISSING] * 9, count(0, "label"))
-    if pair.n == 0:
-        return (*head, *[Value("—", kind="missing", note="no sample in common")] * 9, count(0, "label"))
+    head = {
+        "dataset": label(pair.a.dataset),
+        "model": label(pair.model),
+        "attack": replace(name, mark=name.mark + "".join(marks)),
+    }
+    if not pair.ok:
+        both = pair.a.ok and pair.b.ok
+        nothing = Value("—", kind="missing", note="no sample in common") if both else MISSING
+        return filled(COLUMNS, head | {"n": count(0, "label")}, nothing)
     first, second = pair.robust
-    return (
-        *head,
-        *(share(wilson(int(part.sum()), pair.n), interval=False) for part in pair.robust),
-        _signed(bootstrap_mean(100 * (second.astype(float) - first)), ".1f"),
-        count(pair.lost),
-        count(pair.won),
-        number(pair.p, 2, "derived"),
-        *_sizes(pair),
-        count(pair.n),
-    )
+    return head | {
+        "robust_a": share(wilson(int(first.sum()), pair.n), interval=False),
+        "robust_b": share(wilson(int(second.sum()), pair.n), interval=False),
+        "difference": _signed(bootstrap_mean(100 * (second.astype(float) - first)), ".1f"),
+        "lost": count(pair.lost),
+        "won": count(pair.won),
+        "p": number(pair.p, 2, "derived"),
+        "rho_a": _size(pair.size[0]) if pair.minimal else _NONE,
+        "rho_b": _size(pair.size[1]) if pair.minimal else _NONE,
+        "rho_difference": _size_difference(pair) if pair.minimal else _NONE,
+        "n": count(pair.n),
+    }
 
 
-def _sizes(pair: Change) -> Iterator[Value]:
-    """Rho of both and its difference, for attacks that look for the smallest perturbation."""
-    if not pair.minimal:
-        yield from [Value("", kind="missing")] * 3
-        return
-    yield from (_size(part) for part in pair.size)
-    p = f"p = {pair.size_p:.2g}"
+def _size_difference(pair: Change) -> Value:
+    """The difference of mean sizes; where one of them is withheld, in how many samples which is larger."""
+    p = p_equals(pair.size_p)
     if any(part.statistic == "median" for part in pair.size):
         larger, smaller = (int((pair.sizes[1] > pair.sizes[0]).sum()), int((pair.sizes[1] < pair.sizes[0]).sum()))
         note = (
             f"no mean below 99 % success; B needs a larger change on {larger}, a smaller on {smaller} (sign test, {p})"
         )
-        yield Value("—", kind="missing", note=note)
-        return
+        return Value("—", kind="missing", note=note)
     both = np.isfinite(pair.sizes[0]) & np.isfinite(pair.sizes[1])
     found = _signed(bootstrap_mean(pair.sizes[1][both] - pair.sizes[0][both]), ".3g")
-    yield replace(found, note=f"paired permutation test: {p}")
+    return replace(found, note=f"paired permutation test: {p}")
 
 
 def _size(found: Size) -> Value:
@@ -263,7 +261,7 @@ def _size(found: Size) -> Value:
     plain = number(found.estimate.value)
     if found.statistic == "mean" or plain.kind == "missing":
         return plain
-    note = f"median, failures as infinite: {100 * found.success:.1f} % broken"
+    note = f"median, failures as infinite: {percent(found.success)} % broken"
     text = f"half of {found.estimate.n} never broken" if np.isinf(found.estimate.value) else f"median {plain.text}"
     return replace(plain, text=text, note=note)
 
@@ -274,6 +272,6 @@ def _signed(found: Estimate, style: str) -> Value:
         return MISSING
     if np.isnan(found.low):
         few = f"too few samples for an interval (n={found.n})"
-        return Value(f"{found.value:+{style}}", found.value, n=found.n, note=few)
-    text = f"{found.value:+{style}} [{found.low:+{style}}, {found.high:+{style}}]"
+        return Value(signed(found.value, style), found.value, n=found.n, note=few)
+    text = bracketed(*(signed(part, style) for part in (found.value, found.low, found.high)))
     return Value(text, found.value, found.low, found.high, found.n)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from robustbench_lite.results.evaluation import Group, groups, through
-from robustbench_lite.tables.base import Column, Table, Value, tables
+import numpy as np
+
+from robustbench_lite.results.evaluation import Evaluation, through
+from robustbench_lite.results.evaluations import evaluations
+from robustbench_lite.tables.base import Column, Row, Table, filled, tables
 from robustbench_lite.tables.common import MISSING, Footnotes, count, label, number
 
 if TYPE_CHECKING:
@@ -38,16 +41,16 @@ _REMARK = (
 @tables.register("cost", "Forward and backward passes, milliseconds per sample, overhead over the passes.")
 def cost(results: Results) -> Table:
     notes = Footnotes()
-    found = [group for group in groups(results) if group.model == _first(group)]
-    devices = {(g.cell["dataset"], g.cell["source"]): g.cell["device"] for g in found if g.cell["device"]}
-    rows = tuple(_row(group, devices, notes) for group in found)
+    found = [one for one in evaluations(results) if one.model == _first(one)]
+    devices = {(one.dataset, one.sources): one.cell["device"] for one in found if one.cell["device"]}
+    rows = tuple(_row(one, devices, notes) for one in found)
     remarks = (_REMARK, *_untimed(found), *_bracket(results), *notes.lines(results))
     return Table("cost", "What the attacks cost", COLUMNS, rows, remarks)
 
 
-def _untimed(found: list[Group]) -> list[str]:
+def _untimed(found: list[Evaluation]) -> list[str]:
     """Why there are dashes in the column `alone`, where there are any."""
-    if all(group.cell["seconds_alone"] is not None for group in found if group.ok):
+    if all(one.cell["seconds_alone"] is not None for one in found if one.ok):
         return []
     return [
         "alone is a dash where nothing was timed at batch size 1: attacks on a whole set or on several sources, and "
@@ -67,39 +70,40 @@ def _bracket(results: Results) -> list[str]:
     return [said + ("all passed" if not failed else f"{', '.join(failed)} failed some, see the table trust") + took]
 
 
-def _first(group: Group) -> str:
+def _first(one: Evaluation) -> str:
     """A cell's cost is said once, however many classifiers it is scored on."""
-    models = group.cell["models"] or [group.cell["source"]]
-    return str(models[0]) if group.cell["source"] not in models else str(group.cell["source"])
+    return next((model for model in one.targets if one.sources == (model,)), one.targets[0])
 
 
-def _row(group: Group, devices: dict[tuple[str, str], str], notes: Footnotes) -> tuple[Value, ...]:
-    cell = group.cell
-    device = cell["device"] or devices.get((cell["dataset"], cell["source"]))
-    head = (label(through(cell)), label(cell["dataset"]), label(device), notes.name(str(cell["variant"]), group))
-    n = cell["n"]
-    if not group.ok or not n:
-        return (*head, *[MISSING] * 8, count(n, "label"))
-    return (
-        *head,
-        number(_each(cell["forwards"], n)),
-        number(_each(cell["backwards"], n)),
-        number(_each(cell["seconds"], n, 1000)),
-        number(_each(cell["seconds_alone"], 1, 1000)),
-        number(_overhead(group), 2),
-        count(cell["batch_size"]),
-        count(sum(steps or 0 for steps in group.rows["zero_gradient"].to_pylist())),
-        count(cell["near_ties"]),
-        count(n),
-    )
+def _row(one: Evaluation, devices: dict[tuple[str, tuple[str, ...]], str], notes: Footnotes) -> Row:
+    cell, n = one.cell, one.cell["n"]
+    head = {
+        "model": label(through(cell)),
+        "dataset": label(one.dataset),
+        "device": label(cell["device"] or devices.get((one.dataset, one.sources))),
+        "attack": notes.name(one.variant, one),
+    }
+    if not one.ok or not n:
+        return filled(COLUMNS, head | {"n": count(n, "label")}, MISSING)
+    return head | {
+        "forwards": number(_each(cell["forwards"], n)),
+        "backwards": number(_each(cell["backwards"], n)),
+        "ms": number(_each(cell["seconds"], n, 1000)),
+        "ms_alone": number(_each(cell["seconds_alone"], 1, 1000)),
+        "overhead": number(_overhead(one), 2),
+        "batch": count(cell["batch_size"]),
+        "zero_gradient": count(int(np.nansum(one["zero_gradient"].astype(float)))),
+        "near_ties": count(cell["near_ties"]),
+        "n": count(n),
+    }
 
 
 def _each(total: float | None, n: int, scale: float = 1) -> float | None:
     return None if total is None else scale * total / n
 
 
-def _overhead(group: Group) -> float | None:
-    total, forward, backward = (group.cell[name] for name in ("seconds", "seconds_forward", "seconds_backward"))
+def _overhead(one: Evaluation) -> float | None:
+    total, forward, backward = (one.cell[name] for name in ("seconds", "seconds_forward", "seconds_backward"))
     if total is None or forward is None or backward is None or forward + backward <= 0:
         return None
     return float(100 * (total / (forward + backward) - 1))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from robustbench_lite.results.evaluation import Group
-from robustbench_lite.tables.base import Column, Table, Value, tables
+from robustbench_lite.results.evaluation import Evaluation
+from robustbench_lite.tables.base import Column, Row, Table, filled, tables
 from robustbench_lite.tables.common import MISSING, Footnotes, count, label
 from robustbench_lite.tables.pose_common import HEAD, Shot, heading, named, photographs, shares
 
@@ -34,24 +34,23 @@ _REMARK = (
 @tables.register("drive_by", "Eykholt et al.'s drive-by test: success over the frames of a drive towards the object.")
 def drive_by(results: Results) -> Table:
     notes = Footnotes()
-    rows = tuple(
-        row for group, shots in photographs(results, frames=True) for row in _rows(results, group, shots, notes)
-    )
+    rows = tuple(row for one, shots in photographs(results, frames=True) for row in _rows(results, one, shots, notes))
     remark = _REMARK if rows else "no cell of these results has frames of a drive (`poses: approach` of `sign:`)"
     return Table("drive_by", "Driving towards an object", COLUMNS, rows, (remark, *notes.lines(results)), notes.shown())
 
 
-def _rows(results: Results, group: Group, shots: list[Shot], notes: Footnotes) -> Iterator[tuple[Value, ...]]:
+def _rows(results: Results, one: Evaluation, shots: list[Shot], notes: Footnotes) -> Iterator[Row]:
     """The whole drive, then its far and its near half."""
-    head = heading(group)
-    if not group.ok:
-        yield (*head, notes.name("all", group), count(len(shots)), *[MISSING] * 3, label(""))
+    head = heading(one)
+    if not one.ok:
+        known = {"part": notes.name("all", one), "frames": count(len(shots) or None), "often": label("")}
+        yield filled(COLUMNS, head | known, MISSING)
         return
     half = len(shots) // 2
     for name, part in (("all", shots), ("first half", shots[:half]), ("second half", shots[half:])):
         if part:
             far, near = (f"{shot.place['distance']:.0f}" for shot in (part[0], part[-1]))
             classes = [shot.row["adv_pred"] for shot in part]
-            often = named(results, group, max(set(classes), key=lambda one: (classes.count(one), -one)))
-            title = notes.name(f"{name}, {far} to {near} ft", group)
-            yield (*head, title, count(len(part)), *shares(part), often)
+            often = named(results, one, max(set(classes), key=lambda index: (classes.count(index), -index)))
+            title = notes.name(f"{name}, {far} to {near} ft", one)
+            yield head | {"part": title, "frames": count(len(part)), "often": often} | shares(part)

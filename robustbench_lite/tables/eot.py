@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
-from robustbench_lite.results.evaluation import Group, groups
+from robustbench_lite.results.evaluation import Evaluation
+from robustbench_lite.results.evaluations import evaluations
 from robustbench_lite.results.statistics import mean_of_views, wilson
 from robustbench_lite.tables import references
-from robustbench_lite.tables.base import Column, Table, Value, tables
+from robustbench_lite.tables.base import Column, Row, Table, Value, filled, tables
 from robustbench_lite.tables.common import MISSING, Footnotes, count, label, number, share
 
 if TYPE_CHECKING:
@@ -47,42 +47,48 @@ _REMARK = (
 @tables.register("eot", "Athalye et al.'s Table 1: adversariality and accuracy over random transformations.")
 def eot(results: Results) -> Table:
     notes = Footnotes()
-    found = [group for group in groups(results) if group.viewed]
-    rows = [tuple(_row(group, notes)) for group in found]
+    found = [one for one in evaluations(results) if one.viewed]
+    rows = [_row(one, notes) for one in found]
     lines = [_REMARK, *_distributions(found), *notes.lines(results)]
     if not found:
         lines = ["no attack of these results is evaluated under random views: say `under` in the suite"]
     if found and (wanted := str(results.run.get("reference"))) in _PUBLISHED:
         paper = references.load(wanted)
-        rows.append(tuple(_published(paper, *_PUBLISHED[wanted])))
+        rows.append(_published(paper, *_PUBLISHED[wanted]))
         lines.append(f"published: {paper.source}. {paper.quantity}. {paper.protocol}")
     title = "Adversariality and accuracy over random transformations"
     return Table("eot", title, COLUMNS, tuple(rows), tuple(lines), notes.shown())
 
 
-def _row(group: Group, notes: Footnotes) -> Iterator[Value]:
-    yield label(group.cell["dataset"])
-    yield label(group.title)
-    yield label({"target": "targeted"}.get(group.cell["goal"], "untargeted"))
-    yield notes.name(group.cell["variant"], group)
-    if not group.ok:
-        yield from [MISSING] * 6
-        yield count(group.cell["n"])
-        yield MISSING
-        return
-    yield share(wilson(int(group["success"].sum()), len(group.rows)))
-    draws = set(group["draws"].tolist())
-    for prefix in ("", "clean_"):
-        for found in (group.adversariality(prefix), group.share_of_views(f"{prefix}draws_label")):
-            yield share(mean_of_views(found, min(draws)))
-    yield number(float(group["rmsd"].astype(np.float64).mean()), 4)
-    yield count(len(group.rows))
-    yield count(draws.pop()) if len(draws) == 1 else MISSING
+def _row(one: Evaluation, notes: Footnotes) -> Row:
+    head = {
+        "dataset": label(one.dataset),
+        "model": label(one.title),
+        "goal": label("targeted" if one.targeted else "untargeted"),
+        "attack": notes.name(one.variant, one),
+    }
+    if not one.ok:
+        return filled(COLUMNS, head | {"n": count(one.cell["n"])}, MISSING)
+    draws = set(one["draws"].tolist())
+
+    def over_views(shares: npt.NDArray[np.float64]) -> Value:
+        return share(mean_of_views(shares, min(draws)))
+
+    return head | {
+        "untransformed": share(wilson(int(one.success.sum()), len(one))),
+        "adversariality": over_views(one.adversariality()),
+        "accuracy": over_views(one.share_of_views("draws_label")),
+        "clean_adversariality": over_views(one.adversariality("clean_")),
+        "clean_accuracy": over_views(one.share_of_views("clean_draws_label")),
+        "rmsd": number(float(one["rmsd"].mean()), 4),
+        "n": count(len(one)),
+        "draws": count(draws.pop()) if len(draws) == 1 else MISSING,
+    }
 
 
-def _distributions(found: list[Group]) -> list[str]:
+def _distributions(found: list[Evaluation]) -> list[str]:
     """The transformations, in words, once for each that occurs."""
-    lists = [json.loads(group.cell["params"]).get("under") for group in found]
+    lists = [one.params.get("under") for one in found]
     said = ["; ".join(_operation(*part) for one in entries for part in one.items()) for entries in lists if entries]
     return [f"transformations: {text}" for text in dict.fromkeys(said)]
 
@@ -98,12 +104,22 @@ def _plain(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _published(paper: references.Reference, data: str, n: int, draws: int) -> Iterator[Value]:
+def _published(paper: references.Reference, data: str, n: int, draws: int) -> Row:
     original, adversarial = paper.rows
-    yield from (label(data), label("Inception-v3"), label("targeted"))
-    yield Value("EOT", kind="published", note=paper.source)
-    yield Value("", kind="label")
-    means = [row[name] for row in (adversarial, original) for name in ("adversariality_mean", "accuracy_mean")]
-    yield from (Value(f"{mean:g}", mean, kind="published", note=paper.source) for mean in means)
-    yield Value("", kind="label")
-    yield from (Value(str(number), number, kind="published", note=paper.source) for number in (n, draws))
+
+    def said(number: float) -> Value:
+        return Value(f"{number:g}", number, kind="published", note=paper.source)
+
+    known = {
+        "dataset": label(data),
+        "model": label("Inception-v3"),
+        "goal": label("targeted"),
+        "attack": Value("EOT", kind="published", note=paper.source),
+        "adversariality": said(adversarial["adversariality_mean"]),
+        "accuracy": said(adversarial["accuracy_mean"]),
+        "clean_adversariality": said(original["adversariality_mean"]),
+        "clean_accuracy": said(original["accuracy_mean"]),
+        "n": said(n),
+        "draws": said(draws),
+    }
+    return filled(COLUMNS, known, label(""))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from robustbench_lite.results.schema import Row
-from robustbench_lite.tables._transfer import Matrix, matrix, unseen
+from robustbench_lite.tables._transfer import Matrix, matrix, without
 from robustbench_lite.tables.base import Table, tables
 
 if TYPE_CHECKING:
@@ -14,18 +13,14 @@ if TYPE_CHECKING:
 __all__ = ["leave_one_out"]
 
 
-def _row(cell: Row) -> str:
-    return ", ".join(f"-{model}" for model in unseen(cell)) or "none left out"
-
-
 _KIND = Matrix(
     name="leave_one_out",
     title="Accuracy on examples made for the other classifiers together",
     rank="label_rank",
     marked="black box",
-    takes=lambda cell: len(cell["sources"] or []) > 1 and cell["goal"] != "target",
-    row=_row,
-    reference=lambda cell: "liu-t4" if cell["attack"] == "ensemble" else None,
+    takes=lambda one: len(one.sources) > 1 and not one.targeted,
+    row=without,
+    reference=lambda one: "liu-t4" if one.attack == "ensemble" else None,
     remarks=(
         "non-targeted examples made for an ensemble: rows say who was left out, columns who is scored; "
         "* black box, not seen by the attack; the mean is over the others; lower is a stronger attack",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from robustbench_lite.results.schema import Row
-from robustbench_lite.tables._transfer import Matrix, matrix, unseen
+from robustbench_lite.results.evaluation import Evaluation
+from robustbench_lite.tables._transfer import Matrix, matrix, without
 from robustbench_lite.tables.base import Table, tables
 
 if TYPE_CHECKING:
@@ -14,20 +14,14 @@ if TYPE_CHECKING:
 __all__ = ["matching_rate"]
 
 
-def _several(cell: Row) -> bool:
-    return len(cell["sources"] or []) > 1
+def _row(one: Evaluation) -> str:
+    return without(one) if len(one.sources) > 1 else one.sources[0]
 
 
-def _row(cell: Row) -> str:
-    if not _several(cell):
-        return str(cell["source"])
-    return ", ".join(f"-{model}" for model in unseen(cell)) or "none left out"
-
-
-def _reference(cell: Row) -> str | None:
-    if cell["attack"] != "ensemble":
+def _reference(one: Evaluation) -> str | None:
+    if one.attack != "ensemble":
         return None
-    return "liu-t3" if _several(cell) else "liu-t2"
+    return "liu-t3" if len(one.sources) > 1 else "liu-t2"
 
 
 _KIND = Matrix(
@@ -35,7 +29,7 @@ _KIND = Matrix(
     title="Matching rate of targeted examples",
     rank="target_rank",
     marked="black box",
-    takes=lambda cell: cell["goal"] == "target",
+    takes=lambda one: one.targeted,
     row=_row,
     reference=_reference,
     remarks=(

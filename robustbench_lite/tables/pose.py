@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from robustbench_lite.results.evaluation import Group
+from robustbench_lite.results.evaluation import Evaluation
 from robustbench_lite.tables import references
-from robustbench_lite.tables.base import Column, Table, Value, tables
+from robustbench_lite.tables.base import Column, Row, Table, Value, filled, tables
 from robustbench_lite.tables.common import MISSING, Footnotes, label
 from robustbench_lite.tables.pose_common import HEAD, Shot, heading, photographs, seen, shares, where
 
@@ -40,7 +40,7 @@ _REMARK = (
 @tables.register("pose", "Eykholt et al.'s Table 5: what an object is taken for at each distance and angle.")
 def pose(results: Results) -> Table:
     notes = Footnotes()
-    rows = [row for group, shots in photographs(results, frames=False) for row in _rows(results, group, shots, notes)]
+    rows = [row for one, shots in photographs(results, frames=False) for row in _rows(results, one, shots, notes)]
     remarks = [_REMARK]
     if not rows:
         remarks = ["no cell of these results is about photographs of an object with known distances and angles"]
@@ -48,41 +48,42 @@ def pose(results: Results) -> Table:
         paper = references.load(_PAPER)
         rows += _published(paper)
         remarks.append(f"published: {paper.source}. {paper.quantity}. {paper.protocol}")
-    return Table(
-        "pose",
-        "Objects at distances and angles",
-        COLUMNS,
-        tuple(rows),
-        (*remarks, *notes.lines(results)),
-        notes.shown(),
-    )
+    footnotes = (*remarks, *notes.lines(results))
+    return Table("pose", "Objects at distances and angles", COLUMNS, tuple(rows), footnotes, notes.shown())
 
 
-def _rows(results: Results, group: Group, shots: list[Shot], notes: Footnotes) -> Iterator[tuple[Value, ...]]:
+def _rows(results: Results, one: Evaluation, shots: list[Shot], notes: Footnotes) -> Iterator[Row]:
     """A row per pose, and one for all."""
-    head, blank = heading(group), label("")
-    if not group.ok:
-        yield (*head, notes.name("all", group), *[MISSING] * 10)
+    head, blank = heading(one), label("")
+    if not one.ok:
+        yield filled(COLUMNS, head | {"pose": notes.name("all", one)}, MISSING)
         return
     for shot in shots:
         reached = label("reached" if shot.row["success"] else "")
-        yield (*head, where(shot), *seen(results, group, shot), reached, *[blank] * 3)
-    yield (*head, notes.name(f"all {len(shots)}", group), *[blank] * 7, *shares(shots))
+        known = head | {"pose": where(shot), "reached": reached} | seen(results, one, shot)
+        yield filled(COLUMNS, known, blank)
+    yield filled(COLUMNS, head | {"pose": notes.name(f"all {len(shots)}", one)} | shares(shots), blank)
 
 
-def _published(paper: references.Reference) -> Iterator[tuple[Value, ...]]:
+def _published(paper: references.Reference) -> Iterator[Row]:
     """What the paper saw of its camouflage art on a real stop sign."""
     blank, won = label(""), 0
-    head = (label("a real stop sign"), label("GTSRB-CNN"), label("camouflage art"))
+    head = {"dataset": label("a real stop sign"), "model": label("GTSRB-CNN"), "attack": label("camouflage art")}
 
     def says(text: str, number: float | None = None) -> Value:
         return Value(text, number, kind="published", note=paper.source)
 
     for row in paper.rows:
         distance, angle = str(row["pose"]).split("ft ")
-        won += row["top2"][0][0] == _TARGET
-        found = [value for name, p in row["top2"] for value in (says(name), says(f"{p:g}", p))]
-        reached = label("reached" if row["top2"][0][0] == _TARGET else "")
-        yield (*head, label(f"{distance} ft, {angle}\u00b0"), blank, blank, *found, reached, *[blank] * 3)
+        reached = row["top2"][0][0] == _TARGET
+        won += reached
+        known = head | {
+            "pose": label(f"{distance} ft, {angle}\u00b0"),
+            "reached": label("reached" if reached else ""),
+        }
+        for key, (name, p) in zip(("top", "second"), row["top2"], strict=True):
+            known |= {key: says(name), f"{key}_confidence": says(f"{p:g}", p)}
+        yield filled(COLUMNS, known, blank)
     share = 100 * won / len(paper.rows)
-    yield (*head, label(f"all {len(paper.rows)}"), *[blank] * 8, says(f"{share:.0f}", share), blank)
+    whole = {"pose": label(f"all {len(paper.rows)}"), "success": says(f"{share:.0f}", share)}
+    yield filled(COLUMNS, head | whole, blank)

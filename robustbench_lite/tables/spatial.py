@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
-from robustbench_lite.results.evaluation import Group, groups, limits
+from robustbench_lite.results.evaluation import Evaluation
+from robustbench_lite.results.evaluations import evaluations
 from robustbench_lite.results.statistics import wilson
 from robustbench_lite.tables import references
-from robustbench_lite.tables.base import Column, Table, Value, tables
+from robustbench_lite.tables.base import Column, Row, Table, Value, filled, tables
 from robustbench_lite.tables.common import MISSING, Footnotes, count, label, share
 
 if TYPE_CHECKING:
@@ -42,58 +44,58 @@ _SEARCH = {"search", "k", "angles", "shifts", "scales", "steps", "step_size", "s
 @tables.register("spatial", "Engstrom et al.: accuracy under rotations and translations, by search.")
 def spatial(results: Results) -> Table:
     notes = Footnotes()
-    rows: dict[str, dict[str, Group]] = {}
-    for group in groups(results):
-        if group.cell["attack"] == "spatial" and group.cell["goal"] != "target":
-            _place(rows, group, json.loads(group.cell["params"]))
-    body = [tuple(_row(searches, notes)) for searches in rows.values()]
+    rows: dict[str, dict[str, Evaluation]] = {}
+    for one in evaluations(results):
+        if one.attack == "spatial" and not one.targeted:
+            _place(rows, one)
+    body = [_row(searches, notes) for searches in rows.values()]
     lines = [_REMARK, *notes.lines(results)] if rows else ["no cell of these results is a spatial attack"]
     if rows and results.run.get("reference") == "engstrom-readme":
         paper = references.load("engstrom-readme")
-        body += [tuple(_published(row, paper.source)) for row in paper.rows]
+        body += [_published(row, paper.source) for row in paper.rows]
         lines.append(f"published: {paper.source}. {paper.quantity}. {paper.protocol}")
-    return Table(
-        "spatial", "Accuracy under rotations and translations", COLUMNS, tuple(body), tuple(lines), notes.shown()
-    )
+    title = "Accuracy under rotations and translations"
+    return Table("spatial", title, COLUMNS, tuple(body), tuple(lines), notes.shown())
 
 
-def _place(rows: dict[str, dict[str, Group]], group: Group, params: dict[str, Any]) -> None:
+def _place(rows: dict[str, dict[str, Evaluation]], one: Evaluation) -> None:
     """Beside the other searches of the same threat; in a row of its own where that search is there already."""
-    threat = {key: value for key, value in params.items() if key not in _SEARCH}
-    key = json.dumps([group.cell["dataset"], group.title, threat], sort_keys=True)
-    while params["search"] in rows.setdefault(key, {}):
+    threat = {key: value for key, value in one.params.items() if key not in _SEARCH}
+    key = json.dumps([one.dataset, one.title, threat], sort_keys=True)
+    while one.params["search"] in rows.setdefault(key, {}):
         key += "+"
-    rows[key][params["search"]] = group
+    rows[key][one.params["search"]] = one
 
 
-def _row(searches: dict[str, Group], notes: Footnotes) -> Iterator[Value]:
+def _row(searches: dict[str, Evaluation], notes: Footnotes) -> Row:
     first = next(iter(searches.values()))
-    ready = next((group for group in searches.values() if group.ok), None)
-    yield label(first.cell["dataset"])
-    yield notes.name(first.title, first)
-    yield label(limits(first.cell))
-    yield MISSING if ready is None else _share(ready["clean_correct"])
-    for search in SEARCHES:
-        group = searches.get(search)
-        if group is None:
-            yield Value("", kind="label")
-            continue
-        notes.cells.add(str(group.cell["cell"]))
-        if not group.ok:
-            yield Value("—", kind="missing", note=group.trouble, mark=notes.mark(group.trouble))
-        else:
-            yield _share(group["adv_pred"] == group["label"], _effort(group, notes))
-    yield count(len(ready.rows) if ready else first.cell["n"])
+    ready = next((one for one in searches.values() if one.ok), None)
+    head = {
+        "dataset": label(first.dataset),
+        "model": notes.name(first.title, first),
+        "limits": label(first.limits),
+        "natural": MISSING if ready is None else _share(ready["clean_correct"]),
+        "n": count(len(ready) if ready else first.cell["n"]),
+    }
+    found = {search: _found(searches[search], notes) for search in SEARCHES if search in searches}
+    return filled(COLUMNS, head | found, label(""))
 
 
-def _share(hits: Any, mark: str = "") -> Value:
-    found = share(wilson(int(np.sum(hits)), len(hits)))
-    return Value(found.text, found.value, found.low, found.high, found.n, mark=mark)
+def _found(one: Evaluation, notes: Footnotes) -> Value:
+    """What one search left of the classifier."""
+    notes.cells.add(one.id)
+    if not one.ok:
+        return Value("—", kind="missing", note=one.trouble, mark=notes.mark(one.trouble))
+    return _share(one.correct, _effort(one, notes))
 
 
-def _effort(group: Group, notes: Footnotes) -> str:
+def _share(hits: npt.NDArray[np.bool_], mark: str = "") -> Value:
+    return replace(share(wilson(int(hits.sum()), len(hits))), note="", mark=mark)
+
+
+def _effort(one: Evaluation, notes: Footnotes) -> str:
     """The mark of a remark on how many candidates there were."""
-    p = json.loads(group.cell["params"])
+    p = one.params
     grid = p["angles"] * p["shifts"] ** 2 * p["scales"]
     drawn = "" if not p["k"] else f", then {p['k']} draws"
     said = {
@@ -107,9 +109,15 @@ def _effort(group: Group, notes: Footnotes) -> str:
     return notes.mark(said) if said else ""
 
 
-def _published(row: dict[str, Any], source: str) -> Iterator[Value]:
-    yield label("ImageNet")
-    yield Value(str(row["classifier"]), kind="published", note=source)
-    yield label("±30°, ±24 px")
-    for key in ("natural", *SEARCHES, "n"):
-        yield Value(f"{row[key]:g}", row[key], kind="published", note=source) if key in row else Value("", kind="label")
+def _published(row: dict[str, Any], source: str) -> Row:
+    numbers = {
+        key: Value(f"{row[key]:g}", row[key], kind="published", note=source)
+        for key in ("natural", *SEARCHES, "n")
+        if key in row
+    }
+    head = {
+        "dataset": label("ImageNet"),
+        "model": Value(str(row["classifier"]), kind="published", note=source),
+        "limits": label("±30°, ±24 px"),
+    }
+    return filled(COLUMNS, head | numbers, label(""))

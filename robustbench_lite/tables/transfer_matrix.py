@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from json import loads
 from typing import TYPE_CHECKING
 
-from robustbench_lite.results.schema import Row
+from robustbench_lite.results.evaluation import Evaluation
 from robustbench_lite.tables._transfer import Matrix, matrix
 from robustbench_lite.tables.base import Table, tables
 
@@ -15,11 +14,11 @@ if TYPE_CHECKING:
 __all__ = ["transfer_matrix"]
 
 
-def _reference(cell: Row) -> str | None:
+def _reference(one: Evaluation) -> str | None:
     """Panel A is optimisation, panel B a step along the l2-normalised gradient."""
-    if cell["attack"] == "ensemble":
+    if one.attack == "ensemble":
         return "liu-t1a"
-    return "liu-t1b" if cell["attack"] == "fgsm" and loads(cell["params"])["norm"] == "l2" else None
+    return "liu-t1b" if one.attack == "fgsm" and one.params["norm"] == "l2" else None
 
 
 _KIND = Matrix(
@@ -27,8 +26,8 @@ _KIND = Matrix(
     title="Accuracy on examples made for one classifier",
     rank="label_rank",
     marked="white box",
-    takes=lambda cell: len(cell["sources"] or []) == 1 and cell["goal"] != "target",
-    row=lambda cell: str(cell["source"]),
+    takes=lambda one: len(one.sources) == 1 and not one.targeted,
+    row=lambda one: one.sources[0],
     reference=_reference,
     remarks=(
         "non-targeted examples made for one classifier: rows say for whom, columns who is scored; * white box, the "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from robustbench_lite.results.evaluation import through
-from robustbench_lite.tables.base import Column, Table, Value, tables
+from robustbench_lite.tables.base import Column, Table, tables
 from robustbench_lite.tables.common import label
 
 if TYPE_CHECKING:
@@ -32,10 +32,11 @@ def trust(results: Results) -> Table:
     rows, warnings, smells = [], 0, {}
     for case in found:
         cell = case.cell
-        head = (label(cell["dataset"]), label(through(cell)), label(cell["variant"]))
-        said = [(check, check.look(case, found)) for check in checks()]
+        head = {"dataset": label(cell["dataset"]), "source": label(through(cell)), "attack": label(cell["variant"])}
+        said = [(check, check.look(case, found)) for check in checks.values()]
         for check, finding in sorted(said, key=lambda pair: pair[1].level != "warning"):
-            rows.append((*head, label(check.title), Value(_WORDS[finding.level], kind="label"), label(finding.text)))
+            said_of = {"check": check.title, "level": _WORDS[finding.level], "text": finding.text}
+            rows.append(head | {key: label(text) for key, text in said_of.items()})
             if finding.level == "warning":
                 warnings += 1
                 smells[check.title] = check.why

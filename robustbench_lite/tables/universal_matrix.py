@@ -17,9 +17,9 @@ _KIND = Matrix(
     title="Fooling rate of one perturbation for all images, across classifiers",
     rank=None,
     marked="white box",
-    takes=lambda cell: cell["fit_n"] is not None and len(cell["sources"] or []) == 1,
-    row=lambda cell: str(cell["source"]),
-    reference=lambda cell: "uap-t2" if cell["attack"] == "universal" else None,
+    takes=lambda one: one.fitted and len(one.sources) == 1,
+    row=lambda one: one.sources[0],
+    reference=lambda one: "uap-t2" if one.attack == "universal" else None,
     remarks=(
         "share of images whose prediction a perturbation changes, fitted for the row's classifier on other images and "
         "tested on the column's; * the one that it was fitted for; the mean is over the others; [95 % Wilson interval]",

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer, PlainValidator, WithJsonSchema
 
 from robustbench_lite.errors import AttackError, SuiteError
-from robustbench_lite.registry import Config, Number, Registry
+from robustbench_lite.registry import Config, Number, Records
 from robustbench_lite.threat.box import clip
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class Operation(Config):
         """The images x (n, C, H, W) in [0, 1], changed; differentiable in x. `step`: (n,) or a number."""
 
 
-operations: Registry[Operation] = Registry("operation", "robustbench_lite.transforms.operations")
+operations: Records[Operation] = Records("operation", "robustbench_lite.transforms.operations")
 
 
 @dataclass(frozen=True)

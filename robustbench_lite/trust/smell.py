@@ -5,14 +5,13 @@ One check per file in `checks/`. `Check.why` is the paragraph that a report show
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
-from importlib import import_module
-from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any, Literal
 
-from robustbench_lite.results.evaluation import Group, groups
+from robustbench_lite.registry import Registry
+from robustbench_lite.results.evaluation import Evaluation
+from robustbench_lite.results.evaluations import evaluations
 
 if TYPE_CHECKING:
     from robustbench_lite.results.schema import Row
@@ -39,11 +38,28 @@ Level = Literal["ok", "warning", "unknown"]
 
 @dataclass(frozen=True)
 class Case:
-    """One cell with its rows, one group for each scored classifier, among all cells of the results."""
+    """One cell with an evaluation for each scored classifier, among all cells of the results."""
 
-    cell: Row
-    groups: tuple[Group, ...]
+    scored: tuple[Evaluation, ...]
     results: Results
+
+    @property
+    def cell(self) -> Row:
+        return self.scored[0].cell
+
+    @property
+    def params(self) -> Mapping[str, Any]:
+        """Every parameter of the attack."""
+        return self.scored[0].params
+
+    @property
+    def seen(self) -> tuple[Evaluation, ...]:
+        """Of the scored classifiers those that the attack saw."""
+        return tuple(one for one in self.scored if one.white_box)
+
+    def warnings(self, kind: str) -> list[str]:
+        """What was found of this kind while the cell ran."""
+        return [caveat.text for caveat in self.scored[0].caveats if caveat.kind == kind]
 
 
 @dataclass(frozen=True)
@@ -80,41 +96,27 @@ class Check:
     look: Callable[[Case, tuple[Case, ...]], Finding]
 
 
-_KNOWN: dict[str, Check] = {}
+checks: Registry[Check] = Registry("check", "robustbench_lite.trust.smells")
 
 
 def register(name: str, title: str, why: str) -> Callable[[Callable[[Case, tuple[Case, ...]], Finding]], Check]:
     """Decorate `look(case, all_cases) -> Finding` with this."""
 
     def add(look: Callable[[Case, tuple[Case, ...]], Finding]) -> Check:
-        _KNOWN[name] = Check(name, title, why, look)
-        return _KNOWN[name]
+        return checks.add(name, Check(name, title, why, look), look)
 
     return add
 
 
-@cache
-def _load() -> None:
-    package = "robustbench_lite.trust.smells"
-    for module in iter_modules(import_module(package).__path__):
-        import_module(f"{package}.{module.name}")
-
-
-def checks() -> Iterator[Check]:
-    """All checks by name."""
-    _load()
-    yield from (_KNOWN[name] for name in sorted(_KNOWN))
-
-
 def cases(results: Results) -> tuple[Case, ...]:
     """The finished cells of the results, in the order of the run. A failed cell has no number to doubt."""
-    found: dict[str, list[Group]] = {}
-    for group in groups(results):
-        found.setdefault(group.cell["cell"], []).append(group)
+    found: dict[str, list[Evaluation]] = {}
+    for one in evaluations(results):
+        found.setdefault(one.id, []).append(one)
     return tuple(
-        Case(members[0].cell, tuple(members), results)
+        Case(tuple(members), results)
         for members in found.values()
-        if members[0].cell["status"] == "ok" and all(len(group.rows) for group in members)
+        if members[0].cell["status"] == "ok" and all(len(one) for one in members)
     )
 
 
@@ -137,7 +139,7 @@ def doubts(results: Results) -> dict[str, tuple[Doubt, ...]]:
 
 
 def _red(case: Case, everything: tuple[Case, ...]) -> Iterator[Doubt]:
-    for check in checks():
+    for check in checks.values():
         finding = check.look(case, everything)
         if finding.red:
             yield Doubt(check.name, check.title, finding.text)

@@ -215,11 +215,11 @@ def test_a_run_scores_every_attack_in_the_same_views(tmp_path):
     assert (ours["draws_target"] + ours["draws_label"] <= 100).all()
     assert ours["draws_target"].mean() > pgd["draws_target"].mean() + 3
     table = tables.make("eot", read(tmp_path / "views"))
-    assert [row[3].text for row in table.rows] == ["pgd", "eot"]
-    value = table.rows[1][5]
+    assert [row["attack"].text for row in table.rows] == ["pgd", "eot"]
+    value = table.rows[1]["adversariality"]
     assert value.value == pytest.approx(ours["draws_target"].mean())
     assert value.low is None and "[" not in value.text  # an interval of six images would say nothing
-    assert (table.rows[1][-2].value, table.rows[1][-1].value) == (6, 100)
+    assert (table.rows[1]["n"].value, table.rows[1]["draws"].value) == (6, 100)
     assert "affine (degrees 22.5, scale 0.9 to 1.4, translation in_bounds); noise (std 0 to 0.05)" in table.footnotes[1]
 
 
@@ -228,7 +228,7 @@ def test_untargeted_adversariality_is_not_being_the_label(tmp_path):
     frame = run({**SUITE, "attacks": attacks_, "defaults": {}}, tmp_path).samples()
     assert frame["draws_target"].isna().all()
     row = tables.make("eot", read(tmp_path / "views")).rows[0]
-    assert row[5].value == pytest.approx(100 - row[6].value)
+    assert row["adversariality"].value == pytest.approx(100 - row["accuracy"].value)
 
 
 @pytest.mark.parametrize("name", ["eot", "eot_cifar10", "eot_imagenet"])

@@ -198,8 +198,7 @@ def test_a_run_counts_fresh_views_of_both_and_can_be_verified(tmp_path):
     assert row["clean_draws_target"] == 0 and row["clean_draws_label"] < 10
     assert row["success"] and row["success_8bit"] and row["adv_pred"] == 2
     assert results.artifacts().to_pylist()[0]["shape"] == [3, 32, 32]
-    (line,) = tables.make("eot", results).rows
-    cells = dict(zip([column.key for column in tables.make("eot", results).columns], line, strict=True))
+    (cells,) = tables.make("eot", results).rows
     assert cells["draws"].text == "100"
     assert cells["adversariality"].value == row["draws_target"]
     assert (cells["adversariality"].low, cells["adversariality"].n) == (100 * wilson(row["draws_target"], 100).low, 100)

@@ -12,7 +12,7 @@ from robustbench_lite import registry
 from robustbench_lite.cli.catalogue import listing, problems
 from robustbench_lite.engine.attack import Attack, attacks
 from robustbench_lite.errors import SuiteError
-from robustbench_lite.registry import Registry
+from robustbench_lite.registry import Records
 from robustbench_lite.runner.assets import Assets
 from robustbench_lite.runner.plan import plan
 from robustbench_lite.runner.run import Options, run_suite
@@ -180,7 +180,7 @@ def test_a_broken_file_among_others_is_said_and_the_others_go_on(tmp_path, monke
     assert KNOWN.problems[0] in KNOWN.unknown("worse")
 
 
-KNOWN: Registry[Attack] = Registry("attack", "some_attacks")
+KNOWN: Records[Attack] = Records("attack", "some_attacks")
 
 
 def test_nothing_of_ours_is_broken():

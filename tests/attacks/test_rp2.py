@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from robustbench_lite.datasets.base import datasets
+from robustbench_lite.datasets.base import datasets, images
 from robustbench_lite.engine.attack import attacks
 from robustbench_lite.engine.drive import run
 from robustbench_lite.engine.job import Job
@@ -19,7 +19,6 @@ from robustbench_lite.models import archs, zoo
 from robustbench_lite.models.base import models
 from robustbench_lite.physical import printing
 from robustbench_lite.physical.shots import paste
-from robustbench_lite.runner.assets import images
 from robustbench_lite.runner.run import run as run_suite
 from robustbench_lite.runner.verify import verify
 from robustbench_lite.tables.base import tables
@@ -270,19 +269,18 @@ def test_tables_of_a_run(tmp_path):
     results = run_suite(suite(), results=tmp_path)
     stored = results.samples()
     table = tables.make("pose", results)
-    names = [column.key for column in table.columns]
     assert len(table.rows) == 3 * 16  # two attacks and the paper's
     for variant in ("stripes", "control"):
-        mine = [row for row in table.rows if row[2].text == variant]
+        mine = [row for row in table.rows if row["attack"].text == variant]
         poses = stored[(stored["variant"] == variant) & ~stored["transform"].str.contains("frame")]
-        assert [row[names.index("pose")].text for row in mine[:3]] == [f"5 ft, {angle}\u00b0" for angle in (0, 15, 30)]
-        assert mine[-1][names.index("success")].value == pytest.approx(100 * poses["success"].mean())
-        assert mine[-1][names.index("right")].value == pytest.approx(100 * poses["clean_correct"].mean())
-        assert all(row[names.index("clean")].text == "Stop" for row in mine[:-1])
-    paper = [row for row in table.rows if row[2].text == "camouflage art"]
-    assert paper[-1][names.index("success")].value == pytest.approx(80)
+        assert [row["pose"].text for row in mine[:3]] == [f"5 ft, {angle}\u00b0" for angle in (0, 15, 30)]
+        assert mine[-1]["success"].value == pytest.approx(100 * poses["success"].mean())
+        assert mine[-1]["right"].value == pytest.approx(100 * poses["clean_correct"].mean())
+        assert all(row["clean"].text == "Stop" for row in mine[:-1])
+    paper = [row for row in table.rows if row["attack"].text == "camouflage art"]
+    assert paper[-1]["success"].value == pytest.approx(80)
     drive = tables.make("drive_by", results)
-    assert [row[4].value for row in drive.rows] == [3, 1, 2] * 2
+    assert [row["frames"].value for row in drive.rows] == [3, 1, 2] * 2
     assert any("84.8" in line for line in drive.footnotes)
     assert not verify(tmp_path / "signs").disagreements
 

@@ -44,8 +44,7 @@ def results(tmp_path_factory) -> Results:
 
 def rows_of(results: Results) -> list[dict]:
     table = tables.make("spatial", results)
-    keys = [column.key for column in table.columns]
-    return [dict(zip(keys, row, strict=True)) for row in table.rows]
+    return list(table.rows)
 
 
 def test_the_table_has_a_column_for_each_search(results):

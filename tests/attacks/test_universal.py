@@ -196,8 +196,7 @@ def test_rows_cells_and_artifacts(results):
 
 def test_the_tables(results):
     rates = tables.make("fooling_rate", results)
-    keys_ = [column.key for column in rates.columns]
-    rows = [dict(zip(keys_, row, strict=True)) for row in rates.rows]
+    rows = rates.rows
     ours = [row for row in rows if row["model"].kind != "published"]
     samples = results.samples()
     own = samples[(samples["source"] == samples["model"]) & (samples["attack"] == "universal_sgd")]
@@ -210,7 +209,7 @@ def test_the_tables(results):
     assert {row["fit"].value for row in rows if row["model"].text == "ResNet-152"} == {89.7, 85.4}
     across = tables.make("universal_matrix", results)
     assert len(across.rows) == 3  # two perturbations and the random direction
-    assert across.rows[2][2].text == "random direction"
+    assert across.rows[2]["row"].text == "random direction"
     assert "pgd" not in str(across.rows)
 
 
@@ -229,7 +228,8 @@ def test_the_published_matrix_is_cut_to_our_classifiers(results):
         table = tables.make(
             "universal_matrix", replace(results, cell_table=pa.Table.from_pylist(paper, CELLS), run=run, memo={})
         )
-        return [[v.text for v in r[2:3] + r[5:7]] for r in table.rows if r[2].kind == "published"]
+        keys = ["row", *(column.key for column in table.columns if column.named)]
+        return [[row[key].text for key in keys] for row in table.rows if row["row"].kind == "published"]
 
     assert published(run) == [["VGG-19", "77.8", "53.6"], ["GoogLeNet", "39.8", "78.9"]]
     assert published(results.run) == [["VGG-F", "93.7", "71.8"], ["CaffeNet", "74", "93.3"]]
@@ -254,9 +254,9 @@ def test_fooling_rates_by_size_of_the_fitting_set_stand_beside_figure_6(tmp_path
     attacks_ = [{"universal_sgd": {"epsilon": 0.3, "epochs": 1, "batch": 10, "matrix": {"fit": [10, 40]}}}]
     results = run_suite({**SUITE, "models": ["fc500_150_10_mnist"], "attacks": attacks_}, tmp_path, device="cpu")
     table = tables.make("fooling_rate", results)
-    sizes = [row[5].text for row in table.rows]
+    sizes = [row["fit_n"].text for row in table.rows]
     assert sizes[:2] == ["10", "40"] and sizes[-4:] == ["500", "1000", "2000", "4000"]
-    assert [row[7].value for row in table.rows[-4:]] == [31, 37, 49, 69]
+    assert [row["fooled"].value for row in table.rows[-4:]] == [31, 37, 49, 69]
 
 
 def test_what_is_tested_is_never_fitted_on():

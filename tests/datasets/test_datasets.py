@@ -158,7 +158,8 @@ def test_data_are_found_under_the_data_variable(tmp_path, monkeypatch):
 
 
 def test_the_bundled_digits_are_training_digits_that_no_shipped_classifier_saw(shared):
-    from robustbench_lite.models.training import _training_data, recipe
+    from robustbench_lite.models.recipe import recipe
+    from robustbench_lite.models.training import _training_data
 
     train = datasets.build("idx", {"idx": "MNIST", "split": "train"}).load(shared / "data")
     digits = datasets.build("bundled", {"bundled": "mnist"}).load(shared)

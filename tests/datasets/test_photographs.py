@@ -163,8 +163,8 @@ def test_the_figure_shows_every_pose_before_and_after(tmp_path):
     assert "Speed limit" in drawn or "Stop" in drawn
     (row,) = figure.data(rows).rows
     won = sum(row["success"] for row in results.sample_table.to_pylist())
-    assert row[1].value == 15
-    assert row[2].value == pytest.approx(100 * won / 15)
+    assert row["poses"].value == 15
+    assert row["success"].value == pytest.approx(100 * won / 15)
     plain = load({**record, "name": "plain", "data": "mnist", "models": ["lenet_mnist"], "attacks": ["fgsm"]})
     with pytest.raises(UsageError, match="no stored photographs"):
         Poses().compute(

@@ -72,7 +72,7 @@ def test_the_commands_of_the_docs_exist():
             for text in (*parameter.opts, *parameter.secondary_opts)
         }
         assert set(re.findall(r"(?<!\S)--?[a-z-]+", rest)) <= options, (verb, rest)
-    plugin = (ROOT / "robustbench_lite" / "pytest_plugin.py").read_text()
+    plugin = (ROOT / "robustbench_lite" / "pytest_plugin" / "__init__.py").read_text()
     assert all(f'"{name}"' in plugin for name in re.findall(r"--robustness[a-z-]*", DOCS))
 
 

@@ -126,6 +126,19 @@ def test_the_lead_names_both_and_its_verdict_is_that_of_the_answer():
     assert few.lead.startswith("v1 is 10.0 points ahead of v2 on the same 5 images. This may be chance")
 
 
+@pytest.mark.parametrize("value", [0.0, 0.8, 1.0])
+@pytest.mark.parametrize("kind", [{}, SIZES, {"of": "views"}])
+def test_where_nothing_differs_there_is_no_talk_of_chance(value, kind):
+    same = ranking(value, (value, 1.0), (value, 1.0), difference=0.0, larger=0, smaller=0, others=1, **kind)
+    assert same.lead == "v1 and v2 (and 1 other with the same value) come out the same on each of the same 20 images."
+    assert "chance" not in same.lead and "p =" not in same.lead
+
+
+def test_equal_medians_of_equal_sizes_are_no_chance_either():
+    same = ranking(0.2, (0.2, 1.0), difference=0.0, larger=0, smaller=0, **MEDIANS)
+    assert same.lead == "v1 and v2 come out the same on each of the same 20 images."
+
+
 def test_medians_are_compared_by_pairs():
     lead = ranking(INF, (0.1, 0.0002), larger=18, smaller=2, difference=NAN, **MEDIANS).lead
     assert lead == (

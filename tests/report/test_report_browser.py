@@ -162,8 +162,7 @@ def test_comparing_gives_the_numbers_of_the_verb(small, visit):
     heads = page.locator("#compare-found thead").first.locator("th").all_inner_texts()
     found = dict(zip(heads, row.locator("td").all_inner_texts(), strict=True))
     table = compare(side(f"{results.folder}:lenet"), side(f"{results.folder}:fc"))
-    columns = [column.key for column in table.columns]
-    wanted = next(dict(zip(columns, line, strict=True)) for line in table.rows if line[2].text == "pgd")
+    wanted = next(row for row in table.rows if row["attack"].text == "pgd")
     assert (int(found["lost"]), int(found["won"])) == (wanted["lost"].value, wanted["won"].value) == (8, 0)
     assert float(found["p (McNemar)"]) == pytest.approx(wanted["p"].value, rel=0.05)
     value, low, high = numbers(found["difference, points"])

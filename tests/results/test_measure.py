@@ -103,17 +103,17 @@ def test_the_median_counts_failures_as_infinite(pairs):
     assert found == pytest.approx(expected) or (np.isinf(found) and not np.isfinite(expected))
 
 
-def test_a_sample_that_was_wrong_before_is_never_robust():
+def test_shares_are_of_all_of_the_initially_correct_and_of_the_successes():
     # columns: correct and held, correct and broken, wrong before and "held", wrong before and moved
-    label, before = np.array([0, 0, 0, 0]), np.array([0, 0, 1, 1])
-    after, success = np.array([0, 2, 1, 0]), np.array([False, True, False, True])
-    found = rates(label, before == label, after, success, success)
+    clean, robust = np.array([True, True, False, False]), np.array([True, False, False, False])
+    success = np.array([False, True, False, True])
+    found = rates(clean, robust, success, success)
     assert (found.clean.value, found.robust.value) == (0.5, 0.25)
     assert (found.success_correct.value, found.success_all.value, found.survival.value) == (0.5, 0.5, 1.0)
     assert (found.success_correct.n, found.success_all.n, found.survival.n) == (2, 4, 2)
 
 
 def test_a_missed_target_may_still_break_the_classifier():
-    found = rates(np.array([0]), [True], np.array([1]), [False], [False])
+    found = rates([True], [False], [False], [False])
     assert found.robust.value == 0 and found.success_all.value == 0
     assert np.isnan(found.survival.value)

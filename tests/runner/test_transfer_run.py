@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
+from robustbench_lite.datasets.base import images as as_images
 from robustbench_lite.datasets.bundled import Bundled
 from robustbench_lite.errors import SuiteError, UsageError
 from robustbench_lite.models.zoo import Zoo
@@ -16,7 +17,6 @@ from robustbench_lite.results.statistics import wilson
 from robustbench_lite.results.store import Results, read
 from robustbench_lite.runner import preflight
 from robustbench_lite.runner.assets import Assets
-from robustbench_lite.runner.assets import images as as_images
 from robustbench_lite.runner.draw import figure
 from robustbench_lite.runner.run import run
 from robustbench_lite.runner.verify import verify
@@ -146,7 +146,7 @@ def test_weights_of_the_sources_count(tmp_path):
 
 def as_dicts(name, results):
     table = tables.make(name, results)
-    return [dict(zip([column.key for column in table.columns], row, strict=True)) for row in table.rows], table
+    return list(table.rows), table
 
 
 def test_the_leave_one_out_table_says_what_the_rows_say(results):

@@ -213,7 +213,7 @@ def test_plan_shows_what_fails_before_the_attack(error, tmp_path):
     places = [("factory", 1), ("forward", 1), ("recorded", 1), ("backward", 1)]
     made = [entry("make", args={"error": error, "where": where, "at": at}, name=where) for where, at in places]
     loaded = suite(tmp_path, [*made, "lenet_mnist"])
-    states = {row[3].text: row[-1].text for row in preview(loaded, Options(results=tmp_path / "r")).rows}
+    states = {row["source"].text: row["state"].text for row in preview(loaded, Options(results=tmp_path / "r")).rows}
     assert states.pop("lenet_mnist") == "to run"
     for where, text in states.items():
         assert text.startswith(f"fails: {where}: ") and "nets.py line" in text
@@ -345,7 +345,7 @@ def test_whatever_reading_data_raises_fails_the_cells_of_those_data(error, tmp_p
     monkeypatch.setattr(Folder, "load", read)
     data = {"good": {"bundled": "mnist", "samples": 4}, "bad": {"folder": "anything"}}
     loaded = suite(tmp_path, ["lenet_mnist"], data=data)
-    assert [row[-1].text.split(":")[0] for row in preview(loaded, Options(results=tmp_path)).rows] == [
+    assert [row["state"].text.split(":")[0] for row in preview(loaded, Options(results=tmp_path)).rows] == [
         "to run",
         "fails",
     ]

@@ -15,9 +15,9 @@ from robustbench_lite.datasets.base import DataSource
 from robustbench_lite.engine.attack import Attack
 from robustbench_lite.errors import SuiteError, did_you_mean, suggestion
 from robustbench_lite.models.base import ModelSource
-from robustbench_lite.registry import Number, Registry
+from robustbench_lite.registry import Number, Records
+from robustbench_lite.suite import _entries, _values
 from robustbench_lite.suite import attacks as suite_attacks
-from robustbench_lite.suite import builder as suite_module
 from robustbench_lite.suite.builder import load
 
 HEAD = "version: 1\nname: t\ndata: mnist\nmodels: [lenet]\n"
@@ -25,7 +25,7 @@ HEAD = "version: 1\nname: t\ndata: mnist\nmodels: [lenet]\n"
 
 def install(monkeypatch):
     """Fresh registries with a few members in the place of the real ones."""
-    attacks, data, models = Registry("attack", ""), Registry("data source", ""), Registry("model source", "")
+    attacks, data, models = Records("attack", ""), Records("data source", ""), Records("model source", "")
     for registry in (attacks, data, models):
         registry._loaded = True
 
@@ -75,10 +75,11 @@ def install(monkeypatch):
         def runs_code(self):
             return True
 
-    for name, value in (("datasets", data), ("models", models), ("tables", ["rho_adv", "cost"])):
-        monkeypatch.setattr(suite_module, name, value)
+    monkeypatch.setattr(_entries, "datasets", data)
+    monkeypatch.setattr(_entries, "models", models)
+    monkeypatch.setattr(_values, "tables", ["rho_adv", "cost"])
     monkeypatch.setattr(suite_attacks, "attacks", attacks)
-    monkeypatch.setattr(suite_module.references, "known", lambda: ["liu-t4"])
+    monkeypatch.setattr(_values.references, "known", lambda: ["liu-t4"])
 
 
 @pytest.fixture(autouse=True)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
+from pydantic import TypeAdapter
 
 from robustbench_lite.errors import SuiteError
+from robustbench_lite.registry import Number
 from robustbench_lite.suite.builder import load
 from tests.suite.test_suite import HEAD, install
 
@@ -95,3 +98,28 @@ def test_includes_that_multiply_are_refused():
 def test_a_loop_of_links_is_no_file():
     Path("loop.yaml").symlink_to("loop.yaml")
     assert problems(written("include: loop.yaml\n")) == ["s.yaml:1:10: include: no file 'loop.yaml'"]
+
+
+HALVES = [
+    ("0.5/255", 0.5 / 255),
+    ("1.5 / 255", 1.5 / 255),
+    (".5/255", 0.5 / 255),
+    ("0.3/255", 0.3 / 255),
+    ("1/2.", 0.5),
+]
+
+
+@pytest.mark.parametrize(("text", "value"), HALVES)
+def test_a_number_may_be_a_fraction_of_decimals_wherever_one_is_read(text, value):
+    path = written(f"{HEAD}attacks: [fgsm: {{epsilon: {text}}}]\ngate: {{max_cost: {text}}}\n")
+    suite = load(path, ["attacks.0.fgsm.epsilon=" + text])
+    assert suite.attacks[0].attack.epsilon == load(path).attacks[0].attack.epsilon == suite.gate.max_cost == value
+    pattern = TypeAdapter(Number).json_schema()["anyOf"][1]["pattern"]
+    assert re.fullmatch(pattern, text)
+
+
+@pytest.mark.parametrize("text", ["8//255", "1/0", "1e3/255", "0x1/2", ".../255", "9" * 400 + "/1", "8/-255", "/255"])
+def test_what_is_no_fraction_of_decimals_is_refused(text):
+    path = written(f"{HEAD}attacks: [fgsm: {{epsilon: '{text}'}}]\n")
+    with pytest.raises(SuiteError, match="epsilon: expected a number or a fraction such as 8/255, got"):
+        load(path)

@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from robustbench_lite.engine.attack import attacks
-from robustbench_lite.errors import SuiteError, UsageError
-from robustbench_lite.registry import problems_of
+from robustbench_lite.errors import SuiteError, UsageError, problems_of
 from robustbench_lite.runner.assets import Assets
 from robustbench_lite.runner.namesake import refuse_namesake
 from robustbench_lite.runner.plan import plan

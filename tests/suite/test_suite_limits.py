@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from robustbench_lite.errors import SuiteError
+from robustbench_lite.suite._matrix import expand
 from robustbench_lite.suite.builder import load
-from robustbench_lite.suite.compose import expand
 
 BASE = {
     "version": 1,
@@ -72,7 +72,10 @@ def test_exclusions_are_looked_up():
     assert out == wanted and said == []
 
 
-@pytest.mark.parametrize(("rule", "gone"), [("2/255", 1), ("4/510", 1), (1, 1), (1.0, 1), (True, 0), ("1", 0)])
+RULES = [("2/255", 1), ("4/510", 1), ("1.0 / 127.5", 1), (1, 1), (1.0, 1), (True, 0), ("1", 0)]
+
+
+@pytest.mark.parametrize(("rule", "gone"), RULES)
 def test_an_exclusion_means_the_number_however_it_is_written(rule, gone):
     out, said = expanded({"a": ["2/255", 1, "x"]}, [{"a": rule}])
     assert len(out) == 3 - gone and len(said) == 1 - gone

@@ -18,9 +18,10 @@ from robustbench_lite.tables.base import Column, Table, Value, tables
 from robustbench_lite.tables.render import chosen, render, transposed, without_intervals
 from robustbench_lite.tables.render.fold import fold, wide
 from robustbench_lite.tables.render.text import LEAST
+from robustbench_lite.text import TABLE_FORMATS
 from tests.synthetic import example
 
-FORMATS = ("text", "markdown", "latex", "csv", "json")
+FORMATS = TABLE_FORMATS
 
 
 def table(name="name", *, group="", footnotes=(), **changes):
@@ -32,7 +33,28 @@ def table(name="name", *, group="", footnotes=(), **changes):
     )
     rate = Value("50.0 [20.0, 80.0]", 50.0, 20.0, 80.0, 10)
     row = (Value(group, kind="label"), Value(name, kind="label"), changes.get("rate", rate), Value("10", 10))
-    return Table("test", "A title", columns, (row,), tuple(footnotes))
+    return Table("test", "A title", columns, rows_of(columns, [row]), tuple(footnotes))
+
+
+def rows_of(columns, rows):
+    """Rows by the keys of the columns."""
+    return tuple({column.key: value for column, value in zip(columns, row, strict=True)} for row in rows)
+
+
+def test_a_row_has_a_value_for_every_column_and_for_no_other():
+    columns = (Column("a", "a"), Column("b", "b"))
+    for row in ({"a": Value("1")}, {"a": Value("1"), "b": Value("2"), "c": Value("3")}):
+        with pytest.raises(ValueError, match=r"a row and the columns differ in [bc]$"):
+            Table("t", "t", columns, (row,))
+    with pytest.raises(ValueError, match="two columns have the same key: a, a"):
+        Table("t", "t", (columns[0], columns[0]), ())
+
+
+def test_the_order_of_a_row_says_nothing():
+    columns = (Column("a", "a"), Column("b", "b"))
+    one, other = ({key: Value(key, 1.0) for key in keys} for keys in ("ab", "ba"))
+    for style in FORMATS:
+        assert render(Table("t", "t", columns, (one,)), style) == render(Table("t", "t", columns, (other,)), style)
 
 
 @pytest.mark.parametrize("style", FORMATS)
@@ -62,7 +84,7 @@ def test_an_unknown_format_is_a_sentence():
 def test_numbers_stand_above_each_other_whatever_follows_them():
     columns = (Column("a", "a"),)
     rows = [(Value(text),) for text in ("0.121 [0.109, 0.134]", "0.11", "12.5 [1]", "—")]
-    lines = render(Table("t", "t", columns, tuple(rows)), "text").splitlines()[4:8]
+    lines = render(Table("t", "t", columns, rows_of(columns, rows)), "text").splitlines()[4:8]
     assert [line.index(text) + len(text) for line, text in zip(lines, ("0.121", "0.11", "12.5", "—"), strict=True)] == [
         5
     ] * 4
@@ -71,7 +93,7 @@ def test_numbers_stand_above_each_other_whatever_follows_them():
 def test_wide_and_combining_characters_keep_the_columns():
     two = (Column("a", "a", numeric=False), Column("b", "b", numeric=False))
     rows = tuple((Value(name), Value("end")) for name in ("模型", "abcd", "e\u0301abc"))
-    lines = render(Table("t", "t", two, rows), "text").splitlines()[4:7]
+    lines = render(Table("t", "t", two, rows_of(two, rows)), "text").splitlines()[4:7]
     assert lines == ["模型  end", "abcd  end", "e\u0301abc  end"]
 
 
@@ -94,7 +116,7 @@ def test_a_group_is_a_heading_for_people_and_a_column_for_programs():
 def test_published_values_stand_apart():
     columns = (Column("a", "a", numeric=False), Column("b", "b"))
     rows = ((Value("x", kind="published"), Value("1", 1.0, kind="published", note="Table 1")),)
-    published = Table("t", "t", columns, rows)
+    published = Table("t", "t", columns, rows_of(columns, rows))
     assert "x, published" in render(published, "text") and "*x, published*" in render(published, "markdown")
     assert "\\textit{1}" in render(published, "latex")
     assert "\x1b[2mx, published" in render(published, "text", color=True)
@@ -105,7 +127,7 @@ def test_narrow_terminals_lose_intervals_and_are_told():
     text = render(table("a_name_of_some_length_", footnotes=["why"]), "text", width=40)
     assert "[20.0" in text and "left out" not in text  # the name is folded instead
     columns = (*table().columns, Column("other", "another", "%", interval=True))
-    wider = Table("test", "A title", columns, ((*table().rows[0], Value("7.0 [1.0, 9.0]", 7.0, 1.0, 9.0, 9)),))
+    wider = Table("test", "A title", columns, (table().rows[0] | {"other": Value("7.0 [1.0, 9.0]", 7.0, 1.0, 9.0, 9)},))
     text = render(wider, "text", width=40)
     assert "50.0" in text and "7.0" in text and "[20.0" not in text
     assert "left out for want of room: intervals; 43 columns show all, and so does --format csv" in " ".join(
@@ -124,15 +146,11 @@ WIDE = (
 
 
 def wide_table(rows=3, name="classifier_of_some_length"):
-    return Table(
-        "test",
-        "A title",
-        WIDE,
-        tuple(
-            (Value(f"{name}{i}"), Value(f"{i}.0 [1.0, 2.0]", i, 1.0, 2.0), Value(f"{i}e5"), Value(f"{i}e9"), Value("7"))
-            for i in range(rows)
-        ),
-    )
+    values = [
+        (Value(f"{name}{i}"), Value(f"{i}.0 [1.0, 2.0]", i, 1.0, 2.0), Value(f"{i}e5"), Value(f"{i}e9"), Value("7"))
+        for i in range(rows)
+    ]
+    return Table("test", "A title", WIDE, rows_of(WIDE, values))
 
 
 def test_what_says_the_same_in_every_row_is_said_once_before_anything_is_lost():
@@ -152,7 +170,7 @@ def test_a_matrix_numbers_its_columns_and_then_is_stacked():
     names = [f"classifier{i}" for i in range(9)]
     columns = (Column("row", "sources", numeric=False), *(Column(n, n, "%", named=True) for n in names))
     body = tuple((Value(f"-{n}"), *(Value(f"{k}.5", k + 0.5) for k in range(9))) for n in names)
-    matrix = Table("test", "A matrix", columns, body)
+    matrix = Table("test", "A matrix", columns, rows_of(columns, body))
     assert "#1" not in render(matrix, "text", width=130)
     text = render(matrix, "text", width=80)
     assert "#9=classifier8" in text and text.count("-classifier3") == 1
@@ -183,10 +201,10 @@ def random_tables(draw):
     rows = []
     for _ in range(draw(st.integers(0, 5))):
         texts = [draw(maker) for maker in makers]
-        rows.append(tuple(
-            Value(f"{text} [{text}, {text}]", 1.0, 0.0, 2.0) if column.interval else Value(text)
+        rows.append({
+            column.key: Value(f"{text} [{text}, {text}]", 1.0, 0.0, 2.0) if column.interval else Value(text)
             for text, column in zip(texts, columns, strict=True)
-        ))  # fmt: skip
+        })  # fmt: skip
     return Table("test", draw(words), tuple(columns), tuple(rows), (draw(words),))
 
 
@@ -198,18 +216,15 @@ def test_no_line_is_wider_than_the_terminal(drawn, width):
 @given(random_tables(), st.integers(40, 200), st.data())
 def test_different_names_never_print_equal(drawn, width, data):
     """Two rows whose names are exchanged, and two columns, make another text."""
-    at = next(i for i, column in enumerate(drawn.columns) if column.key == "c0")
+    at = "c0"
     if len({row[at].text for row in drawn.rows}) > 1:
         first = drawn.rows[0]
         other = next(row for row in drawn.rows if row[at].text != first[at].text)
         swap = {first[at].text: other[at].text, other[at].text: first[at].text}
-        rows = tuple(
-            (*row[:at], replace(row[at], text=swap.get(row[at].text, row[at].text)), *row[at + 1 :])
-            for row in drawn.rows
-        )
+        rows = tuple(row | {at: replace(row[at], text=swap.get(row[at].text, row[at].text))} for row in drawn.rows)
         assert render(replace(drawn, rows=rows), "text", width) != render(drawn, "text", width)
     i = data.draw(st.integers(0, len(drawn.columns) - 1))
-    if drawn.rows and not drawn.columns[i].group and any(row[i].text for row in drawn.rows):
+    if drawn.rows and not drawn.columns[i].group and any(row[drawn.columns[i].key].text for row in drawn.rows):
         renamed = replace(drawn.columns[i], title=drawn.columns[i].title + "x")
         columns = (*drawn.columns[:i], renamed, *drawn.columns[i + 1 :])
         assert render(replace(drawn, columns=columns), "text", width) != render(drawn, "text", width)
@@ -240,7 +255,7 @@ def test_intervals_can_be_left_out_everywhere():
 def test_a_transposed_table_has_a_column_for_every_row():
     turned = transposed(two_headings())
     assert [column.title for column in turned.columns] == ["group", "", "a", "b", "a #2"]
-    rows = [[value.text for value in row] for row in turned.rows]
+    rows = [[row[column.key].text for column in turned.columns] for row in turned.rows]
     assert rows == [
         ["one", "rate (%)", "50", "40", ""], ["one", "n", "10", "10", ""],
         ["two", "rate (%)", "30", "", "20"], ["two", "n", "10", "", "10"],
@@ -256,10 +271,11 @@ def two_headings():
         Column("n", "n"),
     )
     rows = [("one", "a", 50), ("one", "b", 40), ("two", "a", 30), ("two", "a", 20)]
-    return Table("test", "A title", columns, tuple(
+    values = [
         (Value(g, kind="label"), Value(name, kind="label"), Value(str(rate), rate), Value("10", 10))
         for g, name, rate in rows
-    ))  # fmt: skip
+    ]
+    return Table("test", "A title", columns, rows_of(columns, values))
 
 
 # --- escaping

@@ -256,7 +256,7 @@ def test_a_contact_sheet_shows_the_images_and_their_views(tmp_path):
     assert rows["draw"].to_pylist() == [-1, -1, 0, 1, 2, 0, 1, 2]
     svg = figure.draw(rows)
     assert svg.count("<image") == 8 and "mnist as pgd is scored" in svg
-    assert all(row[1].value > 1 for row in figure.data(rows).rows)
+    assert all(row["change"].value > 1 for row in figure.data(rows).rows)
     assert contact_sheet("noise").count("<image") == 4 * 9
     with pytest.raises(UsageError, match="did you mean 'rotation'"):
         contact_sheet("rotatoin")

@@ -12,7 +12,7 @@ from robustbench_lite.tables.base import tables
 from robustbench_lite.trust.smell import cases, checks, doubts
 from tests.synthetic import cell_row, sample_rows
 
-CHECKS = {check.name: check for check in checks()}
+CHECKS = {check.name: check for check in checks.values()}
 
 
 def write(folder, cell, *, rows=None, **columns):
@@ -159,7 +159,7 @@ def test_the_table_counts_warnings_and_explains_them(tmp_path):
     Store(tmp_path).write_run({"models": ["lenet", "fc"]})
     table = tables.make("trust", read(tmp_path))
     assert len(table.rows) == len(CHECKS)  # a failed cell has no number to doubt
-    words = [row[4].text for row in table.rows]
+    words = [row["level"].text for row in table.rows]
     assert table.footnotes[0].startswith(f"{words.count('WARNING')} warning")
     assert words == sorted(words, key=lambda word: word != "WARNING")
     assert any(note.startswith("near ties: ") for note in table.footnotes)

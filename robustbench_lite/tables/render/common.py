@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import groupby
 
-from robustbench_lite.tables.base import Column, Table, Value
+from robustbench_lite.tables.base import Column, Row, Table, Value
 from robustbench_lite.text import visible
 
-__all__ = ["Part", "Row", "body", "parts", "shown", "titled"]
+__all__ = ["Part", "body", "parts", "shown", "titled"]
 
-Row = tuple[Value, ...]
 Part = tuple[list[str], list[Row]]  # what a heading says, and the rows below it
 
 
@@ -32,14 +31,10 @@ def body(table: Table) -> list[Column]:
 
 def parts(table: Table) -> Iterator[Part]:
     """Rows under their heading: the values of the group columns, said once. No group columns: one empty heading."""
-    where = [i for i, column in enumerate(table.columns) if column.group]
-    others = [i for i, column in enumerate(table.columns) if not column.group]
-    for key, rows in groupby(table.rows, lambda row: tuple(row[i] for i in where)):
-        pairs = zip(key, (table.columns[i] for i in where), strict=True)
-        yield (
-            [_remark(value, column) for value, column in pairs if value.text],
-            [tuple(row[i] for i in others) for row in rows],
-        )
+    heads = [column for column in table.columns if column.group]
+    for values, rows in groupby(table.rows, lambda row: [row[column.key] for column in heads]):
+        pairs = zip(values, heads, strict=True)
+        yield [_remark(value, column) for value, column in pairs if value.text], list(rows)
 
 
 def _remark(value: Value, column: Column) -> str:

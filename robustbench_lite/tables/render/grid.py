@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from robustbench_lite.tables.base import Column
-from robustbench_lite.tables.render.common import Row, shown
+from robustbench_lite.tables.base import Column, Row
+from robustbench_lite.tables.render.common import shown
 from robustbench_lite.tables.render.fold import chunk, lead, pad, wide
 from robustbench_lite.text import visible
 
@@ -60,7 +60,7 @@ def strips(columns: Sequence[Column], rows: Sequence[Row], *, brief: bool, inden
     """The columns with these rows. `brief`: without intervals; `indent`: the first one stands below headings."""
     out = []
     for i, column in enumerate(columns):
-        texts = [shown(row[i], column, brief=brief) for row in rows]
+        texts = [shown(row[column.key], column, brief=brief) for row in rows]
         texts = _align(texts) if column.numeric else texts
         texts = [f"  {text}" for text in texts] if indent and i == 0 else texts
         out.append(Strip(column, visible(column.title.partition(" [")[0] if brief else column.title), texts))

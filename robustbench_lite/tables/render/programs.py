@@ -6,10 +6,10 @@ import csv
 import io
 import json
 import math
+from collections.abc import Sequence
 
 from robustbench_lite.tables.base import Column, Table, Value
-from robustbench_lite.tables.render.common import Row
-from robustbench_lite.text import visible
+from robustbench_lite.text import for_csv
 
 __all__ = ["as_csv", "as_json"]
 
@@ -27,14 +27,15 @@ def as_csv(table: Table) -> str:
     ]
     writer.writerow([*heads, "kind", "note"])
     for row in table.rows:
-        fields = [field for value, column in zip(row, table.columns, strict=True) for field in _fields(value, column)]
-        writer.writerow([*fields, _kind(row, table.columns), _inert(_note(row, table.columns))])
+        fields = [field for column in table.columns for field in _fields(row[column.key], column)]
+        said = [row[column.key] for column in table.columns if not column.group]  # a heading has no say
+        writer.writerow([*fields, _kind(said), for_csv(_note(said))])
     return out.getvalue()
 
 
 def _fields(value: Value, column: Column) -> list[str]:
     if not column.numeric:
-        return [_inert(value.text)]
+        return [for_csv(value.text)]
     numbers = [value.value, value.low, value.high, value.n] if column.interval else [value.value]
     return ["" if number is None or math.isnan(number) else str(_number(number)) for number in numbers]
 
@@ -44,27 +45,20 @@ def _number(number: float) -> float | int:
     return float(number) if isinstance(number, float) else int(number)
 
 
-def _kind(row: Row, columns: tuple[Column, ...]) -> str:
-    """Of a whole row: published, missing (no number of it may be shown), else measured; its heading has no say."""
-    kinds = {value.kind for value, column in zip(row, columns, strict=True) if not column.group}
+def _kind(values: Sequence[Value]) -> str:
+    """Of a whole row: published, missing (no number of it may be shown), else measured."""
+    kinds = {value.kind for value in values}
     if "published" in kinds:
         return "published"
     return "missing" if "missing" in kinds and not kinds & {"measured", "derived"} else "measured"
 
 
-def _note(row: Row, columns: tuple[Column, ...]) -> str:
-    notes = (value.note for value, column in zip(row, columns, strict=True) if value.note and not column.group)
-    return "; ".join(dict.fromkeys(notes))
-
-
-def _inert(text: str) -> str:
-    """A spreadsheet must not take a name for a formula."""
-    text = visible(text).strip()
-    return f"'{text}" if text[:1] in {"=", "+", "-", "@"} else text
+def _note(values: Sequence[Value]) -> str:
+    return "; ".join(dict.fromkeys(value.note for value in values if value.note))
 
 
 def as_json(table: Table) -> str:
-    rows = [{c.key: _entry(value) for c, value in zip(table.columns, row, strict=True)} for row in table.rows]
+    rows = [{column.key: _entry(row[column.key]) for column in table.columns} for row in table.rows]
     columns = [{"key": c.key, "title": c.title, "unit": c.unit, "numeric": c.numeric} for c in table.columns]
     content = {"name": table.name, "title": table.title, "columns": columns, "rows": rows}
     content["footnotes"] = list(table.footnotes)

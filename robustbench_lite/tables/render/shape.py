@@ -4,50 +4,50 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import count
 
 from robustbench_lite.errors import UsageError, did_you_mean
-from robustbench_lite.tables.base import Column, Table, Value
+from robustbench_lite.tables.base import Column, Row, Table, Value
 from robustbench_lite.tables.render.common import parts, shown, titled
 
-__all__ = ["chosen", "constants", "transposed", "with_best", "without", "without_intervals"]
+__all__ = ["chosen", "constant", "constants", "transposed", "with_best", "without", "without_intervals"]
 
 _BLANK = Value("", kind="label")
 
 
 def chosen(table: Table, keys: Sequence[str]) -> Table:
     """These columns in this order; headings and the names of the rows stay. Raises UsageError for an unknown one."""
-    known = {column.key: i for i, column in enumerate(table.columns)}
+    known = {column.key: column for column in table.columns}
     for key in keys:
         if key not in known:
             hint = did_you_mean(key, known)
             raise UsageError(f"table {table.name} has no column '{key}'{hint}")
     named = [known[key] for key in dict.fromkeys(keys)]
-    rest = [i for i in _labels(table) if i not in named]
-    return _only(table, [*rest, *named])
+    return _only(table, [*(column for column in _labels(table) if column not in named), *named])
 
 
-def _labels(table: Table) -> list[int]:
+def _labels(table: Table) -> list[Column]:
     """The headings, and the first column of names."""
-    first = next((i for i, column in enumerate(table.columns) if not column.group and not column.numeric), None)
-    return [i for i, column in enumerate(table.columns) if column.group or i == first]
+    first = next((column for column in table.columns if not column.group and not column.numeric), None)
+    return [column for column in table.columns if column.group or column is first]
 
 
-def _only(table: Table, places: Sequence[int]) -> Table:
-    columns = tuple(table.columns[i] for i in places)
-    return replace(table, columns=columns, rows=tuple(tuple(row[i] for i in places) for row in table.rows))
+def _only(table: Table, columns: Sequence[Column]) -> Table:
+    rows = tuple({column.key: row[column.key] for column in columns} for row in table.rows)
+    return replace(table, columns=tuple(columns), rows=rows)
 
 
-def without(table: Table, places: Sequence[int]) -> Table:
-    """The table without the columns at these places."""
-    return _only(table, [i for i in range(len(table.columns)) if i not in places])
+def without(table: Table, columns: Sequence[Column]) -> Table:
+    """The table without these of its columns."""
+    return _only(table, [column for column in table.columns if column not in columns])
 
 
 def without_intervals(table: Table) -> Table:
     """Numbers alone, for programs too."""
     columns = tuple(replace(column, title=column.title.partition(" [")[0], interval=False) for column in table.columns)
-    rows = tuple(tuple(_plain(value) for value in row) for row in table.rows)
+    rows = tuple({key: _plain(value) for key, value in row.items()} for row in table.rows)
     return replace(table, columns=columns, rows=rows)
 
 
@@ -59,11 +59,10 @@ def _plain(value: Value) -> Value:
 
 def with_best(table: Table) -> Table:
     """The best numbers of ours under each heading marked, in columns where more or less is better."""
-    marked: list[tuple[Value, ...]] = []
-    for _, rows in parts(_with_place(table)):
-        own = [table.rows[int(row[-1].text)] for row in rows]
-        best = [_best(column, [row[i] for row in own]) for i, column in enumerate(table.columns)]
-        marked += [tuple(_marked(*pair) for pair in zip(row, best, strict=True)) for row in own]
+    marked: list[Row] = []
+    for _, rows in parts(table):
+        best = {column.key: _best(column, [row[column.key] for row in rows]) for column in table.columns}
+        marked += [{key: _marked(value, best[key]) for key, value in row.items()} for row in rows]
     return replace(table, rows=tuple(marked))
 
 
@@ -86,58 +85,56 @@ def _marked(value: Value, best: float | None) -> Value:
 def transposed(table: Table) -> Table:
     """Under each heading a row for every column and a column for every row; a name that occurs twice is numbered."""
     table = with_best(table)
-    heads = _groups(table)
-    labels = [i for i in _labels(table) if i not in heads]
-    others = [i for i in range(len(table.columns)) if i not in (*heads, *labels)]
-    blocks = [_named(table, [int(row[-1].text) for row in rows], labels) for _, rows in parts(_with_place(table))]
-    names = dict.fromkeys(name for block in blocks for name in block)
+    heads = [column for column in table.columns if column.group]
+    labels = [column for column in _labels(table) if column not in heads]
+    others = [column for column in table.columns if column not in (*heads, *labels)]
+    blocks = [_named(rows, labels) for rows in _numbered(table)]
+    names = {name: f"row{i}" for i, name in enumerate(dict.fromkeys(name for block in blocks for name in block), 1)}
     body = [
-        (
-            *(table.rows[next(iter(block.values()))][i] for i in heads),
-            Value(titled(table.columns[j]), kind="label"),
-            *(table.rows[block[name]][j] if name in block else _BLANK for name in names),
-        )
+        {head.key: next(iter(block.values()))[head.key] for head in heads}
+        | {"column": Value(titled(other), kind="label")}
+        | {key: block[name][other.key] if name in block else _BLANK for name, key in names.items()}
         for block in blocks
-        for j in others
+        for other in others
     ]
-    numeric, interval = (any(getattr(table.columns[j], of) for j in others) for of in ("numeric", "interval"))
-    own = [Column(f"row{i}", name, numeric=numeric, interval=interval, named=True) for i, name in enumerate(names, 1)]
-    kept = [table.columns[i] for i in heads]
-    return replace(table, columns=(*kept, Column("column", "", numeric=False), *own), rows=tuple(body))
+    numeric, interval = (any(getattr(other, of) for other in others) for of in ("numeric", "interval"))
+    own = [Column(key, name, numeric=numeric, interval=interval, named=True) for name, key in names.items()]
+    return replace(table, columns=(*heads, Column("column", "", numeric=False), *own), rows=tuple(body))
 
 
-def _named(table: Table, places: Sequence[int], labels: Sequence[int]) -> dict[str, int]:
-    """The places of these rows by their names."""
-    block: dict[str, int] = {}
+def _numbered(table: Table) -> Iterator[dict[int, Row]]:
+    """The rows under each heading by their numbers in the table."""
+    number = count(1)
+    for _, rows in parts(table):
+        yield {next(number): row for row in rows}
+
+
+def _named(rows: Mapping[int, Row], labels: Sequence[Column]) -> dict[str, Row]:
+    """These rows by their names."""
+    block: dict[str, Row] = {}
     times: Counter[str] = Counter()
-    for place in places:
-        name = " ".join(shown(table.rows[place][i], table.columns[i]) for i in labels) or f"row {place + 1}"
+    for i, row in rows.items():
+        name = " ".join(shown(row[column.key], column) for column in labels) or f"row {i}"
         times[name] += 1
-        block[name if times[name] == 1 else f"{name} #{times[name]}"] = place
+        block[name if times[name] == 1 else f"{name} #{times[name]}"] = row
     return block
 
 
-def _with_place(table: Table) -> Table:
-    """The table with the number of each row in a last column."""
-    rows = tuple((*row, Value(str(i))) for i, row in enumerate(table.rows))
-    return replace(table, columns=(*table.columns, Column("place", "place")), rows=rows)
-
-
-def constants(table: Table, *, headings: bool = False) -> list[int]:
+def constants(table: Table, *, headings: bool = False) -> list[Column]:
     """Columns that describe rather than answer, and say the same in every row, or nothing at all.
 
     What a published row leaves open does not count. `headings`: they too, where they are columns like others.
     """
-    labels = [i for i in _labels(table) if not (headings and table.columns[i].group)]
-    return [
-        i
-        for i, column in enumerate(table.columns)
-        if i not in labels and len(table.rows) > 1 and _says_nothing_new(column, [row[i] for row in table.rows])
-    ]
+    if len(table.rows) < 2:
+        return []
+    labels = [column for column in _labels(table) if not (headings and column.group)]
+    others = [column for column in table.columns if column not in labels]
+    return [column for column in others if _says_nothing_new(column, [row[column.key] for row in table.rows])]
 
 
-def _groups(table: Table) -> list[int]:
-    return [i for i, column in enumerate(table.columns) if column.group]
+def constant(table: Table, column: Column) -> str:
+    """What such a column says; empty: nothing."""
+    return next((row[column.key].text for row in table.rows if row[column.key].text), "")
 
 
 def _says_nothing_new(column: Column, values: Sequence[Value]) -> bool:

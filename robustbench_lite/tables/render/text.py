@@ -14,13 +14,13 @@ from robustbench_lite.tables.base import Table
 from robustbench_lite.tables.render.common import Part, body, parts, titled
 from robustbench_lite.tables.render.fold import fold, lead, pad, wide
 from robustbench_lite.tables.render.grid import Strip, bands, number, strips, total, widths
-from robustbench_lite.tables.render.shape import constants, without
-from robustbench_lite.text import visible
+from robustbench_lite.tables.render.shape import constant, constants, without
+from robustbench_lite.text import colored, visible
 
 __all__ = ["LEAST", "sentence", "text"]
 
 LEAST = 40  # columns; a narrower terminal is taken for one of so many
-_DIM, _PLAIN = "\x1b[2m", "\x1b[0m"
+_DIM = 2
 
 
 def text(table: Table, width: int | None, *, color: bool) -> str:
@@ -103,7 +103,7 @@ def _views(table: Table) -> Iterator[_View]:
     """From all there is to what always fits."""
     yield _View(table)
     fixed = constants(table)
-    said = [(table.columns[i], next((row[i].text for row in table.rows if row[i].text), "")) for i in fixed]
+    said = [(column, constant(table, column)) for column in fixed]
     view = _View(without(table, fixed), tuple(f"{titled(column)} {text}" for column, text in said if text))
     yield view
     yield from _leaner(view, 3)
@@ -118,11 +118,10 @@ def _views(table: Table) -> Iterator[_View]:
 
 def _leaner(view: _View, priority: int) -> Iterator[_View]:
     """Without one more of the columns of this priority each time, the last first."""
-    columns = view.table.columns
-    places = [i for i, column in enumerate(columns) if column.priority == priority and not column.group]
-    for i in reversed(range(len(places))):
-        out = places[i:]
-        lost = [titled(columns[place]) for place in out]
+    columns = [column for column in view.table.columns if column.priority == priority and not column.group]
+    for i in reversed(range(len(columns))):
+        out = columns[i:]
+        lost = [titled(column) for column in out]
         yield replace(view, table=without(view.table, out), left_out=(*view.left_out, *lost))
 
 
@@ -140,9 +139,9 @@ def _drawn(found: list[Strip], view: _View, room: int, *, color: bool) -> Iterat
             yield from [""] if i else []
             yield from fold(" · ".join(heading), room, "   ")
         for row in rows:
-            dim = color and any(value.kind == "published" for value in row)
+            dim = color and any(row[column.key].kind == "published" for column in body(view.table))
             for line in _lines(found, next(ready), sizes):
-                yield f"{_DIM}{line}{_PLAIN}" if dim else line
+                yield colored(line, _DIM) if dim else line
     yield rule
 
 

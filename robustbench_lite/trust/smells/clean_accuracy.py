@@ -13,8 +13,7 @@ _WHY = (
 
 @register("clean_accuracy", "clean accuracy", _WHY)
 def clean_accuracy(case: Case, everything: tuple[Case, ...]) -> Finding:  # noqa: ARG001
-    far = [text for text in case.cell["warnings"] or [] if "far from the card" in text]
-    if far:
+    if far := case.warnings("clean_accuracy"):
         return doubt("; ".join(far))
     clean, card = case.cell["clean_accuracy"], case.cell["card_accuracy"]
     if clean is None or card is None:

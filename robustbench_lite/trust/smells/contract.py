@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 
+from robustbench_lite.text import beside, budget
 from robustbench_lite.trust.smell import Case, Finding, doubt, fine, register, warning
 
 _WHY = (
@@ -17,12 +16,13 @@ _WHY = (
 
 @register("contract", "budget and box respected", _WHY)
 def contract(case: Case, everything: tuple[Case, ...]) -> Finding:  # noqa: ARG001
-    norm, eps, group = case.cell["norm"], case.cell["eps"], case.groups[0]
-    if json.loads(case.cell["params"] or "{}").get("clip") is False:
+    one = case.scored[0]
+    norm, eps = one.norm, one.epsilon
+    if not one.clipped:
         return warning("declared without clipping: the images may leave [0, 1]")
     if norm is None or eps is None:
         return fine("no budget to exceed; pixels in [0, 1]")
-    largest = float(np.max(group[norm].astype(float)))
+    largest = float(np.max(one[norm]))
     if largest > eps * (1 + 1e-5) + 1e-6:
-        return doubt(f"the largest stored {norm} size is {largest:.6g}, the budget {eps:.6g}")
-    return fine(f"largest {norm} size {largest:.4g} of {eps:.4g}")
+        return doubt(f"the largest stored {norm} size is {beside(largest, eps, 6)}, the budget {budget(eps)}")
+    return fine(f"largest {norm} size {beside(largest, eps)} of {budget(eps)}")

@@ -14,8 +14,8 @@ _WHY = (
 
 @register("eight_bit", "survival in 8 bits", _WHY)
 def eight_bit(case: Case, everything: tuple[Case, ...]) -> Finding:  # noqa: ARG001
-    won = sum(int(group["success"].astype(bool).sum()) for group in case.groups)
-    kept = sum(int((group["success"].astype(bool) & group["success_8bit"].astype(bool)).sum()) for group in case.groups)
+    won = sum(int(one.success.sum()) for one in case.scored)
+    kept = sum(int((one.success & one["success_8bit"]).sum()) for one in case.scored)
     if won == 0:
         return unknown("no success to round")
     text = f"{kept} of {won} successes survive rounding to 8 bits"

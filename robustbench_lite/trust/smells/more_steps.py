@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
-import numpy as np
-
 from robustbench_lite.registry import canonical
 from robustbench_lite.results.statistics import mcnemar
 from robustbench_lite.trust.smell import Case, Finding, alike, doubt, fine, register, unknown
@@ -20,29 +15,25 @@ _WHY = (
 
 @register("more_steps", "more steps", _WHY)
 def more_steps(case: Case, everything: tuple[Case, ...]) -> Finding:
-    steps = _params(case).get("steps")
+    steps = case.params.get("steps")
     if steps is None:
         return fine("the attack has no number of steps")
     same = alike(case, everything, "all but its steps", _rest)
-    longer = [other for other in same if (_params(other).get("steps") or 0) > steps]
+    longer = [other for other in same if (other.params.get("steps") or 0) > steps]
     if not longer:
         return unknown(f"nothing in these results runs longer than {steps} steps")
-    best = max(longer, key=lambda other: int(_params(other)["steps"]))
+    best = max(longer, key=lambda other: int(other.params["steps"]))
     lost = won = 0
-    for mine, theirs in zip(case.groups, best.groups, strict=True):
-        a, b = mine["success"].astype(bool), theirs["success"].astype(bool)
-        if not np.array_equal(mine["sample"], theirs["sample"]):
+    for mine, theirs in zip(case.scored, best.scored, strict=True):
+        if mine.samples != theirs.samples:
             return unknown("the longer run has other samples")
-        lost, won = lost + int((~a & b).sum()), won + int((a & ~b).sum())
-    text = f"with {_params(best)['steps']} instead of {steps} steps {lost} more are broken, {won} fewer"
+        lost += int((~mine.success & theirs.success).sum())
+        won += int((mine.success & ~theirs.success).sum())
+    text = f"with {best.params['steps']} instead of {steps} steps {lost} more are broken, {won} fewer"
     return doubt(text) if lost > won and mcnemar(lost, won) < 0.05 else fine(text)
-
-
-def _params(case: Case) -> dict[str, Any]:
-    return dict(json.loads(case.cell["params"] or "{}"))
 
 
 def _rest(case: Case) -> tuple[str, ...]:
     """The same for the same attack but for its number of steps, on the same classifiers and data."""
-    rest = {key: value for key, value in _params(case).items() if key != "steps"}
+    rest = {key: value for key, value in case.params.items() if key != "steps"}
     return (*(str(case.cell[name]) for name in ("dataset", "source", "models", "attack")), canonical(rest))

@@ -14,6 +14,6 @@ _WHY = (
 
 @register("near_ties", "near ties", _WHY)
 def near_ties(case: Case, everything: tuple[Case, ...]) -> Finding:  # noqa: ARG001
-    ties, n = case.cell["near_ties"] or 0, sum(len(group.rows) for group in case.groups)
+    ties, n = case.cell["near_ties"] or 0, sum(len(one) for one in case.scored)
     text = f"{ties} of {n} verdicts"
     return warning(text) if ties > _MOST * n else fine(text)

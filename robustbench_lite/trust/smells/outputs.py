@@ -14,5 +14,5 @@ _WHY = (
 
 @register("outputs", "outputs are logits", _WHY)
 def outputs(case: Case, everything: tuple[Case, ...]) -> Finding:  # noqa: ARG001
-    found = [text for text in case.cell["warnings"] or [] if "instead of logits?" in text]
+    found = case.warnings("outputs")
     return doubt("; ".join(found)) if found else fine("neither bounded, nor cut off, nor rows of one sum")

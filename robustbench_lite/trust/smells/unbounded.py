@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 from robustbench_lite.results.statistics import ENOUGH
 from robustbench_lite.trust.smell import Case, Finding, doubt, fine, register, unknown, warning
 
@@ -16,13 +14,11 @@ _WHY = (
 
 @register("unbounded", "success without a budget", _WHY)
 def unbounded(case: Case, everything: tuple[Case, ...]) -> Finding:  # noqa: ARG001
-    cell = case.cell
-    if cell["eps"] is not None or cell["norm"] is None or json.loads(cell["params"] or "{}").get("fraction"):
+    if not case.scored[0].unbounded:
         return fine("the attack has a budget, so it may fail")
-    seen = [group for group in case.groups if group.model in (cell["sources"] or [])]
-    if not seen:
+    if not case.seen:
         return unknown("no classifier that it saw is scored")
-    n, reached = sum(len(group.rows) for group in seen), sum(int(group["success"].astype(bool).sum()) for group in seen)
+    n, reached = sum(map(len, case.seen)), sum(int(one.success.sum()) for one in case.seen)
     text = f"{reached} of {n} samples were broken, without a budget"
     if reached == n:
         return fine(text)

@@ -17,8 +17,8 @@ _WHY = (
 
 @register("zero_gradient", "gradients", _WHY)
 def zero_gradient(case: Case, everything: tuple[Case, ...]) -> Finding:  # noqa: ARG001
-    seen = [group for group in case.groups if group.model in (case.cell["sources"] or [])] or list(case.groups)
-    broken = np.any([group["success"].astype(bool) for group in seen], axis=0)
-    stuck = (seen[0]["zero_gradient"].astype(np.int64) > 0) & ~broken
+    seen = case.seen or case.scored
+    broken = np.any([one.success for one in seen], axis=0)
+    stuck = (seen[0]["zero_gradient"] > 0) & ~broken
     text = f"{int(stuck.sum())} of {len(stuck)} samples met a zero gradient and were not broken"
     return doubt(text) if stuck.mean() > _MOST else fine(text)

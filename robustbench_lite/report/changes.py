@@ -15,13 +15,13 @@ from robustbench_lite.report.strength import Drawn
 from robustbench_lite.results.change import Change
 from robustbench_lite.results.statistics import Estimate, wilson
 from robustbench_lite.tables.base import Column, Table, Value
-from robustbench_lite.tables.common import number, spread
+from robustbench_lite.tables.common import label, number, spread
 from robustbench_lite.tables.compare import Changes, Side, changes
 
 if TYPE_CHECKING:
     from robustbench_lite.results.store import Results
 
-__all__ = ["Changed", "changed", "dumbbells"]
+__all__ = ["RunChanges", "dumbbells", "run_changes"]
 
 Scale = Callable[[float], float]
 _MOST = 40  # pairs in one chart
@@ -31,7 +31,7 @@ _WORDS = {-1: "certainly worse", 0: "may be chance", 1: "certainly better"}
 
 
 @dataclass(frozen=True)
-class Changed:
+class RunChanges:
     """What the page says of two runs."""
 
     sentence: str
@@ -39,7 +39,7 @@ class Changed:
     table: Table
 
 
-def changed(runs: Sequence[Results]) -> Changed | None:
+def run_changes(runs: Sequence[Results]) -> RunChanges | None:
     """What changed from the first of two runs to the second; None where there are not two, or nothing is shared."""
     if len(runs) != 2:
         return None
@@ -47,7 +47,7 @@ def changed(runs: Sequence[Results]) -> Changed | None:
         found = changes(*(Side(one.label or one.folder.name, one, None) for one in runs))
     except UsageError:  # other attacks or data: two runs side by side, nothing to pair
         return None
-    return Changed(found.sentence, tuple(_charts(found)), found.table())
+    return RunChanges(found.sentence, tuple(_charts(found)), found.table())
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class _Dumbbell:
 
 def _called(pair: Change) -> str:
     stands = "" if pair.stands else ", does not stand"
-    return f"{pair.model}, {pair.variant}, {pair.a.cell['dataset']}{stands}"
+    return f"{pair.model}, {pair.variant}, {pair.a.dataset}{stands}"
 
 
 def _charts(found: Changes) -> Iterator[Drawn]:
@@ -139,11 +139,12 @@ def _data(rows: Sequence[_Dumbbell], a: str, b: str, what: str, unit: str) -> Ta
         Column("verdict", "change", numeric=False),
     )
     lines = tuple(
-        (
-            Value(row.name, kind="label"),
-            *map(_value, (row.before, row.after)),
-            Value(_WORDS[row.direction], kind="label"),
-        )
+        {
+            "pair": label(row.name),
+            "before": _value(row.before),
+            "after": _value(row.after),
+            "verdict": label(_WORDS[row.direction]),
+        }
         for row in rows
     )
     return Table("changed", f"From {a} to {b}", columns, lines)

@@ -14,27 +14,29 @@ if TYPE_CHECKING:
     from robustbench_lite.results.schema import Row
     from robustbench_lite.results.store import Results
 
-__all__ = ["Made", "made"]
+__all__ = ["Perturbation", "perturbations"]
 
 _CALLED = {"perturbation": "the perturbation", "control": "random, of the same size"}
 
 
 @dataclass(frozen=True)
-class Made:
+class Perturbation:
     """The pictures (data URIs) of one cell, each with what it is called and how much it is amplified."""
 
     title: str
     images: list[tuple[str, str, str]]
 
 
-def made(results: Results) -> list[Made]:
-    """One entry for each cell that made something, in the order of the run."""
+def perturbations(results: Results) -> list[Perturbation]:
+    """One for each cell that has something of the kind, in the order of the run."""
     cells = {cell["cell"]: cell for cell in results.cell_table.to_pylist() if cell["status"] == "ok"}
     found: dict[str, list[tuple[str, str, str]]] = {}
     for row in results.artifacts().to_pylist():
         if row["cell"] in cells and (picture := _picture(row)) is not None:
             found.setdefault(row["cell"], []).append(picture)
-    return [Made(f"{through(cells[cell])} · {cells[cell]['variant']}", images) for cell, images in found.items()]
+    return [
+        Perturbation(f"{through(cells[cell])} · {cells[cell]['variant']}", images) for cell, images in found.items()
+    ]
 
 
 def _picture(row: Row) -> tuple[str, str, str] | None:

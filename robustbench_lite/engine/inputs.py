@@ -55,23 +55,21 @@ def checked_images(x: Any, what: str = "x") -> torch.Tensor:
     return images
 
 
-def checked_labels(y: Any, n: int, classes: int) -> torch.Tensor:
-    """The labels (n,) int64 of `classes` classes, on the CPU. Raises UsageError."""
+def checked_labels(y: Any, n: int, classes: int | None, what: str = "y") -> torch.Tensor:
+    """The labels (n,) int64, of `classes` classes where that is known, on the CPU. Raises UsageError."""
     if not isinstance(y, torch.Tensor):
-        raise UsageError(f"y: expected a tensor of {n} class numbers, got {_kind(y)}{_as_tensor(y)}")
+        raise UsageError(f"{what}: expected a tensor of {n} class numbers, got {_kind(y)}{_as_tensor(y)}")
     if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
-        hint = "use y.argmax(1) where a row is one-hot" if y.ndim == 2 else "use y.long()"
-        raise UsageError(f"y: expected class numbers, got {_dtype(y)}; {hint}")
+        hint = "use argmax(1) where a row is one-hot" if y.ndim == 2 else "use long()"
+        raise UsageError(f"{what}: expected class numbers, got {_dtype(y)}; {hint}")
     if y.shape != (n,):
-        hint = "; use y.argmax(1) where a row is one-hot" if y.ndim == 2 else ""
-        raise UsageError(f"y: expected {n} labels ({n},), one for each image, got {tuple(y.shape)}{hint}")
+        hint = "; use argmax(1) where a row is one-hot" if y.ndim == 2 else ""
+        raise UsageError(f"{what}: expected {n} labels ({n},), one for each image, got {tuple(y.shape)}{hint}")
     low, high = int(y.min()), int(y.max())
-    if low < 0 or high >= classes:
-        wrong = low if low < 0 else high
+    if low < 0 or high >= (classes or high + 1):
+        upper = "" if classes is None else f" to {classes - 1}, as many classes as the model has logits"
         hint = "; use y - 1 where classes are counted from 1" if low >= 1 and high == classes else ""
-        raise UsageError(
-            f"y: expected labels from 0 to {classes - 1}, as many classes as the model has logits, got {wrong}{hint}"
-        )
+        raise UsageError(f"{what}: expected labels from 0{upper}, got {low if low < 0 else high}{hint}")
     labels: torch.Tensor = y.detach().cpu().long()
     return labels
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -14,15 +13,17 @@ from markupsafe import Markup
 
 from robustbench_lite.figures.svg import PALETTE
 from robustbench_lite.report.charts import DASHES, round_up
-from robustbench_lite.report.pictures import class_names
+from robustbench_lite.report.pictures import told_apart
 from robustbench_lite.report.thumbnails import Thumbnails
-from robustbench_lite.results.evaluation import Group, groups, through
-from robustbench_lite.text import visible
+from robustbench_lite.results.evaluation import Evaluation
+from robustbench_lite.results.evaluations import evaluations
+from robustbench_lite.results.naming import class_names
+from robustbench_lite.text import for_script, visible
 
 if TYPE_CHECKING:
     from robustbench_lite.results.store import Results
 
-__all__ = ["MOST_CELLS", "MOST_SAMPLES", "Paired", "paired"]
+__all__ = ["MOST_CELLS", "MOST_SAMPLES", "Comparison", "comparison"]
 
 MOST_SAMPLES = 1000  # of a cell
 MOST_CELLS = 2000
@@ -30,7 +31,7 @@ Key = tuple[str, str, str, str]  # what must be equal for two cells to be paired
 
 
 @dataclass(frozen=True)
-class Paired:
+class Comparison:
     """What can be chosen, and the rows as JSON. `left_out` says what the page does not hold; empty: nothing."""
 
     attacks: list[str]
@@ -57,12 +58,12 @@ class _Pool:
         return self.places[text]
 
 
-def paired(runs: Sequence[Results]) -> Paired | None:
+def comparison(runs: Sequence[Results]) -> Comparison | None:
     """The rows of every attack that at least two classifiers (or runs) share; None where there is none."""
-    found: dict[Key, list[tuple[str, Results, Group]]] = {}
+    found: dict[Key, list[tuple[str, Results, Evaluation]]] = {}
     for results in runs:
-        for key, entry, group in _comparable(results, runs):
-            found.setdefault(key, []).append((entry, results, group))
+        for key, entry, one in _comparable(results, runs):
+            found.setdefault(key, []).append((entry, results, one))
     found = {key: members for key, members in found.items() if len({entry for entry, _, _ in members}) > 1}
     if not found:
         return None
@@ -71,20 +72,20 @@ def paired(runs: Sequence[Results]) -> Paired | None:
     cells: list[dict[str, Any]] = []
     names: dict[str, list[str]] = {}
     for k, members in enumerate(found.values()):
-        shown = small.of([(results, group) for _, results, group in members])
-        for (entry, results, group), pictured in zip(members, shown, strict=True):
+        shown = small.of([(results, one) for _, results, one in members])
+        for (entry, results, one), pictured in zip(members, shown, strict=True):
             if len(cells) >= MOST_CELLS:
                 break
-            cut = max(cut, len(group.rows) - MOST_SAMPLES)
-            names.setdefault(keys[k][0], [visible(name) for name in class_names(results, keys[k][0])])
-            cell = _cell(group, pool)
-            ids = " ".join(group.rows["sample"].to_pylist()[:MOST_SAMPLES])
-            cell |= {"key": k, "entry": entries.index(entry), "set": sets.add(np.frombuffer(ids.encode(), np.uint8))}
-            places = {sample: i for i, sample in enumerate(group.rows["sample"].to_pylist()[:MOST_SAMPLES])}
+            cut = max(cut, len(one) - MOST_SAMPLES)
+            names.setdefault(keys[k][0], [visible(name) for name in told_apart(class_names(results, one.dataset))])
+            samples = one.samples[:MOST_SAMPLES]
+            places = {sample: i for i, sample in enumerate(samples)}
+            ids = np.frombuffer(" ".join(samples).encode(), np.uint8)
+            cell = _cell(one, pool) | {"key": k, "entry": entries.index(entry), "set": sets.add(ids)}
             cell["pictures"] = {places[sample]: both for sample, both in pictured.items() if sample in places}
             cells.append(cell)
     data = {
-        "keys": [{"dataset": key[0], "top": _top([g for _, _, g in found[key]])} for key in keys],
+        "keys": [{"dataset": key[0], "top": _top([one for *_, one in found[key]])} for key in keys],
         "classes": names,
         "arrays": pool.texts,
         "sets": sets.texts,
@@ -99,72 +100,57 @@ def paired(runs: Sequence[Results]) -> Paired | None:
     if len(cells) >= MOST_CELLS:
         said.append(f"the first {MOST_CELLS} cells")
     left_out = f"This page holds {' and '.join(said)}; the verb `compare` uses all." if said else ""
-    telling = (k for k, many in enumerate(found.values()) if _tells_apart([group for _, _, group in many]))
+    telling = (k for k, many in enumerate(found.values()) if _tells_apart([one for *_, one in many]))
     start = next(telling, 0)
-    against = _against([(entries.index(entry), group) for entry, _, group in found[keys[start]]])
-    return Paired([_title(*both) for both in found.items()], start, entries, against, _inert(data), left_out)
+    against = _against([(entries.index(entry), one) for entry, _, one in found[keys[start]]])
+    rows = Markup(for_script(data))  # noqa: S704  (escaped for where it stands)
+    return Comparison([_title(*both) for both in found.items()], start, entries, against, rows, left_out)
 
 
-def _top(members: Sequence[Group]) -> float:
+def _top(members: Sequence[Evaluation]) -> float:
     """Where the axis of sizes ends: beyond the largest of all classifiers."""
-    sizes = [group[column][group["success"].astype(bool)] for group in members if (column := _sized(group))]
+    sizes = [one.relative_size[one.success] for one in members if one.minimal]
     return round_up(max((float(own.max()) for own in sizes if len(own)), default=1.0))
 
 
-def _sized(group: Group) -> str:
-    """The column with the sizes of a minimal attack; empty for another."""
-    if group.cell["eps"] is not None or group.cell["norm"] is None:
-        return ""
-    return "rho_linf" if group.cell["norm"] == "linf" else "rho"
-
-
-def _tells_apart(members: Sequence[Group]) -> bool:
+def _tells_apart(members: Sequence[Evaluation]) -> bool:
     """Whether there is a difference to look at: sizes, or another share that stays right."""
-    return bool(_sized(members[0])) or len(set(map(_right, members))) > 1
+    return members[0].minimal or len(set(map(_right, members))) > 1
 
 
-def _right(group: Group) -> int:
-    return int((group["adv_pred"] == group["label"]).sum())
+def _right(one: Evaluation) -> int:
+    return int(one.correct.sum())
 
 
-def _against(members: Sequence[tuple[int, Group]]) -> int:
+def _against(members: Sequence[tuple[int, Evaluation]]) -> int:
     """The first of these entries with another result than the reference, which is the first of them."""
     (_, reference), *others = sorted(members, key=lambda pair: pair[0])
-    return next((entry for entry, group in others if _right(group) != _right(reference)), others[0][0])
+    return next((entry for entry, one in others if _right(one) != _right(reference)), others[0][0])
 
 
-def _comparable(results: Results, runs: Sequence[Results]) -> Iterator[tuple[Key, str, Group]]:
+def _comparable(results: Results, runs: Sequence[Results]) -> Iterator[tuple[Key, str, Evaluation]]:
     """What each cell is paired by, as `compare` does it, and what it is called: the run too, where several have it."""
-    others = {group.model for other in runs if other is not results for group in groups(other)}
+    others = {one.model for other in runs if other is not results for one in evaluations(other)}
     run = results.label or str(results.run.get("name") or results.folder.name)
-    for group in groups(results):
-        if group.ok:
-            cell = group.cell
-            seen = "itself" if cell["source"] == group.model else through(cell)
-            key = (str(cell["dataset"]), seen, str(cell["variant"]), str(cell["params"]))
-            yield key, f"{group.model} ({run})" if group.model in others else group.model, group
+    for one in evaluations(results):
+        if one.ok:
+            key = (one.dataset, one.through, one.variant, str(one.cell["params"]))
+            yield key, f"{one.model} ({run})" if one.model in others else one.model, one
 
 
-def _title(key: Key, members: Sequence[tuple[str, Results, Group]]) -> str:
-    dataset, seen, variant, _ = key
-    made = "" if seen == "itself" else f" made for {seen}"
-    return f"{dataset}: {variant}{made} ({len(members)} classifiers)"
+def _title(key: Key, members: Sequence[tuple[str, Results, Evaluation]]) -> str:
+    dataset, through, variant, _ = key
+    source = f" made for {through}" if through else ""
+    return f"{dataset}: {variant}{source} ({len(members)} classifiers)"
 
 
-def _cell(group: Group, pool: _Pool) -> dict[str, Any]:
+def _cell(one: Evaluation, pool: _Pool) -> dict[str, Any]:
     """Places of the columns in the pool."""
-    clean, pred = (group[name][:MOST_SAMPLES].astype(np.int64) for name in ("clean_pred", "adv_pred"))
+    clean, pred = (one[name][:MOST_SAMPLES] for name in ("clean_pred", "adv_pred"))
     width = 1 if max(part.max(initial=0) for part in (clean, pred)) < 2**8 else 2
     kind = np.uint8 if width == 1 else np.dtype("<u2")
-    label = pool.add(group["label"][:MOST_SAMPLES].astype("<u2"))
+    label = pool.add(one["label"][:MOST_SAMPLES].astype("<u2"))
     cell = {"width": width, "label": label, "clean": pool.add(clean.astype(kind)), "pred": pool.add(pred.astype(kind))}
-    if column := _sized(group):
-        size = np.where(group["success"].astype(bool), group[column].astype(np.float64), np.inf)[:MOST_SAMPLES]
-        cell["size"] = pool.add(size.astype("<f4"))
+    if one.minimal:
+        cell["size"] = pool.add(one.needed[:MOST_SAMPLES].astype("<f4"))
     return cell
-
-
-def _inert(data: dict[str, Any]) -> Markup:
-    """JSON that cannot end the element that holds it."""
-    text = json.dumps(data, ensure_ascii=True, separators=(",", ":"), sort_keys=True)
-    return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))  # noqa: S704

