@@ -12,11 +12,10 @@ import pytest
 import torch
 
 from benchmarks.test_cost import HERE, ours, paired
-from robustbench_lite.datasets.base import datasets
+from robustbench_lite.datasets.base import datasets, images
 from robustbench_lite.engine.attack import attacks
 from robustbench_lite.engine.job import Job
 from robustbench_lite.models.base import models
-from robustbench_lite.runner.assets import images
 from robustbench_lite.threat.draws import Draw, keys
 from robustbench_lite.threat.goal import Goal
 

@@ -13,7 +13,7 @@ from robustbench_lite.cli.catalogue import listing, problems
 from robustbench_lite.engine.attack import Attack, attacks
 from robustbench_lite.errors import SuiteError
 from robustbench_lite.registry import Records
-from robustbench_lite.runner.assets import Bench
+from robustbench_lite.runner.assets import Assets
 from robustbench_lite.runner.plan import plan
 from robustbench_lite.runner.run import Options, run_suite
 from robustbench_lite.runner.verify import verify
@@ -135,7 +135,7 @@ def test_its_code_is_in_the_cell_id_neighbours_included(tmp_path):
     def id_of(code, near):
         (tmp_path / "near.py").write_text(near)
         loaded = suite(tmp_path, own(), code=code)
-        return plan(loaded, Bench(loaded, CPU))[0].id
+        return plan(loaded, Assets(loaded, CPU))[0].id
 
     base = id_of(code, "FACTOR = 1\n")
     assert id_of(code, "FACTOR = 1\n") == base

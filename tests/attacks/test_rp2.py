@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from robustbench_lite.datasets.base import datasets
+from robustbench_lite.datasets.base import datasets, images
 from robustbench_lite.engine.attack import attacks
 from robustbench_lite.engine.drive import run
 from robustbench_lite.engine.job import Job
@@ -19,7 +19,6 @@ from robustbench_lite.models import archs, zoo
 from robustbench_lite.models.base import models
 from robustbench_lite.physical import printing
 from robustbench_lite.physical.shots import paste
-from robustbench_lite.runner.assets import images
 from robustbench_lite.runner.run import run as run_suite
 from robustbench_lite.runner.verify import verify
 from robustbench_lite.tables.base import tables
