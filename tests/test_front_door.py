@@ -11,14 +11,14 @@ from torch import nn
 
 import robustbench_lite.attacks as face
 from robustbench_lite.attacks import EOT3D, FGSM, PGD, RP2, DeepFool, Ensemble, Spatial, Universal, attacks
+from robustbench_lite.datasets.base import images as floats
 from robustbench_lite.datasets.bundled import Bundled
 from robustbench_lite.engine.evaluate import evaluate
 from robustbench_lite.errors import AttackError, ModelError, UsageError
 from robustbench_lite.models.zoo import Zoo
 from robustbench_lite.results.schema import SAMPLES
-from robustbench_lite.runner.assets import images as floats
 from robustbench_lite.runner.run import run
-from robustbench_lite.threat.norms import Goal
+from robustbench_lite.threat.goal import Goal
 from tests.helpers import ROOT, images, mlp
 from tests.linear import problems
 

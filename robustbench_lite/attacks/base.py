@@ -16,7 +16,7 @@ from robustbench_lite.engine.result import AttackResult
 from robustbench_lite.errors import UsageError, problems_of
 from robustbench_lite.registry import Number
 from robustbench_lite.threat.draws import Draw
-from robustbench_lite.threat.norms import Goal
+from robustbench_lite.threat.goal import Goal
 
 if TYPE_CHECKING:
     import torch

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from robustbench_lite.engine.job import Crafted, Job
     from robustbench_lite.engine.oracle import Oracle
     from robustbench_lite.threat.draws import Draw
-    from robustbench_lite.threat.norms import Goal, Norm
+    from robustbench_lite.threat.goal import Goal
+    from robustbench_lite.threat.norms import Norm
 
 __all__ = ["Attack", "SetAttack", "State", "StepAttack", "attacks"]
 

@@ -11,7 +11,7 @@ from robustbench_lite.engine.judge import Verdicts, rank
 from robustbench_lite.lazy import torch
 from robustbench_lite.registry import canonical
 from robustbench_lite.results.schema import Row
-from robustbench_lite.threat.norms import Goal
+from robustbench_lite.threat.goal import Goal
 
 __all__ = ["Scored", "Written", "called"]
 

@@ -9,14 +9,15 @@ import pytest
 import torch
 
 from robustbench_lite.attacks.fgsm import enough
+from robustbench_lite.datasets.base import images as as_images
 from robustbench_lite.datasets.bundled import Bundled
 from robustbench_lite.engine.attack import attacks
 from robustbench_lite.errors import UsageError
 from robustbench_lite.models.zoo import Zoo
 from robustbench_lite.registry import canonical
-from robustbench_lite.runner.assets import images as as_images
 from robustbench_lite.threat.box import box_radius
-from robustbench_lite.threat.norms import Goal, dual_size, size
+from robustbench_lite.threat.goal import Goal
+from robustbench_lite.threat.norms import dual_size, size
 from tests.helpers import ROOT, attack, images, mlp
 
 
