@@ -92,14 +92,13 @@ def test_a_finished_cell_says_how_long_each_stage_took(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "stage", "last"),
     [
-        ({"attacks": [{"pgd": {"norm": "l2", "epsilon": 100}}]}, "plan", "robustbench_lite.errors.AttackError: "),
         ({"models": [mine("broken")]}, "load", "LookupError: no weights"),
         ({"data": {"mnist": {"samples": 3, "size": 32}}}, "inspect", "robustbench_lite.errors.DataError: "),
         ({"models": [mine("soft")]}, "inspect", "robustbench_lite.errors.ModelError: "),
         ({"attacks": [{"fgsm": {"epsilon": 0.1, "target": 99}}]}, "inspect", "robustbench_lite.errors.AttackError: "),
         ({"models": [mine("late")]}, "attack", "ZeroDivisionError: late"),
     ],
-    ids=["plan", "load", "size", "softmax", "target", "attack"],
+    ids=["load", "size", "softmax", "target", "attack"],
 )
 def test_a_failed_cell_says_where_and_keeps_the_whole_traceback(tmp_path, changes, stage, last):
     (tmp_path / "nets.py").write_text(CODE)
@@ -109,6 +108,15 @@ def test_a_failed_cell_says_where_and_keeps_the_whole_traceback(tmp_path, change
     assert row["traceback"].rstrip().splitlines()[-1].startswith(last)
     assert set(json.loads(row["seconds_stages"])) <= {"inspect", "attack"}
     assert not report.samples and row["forwards"] is None
+
+
+def test_what_is_wrong_with_the_plan_of_a_cell_fails_it_before_anything_is_loaded():
+    assets = Assets(load({**SUITE, "attacks": [{"pgd": {"norm": "l2", "epsilon": 100}}]}), CPU)
+    (cell,) = plan(assets.suite, assets)
+    report = executor.execute(cell, Preflight(assets))
+    assert report.stage == "plan"
+    assert "larger than 28, the distance of black from white" in report.row["error"]
+    assert "robustbench_lite.errors.AttackError: " in report.row["traceback"]
 
 
 def test_a_judge_that_fails_is_a_stage_of_its_own(tmp_path, monkeypatch):
