@@ -16,9 +16,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from robustbench_lite.gate.baseline import baseline_of, read_baseline, scores_of, write_baseline
+from robustbench_lite.gate.baseline import baseline_of, read_baseline, write_baseline
 from robustbench_lite.gate.pairing import check
 from robustbench_lite.gate.rules import Gate
+from robustbench_lite.gate.scores import scores_of
 from robustbench_lite.guards.sealed import seal
 from robustbench_lite.report.page import page
 from robustbench_lite.results.schema import CELLS, SAMPLES

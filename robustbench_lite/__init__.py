@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["Results", "__version__", "load", "run"]
+__all__ = ["Results", "__version__", "attacks", "datasets", "load", "models", "run"]
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from robustbench_lite.results.store import Results
-    from robustbench_lite.results.store import read as load
-    from robustbench_lite.runner.run import run
+    from robustbench_lite import attacks, datasets, models
+    from robustbench_lite.api import Results, load, run
 
-_HOME = {"run": ("runner.run", "run"), "load": ("results.store", "read"), "Results": ("results.store", "Results")}
+_ROOMS = ("attacks", "datasets", "models")
 
 
 def __getattr__(name: str) -> Any:
-    """`run`, `load` and `Results` on first use, so that importing the package stays cheap."""
-    from importlib import import_module
-
-    if name not in _HOME:
+    """Everything on first use, so that importing the package stays cheap."""
+    if name in _ROOMS:
+        return import_module(f"{__name__}.{name}")
+    if name not in __all__:
         raise AttributeError(f"module 'robustbench_lite' has no attribute {name!r}")
-    module, attribute = _HOME[name]
-    return getattr(import_module(f"robustbench_lite.{module}"), attribute)
+    return getattr(import_module(f"{__name__}.api"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

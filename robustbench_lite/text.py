@@ -14,6 +14,9 @@ from collections.abc import Sequence
 from xml.sax.saxutils import escape, quoteattr
 
 __all__ = [
+    "GATE_FORMATS",
+    "TABLE_FORMATS",
+    "beside",
     "bracketed",
     "budget",
     "colored",
@@ -39,6 +42,8 @@ __all__ = [
     "visible",
 ]
 
+TABLE_FORMATS = ("text", "markdown", "latex", "csv", "json")
+GATE_FORMATS = ("text", "json", "github", "junit", "markdown")
 _LONGEST = 20_000  # characters of one text; what is longer holds up a terminal, a page, a log
 _SLACK = 64  # more: as many as the remark on what was left out takes
 _FEWEST = 1_000  # of it that are shown at the end
@@ -105,9 +110,14 @@ def budget(epsilon: float) -> str:
     return f"{round(2 * levels) / 2:g}/255"
 
 
-def levels(size: float) -> str:
-    """A measured change of a pixel, for images in [0, 1], in grey levels: 7.97/255."""
-    return f"{255 * size:.3g}/255"
+def levels(size: float, digits: int = 3) -> str:
+    """A measured change, for images in [0, 1], in grey levels: 7.97/255."""
+    return f"{255 * size:.{digits}g}/255"
+
+
+def beside(size: float, epsilon: float, digits: int = 4) -> str:
+    """A measured size in the unit in which its budget is shown."""
+    return levels(size, digits) if budget(epsilon).endswith("/255") else f"{size:.{digits}g}"
 
 
 def significant(value: float, digits: int = 3) -> str:
@@ -120,9 +130,9 @@ def significant(value: float, digits: int = 3) -> str:
     return f"{value:.{min(places, 8)}f}"
 
 
-def percent(share: float) -> str:
-    """A share in percent, without the sign."""
-    return f"{100 * share:.1f}"
+def percent(share: float, digits: int = 1) -> str:
+    """A share in percent, with so many digits behind the point and without the sign."""
+    return f"{100 * share:.{digits}f}"
 
 
 def signed(value: float, style: str = ".1f") -> str:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import io
+import json
+import re
 import unicodedata
+from xml.etree import ElementTree as ET
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rich.console import Console
 
 from robustbench_lite.cli.progress import Bars, Lines
@@ -13,7 +18,24 @@ from robustbench_lite.cli.verbs import main
 from robustbench_lite.runner.execute import Done
 from robustbench_lite.runner.plan import Cell
 from robustbench_lite.suite.builder import load
-from robustbench_lite.text import lines, visible
+from robustbench_lite.text import (
+    for_annotation,
+    for_annotation_title,
+    for_attribute,
+    for_csv,
+    for_html,
+    for_latex,
+    for_markdown,
+    for_script,
+    for_xml,
+    lines,
+    p_equals,
+    p_value,
+    signed,
+    significant,
+    visible,
+)
+from tests.helpers import ROOT
 from tests.runner.test_run import SUITE
 
 HOSTILE = "\x1b[31mred\x1b[0m \u202egnihsihp \u200bzero\ufeff \u3164blank \ufe0f\u034f \ud800 \x07\r \u2066 \U000e0041"
@@ -40,6 +62,60 @@ def test_what_is_too_long_keeps_its_beginning_and_its_end():
     assert "49,980,010 characters left out" in text
     assert visible("y" * 20_000) == "y" * 20_000
     assert len(lines("z\n" * 1_000_000)) < 21_000
+
+
+@given(st.text(max_size=50))
+def test_what_was_made_visible_stays_as_it_is(text):
+    assert visible(visible(text)) == visible(text)
+
+
+@pytest.mark.parametrize("length", [20_000, 20_001, 20_050, 10**6])
+def test_what_was_shortened_stays_as_it_is(length):
+    """Or the number of characters that are missing would be wrong."""
+    assert visible(visible("z" * length)) == visible("z" * length)
+
+
+@given(st.text())
+def test_no_escape_lets_a_control_or_direction_character_through(name):
+    for escape in (for_markdown, for_latex, for_csv, for_html, for_attribute, for_annotation, for_annotation_title):
+        assert is_safe(escape(name)) and "\n" not in escape(name), escape
+
+
+@given(st.text())
+def test_names_end_neither_an_element_nor_a_script_nor_an_attribute(name):
+    assert not set("<>") & set(for_html(name))
+    assert not set("<>&") & set(for_script({name: [name]})) and json.loads(for_script({name: [name]})) == {name: [name]}
+    whole = ET.fromstring(f"<a b={for_attribute(name)}>{for_html(name)}</a>")
+    assert whole.text in {visible(name), None} and whole.get("b") == visible(name)
+    assert ET.fromstring(f"<a>{for_html(for_xml(name))}</a>") is not None
+
+
+def test_an_annotation_ends_neither_its_line_nor_its_title():
+    assert for_annotation("50 %\n::error::") == "50 %25<U+000A>::error::"
+    assert for_annotation_title("a: b, 5 %") == "a%3A b%2C 5 %25"
+
+
+def test_escapes_and_numbers_of_grey_levels_are_made_in_one_place():
+    """Whatever format is written, the room that writes it asks `text`."""
+    ours = re.compile(r"\\x1b\[|&amp;|&lt;|u003c|%0A|%3A|saxutils|textbackslash|[}]/255")
+    package = ROOT / "robustbench_lite"
+    others = {package / "suite" / "attacks.py", package / "engine" / "attack.py"}  # stored names; what was meant
+    elsewhere = {package / "text.py", *others}
+    assert not [str(path) for path in set(package.rglob("*.py")) - elsewhere if ours.search(path.read_text())]
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "text"),
+    [(0.0, 3, "0"), (0.12345, 3, "0.123"), (12.345, 3, "12.3"), (1234.5, 2, "1234"), (3e-7, 3, "3.00e-07"),
+     (float("inf"), 3, "inf"), (-0.5, 2, "-0.50")],
+)  # fmt: skip
+def test_significant_digits(value, digits, text):
+    assert significant(value, digits) == text
+
+
+def test_p_values_are_never_zero_and_differences_never_minus_zero():
+    assert (p_value(0.0), p_value(0.04), p_equals(1e-9), p_equals(0.2)) == ("< 0.001", "0.04", "p < 0.001", "p = 0.2")
+    assert (signed(-0.0), signed(1.25), signed(-0.001, ".2g")) == ("+0.0", "+1.2", "-0.001")
 
 
 def a_cell(name: str) -> Cell:

@@ -7,10 +7,12 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
+from robustbench_lite.attacks._steps import Adam
 from robustbench_lite.attacks.base import StepAttack
-from robustbench_lite.engine.attack import Sources, State, attacks
+from robustbench_lite.engine.attack import State, attacks
 from robustbench_lite.engine.card import Card, Promise
 from robustbench_lite.engine.oracle import Oracle
+from robustbench_lite.engine.protocol import Sources
 from robustbench_lite.lazy import torch
 from robustbench_lite.registry import Number
 from robustbench_lite.threat.draws import Draw
@@ -19,15 +21,12 @@ from robustbench_lite.threat.rows import per_row
 
 __all__ = ["Ensemble"]
 
-_BETAS, _TINY = (0.9, 0.999), 1e-8  # Adam's own defaults
-
 
 @dataclass
 class EnsembleState(State):
     adv: torch.Tensor  # the iterate
     taken: torch.Tensor  # (n,)
-    first: torch.Tensor  # (n, optimisers, C, H, W) Adam's moments
-    second: torch.Tensor
+    adam: Adam  # (n, optimisers, C, H, W)
 
 
 @attacks.register("ensemble")
@@ -96,22 +95,19 @@ class Ensemble(StepAttack):
     def start(self, x: torch.Tensor, goal: Goal, draw: Draw) -> EnsembleState:
         optimisers = goal.members if self.update == "summed" else 1
         count = torch.zeros(len(x), dtype=torch.int64, device=x.device)
-        moment = x.new_zeros((len(x), optimisers, *x.shape[1:]))
-        return EnsembleState(x, goal, draw, x, count.float(), count.bool(), x, count, moment, moment.clone())
+        adam = Adam.fresh(x[:, None].expand(-1, optimisers, -1, -1, -1))
+        return EnsembleState(x, goal, draw, x, count.float(), count.bool(), x, count, adam)
 
     def step(self, oracle: Oracle, state: State) -> State:
         assert isinstance(state, EnsembleState)
         victims = oracle.each() if self.update == "summed" else [oracle]
         gradient = torch.stack([self._gradient(victim, state) for victim in victims], 1)
         taken = state.taken + 1
-        first = torch.lerp(gradient, state.first, _BETAS[0])
-        second = torch.lerp(gradient.square(), state.second, _BETAS[1])
-        unbiased = [per_row(1 - beta ** taken.double(), first).to(first.dtype) for beta in _BETAS]
-        way = (first / unbiased[0] / ((second / unbiased[1]).sqrt() + _TINY)).sum(1)
-        adv = (state.adv - self.lr * way).clamp_(0, 1)
+        ways, adam = state.adam.step(gradient, taken)
+        adv = (state.adv - self.lr * ways.sum(1)).clamp_(0, 1)
         done = taken >= self.steps
         score = torch.where(done, 0.0, float("inf"))
-        changes: dict[str, Any] = {"adv": adv, "taken": taken, "first": first, "second": second}
+        changes: dict[str, Any] = {"adv": adv, "taken": taken, "adam": adam}
         return replace(state, candidate=adv, score=score, done=done, **changes)
 
     def _gradient(self, oracle: Oracle, state: EnsembleState) -> torch.Tensor:

@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
+from robustbench_lite.attacks import _colour
+from robustbench_lite.attacks._steps import Adam, ascend
 from robustbench_lite.attacks.base import StepAttack
 from robustbench_lite.engine.attack import State, attacks
 from robustbench_lite.engine.card import Card
-from robustbench_lite.engine.oracle import Oracle, interior
+from robustbench_lite.engine.oracle import Oracle, Pass, interior
 from robustbench_lite.engine.views import pairs
 from robustbench_lite.errors import AttackError
-from robustbench_lite.lazy import kornia, torch
+from robustbench_lite.lazy import torch
 from robustbench_lite.registry import Number
-from robustbench_lite.threat.box import climb, project_within
+from robustbench_lite.threat.box import project_within
 from robustbench_lite.threat.draws import Draw
-from robustbench_lite.threat.norms import Goal, Norm, size, steepest
+from robustbench_lite.threat.norms import Goal, Norm, steepest
 from robustbench_lite.threat.rows import per_row, rows
 from robustbench_lite.transforms.distribution import Distribution
 
 __all__ = ["EOT"]
-
-_BETAS, _TINY = (0.9, 0.999), 1e-8  # Adam's own defaults
 
 
 @dataclass
@@ -31,8 +31,7 @@ class EOTState(State):
     adv: torch.Tensor  # the iterate
     taken: torch.Tensor  # (n,) steps with the current weight
     phase: torch.Tensor  # (n,) which of the weights that is
-    first: torch.Tensor  # (n, C, H, W) Adam's moments
-    second: torch.Tensor
+    adam: Adam  # (n, C, H, W); of signed steps (n, 0)
 
 
 @attacks.register("eot")
@@ -117,8 +116,8 @@ class EOT(StepAttack):
         if self.penalty is not None and x.shape[1] != 3:
             raise AttackError(f"eot: penalty is a distance of colours, expected 3 channels, got {x.shape[1]}")
         count = torch.zeros(len(x), dtype=torch.int64, device=x.device)
-        moment = x.new_zeros(x.shape if self.optimizer == "adam" else (len(x), 0))
-        return EOTState(x, goal, draw, x, count.float(), count.bool(), x, count, count, moment, moment.clone())
+        adam = Adam.fresh(x if self.optimizer == "adam" else x.flatten(1)[:, :0])
+        return EOTState(x, goal, draw, x, count.float(), count.bool(), x, count, count, adam)
 
     def step(self, oracle: Oracle, state: State) -> State:
         """At most a batch of views is in memory at once; a row costs `draws` forwards and backwards."""
@@ -147,37 +146,34 @@ class EOT(StepAttack):
     def _of_views(self, oracle: Oracle, s: EOTState, row: torch.Tensor, number: torch.Tensor) -> torch.Tensor:
         """Gradient (m, C, H, W) through the view with that number (m,) of each row (m,)."""
         views, draw = self.distribution, rows(s.draw, row)
-        leaf = interior(s.adv[row]).requires_grad_()
-        with torch.enable_grad():
-            seen = views.see(leaf, draw, number)
-        view = oracle.differentiate(seen.detach(), row)
-        loss, seed = rows(s.goal, row).ascent(view.logits)
-        gradient, _ = view.gradient(seed)
-        if self._copies > 1 or self.penalty is not None:  # one alone: its weight changes no direction, but underflows
-            gradient = gradient * per_row(torch.sigmoid(-loss), gradient)
-        if self.penalty is not None:
-            weight = gradient.new_tensor(self.penalty)[s.phase[row]]
-            gradient = gradient - per_row(weight, gradient) * _away(seen.detach(), views.see(s.x[row], draw, number))
-        return gradient if seen is leaf else torch.autograd.grad(seen, leaf, gradient)[0]
+
+        def uphill(view: Pass) -> torch.Tensor:
+            loss, seed = rows(s.goal, row).ascent(view.logits)
+            gradient, _ = view.gradient(seed)
+            if self._copies > 1 or self.penalty is not None:  # one alone: its weight turns nothing, but underflows
+                gradient = gradient * per_row(torch.sigmoid(-loss), gradient)
+            if self.penalty is None:
+                return gradient
+            weight = per_row(gradient.new_tensor(self.penalty)[s.phase[row]], gradient)
+            return gradient - weight * _colour.slope(view.leaf, views.see(s.x[row], draw, number))
+
+        return oracle.through(interior(s.adv[row]), lambda x: views.see(x, draw, number), uphill, row)[0]
 
     def _move(self, s: EOTState, gradient: torch.Tensor) -> EOTState:
         """One step uphill, back into the ball where there is one, and into the box."""
-        taken, first, second = s.taken + 1, s.first, s.second
-        length = self.step_size or (2.5 * self.epsilon / self.steps if self.penalty is None else 2 / 255)
+        taken, adam = s.taken + 1, s.adam
         if self.optimizer == "signed" and self.penalty is None:
-            adv = climb(s.x, s.adv, gradient, self.norm, length, self.epsilon, s.taken / self.steps)
-            return replace(s, adv=adv, taken=taken)
+            ball = self.norm, self.epsilon, self.steps, self.step_size
+            return replace(s, adv=ascend(s.x, s.adv, gradient, s.taken, *ball), taken=taken)
+        length = self.step_size or (2.5 * self.epsilon / self.steps if self.penalty is None else 2 / 255)
         if self.optimizer == "signed":
             way = steepest(gradient, self.norm)
         else:
-            first = torch.lerp(gradient, first, _BETAS[0])
-            second = torch.lerp(gradient.square(), second, _BETAS[1])
-            unbiased = [per_row(1 - beta ** taken.double(), first).to(first.dtype) for beta in _BETAS]
-            way = first / unbiased[0] / ((second / unbiased[1]).sqrt() + _TINY)
+            way, adam = adam.step(gradient, taken)
         moved = (way * length).add_(s.adv).sub_(s.x)
         if self.penalty is None:
             moved = project_within(s.x, moved, self.norm, self.epsilon)
-        return replace(s, adv=moved.add_(s.x).clamp_(0, 1), taken=taken, first=first, second=second)
+        return replace(s, adv=moved.add_(s.x).clamp_(0, 1), taken=taken, adam=adam)
 
     def _worth(self, oracle: Oracle, s: EOTState, place: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Whether the finished iterates at `place` (n,) in the window reach the wanted share of held-out draws (n,).
@@ -191,7 +187,7 @@ class EOT(StepAttack):
             seen, clean = (views.see(images[row], draw, step) for images in (s.adv, s.x))
             logits = oracle.logits(seen, place[row])
             reached.index_add_(0, row, rows(s.goal, row).reached(logits).to(reached.dtype))
-            distance.index_add_(0, row, _distance(seen, clean))
+            distance.index_add_(0, row, _colour.distance(seen, clean))
         share = reached / self.held_out
         enough = share >= self.wanted
         return enough, torch.where(enough, distance / self.held_out, 1 - share)
@@ -199,21 +195,5 @@ class EOT(StepAttack):
 
 def _again(s: EOTState, ended: torch.Tensor) -> EOTState:
     """The rows that `ended` (n,) start over from the image, with the next weight."""
-    fresh = {"adv": s.x, "first": torch.zeros_like(s.first), "second": torch.zeros_like(s.second)}
-    begun: dict[str, Any] = {
-        name: torch.where(per_row(ended, value), value, getattr(s, name)) for name, value in fresh.items()
-    }
-    return replace(s, taken=torch.where(ended, 0, s.taken), phase=s.phase + ended, **begun)
-
-
-def _distance(seen: torch.Tensor, clean: torch.Tensor) -> torch.Tensor:
-    """||LAB(seen) - LAB(clean)||_2 of every row (n,)."""
-    return size(kornia.color.rgb_to_lab(seen) - kornia.color.rgb_to_lab(clean), "l2")
-
-
-def _away(seen: torch.Tensor, clean: torch.Tensor) -> torch.Tensor:
-    """Gradient of that distance in `seen` (n, C, H, W); zero where they are equal."""
-    leaf = seen.requires_grad_()
-    with torch.enable_grad():
-        total = _distance(leaf, clean).sum()
-    return torch.autograd.grad(total, leaf)[0]
+    adv = torch.where(per_row(ended, s.adv), s.x, s.adv)
+    return replace(s, adv=adv, taken=torch.where(ended, 0, s.taken), phase=s.phase + ended, adam=s.adam.reset(ended))

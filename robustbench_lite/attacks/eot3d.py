@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import cos, pi
 from typing import ClassVar, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
+from robustbench_lite.attacks import _colour
+from robustbench_lite.attacks._steps import descend
 from robustbench_lite.attacks.base import SetAttack
 from robustbench_lite.engine.attack import attacks
 from robustbench_lite.engine.card import Card, Promise
 from robustbench_lite.engine.job import Crafted, Job
-from robustbench_lite.engine.oracle import Oracle
+from robustbench_lite.engine.oracle import Oracle, Pass
 from robustbench_lite.errors import AttackError
-from robustbench_lite.lazy import kornia, torch
+from robustbench_lite.lazy import torch
 from robustbench_lite.physical.scene import Scene
 from robustbench_lite.registry import Number
 from robustbench_lite.threat.draws import Draw
-from robustbench_lite.threat.norms import Goal, size
+from robustbench_lite.threat.norms import Goal
 from robustbench_lite.threat.rows import rows
 from robustbench_lite.threat.setting import Views
 
@@ -137,20 +138,12 @@ class EOT3D(SetAttack):
         return best[1], f"adversarial on {self.held_out} held-out views by penalty: {said}"
 
     def _optimise(self, sitter: Sitter, weight: float) -> torch.Tensor:
-        texture = sitter.x.clone()
-        optimizer = torch.optim.Adam([texture], lr=self.step_size) if self.optimizer == "adam" else None
-        for step in range(self.steps):
+        def gradient(texture: torch.Tensor, step: int) -> torch.Tensor:
             numbers = torch.arange(step * self.fresh, step * self.fresh + self.draws, device=texture.device)
-            ascent = self._gradient(sitter, texture, numbers, weight)
-            length = self.step_size * (1 + cos(pi * step / self.steps)) / 2  # the last steps average over many views
-            if optimizer is None:
-                texture += length * ascent.sign()
-            else:
-                optimizer.param_groups[0]["lr"] = length
-                texture.grad = -ascent
-                optimizer.step()
-            texture.clamp_(0, 1)
-        return texture.detach()
+            return -self._gradient(sitter, texture, numbers, weight)
+
+        kept, signed = lambda texture: texture.clamp(0, 1), self.optimizer == "signed"
+        return descend(sitter.x, gradient, kept, steps=self.steps, rate=self.step_size, signed=signed)
 
     def _gradient(self, sitter: Sitter, texture: torch.Tensor, numbers: torch.Tensor, weight: float) -> torch.Tensor:
         """Gradient (1, C, T, T) of the objective's mean over the views with these numbers (m,)."""
@@ -160,15 +153,16 @@ class EOT3D(SetAttack):
 
     def _of_views(self, sitter: Sitter, texture: torch.Tensor, numbers: torch.Tensor, weight: float) -> torch.Tensor:
         """The same (1, C, T, T), the sum over a chunk of views."""
-        n, leaf = len(numbers), texture.detach().requires_grad_()
-        with torch.enable_grad():
-            seen = sitter.see(leaf, numbers)
-        view = sitter.oracle.differentiate(seen.detach(), sitter.rows(n))
-        _, slope = rows(sitter.goal, sitter.rows(n) * 0).nll(view.logits)
-        gradient, _ = view.gradient(-slope)
-        if weight > 0:
-            gradient = gradient - weight * _away(seen.detach(), sitter.see(sitter.x, numbers))
-        return torch.autograd.grad(seen, leaf, gradient)[0]
+
+        def uphill(view: Pass) -> torch.Tensor:
+            _, slope = rows(sitter.goal, row * 0).nll(view.logits)
+            gradient, _ = view.gradient(-slope)
+            if weight == 0:
+                return gradient
+            return gradient - weight * _colour.slope(view.leaf, sitter.see(sitter.x, numbers))
+
+        row = sitter.rows(len(numbers))
+        return sitter.oracle.through(texture, lambda x: sitter.see(x, numbers), uphill, row)[0]
 
     def _share(self, sitter: Sitter, texture: torch.Tensor) -> float:
         """In which share of the held-out views the goal is reached; their numbers are below 0, as no step's are."""
@@ -180,11 +174,3 @@ class EOT3D(SetAttack):
             return rows(sitter.goal, row * 0).reached(logits)
 
         return float(sitter.oracle.chunked(reached, self.held_out).double().mean())
-
-
-def _away(seen: torch.Tensor, clean: torch.Tensor) -> torch.Tensor:
-    """Gradient of the distance in LAB in `seen` (n, 3, H, W); zero where the two are equal."""
-    leaf = seen.requires_grad_()
-    with torch.enable_grad():
-        total = size(kornia.color.rgb_to_lab(leaf) - kornia.color.rgb_to_lab(clean), "l2").sum()
-    return torch.autograd.grad(total, leaf)[0]

@@ -9,9 +9,10 @@ from pydantic import Field, PositiveInt
 
 from robustbench_lite.attacks._quasi_newton import History
 from robustbench_lite.attacks.base import StepAttack
-from robustbench_lite.engine.attack import GoalName, State, attacks
+from robustbench_lite.engine.attack import State, attacks
 from robustbench_lite.engine.card import Card, Promise
 from robustbench_lite.engine.oracle import Oracle
+from robustbench_lite.engine.protocol import GoalName
 from robustbench_lite.lazy import torch
 from robustbench_lite.registry import Number
 from robustbench_lite.threat.draws import Draw

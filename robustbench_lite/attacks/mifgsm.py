@@ -14,6 +14,7 @@ from robustbench_lite.engine.card import Card, Promise
 from robustbench_lite.engine.oracle import Oracle
 from robustbench_lite.lazy import torch
 from robustbench_lite.registry import Number
+from robustbench_lite.threat.box import climb
 from robustbench_lite.threat.draws import Draw
 from robustbench_lite.threat.norms import Goal, Norm
 from robustbench_lite.threat.rows import per_row
@@ -90,9 +91,8 @@ class MIFGSM(StepAttack):
         length = gradient.flatten(1).abs().mean(1).clamp_min(1e-30)
         momentum = self.decay * state.momentum + gradient / per_row(length, gradient)
         step = self.epsilon / self.steps if self.step_size is None else self.step_size
-        moved = state.adv + step * momentum.sign()
-        adv = (state.x + (moved - state.x).clamp_(-self.epsilon, self.epsilon)).clamp_(0, 1)
-        taken = state.taken + 1
+        share = state.taken / self.steps
+        adv, taken = climb(state.x, state.adv, momentum, "linf", step, self.epsilon, share), state.taken + 1
         done = taken >= self.steps
         score = torch.where(done, 0.0, float("inf"))
         return replace(state, candidate=adv, score=score, done=done, adv=adv, taken=taken, momentum=momentum)
@@ -100,12 +100,8 @@ class MIFGSM(StepAttack):
     def _gradients(self, oracle: Oracle, state: MIFGSMState) -> Iterator[torch.Tensor]:
         """The gradient in x of every copy: warped where the draw says so, then scaled."""
         for i in range(self.scales):
-            leaf = state.adv.detach().requires_grad_()
-            with torch.enable_grad():
-                seen = self._diverse(leaf, state, i) / 2**i
-            view = oracle.differentiate(seen.detach())
-            outer, _ = view.gradient(state.goal.seed(view.logits))
-            yield outer if seen is leaf else torch.autograd.grad(seen, leaf, outer)[0]
+            copy = lambda x, i=i: self._diverse(x, state, i) / 2**i
+            yield oracle.through(state.adv, copy, lambda view: view.gradient(state.goal.seed(view.logits))[0])[0]
 
     def _diverse(self, x: torch.Tensor, state: MIFGSMState, copy: int) -> torch.Tensor:
         """With probability `diversity`, shrunk to a random size at a random place, zeros around (n, C, H, W)."""

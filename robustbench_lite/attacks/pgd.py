@@ -7,13 +7,13 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
+from robustbench_lite.attacks._steps import ascend
 from robustbench_lite.attacks.base import StepAttack
 from robustbench_lite.engine.attack import State, attacks
 from robustbench_lite.engine.card import Card
 from robustbench_lite.engine.oracle import Oracle
 from robustbench_lite.lazy import torch
 from robustbench_lite.registry import Number
-from robustbench_lite.threat.box import climb
 from robustbench_lite.threat.draws import Draw
 from robustbench_lite.threat.norms import Goal, sample
 from robustbench_lite.threat.rows import per_row
@@ -111,5 +111,4 @@ class PGD(StepAttack):
         return (x + sample(draw, x, self.norm, self.epsilon, restart)).clamp(0, 1)
 
     def _ascend(self, x: torch.Tensor, adv: torch.Tensor, gradient: torch.Tensor, taken: torch.Tensor) -> torch.Tensor:
-        length = self.step_size or 2.5 * self.epsilon / self.steps
-        return climb(x, adv, gradient, self.norm, length, self.epsilon, taken / self.steps)
+        return ascend(x, adv, gradient, taken, self.norm, self.epsilon, self.steps, self.step_size)

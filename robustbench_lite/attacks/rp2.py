@@ -9,6 +9,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
+from robustbench_lite.attacks._steps import descend
 from robustbench_lite.attacks.base import SetAttack
 from robustbench_lite.engine.attack import attacks
 from robustbench_lite.engine.card import Card, Promise
@@ -176,21 +177,16 @@ class RP2(SetAttack):
     def _optimise(self, easel: Easel, p: int, weight: float) -> torch.Tensor:
         """The noise (3, S, S) that keeps the object's colours in [0, 1] and is zero outside the mask."""
         texture, mask = easel.shots.texture, easel.mask
-        noise = torch.zeros_like(texture).requires_grad_()
-        optimizer = torch.optim.Adam([noise], lr=self.step_size)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.steps)
         printable = printing.triplets(self.printable) if self.printable else printing.palette(self.colours)
-        for step in range(self.steps):
-            slope = self._expected(easel, noise.detach(), step)
+
+        def gradient(noise: torch.Tensor, step: int) -> torch.Tensor:
+            slope, leaf = self._expected(easel, noise, step), noise.detach().requires_grad_()
             with torch.enable_grad():
-                own = self._regular(noise, easel, p, weight, printable)
-            (pull,) = torch.autograd.grad(own, noise)
-            noise.grad = (slope + pull) * mask
-            optimizer.step()
-            schedule.step()
-            with torch.no_grad():
-                noise.copy_(((texture + noise).clamp(0, 1) - texture) * mask)
-        return noise.detach()
+                own = self._regular(leaf, easel, p, weight, printable)
+            return (slope + torch.autograd.grad(own, leaf)[0]) * mask
+
+        kept = lambda noise: ((texture + noise).clamp(0, 1) - texture) * mask
+        return descend(torch.zeros_like(texture), gradient, kept, steps=self.steps, rate=self.step_size)
 
     def _regular(
         self, noise: torch.Tensor, easel: Easel, p: int, weight: float, printable: torch.Tensor
@@ -214,10 +210,6 @@ class RP2(SetAttack):
     def _of_photographs(self, easel: Easel, noise: torch.Tensor, number: torch.Tensor) -> torch.Tensor:
         """The same (1, 3, S, S), summed over the photographs with these numbers (m,)."""
         x, placed = easel.shots.training(self.poses, Draw(easel.draw.key.expand(len(number))), number)
-        leaf = noise.detach().requires_grad_()
-        with torch.enable_grad():
-            seen = paste(x, leaf, placed)
-        view = easel.oracle.differentiate(seen.detach(), number % easel.samples)
-        _, seed = rows(easel.goal, number * 0).nll(view.logits)
-        gradient, _ = view.gradient(seed)
-        return torch.autograd.grad(seen, leaf, gradient)[0][None]
+        downhill = lambda view: view.gradient(rows(easel.goal, number * 0).nll(view.logits)[1])[0]
+        pasted = lambda leaf: paste(x, leaf, placed)
+        return easel.oracle.through(noise, pasted, downhill, number % easel.samples)[0][None]

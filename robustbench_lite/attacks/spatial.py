@@ -197,20 +197,15 @@ class Spatial(StepAttack):
 
     def _climb(self, oracle: Oracle, s: SpatialState) -> SpatialState:
         """One projected step on the parameters; the gradient goes back through the resampling."""
-        unit = s.unit.detach().requires_grad_()
-        with torch.enable_grad():
-            found = self.limits.at(unit)
-            images = self.rebuild(s.x, found)
-        view = oracle.differentiate(images.detach())
-        ascent, _ = view.gradient(s.goal.seed(view.logits))
-        (gradient,) = torch.autograd.grad(images, unit, ascent)
+        warped = lambda unit: self.rebuild(s.x, self.limits.at(unit))
+        gradient, view = oracle.through(s.unit, warped, lambda view: view.gradient(s.goal.seed(view.logits))[0])
         tried = s.tried + 1
-        unit = (unit.detach() + self.step_size * gradient.sign()).clamp(-1, 1)
+        unit = (s.unit + self.step_size * gradient.sign()).clamp(-1, 1)
         again = tried % (self.steps + 1) == 0
         unit = torch.where(again[:, None], self._drawn(s.draw, tried // (self.steps + 1)), unit)
         won, value = self._worth(s.goal, view.logits, s.tried)
         done = (tried >= self._total) | (won & (self.stop == "success"))
-        state = self._better(s, won, value, found.detach(), images.detach(), tried, done)
+        state = self._better(s, won, value, self.limits.at(s.unit), view.leaf.detach(), tried, done)
         return replace(state, unit=unit)
 
     def _worth(self, goal: Goal, logits: torch.Tensor, order: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

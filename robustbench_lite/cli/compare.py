@@ -10,13 +10,14 @@ import click
 
 from robustbench_lite.cli.exit import write
 from robustbench_lite.cli.gate import width
+from robustbench_lite.text import TABLE_FORMATS
 
 __all__ = ["compare", "format_option", "report"]
 
 
 def format_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """How a table is printed."""
-    styles = click.Choice(("text", "markdown", "latex", "csv", "json"))
+    styles = click.Choice(TABLE_FORMATS)
     return click.option("--format", "style", type=styles, default="text", show_default=True)(command)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from robustbench_lite.cli.exit import say
+from robustbench_lite.text import GATE_FORMATS
 
 __all__ = ["baseline", "check", "width"]
 
@@ -39,7 +40,7 @@ def baseline(results: Path, out: Path) -> None:
 @click.option(
     "--format",
     "style",
-    type=click.Choice(("text", "json", "github", "junit", "markdown")),
+    type=click.Choice(GATE_FORMATS),
     default="text",
     show_default=True,
     help="github also appends to the job summary.",
@@ -58,10 +59,11 @@ def check(results: Path, file: Path, style: str, **options: Any) -> None:
     Limits come from the suite's `gate:`; options replace them, except those of single cells.
     """
     from robustbench_lite.errors import BaselineError
-    from robustbench_lite.gate.baseline import read_baseline, scores_of
+    from robustbench_lite.gate.baseline import read_baseline
     from robustbench_lite.gate.pairing import check as compare
     from robustbench_lite.gate.render import render_report, summary
     from robustbench_lite.gate.rules import gate_of
+    from robustbench_lite.gate.scores import scores_of
     from robustbench_lite.results.store import read
 
     before, found = read_baseline(file), read(results)

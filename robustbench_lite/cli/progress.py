@@ -136,7 +136,8 @@ class Bars(Silent):
         self.title = ""
 
 
-def observer(stream: TextIO = sys.stderr) -> Observer:
-    """The observer that fits the stream."""
+def observer(stream: TextIO | None = None) -> Observer:
+    """The observer that fits the stream; null: stderr, as it is now."""
+    stream = stream or sys.stderr
     console = Console(file=stream)
     return Bars(console) if console.is_terminal else Lines(stream)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, NoReturn
@@ -13,7 +13,8 @@ import click
 
 from robustbench_lite import __version__
 from robustbench_lite.cli.compare import compare, format_option, report
-from robustbench_lite.cli.exit import FAILED_CELLS, exit_code, say, write
+from robustbench_lite.cli.conclude import conclude, print_words
+from robustbench_lite.cli.exit import exit_code, say, write
 from robustbench_lite.cli.gate import baseline, check, width
 from robustbench_lite.text import visible
 
@@ -64,9 +65,6 @@ def _batch_size(_: click.Context, __: click.Parameter, value: str) -> int | None
 def run(suite: Path, overrides: tuple[str, ...], **options: Any) -> None:
     """Run SUITE; what is in the store already is not run again. Prints the suite's tables."""
     from robustbench_lite.cli.progress import observer
-    from robustbench_lite.errors import StoreError
-    from robustbench_lite.guards.foreign import excerpt
-    from robustbench_lite.runner.draw import figure as draw
     from robustbench_lite.runner.run import Options, run_suite
     from robustbench_lite.suite.builder import load
 
@@ -75,23 +73,8 @@ def run(suite: Path, overrides: tuple[str, ...], **options: Any) -> None:
     told = observer()
     with told if isinstance(told, AbstractContextManager) else nullcontext():
         results = run_suite(loaded, Options(command=command, **options), told)
-    _print_tables(results, loaded.tables)
-    ran = any(row["status"] == "ok" for row in results.cell_table.to_pylist())
-    for name in loaded.figures if ran else ():
-        try:
-            draw(results.folder, name, {}, options["device"], suite=loaded)
-        except StoreError as error:  # the tables are there; on a disk that nobody can write to a figure cannot be
-            say(f"warning: {error}")
-    failed = [row for row in results.cell_table.to_pylist() if row["status"] != "ok"]
-    for row in failed:
-        say(f"failed: {row['dataset']} · {row['source']} · {row['variant']}: {row['error']}")
-        for line in excerpt(row["traceback"] or ""):
-            say(f"  {line}")
-    for problem in results.problems:
-        say(f"warning: {problem}")
-    say(f"rows are in {options['results'] / loaded.name}")
-    if failed:
-        raise SystemExit(FAILED_CELLS)
+    if code := conclude(results, loaded, options["device"]):
+        raise SystemExit(code)
 
 
 @cli.command()
@@ -140,7 +123,7 @@ def table(results: Path, name: str, out: Path | None, style: str, **options: Any
     if out is None:
         _print(render(made, style, width=width()))
         if style == "text":
-            _print_words([made])
+            print_words([made])
     else:
         write(out, render(made, style))
         click.echo(str(out))
@@ -290,30 +273,6 @@ cli.add_command(baseline)
 cli.add_command(check)
 cli.add_command(compare)
 cli.add_command(report)
-
-
-def _print_tables(results: Any, names: tuple[str, ...]) -> None:
-    """The tables that a suite names, and what none of them shows."""
-    from robustbench_lite.tables.base import tables
-    from robustbench_lite.tables.common import left_out
-    from robustbench_lite.tables.render import render, sentence
-
-    printed = [tables.make(name, results) for name in names]
-    for one in printed:
-        click.echo(render(one, "text", width=width()))
-    if unsaid := left_out(results, printed):
-        verb = shlex.join(["robustbench-lite", "table", str(results.folder), "accuracy"])
-        _print(sentence(f"{unsaid}; `{verb}` shows them", width()))
-    _print_words(printed)
-
-
-def _print_words(printed: Sequence[Any]) -> None:
-    """Where a reader finds what the words of these tables mean."""
-    from robustbench_lite.results.glossary import explained
-    from robustbench_lite.tables.render import render, sentence
-
-    if words := explained("\n".join(render(one, "text") for one in printed)):
-        _print(sentence(f"words: {', '.join(words)}: `robustbench-lite describe WORD`, docs/glossary.md", width()))
 
 
 def _print(text: str) -> None:

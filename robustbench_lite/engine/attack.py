@@ -17,16 +17,15 @@ from abc import abstractmethod
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
-from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
+from pydantic import model_validator
 
 from robustbench_lite.engine.card import Card, Promise
-from robustbench_lite.engine.views import Chain
+from robustbench_lite.engine.protocol import Protocol
 from robustbench_lite.lazy import torch
-from robustbench_lite.registry import Config, Records, fingerprint
-from robustbench_lite.threat.setting import Setting, Views
-from robustbench_lite.transforms.distribution import Distribution, Operations
+from robustbench_lite.registry import Records, fingerprint
+from robustbench_lite.threat.setting import Setting
 
 if TYPE_CHECKING:
     from robustbench_lite.engine.job import Crafted, Job
@@ -35,10 +34,6 @@ if TYPE_CHECKING:
     from robustbench_lite.threat.norms import Goal, Norm
 
 __all__ = ["Attack", "SetAttack", "State", "StepAttack", "attacks"]
-
-GoalName = Literal["label", "prediction"]
-Target = Literal["random", "least_likely", "next"] | NonNegativeInt
-Sources = Literal["single", "leave_one_out", "all"] | tuple[str, ...]
 
 
 @dataclass
@@ -63,7 +58,7 @@ class State:
             self.won = torch.zeros_like(self.done, dtype=torch.bool)
 
 
-class Attack(Config):
+class Attack(Protocol):
     """Common to all attacks. `version` changes when the same parameters would give another result."""
 
     version: ClassVar[int] = 1
@@ -73,42 +68,6 @@ class Attack(Config):
     minimal: ClassVar[bool] = False  # looks for the smallest perturbation instead of spending a budget
     found: ClassVar[tuple[str, ...]] = ()  # names of the numbers that made a candidate, stored in `transform`
     changes: ClassVar[tuple[str, ...]] = ("epsilon",)  # parameters that say how far an image, in [0, 1], is changed
-
-    goal: GoalName = Field(
-        "label", description="Untargeted: leave the true label, or the prediction on the clean image."
-    )
-    target: Target | None = Field(
-        None,
-        description=(
-            "Targeted: a class, by its number (samples of that class are left out), or one per sample: random, "
-            "least_likely or next; null: untargeted."
-        ),
-    )
-
-    sources: Sources | None = Field(
-        None,
-        description=(
-            "The classifiers that the attacker sees. null: each its own, and only it is scored. Else every classifier "
-            "of the suite is scored: single (each in turn), leave_one_out (all but one), all, or a list of names. "
-            "Several are attacked as the mean of their probabilities."
-        ),
-    )
-
-    under: Operations | None = Field(
-        None,
-        description=(
-            "A distribution of transformations, a list of operations: beside the image itself the judge scores fresh "
-            "views of it, and of the original, drawn from there. null: no views."
-        ),
-    )
-    evaluation_draws: PositiveInt = Field(1000, description="Views of each image that the judge scores.")
-
-    @field_validator("sources")
-    @classmethod
-    def _several(cls, sources: Sources | None) -> Sources | None:
-        if isinstance(sources, tuple) and (not sources or len(set(sources)) < len(sources)):
-            raise ValueError("expected names of different classifiers")
-        return sources
 
     @model_validator(mode="after")
     def _within_the_range(self) -> Self:
@@ -176,24 +135,10 @@ class Attack(Config):
         """How many other images the data have to give it to fit on (its setting is then `Fitting`); 0: none."""
         return 0
 
-    def views(self, setting: Setting | None = None) -> Views | None:
-        """What classifiers are shown of an image in the setting; None: the image itself."""
-        parts: list[Views] = [] if setting is None or setting.views is None else [setting.views]
-        parts += [] if self.under is None else [Distribution(self.under)]
-        return Chain(tuple(parts)) if len(parts) > 1 else parts[0] if parts else None
-
     def apply(self, x: torch.Tensor, perturbation: torch.Tensor) -> torch.Tensor:
         """The images x (n, C, H, W) with the perturbation (n or 1, C, H, W) on them; in [0, 1] if they must be."""
         moved = x + perturbation
         return moved.clamp_(0, 1) if self.boxed else moved
-
-    def params(self) -> dict[str, Any]:
-        """Every parameter; those about views only where there are any, so that what was stored before stands."""
-        own = super().params()
-        if self.under is None:
-            defaults = {key: type(self).model_fields[key].default for key in ("under", "evaluation_draws")}
-            return {key: value for key, value in own.items() if key not in defaults or value != defaults[key]}
-        return own
 
     def fingerprint(self) -> str:
         """Hash of everything about the attack that changes its outcome, the classifiers aside."""

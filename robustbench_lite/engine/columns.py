@@ -13,7 +13,7 @@ from robustbench_lite.registry import canonical
 from robustbench_lite.results.schema import Row
 from robustbench_lite.threat.norms import Goal
 
-__all__ = ["Scored", "Written", "goal_name"]
+__all__ = ["Scored", "Written"]
 
 
 @dataclass
@@ -27,10 +27,6 @@ class Scored:
     verdicts: Verdicts
     control: torch.Tensor | None = None  # predictions under a random perturbation of the same size
     views: dict[str, torch.Tensor] = field(default_factory=dict)  # columns of counts over random views
-
-
-def goal_name(attack: Attack) -> str:
-    return "target" if attack.target is not None else attack.goal
 
 
 @dataclass
@@ -54,7 +50,7 @@ class Written:
             "params": canonical(attack.params()),
             "norm": attack.threat,
             "eps": attack.budget,
-            "goal": goal_name(attack),
+            "goal": attack.aim,
         }
         columns = self._columns()
         names = list(columns)

@@ -15,7 +15,7 @@ from robustbench_lite.engine.inspection import Asked, doubts_about, looked
 from robustbench_lite.engine.job import Fitting, Job
 from robustbench_lite.engine.oracle import Oracle
 from robustbench_lite.engine.result import AttackResult
-from robustbench_lite.engine.trial import TARGETS, Trial, aim
+from robustbench_lite.engine.trial import TARGETS, Trial
 from robustbench_lite.errors import ModelError, UsageError
 from robustbench_lite.guards.exact import deterministic
 from robustbench_lite.guards.foreign import undisturbed
@@ -116,7 +116,7 @@ class _Call:
         clean, doubts = self._clean()
         labels = self._labels(y, clean)
         targets = Draw(keys(self.seed, TARGETS, ids))
-        goal = replace(aim(attack, labels, clean, targets), members=len(self.members))
+        goal = replace(attack.goals(labels, clean, targets), members=len(self.members))
         job = Job(self.x, goal, self._draw(ids), self._fitting(fit, clean.shape[1]))
         oracle = Oracle(module, self.device, self.size, self.members if len(self.members) > 1 else ())
         outcome = run(attack, oracle, job.to(self.device)).cpu()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from robustbench_lite.engine.attack import Attack
@@ -84,6 +85,11 @@ class Panel:
     seed: int
     ids: list[str]
 
+    @cached_property
+    def _keys(self) -> torch.Tensor:
+        """A key for each image (N,): the ids are hashed once, however many chunks of views there are."""
+        return keys(self.seed, "judge", self.ids)
+
     def columns(
         self, x: torch.Tensor, candidates: torch.Tensor, labels: torch.Tensor, goal: Goal
     ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
@@ -109,10 +115,9 @@ class Panel:
 
     def _see(self, x: torch.Tensor, row: torch.Tensor, number: torch.Tensor) -> torch.Tensor:
         """Logits (m, K) of the views with these numbers (m,) of the images in these rows (m,) of x; CPU."""
-        key = keys(self.seed, "judge", self.ids)[row]
 
         def some(part: slice) -> torch.Tensor:
-            place, draw = x[row[part]].to(self.device), Draw(key[part].to(self.device))
+            place, draw = x[row[part]].to(self.device), Draw(self._keys[row[part]].to(self.device))
             return logits_of(self.module, self.views.see(place, draw, number[part].to(self.device))).cpu()
 
         with torch.no_grad():

@@ -169,6 +169,24 @@ class Oracle:
         self._check(detached, rows)
         return Pass(self, leaf, logits, detached, rows)
 
+    def through(
+        self,
+        x: torch.Tensor,
+        transform: Callable[[torch.Tensor], torch.Tensor],
+        outer: Callable[[Pass], torch.Tensor],
+        rows: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor, Pass]:
+        """Gradient in x (n, ...) through what classifiers see of it, transform(x) (m, C, H, W); and the pass over that.
+
+        `outer` is asked for the gradient (m, C, H, W) in what is seen: `view.gradient(seed)[0]`, and what else pulls.
+        """
+        leaf = x.detach().requires_grad_()
+        with torch.enable_grad():
+            seen = transform(leaf)
+        view = self.differentiate(seen.detach(), rows)
+        gradient = outer(view)
+        return gradient if seen is leaf else torch.autograd.grad(seen, leaf, gradient)[0], view
+
     def chunked(self, work: Callable[[slice], torch.Tensor], n: int) -> torch.Tensor:
         """`work` on slices of at most `batch_size` of n rows, joined; halves the batch when memory runs out."""
         before = self.ledger.snapshot()

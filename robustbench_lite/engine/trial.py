@@ -10,38 +10,12 @@ from robustbench_lite.engine.drive import Outcome
 from robustbench_lite.engine.inspection import Asked
 from robustbench_lite.engine.job import CONTROL, Job
 from robustbench_lite.engine.judge import NOT_FINITE, Panel, judge
-from robustbench_lite.errors import AttackError
 from robustbench_lite.lazy import torch
-from robustbench_lite.threat.draws import Draw
 from robustbench_lite.threat.norms import Goal
 
-__all__ = ["TARGETS", "Trial", "aim"]
+__all__ = ["TARGETS", "Trial"]
 
 TARGETS = "targets"  # the stream of random targets: of the suite's seed and the sample, whatever the attack
-
-
-def aim(attack: Attack, labels: torch.Tensor, clean: torch.Tensor, draw: Draw) -> Goal:
-    """What success is measured against, per sample; the target where there is one is never the true label.
-
-    `labels` (N,), `clean` logits (N, K). `draw` is the same for every attack, so that two of them can be compared
-    sample by sample. Raises AttackError where the target is not a class of the classifier.
-    """
-    classes = clean.shape[1]
-    if attack.target is None:
-        return Goal(labels if attack.goal == "label" else clean.argmax(1), classes)
-    if attack.target == "random":
-        target = (labels + 1 + draw.integer("target", classes - 1)) % classes
-    elif attack.target == "next":
-        target = (labels + 1) % classes
-    elif attack.target == "least_likely":
-        target = clean.scatter(1, labels[:, None], float("inf")).argmin(1)
-    else:
-        if attack.target >= classes:
-            raise AttackError(
-                f"target: expected a class below {classes}, as many as the classifier has; got {attack.target}"
-            )
-        target = torch.full_like(labels, attack.target)
-    return Goal(target, classes, targeted=True)
 
 
 @dataclass(frozen=True)

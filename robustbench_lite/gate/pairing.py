@@ -16,11 +16,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from robustbench_lite.errors import BaselineError
-from robustbench_lite.gate.baseline import Baseline, Scores
+from robustbench_lite.gate.baseline import Baseline
 from robustbench_lite.gate.rules import Gate
+from robustbench_lite.gate.scores import Scores
 from robustbench_lite.gate.statistics import Finding, Pairs, findings, floors
 from robustbench_lite.registry import canonical
 from robustbench_lite.results.statistics import ENOUGH
+from robustbench_lite.text import budget, percent
 
 __all__ = ["Report", "Verdict", "check"]
 
@@ -187,8 +189,8 @@ def _doubts(before: Scores, after: Scores) -> Iterator[str]:
     stopped = before.distances is not None and shares[0] >= ENOUGH > shares[1]
     if stopped:
         yield (
-            f"not comparable: the attack has no budget and broke {100 * shares[0]:.1f} % of the samples in the "
-            f"baseline, {100 * shares[1]:.1f} % here; an attack that stops succeeding is no sign of robustness: look "
+            f"not comparable: the attack has no budget and broke {percent(shares[0])} % of the samples in the "
+            f"baseline, {percent(shares[1])} % here; an attack that stops succeeding is no sign of robustness: look "
             "at the gradients of the classifier"
         )
     known = "which the baseline's did" if before.red is not None else "and the baseline does not say whether its did"
@@ -271,7 +273,10 @@ def _changed(one: Scores, other: Scores) -> list[str]:
 
 
 def _shown(params: dict[str, Any], name: str) -> str:
-    return json.dumps(params[name], ensure_ascii=False) if name in params else "not there"
+    if name not in params:
+        return "not there"
+    value = params[name]
+    return budget(value) if name == "epsilon" and value else json.dumps(value, ensure_ascii=False)
 
 
 def _other(one: Scores, other: Scores) -> str:

@@ -13,6 +13,7 @@ from robustbench_lite.errors import UsageError, did_you_mean
 from robustbench_lite.gate.pairing import Report, Verdict
 from robustbench_lite.gate.statistics import Finding
 from robustbench_lite.text import (
+    GATE_FORMATS,
     colored,
     for_annotation,
     for_annotation_title,
@@ -23,9 +24,8 @@ from robustbench_lite.text import (
     visible,
 )
 
-__all__ = ["FORMATS", "headline", "lines_of", "render_report", "summary"]
+__all__ = ["headline", "lines_of", "render_report", "summary"]
 
-FORMATS = ("text", "json", "github", "junit", "markdown")
 _WORDS = {"incomparable": "ERROR", "failed": "FAIL", "improved": "better", "passed": "pass"}
 _TINY = 1e-4
 _ANNOTATIONS = 10  # GitHub shows no more of a step
@@ -34,7 +34,7 @@ _COLOURS = {"incomparable": 31, "failed": 31, "improved": 36, "passed": 32}
 
 
 def render_report(report: Report, style: str, width: int | None = None, *, color: bool = False) -> str:
-    """The report in one of `FORMATS`, ending with a newline. `width`: of the terminal, for text; None: 80."""
+    """The report in one of `GATE_FORMATS`, ending with a newline. `width`: of the terminal, for text; None: 80."""
     if style == "text":
         return _text(report, max(40, min(width or 80, 120)), color)
     writers: dict[str, Callable[[Report], str]] = {
@@ -44,7 +44,7 @@ def render_report(report: Report, style: str, width: int | None = None, *, color
         "markdown": _markdown,
     }
     if style not in writers:
-        raise UsageError(f"unknown format '{style}'{did_you_mean(style, FORMATS)}")
+        raise UsageError(f"unknown format '{style}'{did_you_mean(style, GATE_FORMATS)}")
     return writers[style](report)
 
 

@@ -28,6 +28,7 @@ from robustbench_lite.results.statistics import (
     sign_test,
     size_of,
 )
+from robustbench_lite.text import percent
 
 __all__ = ["POWER", "Finding", "Pairs", "detectable", "findings", "floors"]
 
@@ -272,9 +273,9 @@ def floors(pair: Pairs, gate: Gate) -> list[str]:
         count = int(pair.robust[1].sum())
         low = clopper_pearson(count, n, gate.confidence)[0] if gate.mode == "test" else count / n
         if 100 * low < limits.min_robust_accuracy:
-            bound = f", at least {100 * low:.1f} % (Clopper-Pearson, n={n})" if gate.mode == "test" else f", n={n}"
+            bound = f", at least {percent(low)} % (Clopper-Pearson, n={n})" if gate.mode == "test" else f", n={n}"
             out.append(
-                f"robust accuracy is {100 * count / n:.1f} %{bound}: the floor is {limits.min_robust_accuracy:g} %"
+                f"robust accuracy is {percent(count / n)} %{bound}: the floor is {limits.min_robust_accuracy:g} %"
             )
     if limits.min_rho is not None and pair.rho is not None:
         out += _floor_of_rho(pair.rho, limits.min_rho, gate)
@@ -290,7 +291,7 @@ def _floor_of_rho(rho: Values, least: float, gate: Gate) -> list[str]:
         return []
     bound = f", at least {low:.3g}" if gate.mode == "test" else ""
     bound = ", too few samples for a bound" if np.isnan(low) else bound
-    broken = "" if size.statistic == "mean" else f", {100 * size.success:.1f} % broken"
+    broken = "" if size.statistic == "mean" else f", {percent(size.success)} % broken"
     return [f"{size.statistic} rho is {found.value:.3g}{bound} (n={n}{broken}): the floor is {least:g}"]
 
 

@@ -9,6 +9,8 @@ from robustbench_lite.lazy import torch
 
 __all__ = ["deterministic"]
 
+Switch = tuple[object, str, bool]  # the place, the name of the switch there, on or off
+
 
 @contextmanager
 def deterministic() -> Iterator[None]:
@@ -16,14 +18,10 @@ def deterministic() -> Iterator[None]:
 
     Afterwards, also after an exception, PyTorch is set as it was.
     """
-    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
-    wanted: list[tuple[object, str, bool]] = [
-        (cudnn, "benchmark", False),
-        (cudnn, "deterministic", True),
-        (cudnn, "allow_tf32", False),
-    ]
-    wanted.append((matmul, "allow_tf32", False))
-    before = [(place, name, getattr(place, name)) for place, name, _ in wanted]
+    cudnn = torch.backends.cudnn
+    wanted: list[Switch] = [(cudnn, "benchmark", False), (cudnn, "deterministic", True), (cudnn, "allow_tf32", False)]
+    wanted.append((torch.backends.cuda.matmul, "allow_tf32", False))
+    before: list[Switch] = [(place, name, getattr(place, name)) for place, name, _ in wanted]
     _set(wanted)
     try:
         yield
@@ -31,6 +29,6 @@ def deterministic() -> Iterator[None]:
         _set(before)
 
 
-def _set(switches: list[tuple[object, str, bool]]) -> None:
+def _set(switches: list[Switch]) -> None:
     for place, name, value in switches:
         setattr(place, name, value)

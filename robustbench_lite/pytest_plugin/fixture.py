@@ -7,20 +7,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from robustbench_lite.gate.baseline import read_baseline, scores_of
+from robustbench_lite.api import Results, run
+from robustbench_lite.gate.baseline import read_baseline
 from robustbench_lite.gate.pairing import Report
 from robustbench_lite.gate.pairing import check as compare
 from robustbench_lite.gate.render import render_report
 from robustbench_lite.gate.rules import gate_of
+from robustbench_lite.gate.scores import scores_of
 from robustbench_lite.models.memory import Memory
-from robustbench_lite.runner.objects import in_memory, shaped
-from robustbench_lite.runner.run import Options, run, run_suite
+from robustbench_lite.runner.objects import in_memory
 from robustbench_lite.suite.builder import load
 
 if TYPE_CHECKING:
     from torch import nn
-
-    from robustbench_lite.results.store import Results
 
 __all__ = ["Robustness"]
 
@@ -45,12 +44,11 @@ class Robustness:
 
         Raises SuiteError, and ModelError where the module breaks its contract. Failed cells are rows, as in `run`.
         """
-        plain = {key: value for key, value in suite.items() if key != "models"} if isinstance(suite, Mapping) else suite
         if model is None:
             return run(suite, self.folder, **options)
+        plain = {key: value for key, value in suite.items() if key != "models"} if isinstance(suite, Mapping) else suite
         objects = in_memory({name: Memory.of(model, name=name, mean=mean, std=std)}, None)
-        loaded = replace(load(plain, objects=objects), models=objects.models)
-        return run_suite(shaped(loaded), Options(results=self.folder, **options))
+        return run(replace(load(plain, objects=objects), models=objects.models), self.folder, **options)
 
     def check(self, results: Results, baseline: str | Path, **limits: Any) -> Report:
         """Raise AssertionError with all sentences where a gate does not pass. `limits` replace those of the suite.

@@ -11,14 +11,16 @@ from pathlib import Path
 from robustbench_lite.engine.drive import Outcome
 from robustbench_lite.engine.oracle import Oracle
 from robustbench_lite.errors import BaselineError, StoreError
-from robustbench_lite.gate.baseline import Baseline, baseline_of, read_baseline, scores_of, write_baseline
+from robustbench_lite.gate.baseline import Baseline, baseline_of, read_baseline, write_baseline
 from robustbench_lite.gate.pairing import Report, Verdict, check
 from robustbench_lite.gate.rules import Limits
+from robustbench_lite.gate.scores import scores_of
+from robustbench_lite.guards.exact import deterministic
 from robustbench_lite.guards.locking import UnlockableError, exclusive
 from robustbench_lite.registry import canonical
 from robustbench_lite.results.store import Results, read
 from robustbench_lite.runner.assets import Bench
-from robustbench_lite.runner.execute import attacked, deterministic, prepare
+from robustbench_lite.runner.execute import attacked, prepare
 from robustbench_lite.runner.plan import Cell, experiments, plan
 from robustbench_lite.runner.run import Options, device_named, run_suite
 from robustbench_lite.suite.builder import Suite, load
@@ -111,8 +113,8 @@ class GateSession:
     @cached_property
     def _bench(self) -> tuple[Bench, tuple[Cell, ...]]:
         bench = Bench(self.suite, device_named(self.device), limit=_TIMED)
-        deterministic()
-        return bench, plan(self.suite, bench)
+        with deterministic():
+            return bench, plan(self.suite, bench)
 
     def timed(self, gate: Planned) -> Timed:
         """The gate's attack on 64 samples at most. Raises RobustbenchError where it cannot be run."""
@@ -120,8 +122,14 @@ class GateSession:
         cell = next((cell for cell in cells if gate.key in _keys(cell)), None)
         if cell is None:
             raise BaselineError(f"{gate.id}: the suite has no such cell to be timed")
-        ready = prepare(cell, bench)
-        return Timed(lambda: attacked(cell, bench, ready), len(ready.job.x), self.suite.gate.limits(gate))
+        with deterministic():
+            ready = prepare(cell, bench)
+
+        @deterministic()
+        def once() -> tuple[Outcome, Oracle]:
+            return attacked(cell, bench, ready)
+
+        return Timed(once, len(ready.job.x), self.suite.gate.limits(gate))
 
 
 def _planned(suite: Suite) -> Iterator[Planned]:

@@ -10,6 +10,7 @@ from robustbench_lite.report.charts import round_up
 from robustbench_lite.report.headline import amount
 from robustbench_lite.report.pictures import specimen
 from robustbench_lite.report.ranking import Entry, Ranking, rankings
+from robustbench_lite.text import percent
 
 if TYPE_CHECKING:
     from robustbench_lite.results.store import Results
@@ -74,7 +75,7 @@ def _facts(ranking: Ranking, entry: Entry) -> Iterator[str]:
     if ranking.draws:
         yield f"{ranking.draws} views"
     if ranking.of:
-        yield f"{100 * entry.clean:.0f}\u00a0% before"
+        yield f"{percent(entry.clean, 0)}\u00a0% before"
 
 
 def _states(ranking: Ranking) -> list[str]:

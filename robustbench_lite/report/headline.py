@@ -166,7 +166,7 @@ def _ahead(ranking: Ranking, lead: Lead) -> str:
         return (
             f"{best} and {second} come out the same on {same} ({lead.larger} better, {lead.smaller} worse). {verdict}"
         )
-    size = f"{100 * value:.1f} {unit}" if round(100 * value, 1) > 0 else f"less than 0.1 {unit}"
+    size = f"{percent(value)} {unit}" if round(100 * value, 1) > 0 else f"less than 0.1 {unit}"
     return f"{best} is {size}{_interval(lead.difference)} ahead of {second} on {same}. {verdict}"
 
 

@@ -15,12 +15,12 @@ from markupsafe import Markup
 from robustbench_lite.figures.base import figures
 from robustbench_lite.guards.sealed import opened
 from robustbench_lite.report.answers import answers, ends, ranked
-from robustbench_lite.report.changed import changed
-from robustbench_lite.report.paired import paired
+from robustbench_lite.report.changes import run_changes
+from robustbench_lite.report.comparison import comparison
 from robustbench_lite.report.perturbations import perturbations
 from robustbench_lite.report.pictures import MOST, pictures
 from robustbench_lite.report.strength import Drawn, Limits, broken, costs, limits
-from robustbench_lite.report.trusted import failures, trust
+from robustbench_lite.report.trust import failures, trust
 from robustbench_lite.results.evaluation import through
 from robustbench_lite.results.evaluations import evaluations
 from robustbench_lite.results.glossary import WORDS
@@ -58,7 +58,7 @@ def page(runs: Sequence[Results]) -> str:
         changes=_changes(runs),
         style=Markup((_FOLDER / "style.css").read_text(encoding="utf-8")),  # noqa: S704  (our own file)
         script=Markup("\n".join((_FOLDER / name).read_text(encoding="utf-8") for name in _SCRIPTS)),  # noqa: S704
-        compare=paired(runs),
+        compare=comparison(runs),
         most=most,
         shown=_SHOWN,
         words=WORDS,
@@ -83,7 +83,7 @@ def _shown(value: object) -> object:
 
 def _changes(runs: Sequence[Results]) -> dict[str, Any] | None:
     """What changed between two runs that have something in common."""
-    found = changed(runs)
+    found = run_changes(runs)
     if found is None:
         return None
     charts = [_chart(one) for one in found.charts]

@@ -17,13 +17,14 @@ from PIL import Image
 
 from robustbench_lite.results.evaluation import Evaluation, through
 from robustbench_lite.results.evaluations import evaluations
-from robustbench_lite.text import levels
+from robustbench_lite.results.naming import class_names
+from robustbench_lite.text import levels, percent
 
 if TYPE_CHECKING:
     from robustbench_lite.results.schema import Row
     from robustbench_lite.results.store import Results
 
-__all__ = ["MOST", "Picture", "as_uri", "class_names", "eight_bits", "pictured", "pictures", "specimen", "stored"]
+__all__ = ["MOST", "Picture", "as_uri", "eight_bits", "pictured", "pictures", "specimen", "stored", "told_apart"]
 
 MOST = 96  # pictures on a page
 SUCCESSES = ("easiest", "median", "hardest")
@@ -149,9 +150,8 @@ def _choice(one: Evaluation, results: Results) -> dict[str, int]:
     return {name: int(i) for n, (name, i) in enumerate(picks.items()) if i not in list(picks.values())[:n]}
 
 
-def class_names(results: Results, dataset: str) -> list[str]:
-    """The names of the classes as the run stored them, with their number where two share one; empty: not stored."""
-    names = [str(name) for name in (results.run.get("classes") or {}).get(dataset) or []]
+def told_apart(names: Sequence[str]) -> list[str]:
+    """Names of classes, with their number where two share one."""
     times = Counter(names)
     return [f"{name} ({i})" if times[name] > 1 else name for i, name in enumerate(names)]
 
@@ -162,7 +162,7 @@ def _called(label: int, names: list[str]) -> str:
 
 def _picture(results: Results, one: Evaluation, index: int, outcome: str) -> Picture:
     (row,) = one.rows.slice(index, 1).to_pylist()
-    image, names = stored(results, one.id)[row["sample"]], class_names(results, row["dataset"])
+    image, names = stored(results, one.id)[row["sample"]], told_apart(class_names(results, one.dataset))
     clean = np.frombuffer(image["clean"], np.uint8).reshape(image["shape"])
     adversarial = np.frombuffer(image["adversarial"], "<f4").reshape(image["shape"])
     difference = adversarial - clean.astype(np.float32) / 255
@@ -181,8 +181,8 @@ def _picture(results: Results, one: Evaluation, index: int, outcome: str) -> Pic
         outcome=outcome,
         sample=row["sample"],
         label=_called(row["label"], names),
-        before=f"{_called(row['clean_pred'], names)} ({100 * row['clean_confidence']:.0f}\u00a0%)",
-        after=f"{_called(row['adv_pred'], names)} ({100 * row['adv_confidence']:.0f}\u00a0%)",
+        before=f"{_called(row['clean_pred'], names)} ({percent(row['clean_confidence'], 0)}\u00a0%)",
+        after=f"{_called(row['adv_pred'], names)} ({percent(row['adv_confidence'], 0)}\u00a0%)",
         size=size,
         facts=", ".join(part for part in (size, f"margin {row['margin']:.2g}", bits) if part),
         clean=as_uri(clean),
@@ -203,7 +203,7 @@ def _moved(row: Row) -> str:
     made = json.loads(row["transform"] or "{}")
     if not {"angle", "dx", "dy"} <= made.keys():
         return ""
-    zoom = f", {100 * made['scale']:.0f}\u00a0% large" if made.get("scale", 1) != 1 else ""
+    zoom = f", {percent(made['scale'], 0)}\u00a0% large" if made.get("scale", 1) != 1 else ""
     return f"{made['angle']:+.0f}\u00b0, {made['dx']:+.1f} px right, {made['dy']:+.1f} px down{zoom}"
 
 

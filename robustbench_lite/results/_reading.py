@@ -11,6 +11,7 @@ import pyarrow as pa
 from robustbench_lite.errors import NoResultsError, StoreError
 from robustbench_lite.guards.sealed import parsed
 from robustbench_lite.results._cell_files import PARTS, empty, files, read_file
+from robustbench_lite.results.run_json import misfit
 from robustbench_lite.results.schema import CELLS, SAMPLES
 
 if TYPE_CHECKING:
@@ -111,11 +112,14 @@ def runs(folder: Path) -> list[Path]:
 def _read_run(folder: Path) -> tuple[dict[str, Any], list[str]]:
     path = folder / "run.json"
     try:
-        return parsed(path), []
+        run = parsed(path)
+        if wrong := misfit(run):
+            raise ValueError(wrong)
     except FileNotFoundError:
         return {}, []
     except (OSError, ValueError, RecursionError) as error:
         return {}, [f"{path}: damaged ({error}); left out"]
+    return run, []
 
 
 def _read_cells(folder: Path, run: dict[str, Any], problems: list[str]) -> list[pa.Table]:

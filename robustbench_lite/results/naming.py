@@ -1,4 +1,4 @@
-"""What several results are called beside each other: by a label, else by what tells their folders apart."""
+"""What results are called beside each other, by a label or by what tells their folders apart; and their classes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from robustbench_lite.errors import UsageError
 if TYPE_CHECKING:
     from robustbench_lite.results.store import Results
 
-__all__ = ["called", "labels_of", "names_of"]
+__all__ = ["called", "class_names", "labels_of", "names_of"]
 
 
 def labels_of(texts: Sequence[str], folders: Sequence[str | Path]) -> dict[Path, str]:
@@ -63,3 +63,9 @@ def called(runs: Sequence[Results], labels: Mapping[Path, str] | None = None) ->
     if len(runs) == 1:
         names = [given.get(results.folder.resolve(), results.label) for results in runs]
     return [replace(results, label=results.label or name) for results, name in zip(runs, names, strict=True)]
+
+
+def class_names(results: Results, dataset: str) -> list[str]:
+    """The names of the classes of a dataset as the run stored them; empty: it did not."""
+    names = results.run.get("classes")
+    return [str(name) for name in (names.get(dataset) if isinstance(names, dict) else None) or []]

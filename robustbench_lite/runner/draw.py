@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from robustbench_lite.errors import UsageError, did_you_mean, problems_of
 from robustbench_lite.figures.base import Figure, figures
 from robustbench_lite.figures.contact_sheet import ContactSheet
+from robustbench_lite.guards.exact import deterministic
 from robustbench_lite.guards.foreign import blamed, undisturbed
 from robustbench_lite.results.store import Store, read
 from robustbench_lite.runner.assets import Bench
@@ -40,7 +41,7 @@ def figure(
     record = _record(name, options)
     results = read(folder)
     bench = Bench(suite or suite_of(results, trust=trust), device_named(device))
-    with blamed(name, UsageError, "draw"), undisturbed():
+    with blamed(name, UsageError, "draw"), undisturbed(), deterministic():
         table = record.compute(results, bench)
     return record.draw(table), Store(folder).write_figure(name, table)
 

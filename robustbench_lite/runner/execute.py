@@ -7,13 +7,13 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from statistics import median
 
-from robustbench_lite.engine.columns import Written, goal_name
+from robustbench_lite.engine.columns import Written
 from robustbench_lite.engine.drive import Outcome, run
 from robustbench_lite.engine.inspection import Asked
 from robustbench_lite.engine.job import PERTURBATION, Fitting, Job
 from robustbench_lite.engine.judge import finite, look
 from robustbench_lite.engine.oracle import Oracle
-from robustbench_lite.engine.trial import TARGETS, Trial, aim
+from robustbench_lite.engine.trial import TARGETS, Trial
 from robustbench_lite.errors import AttackError, RobustbenchError
 from robustbench_lite.guards.foreign import is_interrupt, told, trace, undisturbed
 from robustbench_lite.guards.limits import limited
@@ -31,7 +31,7 @@ from robustbench_lite.threat.norms import Goal
 from robustbench_lite.threat.rows import rows
 from robustbench_lite.threat.setting import Setting
 
-__all__ = ["Done", "Ready", "attacked", "deterministic", "execute", "prepare", "rejudged"]
+__all__ = ["Done", "Ready", "attacked", "execute", "prepare", "rejudged"]
 
 _ALONE = 5  # samples that are also timed at batch size 1
 _ALONE_SECONDS = 5.0  # but no longer than this
@@ -45,14 +45,6 @@ class Done:
     images: list[Row] = field(default_factory=list)
     artifacts: list[Row] = field(default_factory=list)
     cell: Row = field(default_factory=dict)
-
-
-def deterministic() -> None:
-    """Same machine, versions and batch size: same bits. Verdicts must not depend on TensorFloat-32 either."""
-    torch.backends.cudnn.benchmark = False
-    torch.backends.cudnn.deterministic = True
-    torch.backends.cudnn.allow_tf32 = False
-    torch.backends.cuda.matmul.allow_tf32 = False
 
 
 def execute(
@@ -110,7 +102,7 @@ def _describe(cell: Cell, bench: Bench) -> Row:
         "version": attack.version,
         "norm": attack.threat,
         "eps": attack.budget,
-        "goal": goal_name(attack),
+        "goal": attack.aim,
         "seed": cell.seed,
         "status": "ok",
         "error": None,
@@ -220,7 +212,7 @@ def prepare(cell: Cell, bench: Bench) -> Ready:
     ids = [samples.ids[i] for i in keep.tolist()]
     draw, targets = (Draw(keys(cell.seed, stream, ids)) for stream in (cell.attack.stream(), TARGETS))
     clean = bench.clean_logits(cell.dataset, cell.sources, cell.attack.shares)
-    goal = replace(aim(cell.attack, labels, clean[keep], targets), members=len(cell.sources))
+    goal = replace(cell.attack.goals(labels, clean[keep], targets), members=len(cell.sources))
     return Ready(victim, Job(x, goal, draw, _setting(cell, bench, victim, keep)), keep, clean)
 
 

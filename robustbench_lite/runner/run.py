@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from robustbench_lite.errors import DeviceError
+from robustbench_lite.guards.exact import deterministic
 from robustbench_lite.guards.sealed import parsed
 from robustbench_lite.lazy import torch
 from robustbench_lite.registry import canonical
 from robustbench_lite.results import provenance
 from robustbench_lite.results.store import Results, Store, read
 from robustbench_lite.runner.assets import Bench
-from robustbench_lite.runner.execute import Done, deterministic, execute
+from robustbench_lite.runner.execute import Done, execute
 from robustbench_lite.runner.namesake import refuse_namesake
 from robustbench_lite.runner.objects import in_memory, shaped
 from robustbench_lite.runner.plan import Cell, labels, plan, renamed, settled
@@ -87,7 +88,7 @@ def device_named(name: str) -> torch.device:
 
 
 def run(
-    suite: str | Path | Mapping[str, Any],
+    suite: str | Path | Mapping[str, Any] | Suite,
     results: str | Path = "results",
     *,
     models: Mapping[str, Any] | None = None,
@@ -100,7 +101,7 @@ def run(
     any; attacks, tables and gates know them by these names. `options` are those of `Options`. Raises SuiteError for an
     invalid suite. Failed cells do not raise: they are rows of `cells()` with a reason.
     """
-    loaded = load(suite, objects=in_memory(models, data))
+    loaded = suite if isinstance(suite, Suite) else load(suite, objects=in_memory(models, data))
     return run_suite(shaped(loaded), Options(results=Path(results), **options))
 
 
@@ -109,11 +110,10 @@ def run_suite(suite: Suite, options: Options, observer: Observer | None = None) 
     told = observer or Silent()
     timeout = suite.timeout if options.cell_timeout is None else options.cell_timeout
     bench = Bench(suite, device_named(options.device), options.batch_size, options.limit, timeout)
-    deterministic()
     folder = options.results / suite.name
     store = Store(folder)
     phases = Phases(told)
-    with store.lock():
+    with store.lock(), deterministic():
         refuse_namesake(suite, folder)
         with phases("loading"):
             cells = plan(suite, bench)
@@ -227,7 +227,7 @@ def _known(folder: Path) -> dict[str, dict[str, Any]]:
     try:
         found = parsed(folder / "run.json")["calibration"]
         return {str(name): dict(entry) for name, entry in found.items() if "checks" in entry and "failed" in entry}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}
 
 

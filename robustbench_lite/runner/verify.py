@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from robustbench_lite.engine.attack import Attack
 from robustbench_lite.errors import ModelError, NoResultsError, RobustbenchError, SuiteError
+from robustbench_lite.guards.exact import deterministic
 from robustbench_lite.guards.foreign import blamed, undisturbed
 from robustbench_lite.guards.sealed import opened
 from robustbench_lite.registry import canonical
@@ -24,7 +25,7 @@ from robustbench_lite.results.provenance import machine, versions
 from robustbench_lite.results.schema import Row
 from robustbench_lite.results.store import Results, read
 from robustbench_lite.runner.assets import Bench
-from robustbench_lite.runner.execute import deterministic, prepare
+from robustbench_lite.runner.execute import prepare
 from robustbench_lite.runner.plan import Cell, plan
 from robustbench_lite.runner.recorded import suite_of
 from robustbench_lite.runner.rejudge import Disagreement, Stored, compared
@@ -68,12 +69,12 @@ def verify(folder: Path, device: str = "auto", *, trust: bool = False) -> Report
     if not results.run and results.problems:
         raise NoResultsError(f"{results.problems[0]}; run the suite again")
     recorded = suite_of(results, trust=trust)
-    deterministic()
-    planned = _planned(recorded, results, device)
     report = Report(skipped=results.problems)
-    report.disagreements += tuple(planned.differences())
-    for cell, row in planned.pairs():
-        _verify(cell, row, planned, report)
+    with deterministic():
+        planned = _planned(recorded, results, device)
+        report.disagreements += tuple(planned.differences())
+        for cell, row in planned.pairs():
+            _verify(cell, row, planned, report)
     if report.rows == 0 and not report.disagreements:
         kept = "the suite says `images: none`" if recorded.images == "none" else "; ".join(report.skipped[:1])
         raise NoResultsError(f"{folder}: no stored adversarials to verify ({kept})")

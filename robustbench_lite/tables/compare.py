@@ -22,7 +22,7 @@ from robustbench_lite.results.statistics import Estimate, Size, bootstrap_mean, 
 from robustbench_lite.results.store import read
 from robustbench_lite.tables.base import Column, Row, Table, Value, filled
 from robustbench_lite.tables.common import MISSING, Footnotes, count, label, number, share
-from robustbench_lite.text import bracketed, p_equals, signed
+from robustbench_lite.text import bracketed, p_equals, percent, signed
 from robustbench_lite.trust.smell import Doubt, doubts
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ class Changes:
         p = min(pair.adjusted for pair in told)
         return (
             f"No certain change from {self.a.name} to {self.b.name} in {len(told)} comparisons: {lost} verdicts lost "
-            f"and {won} won of {n} in all, which may be chance (smallest adjusted p = {p:.2g})"
+            f"and {won} won of {n} in all, which may be chance (smallest adjusted {p_equals(p)})"
         )
 
     def _one(self, pair: Change, of: int) -> str:
@@ -244,7 +244,7 @@ def _row(pair: Change, notes: Footnotes) -> Row:
 
 def _size_difference(pair: Change) -> Value:
     """The difference of mean sizes; where one of them is withheld, in how many samples which is larger."""
-    p = f"p = {pair.size_p:.2g}"
+    p = p_equals(pair.size_p)
     if any(part.statistic == "median" for part in pair.size):
         larger, smaller = (int((pair.sizes[1] > pair.sizes[0]).sum()), int((pair.sizes[1] < pair.sizes[0]).sum()))
         note = (
@@ -261,7 +261,7 @@ def _size(found: Size) -> Value:
     plain = number(found.estimate.value)
     if found.statistic == "mean" or plain.kind == "missing":
         return plain
-    note = f"median, failures as infinite: {100 * found.success:.1f} % broken"
+    note = f"median, failures as infinite: {percent(found.success)} % broken"
     text = f"half of {found.estimate.n} never broken" if np.isinf(found.estimate.value) else f"median {plain.text}"
     return replace(plain, text=text, note=note)
 

@@ -10,11 +10,13 @@ import numpy.typing as npt
 
 from robustbench_lite.results.evaluation import Evaluation
 from robustbench_lite.results.evaluations import evaluations
+from robustbench_lite.results.naming import class_names
 from robustbench_lite.results.statistics import wilson
 from robustbench_lite.tables import references
 from robustbench_lite.tables._transfer import changed
 from robustbench_lite.tables.base import Column, Row, Table, Value, filled, tables
 from robustbench_lite.tables.common import MISSING, Footnotes, count, label, number, share
+from robustbench_lite.text import percent
 
 if TYPE_CHECKING:
     from robustbench_lite.results.store import Results
@@ -48,7 +50,7 @@ def fooling_rate(results: Results) -> Table:
     found = [one for one in evaluations(results) if one.fitted and one.white_box]
     order = list(dict.fromkeys(one.variant for one in found))
     found.sort(key=lambda one: order.index(one.variant))
-    body = [_row(one, _names(results, one), notes) for one in found]
+    body = [_row(one, class_names(results, one.dataset), notes) for one in found]
     lines = [_REMARK, *notes.lines(results)] if found else ["no cell of these results has a universal perturbation"]
     if found and results.run.get("reference") == "uap-t1":
         papers = [references.load("uap-t1"), *([references.load("uap-fig6")] if _by_size(found) else [])]
@@ -56,10 +58,6 @@ def fooling_rate(results: Results) -> Table:
         lines += [f"published: {paper.source}. {paper.protocol}" for paper in papers]
     title = "Fooling rate of one perturbation for all images"
     return Table("fooling_rate", title, COLUMNS, tuple(body), tuple(lines), notes.shown())
-
-
-def _names(results: Results, one: Evaluation) -> list[str]:
-    return list((results.run.get("classes") or {}).get(one.dataset) or [])
 
 
 def _row(one: Evaluation, names: list[str], notes: Footnotes) -> Row:
@@ -90,7 +88,7 @@ def _dominant(predictions: npt.NDArray[np.int64], names: list[str]) -> Value:
     counts = np.bincount(predictions)
     top = int(counts.argmax())
     name = names[top] if top < len(names) else f"class {top}"
-    return label(f"{name} {100 * counts[top] / len(predictions):.0f}")
+    return label(f"{name} {percent(counts[top] / len(predictions), 0)}")
 
 
 def _by_size(found: list[Evaluation]) -> bool:

@@ -11,6 +11,7 @@ import numpy as np
 
 from robustbench_lite.results.evaluation import Evaluation
 from robustbench_lite.results.evaluations import evaluations
+from robustbench_lite.results.naming import class_names
 from robustbench_lite.results.schema import Row
 from robustbench_lite.results.statistics import wilson
 from robustbench_lite.tables.base import Column, Value
@@ -73,7 +74,7 @@ def where(shot: Shot) -> Value:
 
 def named(results: Results, one: Evaluation, index: int | None) -> Value:
     """A class by its name."""
-    names = (results.run.get("classes") or {}).get(one.dataset) or []
+    names = class_names(results, one.dataset)
     return label(None if index is None else names[index] if index < len(names) else index)
 
 

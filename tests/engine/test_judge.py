@@ -8,6 +8,7 @@ import torch
 from robustbench_lite.engine.attack import attacks
 from robustbench_lite.engine.judge import Panel, eight_bit, judge
 from robustbench_lite.threat.box import steepest_within
+from robustbench_lite.threat.draws import keys
 from robustbench_lite.threat.norms import Goal, size
 from robustbench_lite.transforms.distribution import Distribution, operations
 from tests.helpers import images, mlp
@@ -141,6 +142,17 @@ def test_views_that_are_not_finite_are_named():
     panel = Panel(views, Overflows(0.5), torch.device("cpu"), 64, 30, 0, ["a", "b"])
     _, broken = panel.columns(x, x, torch.zeros(2, dtype=torch.int64), Goal(torch.zeros(2).long(), 5))
     assert broken.tolist() == [False, True]
+
+
+def test_sample_ids_are_hashed_once_however_many_chunks_of_views_there_are(monkeypatch):
+    hashed = []
+    monkeypatch.setattr("robustbench_lite.engine.judge.keys", lambda *of: hashed.append(of) or keys(*of))
+    x = images(3)
+    views = Distribution((operations.build("brightness", {"add": [-0.05, 0.05]}),))
+    panel = Panel(views, mlp(), torch.device("cpu"), 2, 30, 0, ["a", "b", "c"])
+    panel.columns(x, x, torch.zeros(3, dtype=torch.int64), Goal(torch.zeros(3).long(), 5))  # 90 chunks
+    panel.logits(x)
+    assert len(hashed) == 1
 
 
 def saved(x, candidates, **params):

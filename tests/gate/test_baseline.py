@@ -7,7 +7,8 @@ import pytest
 
 from robustbench_lite.errors import BaselineError
 from robustbench_lite.gate import baseline as module
-from robustbench_lite.gate.baseline import Baseline, baseline_of, read_baseline, scores_of, write_baseline
+from robustbench_lite.gate.baseline import Baseline, baseline_of, read_baseline, write_baseline
+from robustbench_lite.gate.scores import scores_of
 from robustbench_lite.results.store import read
 from tests.gates import robust, write
 

@@ -8,10 +8,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from robustbench_lite.errors import BaselineError, SuiteError, UsageError
-from robustbench_lite.gate.baseline import baseline_of, read_baseline, scores_of, write_baseline
+from robustbench_lite.gate.baseline import baseline_of, read_baseline, write_baseline
 from robustbench_lite.gate.pairing import check
 from robustbench_lite.gate.render import headline
 from robustbench_lite.gate.rules import gate_of
+from robustbench_lite.gate.scores import scores_of
 from robustbench_lite.results.store import read
 from robustbench_lite.runner.run import run
 from robustbench_lite.suite.builder import load

@@ -10,9 +10,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from robustbench_lite.gate.baseline import Baseline, baseline_of, scores_of
+from robustbench_lite.gate.baseline import Baseline, baseline_of
 from robustbench_lite.gate.pairing import Report, check
 from robustbench_lite.gate.rules import gate_of
+from robustbench_lite.gate.scores import scores_of
 from robustbench_lite.models import zoo
 from robustbench_lite.runner.run import run
 from tests.helpers import ROOT

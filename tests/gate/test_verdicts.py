@@ -8,12 +8,14 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from robustbench_lite.errors import UsageError
-from robustbench_lite.gate.baseline import baseline_of, scores_of
+from robustbench_lite.gate.baseline import baseline_of
 from robustbench_lite.gate.pairing import check
-from robustbench_lite.gate.render import FORMATS, render_report, summary
+from robustbench_lite.gate.render import render_report, summary
 from robustbench_lite.gate.rules import gate_of
+from robustbench_lite.gate.scores import scores_of
 from robustbench_lite.gate.statistics import detectable
 from robustbench_lite.results.store import read
+from robustbench_lite.text import GATE_FORMATS
 from tests.gates import robust, write
 
 HOSTILE = (
@@ -143,7 +145,7 @@ def test_what_does_not_stand_is_said_in_every_format_and_offered_in_none(tmp_pat
     write(tmp_path / "a", robust(lose=20))
     write(tmp_path / "b", robust(), zero_gradient=3)
     report = check(baseline_of(read(tmp_path / "a")), scores_of(read(tmp_path / "b")), gate_of(None))
-    for style in FORMATS:
+    for style in GATE_FORMATS:
         text = " ".join(render_report(report, style).split())
         assert "this number does not stand, which the baseline's did" in text.replace("\\", ""), style
         assert "baseline RESULTS -o" not in text
@@ -164,6 +166,6 @@ def test_few_samples_and_medians_have_no_interval(tmp_path):
 
 
 def test_another_format_is_refused(many):
-    assert all(render_report(many, style) for style in FORMATS)
+    assert all(render_report(many, style) for style in GATE_FORMATS)
     with pytest.raises(UsageError, match="unknown format 'yaml'"):
         render_report(many, "yaml")

@@ -8,12 +8,12 @@ import re
 import pytest
 
 from robustbench_lite.report.answers import answers, ends
+from robustbench_lite.report.comparison import comparison
 from robustbench_lite.report.page import page
-from robustbench_lite.report.paired import paired
 from robustbench_lite.report.pictures import pictures, specimen
 from robustbench_lite.report.ranking import rankings
 from robustbench_lite.report.strength import limits
-from robustbench_lite.report.trusted import failures, trust
+from robustbench_lite.report.trust import failures, trust
 from robustbench_lite.results.store import Store, read
 from robustbench_lite.runner.run import run
 from tests.synthetic import cell_row, example, two, write
@@ -111,7 +111,7 @@ def test_what_never_changes_is_said_once(tmp_path):
 
 
 def test_flipped_samples_have_pictures(tmp_path):
-    found = paired([two(tmp_path, right=(16, 2))])
+    found = comparison([two(tmp_path, right=(16, 2))])
     assert found is not None
     rows = json.loads(str(found.json))
     lenet, fc = rows["cells"]
@@ -125,7 +125,7 @@ def test_comparing_starts_where_there_is_something_to_see(tmp_path):
         cell = cell_row(f"c{i}", f"m{i}", "pgd", norm="linf", eps=0.1)
         write(tmp_path, cell, clean_correct=True, adv_pred=[0] * right + [2] * (20 - right))
     Store(tmp_path).write_run({"models": ["m0", "m1", "m2"]})
-    found = paired([read(tmp_path)])
+    found = comparison([read(tmp_path)])
     assert found is not None and found.entries[found.against] == "m2"
 
 

@@ -8,9 +8,10 @@ import shutil
 
 import pytest
 
-from robustbench_lite.gate.baseline import read_baseline, scores_of
+from robustbench_lite.gate.baseline import read_baseline
 from robustbench_lite.gate.pairing import check
 from robustbench_lite.gate.rules import Gate
+from robustbench_lite.gate.scores import scores_of
 from robustbench_lite.results.store import read
 from robustbench_lite.runner.run import Options, Silent, run_suite
 from robustbench_lite.runner.verify import verify

@@ -18,9 +18,10 @@ from robustbench_lite.tables.base import Column, Table, Value, tables
 from robustbench_lite.tables.render import chosen, render, transposed, without_intervals
 from robustbench_lite.tables.render.fold import fold, wide
 from robustbench_lite.tables.render.text import LEAST
+from robustbench_lite.text import TABLE_FORMATS
 from tests.synthetic import example
 
-FORMATS = ("text", "markdown", "latex", "csv", "json")
+FORMATS = TABLE_FORMATS
 
 
 def table(name="name", *, group="", footnotes=(), **changes):

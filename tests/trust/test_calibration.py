@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+from importlib import import_module
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -14,6 +15,7 @@ import torch
 from pydantic import Field
 from scipy.optimize import linprog, minimize
 
+import robustbench_lite
 from robustbench_lite.cli.progress import Lines
 from robustbench_lite.engine.attack import State, StepAttack, attacks
 from robustbench_lite.engine.card import Card, Promise
@@ -26,7 +28,8 @@ from robustbench_lite.threat.norms import sample
 from robustbench_lite.trust import bracket as calibration
 from robustbench_lite.trust.bracket import cache, calibrate, usual
 from robustbench_lite.trust.bracket.exact import Slope
-from robustbench_lite.trust.bracket.problems import RECIPES, Task, build
+from robustbench_lite.trust.bracket.problems import build
+from robustbench_lite.trust.bracket.recipes import RECIPES, Task
 from robustbench_lite.trust.smell import cases
 from robustbench_lite.trust.smells.bracket import bracket
 from tests.helpers import ROOT
@@ -428,3 +431,34 @@ def test_runs_of_earlier_versions_are_still_read(tmp_path, own_cache):
     assert levels(old)["weak"].text == "6 checks passed by the attack's defaults"
     assert "6 checks of pgd" in " ".join(tables.make("cost", old).footnotes)
     assert run(SUITE, tmp_path).run["calibration"] == record["calibration"]  # nothing is due: what is known stays
+
+
+def test_what_an_earlier_run_says_of_another_version_of_an_attack_says_nothing_of_this_one(tmp_path, own_cache):
+    run(SUITE, tmp_path)
+    path = tmp_path / "small" / "run.json"
+    record = json.loads(path.read_text())
+    for version, level in ((attacks["pgd"].version, "ok"), (attacks["pgd"].version - 1, "unknown")):
+        record["calibration"] = {"pgd": {"version": version, "checks": 6, "failed": []}}
+        path.write_text(json.dumps(unsealed(record)))
+        assert levels(read(tmp_path / "small"))["usual"].level == level
+
+
+def test_all_code_of_ours_counts_wherever_the_cache_lies():
+    assert robustbench_lite.__path__ == [str(cache._PACKAGE)]
+
+
+def test_all_code_of_the_package_that_an_attack_comes_from_counts(tmp_path, monkeypatch):
+    package = tmp_path / "pkg_attacks" / "inner"
+    package.mkdir(parents=True)
+    (package.parent / "__init__.py").write_text("")
+    (package / "__init__.py").write_text("")
+    (package.parent / "steps.py").write_text("LENGTH = 1\n")
+    (package / "mine.py").write_text(
+        "from robustbench_lite.attacks.fgsm import FGSM\nclass Mine(FGSM):\n    '''Mine.'''\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    attack = import_module("pkg_attacks.inner.mine").Mine()
+    before = cache.key_of(attack)
+    assert cache.key_of(attack) == before
+    (package.parent / "steps.py").write_text("LENGTH = 2\n")
+    assert cache.key_of(attack) != before

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
 
 from robustbench_lite.errors import UsageError, did_you_mean
 from robustbench_lite.tables.base import Table
@@ -12,9 +11,9 @@ from robustbench_lite.tables.render.markdown import markdown
 from robustbench_lite.tables.render.programs import as_csv, as_json
 from robustbench_lite.tables.render.shape import chosen, constant, constants, transposed, without, without_intervals
 from robustbench_lite.tables.render.text import sentence, text
+from robustbench_lite.text import TABLE_FORMATS
 
 __all__ = [
-    "Format",
     "chosen",
     "constant",
     "constants",
@@ -25,11 +24,9 @@ __all__ = [
     "without_intervals",
 ]
 
-Format = Literal["text", "markdown", "latex", "csv", "json"]
-
 
 def render(table: Table, style: str, width: int | None = None, *, color: bool = False) -> str:
-    """The table in a `Format`, ending with a newline. Raises UsageError for another.
+    """The table in one of `TABLE_FORMATS`, ending with a newline. Raises UsageError for another.
 
     `width`: of the terminal; text folds, leaves out (and says so) and stacks until no line is wider. `color`: text dims
     what is published.
@@ -43,5 +40,5 @@ def render(table: Table, style: str, width: int | None = None, *, color: bool = 
         "json": as_json,
     }
     if style not in writers:
-        raise UsageError(f"unknown format '{style}'{did_you_mean(style, ['text', *writers])}")
+        raise UsageError(f"unknown format '{style}'{did_you_mean(style, TABLE_FORMATS)}")
     return writers[style](table)

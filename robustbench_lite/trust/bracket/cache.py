@@ -7,6 +7,8 @@ import json
 import os
 import sys
 import tempfile
+from collections.abc import Iterable
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -56,22 +58,27 @@ def folder() -> Path | None:
 
 @lru_cache(maxsize=1)
 def _code() -> str:
-    """Hash of the package's own files: an attack that was changed without a new version is calibrated anew, too."""
-    digest = hashlib.sha256()
-    for path in sorted(_PACKAGE.rglob("*.py")):
-        digest.update(str(path.relative_to(_PACKAGE)).encode() + path.read_bytes())
-    return digest.hexdigest()
+    """Hash of our own files: an attack that was changed without a new version is calibrated anew, too."""
+    return _digest(_PACKAGE, _PACKAGE.rglob("*.py"))
 
 
 def _source(module: str) -> str:
-    """Hash of the file that an attack of one's own is in; empty where it is one of ours."""
-    path = getattr(sys.modules.get(module), "__file__", None)
+    """Hash of the package, or file, that somebody else's attack is in; empty where it is one of ours."""
+    home = sys.modules.get(module.partition(".")[0])
+    path = getattr(home, "__file__", None)
     if path is None or Path(path).is_relative_to(_PACKAGE):
         return ""
-    try:
-        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
-    except OSError:
-        return ""
+    folder = Path(path).parent
+    return _digest(folder, folder.rglob("*.py") if hasattr(home, "__path__") else [Path(path)])
+
+
+def _digest(folder: Path, files: Iterable[Path]) -> str:
+    """Hash of what the files are called in the folder, and of what is in them; as empty where one is gone."""
+    digest = hashlib.sha256()
+    for path in sorted(files):
+        with suppress(OSError):
+            digest.update(str(path.relative_to(folder)).encode() + path.read_bytes())
+    return digest.hexdigest()
 
 
 def _read(key: str) -> dict[str, Any] | None:

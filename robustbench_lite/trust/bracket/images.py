@@ -9,7 +9,8 @@ from robustbench_lite.engine.attack import Attack
 from robustbench_lite.engine.card import Promise
 from robustbench_lite.engine.judge import Verdicts
 from robustbench_lite.trust.bracket.finding import Finding, attempt, guarded, job
-from robustbench_lite.trust.bracket.problems import RECIPES, N, Problem, Task, build
+from robustbench_lite.trust.bracket.problems import Problem, build
+from robustbench_lite.trust.bracket.recipes import RECIPES, N, Task
 
 __all__ = ["on_images"]
 

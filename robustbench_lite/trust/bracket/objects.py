@@ -18,7 +18,8 @@ from robustbench_lite.threat.draws import Draw
 from robustbench_lite.threat.norms import Goal
 from robustbench_lite.threat.rows import rows
 from robustbench_lite.trust.bracket.finding import Finding, attempt, guarded, job
-from robustbench_lite.trust.bracket.problems import PICTURES, Problem, Task, build
+from robustbench_lite.trust.bracket.problems import Problem, build
+from robustbench_lite.trust.bracket.recipes import PICTURES, Task
 
 __all__ = ["on_stickers", "on_textures"]
 

@@ -12,7 +12,7 @@ from robustbench_lite.lazy import torch
 from robustbench_lite.threat.norms import Goal
 from robustbench_lite.trust.bracket.finding import Finding, attempt, guarded, job
 from robustbench_lite.trust.bracket.images import on_images
-from robustbench_lite.trust.bracket.problems import Linear
+from robustbench_lite.trust.bracket.linear import Linear
 
 __all__ = ["Planted", "on_transforms"]
 

@@ -34,5 +34,6 @@ def _entry(case: Case) -> dict[str, Any] | None:
     if entry and "params" in entry:
         same = (entry["attack"], entry["params"], entry["version"]) == (cell["attack"], cell["params"], cell["version"])
         return entry if same else None
-    old = known.get(cell["attack"])
-    return old if old and "params" not in old else None
+    old = known.get(cell["attack"]) or {}
+    same = "params" not in old and old.get("version", cell["version"]) == cell["version"]
+    return old if old and same else None

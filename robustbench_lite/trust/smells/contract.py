@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from robustbench_lite.text import beside, budget
 from robustbench_lite.trust.smell import Case, Finding, doubt, fine, register, warning
 
 _WHY = (
@@ -23,5 +24,5 @@ def contract(case: Case, everything: tuple[Case, ...]) -> Finding:  # noqa: ARG0
         return fine("no budget to exceed; pixels in [0, 1]")
     largest = float(np.max(one[norm]))
     if largest > eps * (1 + 1e-5) + 1e-6:
-        return doubt(f"the largest stored {norm} size is {largest:.6g}, the budget {eps:.6g}")
-    return fine(f"largest {norm} size {largest:.4g} of {eps:.4g}")
+        return doubt(f"the largest stored {norm} size is {beside(largest, eps, 6)}, the budget {budget(eps)}")
+    return fine(f"largest {norm} size {beside(largest, eps)} of {budget(eps)}")

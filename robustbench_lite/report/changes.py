@@ -21,7 +21,7 @@ from robustbench_lite.tables.compare import Changes, Side, changes
 if TYPE_CHECKING:
     from robustbench_lite.results.store import Results
 
-__all__ = ["Changed", "changed", "dumbbells"]
+__all__ = ["RunChanges", "dumbbells", "run_changes"]
 
 Scale = Callable[[float], float]
 _MOST = 40  # pairs in one chart
@@ -31,7 +31,7 @@ _WORDS = {-1: "certainly worse", 0: "may be chance", 1: "certainly better"}
 
 
 @dataclass(frozen=True)
-class Changed:
+class RunChanges:
     """What the page says of two runs."""
 
     sentence: str
@@ -39,7 +39,7 @@ class Changed:
     table: Table
 
 
-def changed(runs: Sequence[Results]) -> Changed | None:
+def run_changes(runs: Sequence[Results]) -> RunChanges | None:
     """What changed from the first of two runs to the second; None where there are not two, or nothing is shared."""
     if len(runs) != 2:
         return None
@@ -47,7 +47,7 @@ def changed(runs: Sequence[Results]) -> Changed | None:
         found = changes(*(Side(one.label or one.folder.name, one, None) for one in runs))
     except UsageError:  # other attacks or data: two runs side by side, nothing to pair
         return None
-    return Changed(found.sentence, tuple(_charts(found)), found.table())
+    return RunChanges(found.sentence, tuple(_charts(found)), found.table())
 
 
 @dataclass(frozen=True)

@@ -13,16 +13,17 @@ from markupsafe import Markup
 
 from robustbench_lite.figures.svg import PALETTE
 from robustbench_lite.report.charts import DASHES, round_up
-from robustbench_lite.report.pictures import class_names
+from robustbench_lite.report.pictures import told_apart
 from robustbench_lite.report.thumbnails import Thumbnails
 from robustbench_lite.results.evaluation import Evaluation
 from robustbench_lite.results.evaluations import evaluations
+from robustbench_lite.results.naming import class_names
 from robustbench_lite.text import for_script, visible
 
 if TYPE_CHECKING:
     from robustbench_lite.results.store import Results
 
-__all__ = ["MOST_CELLS", "MOST_SAMPLES", "Paired", "paired"]
+__all__ = ["MOST_CELLS", "MOST_SAMPLES", "Comparison", "comparison"]
 
 MOST_SAMPLES = 1000  # of a cell
 MOST_CELLS = 2000
@@ -30,7 +31,7 @@ Key = tuple[str, str, str, str]  # what must be equal for two cells to be paired
 
 
 @dataclass(frozen=True)
-class Paired:
+class Comparison:
     """What can be chosen, and the rows as JSON. `left_out` says what the page does not hold; empty: nothing."""
 
     attacks: list[str]
@@ -57,7 +58,7 @@ class _Pool:
         return self.places[text]
 
 
-def paired(runs: Sequence[Results]) -> Paired | None:
+def comparison(runs: Sequence[Results]) -> Comparison | None:
     """The rows of every attack that at least two classifiers (or runs) share; None where there is none."""
     found: dict[Key, list[tuple[str, Results, Evaluation]]] = {}
     for results in runs:
@@ -76,7 +77,7 @@ def paired(runs: Sequence[Results]) -> Paired | None:
             if len(cells) >= MOST_CELLS:
                 break
             cut = max(cut, len(one) - MOST_SAMPLES)
-            names.setdefault(keys[k][0], [visible(name) for name in class_names(results, keys[k][0])])
+            names.setdefault(keys[k][0], [visible(name) for name in told_apart(class_names(results, one.dataset))])
             samples = one.samples[:MOST_SAMPLES]
             places = {sample: i for i, sample in enumerate(samples)}
             ids = np.frombuffer(" ".join(samples).encode(), np.uint8)
@@ -103,7 +104,7 @@ def paired(runs: Sequence[Results]) -> Paired | None:
     start = next(telling, 0)
     against = _against([(entries.index(entry), one) for entry, _, one in found[keys[start]]])
     rows = Markup(for_script(data))  # noqa: S704  (escaped for where it stands)
-    return Paired([_title(*both) for both in found.items()], start, entries, against, rows, left_out)
+    return Comparison([_title(*both) for both in found.items()], start, entries, against, rows, left_out)
 
 
 def _top(members: Sequence[Evaluation]) -> float:

@@ -1,0 +1,6 @@
+"""What a program or a notebook uses: suites that run, and results that show themselves."""
+
+from robustbench_lite.api.results import Results, load, run
+from robustbench_lite.api.view import TableView
+
+__all__ = ["Results", "TableView", "load", "run"]

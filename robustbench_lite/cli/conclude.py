@@ -1,0 +1,95 @@
+"""What `run` says when the cells are done: tables and figures of the suite, what failed and why, and the exit code."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from robustbench_lite.cli.exit import FAILED_CELLS, say
+from robustbench_lite.cli.gate import width
+from robustbench_lite.errors import RobustbenchError, StoreError
+
+if TYPE_CHECKING:
+    from robustbench_lite.results.store import Results
+    from robustbench_lite.suite.builder import Suite
+    from robustbench_lite.tables.base import Table
+
+__all__ = ["conclude", "print_words"]
+
+
+def conclude(results: Results, suite: Suite, device: str) -> int:
+    """Print what came of a suite, and return the exit code: that of failed cells, else of the first problem.
+
+    A table or figure that cannot be made hides no other, and no failed cell; one with a bug hides no failed cell.
+    """
+    problems: list[RobustbenchError] = []
+    try:
+        _print_tables(results, suite.tables, problems)
+        problems += _undrawn(results, suite, device)
+    finally:
+        failed = _print_failures(results)
+    for problem in problems:
+        say(f"error: {problem}")
+    say(f"rows are in {results.folder}")
+    return FAILED_CELLS if failed else next((problem.exit_code for problem in problems), 0)
+
+
+def _print_tables(results: Results, names: Sequence[str], problems: list[RobustbenchError]) -> None:
+    """The tables that a suite names, and what none of them shows."""
+    from robustbench_lite.tables.base import tables
+    from robustbench_lite.tables.common import left_out
+    from robustbench_lite.tables.render import render, sentence
+
+    printed: list[Table] = []
+    for name in names:
+        try:
+            printed.append(tables.make(name, results))
+        except RobustbenchError as problem:
+            problems.append(problem)
+        else:
+            click.echo(render(printed[-1], "text", width=width()))
+    if unsaid := left_out(results, printed):
+        verb = shlex.join(["robustbench-lite", "table", str(results.folder), "accuracy"])
+        click.echo(sentence(f"{unsaid}; `{verb}` shows them", width()), nl=False)
+    print_words(printed)
+
+
+def print_words(printed: Sequence[Table]) -> None:
+    """Where a reader finds what the words of these tables mean."""
+    from robustbench_lite.results.glossary import explained
+    from robustbench_lite.tables.render import render, sentence
+
+    if words := explained("\n".join(render(one, "text") for one in printed)):
+        text = f"words: {', '.join(words)}: `robustbench-lite describe WORD`, docs/glossary.md"
+        click.echo(sentence(text, width()), nl=False)
+
+
+def _undrawn(results: Results, suite: Suite, device: str) -> Iterator[RobustbenchError]:
+    """Draw the figures that a suite names, where any cell is there to be drawn; why some cannot be."""
+    from robustbench_lite.runner.draw import figure
+
+    ran = any(row["status"] == "ok" for row in results.cell_table.to_pylist())
+    for name in suite.figures if ran else ():
+        try:
+            figure(results.folder, name, {}, device, suite=suite)
+        except StoreError as problem:  # the tables are there; on a disk that nobody can write to a figure cannot be
+            say(f"warning: {problem}")
+        except RobustbenchError as problem:
+            yield problem
+
+
+def _print_failures(results: Results) -> bool:
+    """The failed cells with their reasons, and files that could not be read; whether any cell has failed."""
+    from robustbench_lite.guards.foreign import excerpt
+
+    failed = [row for row in results.cell_table.to_pylist() if row["status"] != "ok"]
+    for row in failed:
+        say(f"failed: {row['dataset']} · {row['source']} · {row['variant']}: {row['error']}")
+        for line in excerpt(row["traceback"] or ""):
+            say(f"  {line}")
+    for problem in results.problems:
+        say(f"warning: {problem}")
+    return bool(failed)
