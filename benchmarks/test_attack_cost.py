@@ -16,13 +16,12 @@ import pytest
 import torch
 from test_cost import BATCH, N, job, ours
 
-from robustbench_lite.datasets.base import datasets
+from robustbench_lite.datasets.base import datasets, images
 from robustbench_lite.engine.attack import attacks
 from robustbench_lite.engine.job import Fitting, Job
 from robustbench_lite.models.zoo import Zoo
-from robustbench_lite.runner.assets import images
 from robustbench_lite.threat.draws import Draw, keys
-from robustbench_lite.threat.norms import Goal
+from robustbench_lite.threat.goal import Goal
 from robustbench_lite.threat.rows import rows
 
 ROUNDS = 5

@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from robustbench_lite.datasets.base import images
 from robustbench_lite.datasets.bundled import Bundled
 from robustbench_lite.engine.attack import StepAttack, attacks
 from robustbench_lite.engine.drive import Outcome, run
@@ -26,9 +27,9 @@ from robustbench_lite.engine.job import Job
 from robustbench_lite.engine.oracle import Oracle
 from robustbench_lite.guards.memory import auto_batch_size
 from robustbench_lite.models.zoo import Zoo
-from robustbench_lite.runner.assets import images
 from robustbench_lite.threat.draws import Draw, keys
-from robustbench_lite.threat.norms import Goal, size
+from robustbench_lite.threat.goal import Goal
+from robustbench_lite.threat.norms import size
 
 HERE, CPU = Path(), torch.device("cpu")
 N, BATCH, PAIRS = 128, 128, 5

@@ -12,13 +12,12 @@ import pytest
 import torch
 
 from benchmarks.test_cost import HERE, ours, paired
-from robustbench_lite.datasets.base import datasets
+from robustbench_lite.datasets.base import datasets, images
 from robustbench_lite.engine.attack import attacks
 from robustbench_lite.engine.job import Job
 from robustbench_lite.models.base import models
-from robustbench_lite.runner.assets import images
 from robustbench_lite.threat.draws import Draw, keys
-from robustbench_lite.threat.norms import Goal
+from robustbench_lite.threat.goal import Goal
 
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
 BATCHES = (32, 64, 128, 256)

@@ -250,7 +250,7 @@ class Records(Registry[type[C]]):
     def build(self, name: str, params: Mapping[str, Any] | None = None, where: str = "") -> C:
         """The record `name` with `params`. Raises SuiteError with every problem, placed at `where`."""
         try:
-            return self[name](**(params or {}))
+            return self[name].model_validate(dict(params or {}))
         except KeyError as error:
             raise SuiteError([Problem(where or self.kind, str(error.args[0]))]) from None
         except ValidationError as error:

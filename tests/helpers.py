@@ -15,7 +15,7 @@ from robustbench_lite.engine.drive import Outcome, run
 from robustbench_lite.engine.job import Job
 from robustbench_lite.engine.oracle import Oracle
 from robustbench_lite.threat.draws import Draw, keys
-from robustbench_lite.threat.norms import Goal
+from robustbench_lite.threat.goal import Goal
 
 ROOT = Path(__file__).resolve().parent.parent
 CPU = torch.device("cpu")

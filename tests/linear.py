@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from robustbench_lite.threat.norms import Goal, Norm, dual_size
+from robustbench_lite.threat.goal import Goal
+from robustbench_lite.threat.norms import Norm, dual_size
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,14 @@ from torch import nn
 
 import robustbench_lite.attacks as face
 from robustbench_lite.attacks import EOT3D, FGSM, PGD, RP2, DeepFool, Ensemble, Spatial, Universal, attacks
+from robustbench_lite.datasets.base import images as floats
 from robustbench_lite.datasets.bundled import Bundled
 from robustbench_lite.engine.evaluate import evaluate
 from robustbench_lite.errors import AttackError, ModelError, UsageError
 from robustbench_lite.models.zoo import Zoo
 from robustbench_lite.results.schema import SAMPLES
-from robustbench_lite.runner.assets import images as floats
 from robustbench_lite.runner.run import run
-from robustbench_lite.threat.norms import Goal
+from robustbench_lite.threat.goal import Goal
 from tests.helpers import ROOT, images, mlp
 from tests.linear import problems
 
@@ -137,6 +137,31 @@ def test_the_module_is_left_as_it_was(net, at):
     assert busy.passes is buffer
 
 
+class Adapted(nn.Module):
+    """Merges its weights in eval mode, as adapters do."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner, self.merged = inner, False
+
+    def train(self, mode: bool = True) -> Adapted:
+        self.merged = not mode
+        return super().train(mode)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.inner(x)
+
+
+@pytest.mark.parametrize("modes", [(True,), (False,), (True, False), (False, True)])
+def test_what_a_module_does_when_its_mode_changes_is_undone(net, modes):
+    members = [Adapted(mlp(seed=seed)).train(mode) for seed, mode in enumerate(modes)]
+    result = FGSM()(members, images(4), torch.zeros(4).long())
+    assert len(result) == 4
+    assert [(member.training, member.merged, member.inner.training) for member in members] == [
+        (mode, not mode, mode) for mode in modes
+    ]
+
+
 def test_settings_of_the_caller_change_nothing_and_stay(net):
     x = images(8)
     y = labels_of(net, x)
@@ -220,6 +245,25 @@ def test_what_is_wrong_is_one_sentence_with_the_fix(net, change, sentence):
     assert sentence in str(caught.value) and "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("params", "sentence"),
+    [
+        ({"eps": 0.1}, "PGD: unknown key 'eps'; did you mean 'epsilon'?"),
+        ({"steps": 0}, "PGD: steps: expected greater than 0, got 0"),
+        ({"epsilon": 8}, "PGD: epsilon: 8 is larger than the whole range [0, 1] of a pixel; did you mean 8/255?"),
+        (
+            {"norm": "l7", "restarts": 1.5},
+            "PGD: norm: expected 'linf', 'l2' or 'l1', got 'l7'; PGD: restarts: expected",
+        ),
+    ],
+)
+def test_a_wrong_parameter_is_a_sentence(params, sentence):
+    with pytest.raises(UsageError) as caught:
+        PGD(**params)
+    assert str(caught.value).startswith(sentence)
+    assert PGD(epsilon="8/255").epsilon == 8 / 255
+
+
 def test_several_modules_are_attacked_as_the_mean_of_their_probabilities():
     nets, x = [mlp(seed=seed) for seed in (0, 1)], images(12)
     y = sum(net(x).softmax(1) for net in nets).argmax(1)
@@ -276,7 +320,7 @@ def test_what_is_called_is_what_the_engine_does(net):
 
 def test_every_registered_attack_is_a_class_of_the_room():
     assert {attacks[name].__name__ for name in attacks} <= set(dir(face))
-    assert all(callable(getattr(face, name)) for name in dir(face) if name != "attacks")
+    assert all(callable(getattr(face, name)) for name in dir(face) if name not in {"attacks", "Number"})
     names: dict[str, object] = {}
     exec("from robustbench_lite.attacks import *", names)
     assert set(dir(face)) <= set(names)
@@ -299,3 +343,31 @@ def test_importing_the_room_loads_nothing_heavy():
         "heavy = {'torch', 'kornia', 'PIL', 'pandas', 'scipy'} & set(sys.modules)\nassert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+OWN = """
+from dataclasses import replace
+import torch
+from robustbench_lite.attacks import State, StepAttack
+
+class Noise(StepAttack):
+    norm: str = "linf"
+    epsilon: float = 0.1
+
+    def start(self, x, goal, draw):
+        adv = (x + self.epsilon * (2 * draw.uniform("noise", x.shape[1:]) - 1)).clamp(0, 1)
+        return State(x, goal, draw, adv, x.new_zeros(len(x)), x.new_zeros(len(x)).bool())
+
+    def step(self, oracle, state):
+        return replace(state, won=state.goal.reached(oracle.logits(state.candidate)), done=torch.ones_like(state.done))
+
+net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(36, 5))
+result = Noise(epsilon=0.2)(net, torch.rand(7, 1, 6, 6), torch.zeros(7).long())
+assert repr(result).startswith("<AttackResult noise on Sequential: 7 images;"), result
+assert set(result.frame()["attack"]) == {"noise"}
+"""
+
+
+def test_an_attack_that_was_typed_in_needs_no_file():
+    done = subprocess.run([sys.executable, "-"], input=OWN, text=True, capture_output=True, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr

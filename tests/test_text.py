@@ -15,7 +15,7 @@ from rich.console import Console
 
 from robustbench_lite.cli.progress import Bars, Lines
 from robustbench_lite.cli.verbs import main
-from robustbench_lite.runner.execute import Done
+from robustbench_lite.runner.cell_report import CellReport
 from robustbench_lite.runner.plan import Cell
 from robustbench_lite.suite.builder import load
 from robustbench_lite.text import (
@@ -125,17 +125,18 @@ def a_cell(name: str) -> Cell:
 
 @pytest.mark.parametrize("text", [HOSTILE, "x\u202e" * 25_000_000], ids=["hostile", "50 MB"])
 def test_progress_shows_it_safely_on_a_terminal_and_in_a_log(text):
-    failed = Done(cell={"status": "failed", "error": text})
+    cell = a_cell(text)
+    failed = CellReport(cell, {"status": "failed", "error": text})
     seconds = dict.fromkeys(("seconds", "seconds_inspect", "seconds_timing", "seconds_judge"), 1.0)
-    warned = Done([{"success": True}], cell={"status": "ok", "warnings": [text], **seconds})
+    warned = CellReport(cell, {"status": "ok", "warnings": [text], **seconds}, samples=[{"success": True}])
     log, screen = io.StringIO(), io.StringIO()
     bars = Bars(Console(file=screen, force_terminal=True, width=100))
     for told in (Lines(log), bars):
-        told.planned((a_cell(text),), 0)
+        told.planned((cell,), 0)
         told.calibrated({text: {"failed": [text]}})
-        told.started(a_cell(text))
-        told.finished(a_cell(text), failed)
-        told.finished(a_cell(text), warned)
+        told.started(cell)
+        told.finished(failed)
+        told.finished(warned)
     assert is_safe(log.getvalue())
     assert len(log.getvalue()) < 400_000
     assert "\u202e" not in screen.getvalue()

@@ -12,6 +12,10 @@ if TYPE_CHECKING:  # for editors; what there is at run time is what is registere
     from robustbench_lite.attacks.base import Attack as Attack
     from robustbench_lite.attacks.base import AttackResult as AttackResult
     from robustbench_lite.attacks.base import Card as Card
+    from robustbench_lite.attacks.base import Draw as Draw
+    from robustbench_lite.attacks.base import Goal as Goal
+    from robustbench_lite.attacks.base import Number as Number
+    from robustbench_lite.attacks.base import Oracle as Oracle
     from robustbench_lite.attacks.base import Promise as Promise
     from robustbench_lite.attacks.base import SetAttack as SetAttack
     from robustbench_lite.attacks.base import State as State

@@ -11,9 +11,14 @@ from robustbench_lite.threat.box import climb
 from robustbench_lite.threat.norms import Norm
 from robustbench_lite.threat.rows import per_row
 
-__all__ = ["Adam", "ascend", "descend"]
+__all__ = ["Adam", "ascend", "descend", "last_only"]
 
 _BETAS, _TINY = (0.9, 0.999), 1e-8  # Adam's own defaults
+
+
+def last_only(done: torch.Tensor) -> torch.Tensor:
+    """The score (n,) of iterates of which only the last of each row counts, when it is `done` (n,)."""
+    return torch.where(done, 0.0, float("inf"))
 
 
 def ascend(

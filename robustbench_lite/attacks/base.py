@@ -3,22 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
 
 from robustbench_lite.engine import attack as contract
 from robustbench_lite.engine.attack import Attack, State, attacks
 from robustbench_lite.engine.card import Card, Promise
 from robustbench_lite.engine.evaluate import evaluate
+from robustbench_lite.engine.oracle import Oracle
 from robustbench_lite.engine.result import AttackResult
+from robustbench_lite.errors import UsageError, problems_of
+from robustbench_lite.registry import Number
+from robustbench_lite.threat.draws import Draw
+from robustbench_lite.threat.goal import Goal
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-__all__ = ["Attack", "AttackResult", "Card", "Promise", "SetAttack", "State", "StepAttack", "attacks"]
+__all__ = [
+    "Attack",
+    "AttackResult",
+    "Card",
+    "Draw",
+    "Goal",
+    "Number",
+    "Oracle",
+    "Promise",
+    "SetAttack",
+    "State",
+    "StepAttack",
+    "attacks",
+]
 
 
 class _Called(Attack):
+    def __init__(self, **params: Any) -> None:
+        """The attack with these parameters. Raises UsageError, a sentence for each that is wrong."""
+        try:
+            super().__init__(**params)
+        except ValidationError as error:
+            name = type(self).__name__
+            raise UsageError("; ".join(f"{name}: {text}" for _, text in problems_of(error, type(self)))) from None
+
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]  # who validates data gets pydantic's own error
+
     def __call__(
         self,
         model: nn.Module | Sequence[nn.Module],

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 
+from robustbench_lite.attacks._steps import last_only
 from robustbench_lite.attacks.base import StepAttack
 from robustbench_lite.engine.attack import State, attacks
 from robustbench_lite.engine.card import Card, Promise
@@ -16,7 +17,8 @@ from robustbench_lite.lazy import torch
 from robustbench_lite.registry import Number
 from robustbench_lite.threat.box import shortest_within
 from robustbench_lite.threat.draws import Draw
-from robustbench_lite.threat.norms import Goal, dual_size, rounding, size, steepest
+from robustbench_lite.threat.goal import Goal, rounding
+from robustbench_lite.threat.norms import dual_size, size, steepest
 from robustbench_lite.threat.rows import per_row, rows
 
 __all__ = ["DeepFool"]
@@ -114,7 +116,7 @@ class DeepFool(StepAttack):
         if len(moving):
             part, at = view.narrow(moving)
             state = self._move(part, state, done) if at is None else self._move_some(part, state, at)
-        score = torch.where(done, 0.0, float("inf"))
+        score = last_only(done)
         return replace(state, candidate=evaluated, won=reached, score=score, done=done, taken=state.taken + 1)
 
     def _all(self, goal: Goal) -> bool:

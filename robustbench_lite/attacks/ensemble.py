@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
-from robustbench_lite.attacks._steps import Adam
+from robustbench_lite.attacks._steps import Adam, last_only
 from robustbench_lite.attacks.base import StepAttack
 from robustbench_lite.engine.attack import State, attacks
 from robustbench_lite.engine.card import Card, Promise
@@ -16,7 +16,8 @@ from robustbench_lite.engine.protocol import Sources
 from robustbench_lite.lazy import torch
 from robustbench_lite.registry import Number
 from robustbench_lite.threat.draws import Draw
-from robustbench_lite.threat.norms import Goal, size
+from robustbench_lite.threat.goal import Goal
+from robustbench_lite.threat.norms import size
 from robustbench_lite.threat.rows import per_row
 
 __all__ = ["Ensemble"]
@@ -106,7 +107,7 @@ class Ensemble(StepAttack):
         ways, adam = state.adam.step(gradient, taken)
         adv = (state.adv - self.lr * ways.sum(1)).clamp_(0, 1)
         done = taken >= self.steps
-        score = torch.where(done, 0.0, float("inf"))
+        score = last_only(done)
         changes: dict[str, Any] = {"adv": adv, "taken": taken, "adam": adam}
         return replace(state, candidate=adv, score=score, done=done, **changes)
 

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, PositiveInt, model_validator
 
 from robustbench_lite.attacks import _colour
-from robustbench_lite.attacks._steps import Adam, ascend
+from robustbench_lite.attacks._steps import Adam, ascend, last_only
 from robustbench_lite.attacks.base import StepAttack
 from robustbench_lite.engine.attack import State, attacks
 from robustbench_lite.engine.card import Card
@@ -19,7 +19,8 @@ from robustbench_lite.lazy import torch
 from robustbench_lite.registry import Number
 from robustbench_lite.threat.box import project_within
 from robustbench_lite.threat.draws import Draw
-from robustbench_lite.threat.norms import Goal, Norm, steepest
+from robustbench_lite.threat.goal import Goal
+from robustbench_lite.threat.norms import Norm, steepest
 from robustbench_lite.threat.rows import per_row, rows
 from robustbench_lite.transforms.distribution import Distribution
 
@@ -124,7 +125,7 @@ class EOT(StepAttack):
         assert isinstance(state, EOTState)
         moved = self._move(state, self._gradient(oracle, state))
         ended = moved.taken >= self.steps
-        score = torch.where(ended, 0.0, float("inf"))
+        score = last_only(ended)
         if self.penalty is None:
             return replace(moved, candidate=moved.adv, score=score, done=ended)
         won = torch.zeros_like(ended)

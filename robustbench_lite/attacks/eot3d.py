@@ -19,7 +19,7 @@ from robustbench_lite.lazy import torch
 from robustbench_lite.physical.scene import Scene
 from robustbench_lite.registry import Number
 from robustbench_lite.threat.draws import Draw
-from robustbench_lite.threat.norms import Goal
+from robustbench_lite.threat.goal import Goal
 from robustbench_lite.threat.rows import rows
 from robustbench_lite.threat.setting import Views
 

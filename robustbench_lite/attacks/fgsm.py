@@ -16,7 +16,8 @@ from robustbench_lite.engine.oracle import Oracle
 from robustbench_lite.lazy import torch
 from robustbench_lite.registry import Number
 from robustbench_lite.threat.box import steepest_within
-from robustbench_lite.threat.norms import Goal, steepest
+from robustbench_lite.threat.goal import Goal
+from robustbench_lite.threat.norms import steepest
 from robustbench_lite.threat.rows import rows
 
 __all__ = ["FGSM", "enough"]

@@ -16,7 +16,8 @@ from robustbench_lite.engine.protocol import GoalName
 from robustbench_lite.lazy import torch
 from robustbench_lite.registry import Number
 from robustbench_lite.threat.draws import Draw
-from robustbench_lite.threat.norms import Goal, Norm, size
+from robustbench_lite.threat.goal import Goal
+from robustbench_lite.threat.norms import Norm, size
 from robustbench_lite.threat.rows import per_row
 
 __all__ = ["LBFGS"]

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
 
+from robustbench_lite.attacks._steps import last_only
 from robustbench_lite.attacks.base import StepAttack
 from robustbench_lite.engine.attack import State, attacks
 from robustbench_lite.engine.card import Card, Promise
@@ -16,7 +17,8 @@ from robustbench_lite.lazy import torch
 from robustbench_lite.registry import Number
 from robustbench_lite.threat.box import climb
 from robustbench_lite.threat.draws import Draw
-from robustbench_lite.threat.norms import Goal, Norm
+from robustbench_lite.threat.goal import Goal
+from robustbench_lite.threat.norms import Norm
 from robustbench_lite.threat.rows import per_row
 
 __all__ = ["MIFGSM"]
@@ -94,7 +96,7 @@ class MIFGSM(StepAttack):
         share = state.taken / self.steps
         adv, taken = climb(state.x, state.adv, momentum, "linf", step, self.epsilon, share), state.taken + 1
         done = taken >= self.steps
-        score = torch.where(done, 0.0, float("inf"))
+        score = last_only(done)
         return replace(state, candidate=adv, score=score, done=done, adv=adv, taken=taken, momentum=momentum)
 
     def _gradients(self, oracle: Oracle, state: MIFGSMState) -> Iterator[torch.Tensor]:

@@ -15,7 +15,8 @@ from robustbench_lite.engine.oracle import Oracle
 from robustbench_lite.lazy import torch
 from robustbench_lite.registry import Number
 from robustbench_lite.threat.draws import Draw
-from robustbench_lite.threat.norms import Goal, sample
+from robustbench_lite.threat.goal import Goal
+from robustbench_lite.threat.norms import sample
 from robustbench_lite.threat.rows import per_row
 
 __all__ = ["PGD"]

@@ -21,7 +21,7 @@ from robustbench_lite.physical import printing
 from robustbench_lite.physical.shots import Poses, Shots, paste
 from robustbench_lite.registry import Number, fingerprint
 from robustbench_lite.threat.draws import Draw
-from robustbench_lite.threat.norms import Goal
+from robustbench_lite.threat.goal import Goal
 from robustbench_lite.threat.rows import rows
 
 __all__ = ["RP2"]

@@ -13,9 +13,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from robustbench_lite.results.evaluation import through
 from robustbench_lite.results.schema import Row
-from robustbench_lite.runner.execute import Done
+from robustbench_lite.runner.cell_report import CellReport
+from robustbench_lite.runner.observer import Observer, Silent
 from robustbench_lite.runner.plan import Cell
-from robustbench_lite.runner.run import Observer, Silent
 from robustbench_lite.text import visible
 
 __all__ = ["Bars", "Lines", "observer"]
@@ -24,12 +24,12 @@ _WORTH_SAYING = 0.05  # seconds of a phase
 _NAME = 400  # characters of a cell's names; a bar has one line
 
 
-def _outcome(done: Done) -> str:
+def _outcome(report: CellReport) -> str:
     """One cell's result in a few words."""
-    row = done.cell
-    if row["status"] != "ok":
+    row = report.row
+    if report.failed:
         return visible(f"FAILED: {row['error']}")
-    broken = sum(sample["success"] for sample in done.samples) / len(done.samples)
+    broken = sum(sample["success"] for sample in report.samples) / len(report.samples)
     text = f"{broken:6.1%} succeed, {row['seconds']:.2f} s{_beside(row)}"
     return "; ".join([text, *(visible(f"WARNING: {warning}") for warning in row["warnings"])])
 
@@ -71,9 +71,10 @@ class Lines(Silent):
         for line in _suspicions(calibration):
             print(line, file=self.stream, flush=True)
 
-    def finished(self, cell: Cell, done: Done) -> None:
+    def finished(self, report: CellReport) -> None:
         self.number += 1
-        print(f"[{self.number}/{self.total}] {_title(cell)}: {_outcome(done)}", file=self.stream, flush=True)
+        line = f"[{self.number}/{self.total}] {_title(report.cell)}: {_outcome(report)}"
+        print(line, file=self.stream, flush=True)
 
 
 class Bars(Silent):
@@ -129,8 +130,8 @@ class Bars(Silent):
     def progressed(self, samples: int) -> None:
         self.progress.update(self.cell, completed=samples)
 
-    def finished(self, cell: Cell, done: Done) -> None:
-        self.console.print(f"{_title(cell)}: {_outcome(done)}", markup=False, highlight=False)
+    def finished(self, report: CellReport) -> None:
+        self.console.print(f"{_title(report.cell)}: {_outcome(report)}", markup=False, highlight=False)
         self.progress.advance(self.whole)
         self.progress.update(self.cell, visible=False)
         self.title = ""

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from robustbench_lite.engine.job import Crafted, Job
     from robustbench_lite.engine.oracle import Oracle
     from robustbench_lite.threat.draws import Draw
-    from robustbench_lite.threat.norms import Goal, Norm
+    from robustbench_lite.threat.goal import Goal
+    from robustbench_lite.threat.norms import Norm
 
 __all__ = ["Attack", "SetAttack", "State", "StepAttack", "attacks"]
 
@@ -169,9 +170,18 @@ def _levels(value: float) -> str:
 @cache
 def _source(record: type[Attack]) -> str:
     """Hash of the files that define an attack which is not ours, of an installed package; empty: it is ours."""
-    files = {inspect.getsourcefile(part) for part in record.__mro__ if issubclass(part, Attack) and not _ours(part)}
-    contents = [Path(file).read_bytes() for file in files if file and Path(file).is_file()]
+    parts = [part for part in record.__mro__ if issubclass(part, Attack) and not _ours(part)]
+    contents = {content for part in parts if (content := _defining(part))}
     return fingerprint(sorted(hashlib.sha256(content).hexdigest() for content in contents)) if contents else ""
+
+
+def _defining(record: type) -> bytes:
+    """The file that defines a class; what a notebook or a prompt keeps of it; nothing where that is nothing."""
+    try:
+        file = inspect.getsourcefile(record)
+        return Path(file).read_bytes() if file and Path(file).is_file() else inspect.getsource(record).encode()
+    except (OSError, TypeError):
+        return b""
 
 
 def _ours(record: type) -> bool:

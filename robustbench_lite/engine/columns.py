@@ -11,9 +11,9 @@ from robustbench_lite.engine.judge import Verdicts, rank
 from robustbench_lite.lazy import torch
 from robustbench_lite.registry import canonical
 from robustbench_lite.results.schema import Row
-from robustbench_lite.threat.norms import Goal
+from robustbench_lite.threat.goal import Goal
 
-__all__ = ["Scored", "Written"]
+__all__ = ["Scored", "Written", "called"]
 
 
 @dataclass
@@ -27,6 +27,11 @@ class Scored:
     verdicts: Verdicts
     control: torch.Tensor | None = None  # predictions under a random perturbation of the same size
     views: dict[str, torch.Tensor] = field(default_factory=dict)  # columns of counts over random views
+
+
+def called(attack: Attack) -> str:
+    """Its name; one that nobody has registered is called as its class, in lower case."""
+    return attack.registered or type(attack).__name__.lower()
 
 
 @dataclass
@@ -46,7 +51,7 @@ class Written:
         common = self.named | {
             "model": self.scored.target,
             "weights": self.scored.weights,
-            "attack": attack.registered,
+            "attack": called(attack),
             "params": canonical(attack.params()),
             "norm": attack.threat,
             "eps": attack.budget,

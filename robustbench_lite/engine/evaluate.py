@@ -9,22 +9,19 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from robustbench_lite.engine.attack import Attack
-from robustbench_lite.engine.drive import run
+from robustbench_lite.engine.columns import called
 from robustbench_lite.engine.inputs import checked_images, checked_labels, checked_members
 from robustbench_lite.engine.inspection import Asked, doubts_about, looked
-from robustbench_lite.engine.job import Fitting, Job
-from robustbench_lite.engine.oracle import Oracle
+from robustbench_lite.engine.job import Fitting
 from robustbench_lite.engine.result import AttackResult
-from robustbench_lite.engine.trial import TARGETS, Trial
+from robustbench_lite.engine.trial import Trial, fitting
 from robustbench_lite.errors import ModelError, UsageError
 from robustbench_lite.guards.exact import deterministic
 from robustbench_lite.guards.foreign import undisturbed
 from robustbench_lite.guards.frozen import frozen
 from robustbench_lite.guards.memory import auto_batch_size
 from robustbench_lite.lazy import torch
-from robustbench_lite.threat.draws import Draw, keys
 from robustbench_lite.threat.ids import float_ids
-from robustbench_lite.threat.norms import Goal
 
 if TYPE_CHECKING:
     from torch import nn
@@ -75,7 +72,7 @@ class _Call:
             raise UsageError(f"weights: expected {len(self.members)}, one for each of the modules, got {len(shares)}")
         if self.attack.needs not in {None, Fitting}:
             raise UsageError(
-                f"{self.attack.registered} works on {self.attack.needs.title}, not on images: run it in a suite, "
+                f"{called(self.attack)} works on {self.attack.needs.title}, not on images: run it in a suite, "
                 "robustbench_lite.run({...}), on such a dataset"
             )
 
@@ -86,7 +83,9 @@ class _Call:
             return self.members[0]
         from robustbench_lite.engine.mixture import Mixture  # its class statement needs torch
 
-        return Mixture(self.members, self.attack.shares)
+        mixture = Mixture(self.members, self.attack.shares)
+        mixture.training = False  # its members are in eval mode already, or will be
+        return mixture
 
     @cached_property
     def device(self) -> torch.device:
@@ -106,7 +105,7 @@ class _Call:
             deterministic(),
             torch.inference_mode(mode=False),
             torch.autocast(self.device.type, enabled=False),
-            frozen(self.module) as changed,
+            frozen(*self.members) as changed,
         ):
             yield changed
 
@@ -115,13 +114,11 @@ class _Call:
         name = "+".join(map(_called, self.members))
         clean, doubts = self._clean()
         labels = self._labels(y, clean)
-        targets = Draw(keys(self.seed, TARGETS, ids))
-        goal = replace(attack.goals(labels, clean, targets), members=len(self.members))
-        job = Job(self.x, goal, self._draw(ids), self._fitting(fit, clean.shape[1]))
-        oracle = Oracle(module, self.device, self.size, self.members if len(self.members) > 1 else ())
-        outcome = run(attack, oracle, job.to(self.device)).cpu()
-        trial = Trial(attack, job, labels, list(ids), self.seed)
-        scored = trial.score(outcome, Asked(name, module, self.device, self.size), clean)
+        several = len(self.members)
+        trial = Trial.of(attack, self.x, labels, clean, ids, self.seed, setting=self._fitting(fit), members=several)
+        asked = Asked(name, module, self.device, self.size)
+        outcome, _ = trial.propose(asked, self.members if several > 1 else ())
+        scored = trial.score(outcome, asked, clean)
         return AttackResult(attack, outcome.candidates, labels, ids, doubts, scored, outcome)
 
     def _clean(self) -> tuple[torch.Tensor, tuple[str, ...]]:
@@ -153,25 +150,20 @@ class _Call:
             raise UsageError(f"target: {own} of {len(labels)} images are of class {target} already; leave them out")
         return labels
 
-    def _draw(self, ids: Sequence[str]) -> Draw:
-        return Draw(keys(self.seed, self.attack.stream(), ids))
-
-    def _fitting(self, fit: torch.Tensor | None, classes: int) -> Fitting | None:
+    def _fitting(self, fit: torch.Tensor | None) -> Fitting | None:
         """Other images, with the predictions on them, for an attack that is fitted on such."""
         attack, wanted = self.attack, self.attack.images_to_fit
         if not wanted:
             if fit is not None:
-                raise UsageError(f"fit: {attack.registered} is not fitted on other images")
+                raise UsageError(f"fit: {called(attack)} is not fitted on other images")
             return None
         if fit is None or len(fit) < wanted:
             raise UsageError(
-                f"{attack.registered} is fitted on other images than those that are attacked: expected {wanted} in "
+                f"{called(attack)} is fitted on other images than those that are attacked: expected {wanted} in "
                 f"fit=, or fewer with the parameter `fit`, got {'none' if fit is None else len(fit)}"
             )
-        images = fit[:wanted]
-        predicted = Asked("fit", self.module, self.device, self.size).logits(images).argmax(1)
-        goal = Goal(predicted, classes, members=len(self.members))
-        return Fitting(images, goal, self._draw(float_ids(images.numpy())))
+        images, asked = fit[:wanted], Asked("fit", self.module, self.device, self.size)
+        return fitting(attack, asked, images, float_ids(images.numpy()), self.seed, len(self.members))
 
 
 def _called(module: nn.Module) -> str:

@@ -10,7 +10,7 @@ from robustbench_lite.threat.draws import Draw
 from robustbench_lite.threat.setting import Setting
 
 if TYPE_CHECKING:
-    from robustbench_lite.threat.norms import Goal
+    from robustbench_lite.threat.goal import Goal
 
 __all__ = ["CONTROL", "PERTURBATION", "Crafted", "Fitting", "Job"]
 

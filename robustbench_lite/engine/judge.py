@@ -15,7 +15,8 @@ from robustbench_lite.errors import AttackError
 from robustbench_lite.guards.memory import chunked
 from robustbench_lite.lazy import torch
 from robustbench_lite.threat.draws import Draw, keys
-from robustbench_lite.threat.norms import Goal, Norm, size, tie
+from robustbench_lite.threat.goal import Goal, tie
+from robustbench_lite.threat.norms import Norm, size
 from robustbench_lite.threat.rows import per_row
 from robustbench_lite.threat.setting import Views
 

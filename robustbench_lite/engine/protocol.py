@@ -11,7 +11,7 @@ from robustbench_lite.errors import AttackError
 from robustbench_lite.lazy import torch
 from robustbench_lite.registry import Config
 from robustbench_lite.threat.draws import Draw
-from robustbench_lite.threat.norms import Goal
+from robustbench_lite.threat.goal import Goal
 from robustbench_lite.threat.setting import Setting, Views
 from robustbench_lite.transforms.distribution import Distribution, Operations
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from robustbench_lite.engine.attack import Attack
-from robustbench_lite.engine.columns import Scored, Written
+from robustbench_lite.engine.columns import Scored, Written, called
 from robustbench_lite.engine.drive import Outcome
 from robustbench_lite.errors import UsageError, did_you_mean
 from robustbench_lite.lazy import torch
@@ -122,7 +122,7 @@ class AttackResult:
         n, right = len(self), int(self.clean_correct.sum())
         failed = sum(status != "ok" for status in self.status)
         parts = [
-            f"{self.attack.registered} on {self.scored.target}: {_count(n, 'image')}",
+            f"{called(self.attack)} on {self.scored.target}: {_count(n, 'image')}",
             f"{right} classified correctly, {int(self.robust.sum())} of them robust",
             f"{_count(int(self.success.sum()), 'success')} ({int(self.success_8bit.sum())} in 8 bits)",
             *([f"{failed} FAILED ({next(status for status in self.status if status != 'ok')})"] if failed else []),
@@ -134,7 +134,7 @@ class AttackResult:
 
     def _written(self) -> Written:
         names = dict.fromkeys(("cell", "suite", "dataset"), "") | {"source": self.scored.target}
-        named = names | {"variant": self.attack.registered}
+        named = names | {"variant": called(self.attack)}
         labels = self.labels.cpu()
         return Written(self.attack, named, self.scored, list(self.ids), labels, self.outcome)
 

@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from robustbench_lite.engine.attack import Attack
 from robustbench_lite.engine.columns import Scored
-from robustbench_lite.engine.drive import Outcome
+from robustbench_lite.engine.drive import Outcome, run
 from robustbench_lite.engine.inspection import Asked
-from robustbench_lite.engine.job import CONTROL, Job
-from robustbench_lite.engine.judge import NOT_FINITE, Panel, judge
+from robustbench_lite.engine.job import CONTROL, Fitting, Job
+from robustbench_lite.engine.judge import NOT_FINITE, Panel, finite, judge
+from robustbench_lite.engine.oracle import Oracle
 from robustbench_lite.lazy import torch
-from robustbench_lite.threat.norms import Goal
+from robustbench_lite.threat.draws import Draw, keys
+from robustbench_lite.threat.goal import Goal
+from robustbench_lite.threat.setting import Setting
 
-__all__ = ["TARGETS", "Trial"]
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["TARGETS", "Trial", "fitting"]
 
 TARGETS = "targets"  # the stream of random targets: of the suite's seed and the sample, whatever the attack
+
+
+def fitting(attack: Attack, asked: Asked, x: torch.Tensor, ids: Sequence[str], seed: int, members: int = 1) -> Fitting:
+    """Images x (M, C, H, W) to fit on, with the classifier's predictions on them. Raises AttackError."""
+    clean = finite(asked.logits(x), "images to fit on")
+    goal = Goal(clean.argmax(1), clean.shape[1], members=members)
+    return Fitting(x, goal, Draw(keys(seed, attack.stream(), ids)))
 
 
 @dataclass(frozen=True)
@@ -30,6 +45,35 @@ class Trial:
     labels: torch.Tensor
     ids: list[str]
     seed: int
+
+    @classmethod
+    def of(
+        cls,
+        attack: Attack,
+        x: torch.Tensor,
+        labels: torch.Tensor,
+        clean: torch.Tensor,
+        ids: Sequence[str],
+        seed: int,
+        *,
+        setting: Setting | None = None,
+        members: int = 1,
+    ) -> Trial:
+        """The attack on images x (N, C, H, W) on which the classifier's logits are `clean` (N, K).
+
+        `members`: of how many classifiers that is the mean. Raises AttackError where the target is no class of it.
+        """
+        draw, targets = (Draw(keys(seed, stream, ids)) for stream in (attack.stream(), TARGETS))
+        goal = replace(attack.goals(labels, clean, targets), members=members)
+        return cls(attack, Job(x, goal, draw, setting), labels, list(ids), seed)
+
+    def propose(
+        self, asked: Asked, members: tuple[nn.Module, ...] = (), progress: Callable[[int], None] = lambda _: None
+    ) -> tuple[Outcome, Oracle]:
+        """What the attack makes of the images, on the CPU, and the oracle that it asked; `members` of a mean."""
+        oracle = Oracle(asked.module, asked.device, asked.size, members)
+        outcome = run(self.attack, oracle, self.job.to(asked.device), progress)
+        return outcome.cpu(), oracle
 
     def score(self, outcome: Outcome, asked: Asked, clean: torch.Tensor, weights: str | None = None) -> Scored:
         """The judge's verdicts on one classifier, whose logits (N, K) on the clean images are `clean`.

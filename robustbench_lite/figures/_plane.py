@@ -11,20 +11,19 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from robustbench_lite.engine.judge import look
+from robustbench_lite.engine.inspection import Asked
 from robustbench_lite.engine.oracle import Oracle
 from robustbench_lite.errors import UsageError, did_you_mean
 from robustbench_lite.figures._panels import META
-from robustbench_lite.figures.base import Figure
+from robustbench_lite.figures.base import Assets, Figure
 from robustbench_lite.lazy import torch
 from robustbench_lite.registry import Number
 from robustbench_lite.results.evaluation import through
 from robustbench_lite.threat.draws import Draw, keys
-from robustbench_lite.threat.norms import Goal
+from robustbench_lite.threat.goal import Goal
 
 if TYPE_CHECKING:
     from robustbench_lite.results.store import Results
-    from robustbench_lite.runner.assets import Bench
 
 __all__ = ["Frame", "Planes", "Subject", "Through", "one_of_them"]
 
@@ -63,23 +62,22 @@ class Through(Figure):
         """What is stored of the logits (n, K) at the points, beside where they are; label: the true class."""
 
     @abstractmethod
-    def frame(self, results: Results, bench: Bench, subject: Subject) -> Frame:
+    def frame(self, results: Results, assets: Assets, subject: Subject) -> Frame:
         """The images on the grid. Raises UsageError."""
 
-    def compute(self, results: Results, bench: Bench) -> pa.Table:
+    def compute(self, results: Results, assets: Assets) -> pa.Table:
         dataset, sample = self._image(results)
-        samples = bench.samples(dataset)
+        samples = assets.samples(dataset)
         index = samples.ids.index(sample)
         x, label = torch.from_numpy(samples.images[index : index + 1]).float() / 255, int(samples.labels[index])
         cells = {cell["cell"]: cell for cell in results.cell_table.to_pylist() if cell["dataset"] == dataset}
-        frame = self.frame(results, bench, Subject(dataset, sample, x, label, cells))
+        frame = self.frame(results, assets, Subject(dataset, sample, x, label, cells))
         u, v = (part.ravel() for part in np.meshgrid(*(self.steps(extent) for extent in frame.extent)))
         parts = []
-        for model in bench.suite.models:
-            module = bench.classifier(model.title).module
-            logits = look(module, frame.images, bench.device, bench.batch_for(x)).double()
+        for model in assets.models:
+            logits = assets.asked(model, x).logits(frame.images).double()
             stored = {name: column.numpy() for name, column in self.columns(logits, label).items()}
-            parts.append(pa.table({"model": [model.title] * len(logits), "u": u, "v": v} | stored))
+            parts.append(pa.table({"model": [model] * len(logits), "u": u, "v": v} | stored))
         facts = {
             "dataset": dataset,
             "sample": sample,
@@ -120,10 +118,10 @@ class Planes(Through):
     extent: Number = Field(40, gt=0, description="How far the plane reaches each way, RMSD on the 0-255 scale.")
     seed: int = Field(0, ge=0, description="Of the random direction.")
 
-    def frame(self, results: Results, bench: Bench, subject: Subject) -> Frame:
+    def frame(self, results: Results, assets: Assets, subject: Subject) -> Frame:
         x, cells = subject.x, subject.cells
         moves = {cell: move for cell in cells if (move := _perturbation(results, cell, subject.sample)) is not None}
-        axes, names = self._plane(bench, cells, moves, x, subject.label, subject.sample)
+        axes, names = self._plane(assets, cells, moves, x, subject.label, subject.sample)
         scale = x[0].numel() ** 0.5 / 255  # a direction of unit length moves every pixel by 1 / sqrt(n) RMS
         steps = self.steps(self.extent)
         u, v = (torch.from_numpy(part.ravel()).float() for part in np.meshgrid(steps, steps))
@@ -134,7 +132,7 @@ class Planes(Through):
 
     def _plane(
         self,
-        bench: Bench,
+        assets: Assets,
         cells: dict[str, dict[str, Any]],
         moves: dict[str, torch.Tensor],
         x: torch.Tensor,
@@ -143,11 +141,11 @@ class Planes(Through):
     ) -> tuple[torch.Tensor, list[str]]:
         """Two orthonormal directions (2, D), and what they are called."""
         if self.toward is None:
-            names = [model.title for model in bench.suite.models]
+            names = assets.models
             source = self.source or names[0]
             if source not in names:
                 raise UsageError(f"unknown classifier '{source}'{did_you_mean(source, names)}")
-            first = _gradient(bench, source, x, label)
+            first = _gradient(assets.asked(source, x), x, label)
             second = Draw(keys(self.seed, "decision_regions", [sample])).normal("plane", (x[0].numel(),))[0]
             called = [f"gradient of {source}", "random orthogonal direction"]
         else:
@@ -172,15 +170,15 @@ def one_of_them(what: str, wanted: str, known: list[str]) -> str:
     return hits[0]
 
 
-def _gradient(bench: Bench, source: str, x: torch.Tensor, label: int) -> torch.Tensor:
+def _gradient(asked: Asked, x: torch.Tensor, label: int) -> torch.Tensor:
     """The direction (D,) in which the loss of the true label grows."""
-    oracle = Oracle(bench.classifier(source).module, bench.device)
+    oracle = Oracle(asked.module, asked.device)
     oracle.open(1)
-    view = oracle.differentiate(x.to(bench.device))
-    goal = Goal(torch.tensor([label], device=bench.device), view.logits.shape[1])
+    view = oracle.differentiate(x.to(asked.device))
+    goal = Goal(torch.tensor([label], device=asked.device), view.logits.shape[1])
     gradient, norm = view.gradient(goal.seed(view.logits))
     if float(norm[0]) == 0:
-        raise UsageError(f"{source}: its gradient at this image is zero and gives no direction")
+        raise UsageError(f"{asked.name}: its gradient at this image is zero and gives no direction")
     return gradient[0].flatten().cpu()
 
 

@@ -6,18 +6,57 @@ The rows are stored beside the results, so that anybody can draw or analyse them
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import pyarrow as pa
 
 from robustbench_lite.registry import Config, Records
 
 if TYPE_CHECKING:
+    from robustbench_lite.datasets.base import Samples
+    from robustbench_lite.engine.attack import Attack
+    from robustbench_lite.engine.inspection import Asked
+    from robustbench_lite.lazy import torch
     from robustbench_lite.results.store import Results
-    from robustbench_lite.runner.assets import Bench
     from robustbench_lite.tables.base import Table
 
-__all__ = ["Figure", "figures"]
+__all__ = ["Assets", "Figure", "figures"]
+
+
+class Assets(Protocol):
+    """What a figure may ask for beside the results: the suite's classifiers and data, loaded, and its attacks."""
+
+    @property
+    def name(self) -> str:
+        """What the suite is called."""
+        ...
+
+    @property
+    def seed(self) -> int: ...
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """What the classifiers are called."""
+        ...
+
+    @property
+    def data(self) -> tuple[str, ...]:
+        """What the datasets are called."""
+        ...
+
+    @property
+    def attacks(self) -> Mapping[str, Attack]:
+        """The attacks by what tables call them."""
+        ...
+
+    def samples(self, name: str) -> Samples:
+        """The samples of a dataset. Raises DataError."""
+        ...
+
+    def asked(self, name: str, x: torch.Tensor) -> Asked:
+        """A classifier, on its device, ready to be asked about images like x (N, C, H, W). Raises ModelError."""
+        ...
 
 
 class Figure(Config):
@@ -26,7 +65,7 @@ class Figure(Config):
     title: ClassVar[str]
 
     @abstractmethod
-    def compute(self, results: Results, bench: Bench) -> pa.Table:
+    def compute(self, results: Results, assets: Assets) -> pa.Table:
         """The rows; what a reader must know beside them is in the schema's metadata. Raises UsageError."""
 
     @abstractmethod

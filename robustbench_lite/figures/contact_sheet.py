@@ -16,7 +16,7 @@ from pydantic import Field, PositiveInt
 from robustbench_lite.engine.attack import Attack
 from robustbench_lite.engine.views import pairs
 from robustbench_lite.errors import UsageError, did_you_mean
-from robustbench_lite.figures.base import Figure, figures
+from robustbench_lite.figures.base import Assets, Figure, figures
 from robustbench_lite.figures.svg import document, element
 from robustbench_lite.lazy import torch
 from robustbench_lite.tables.base import Column, Table, Value
@@ -25,8 +25,6 @@ from robustbench_lite.threat.setting import Views
 
 if TYPE_CHECKING:
     from robustbench_lite.results.store import Results
-    from robustbench_lite.runner.assets import Bench
-    from robustbench_lite.suite.builder import Suite
 
 __all__ = ["ContactSheet"]
 
@@ -45,27 +43,26 @@ class ContactSheet(Figure):
     images: PositiveInt = Field(4, description="Rows.")
     draws: PositiveInt = Field(8, description="Views of each image.")
 
-    def compute(self, results: Results, bench: Bench) -> pa.Table:  # noqa: ARG002  (no attack needs to have run)
-        return self.sheet(bench)
+    def compute(self, results: Results, assets: Assets) -> pa.Table:  # noqa: ARG002  (no attack needs to have run)
+        return self.sheet(assets)
 
-    def sheet(self, bench: Bench) -> pa.Table:
+    def sheet(self, assets: Assets) -> pa.Table:
         """The views of a suite's images, one row each; needs no results. Raises UsageError."""
-        name, attack = self._attack(bench.suite)
+        name, attack = self._attack(assets)
         views = attack.views()
         assert views is not None
-        names = [entry.name for entry in bench.suite.data]
-        dataset = self.dataset or names[0]
-        if dataset not in names:
-            raise UsageError(f"unknown dataset '{dataset}'{did_you_mean(dataset, names)}")
-        samples = bench.samples(dataset)
+        dataset = self.dataset or assets.data[0]
+        if dataset not in assets.data:
+            raise UsageError(f"unknown dataset '{dataset}'{did_you_mean(dataset, assets.data)}")
+        samples = assets.samples(dataset)
         x = torch.from_numpy(samples.images[: self.images]).float() / 255
-        heading = f"{bench.suite.name}: {dataset} as {name} is scored"
-        return _rows(views, x, list(samples.ids[: self.images]), bench.suite.seed, self.draws, heading)
+        heading = f"{assets.name}: {dataset} as {name} is scored"
+        return _rows(views, x, list(samples.ids[: self.images]), assets.seed, self.draws, heading)
 
-    def _attack(self, suite: Suite) -> tuple[str, Attack]:
-        found = {entry.variant: entry.attack for entry in suite.attacks if entry.attack.views() is not None}
+    def _attack(self, assets: Assets) -> tuple[str, Attack]:
+        found = {name: attack for name, attack in assets.attacks.items() if attack.views() is not None}
         if not found:
-            raise UsageError(f"{suite.name}: no attack is scored in random views; say `under` in the suite")
+            raise UsageError(f"{assets.name}: no attack is scored in random views; say `under` in the suite")
         name = self.attack or next(iter(found))
         if name not in found:
             raise UsageError(f"no attack '{name}' is scored in views{did_you_mean(name, found)}")

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from robustbench_lite.errors import UsageError
 from robustbench_lite.figures._strips import Pictured, outcome, png, strips
-from robustbench_lite.figures.base import Figure, figures
+from robustbench_lite.figures.base import Assets, Figure, figures
 from robustbench_lite.lazy import torch
 from robustbench_lite.results.statistics import wilson
 from robustbench_lite.tables.base import Column, Table
@@ -20,7 +20,6 @@ from robustbench_lite.tables.pose_common import Shot, named, photographs, where
 if TYPE_CHECKING:
     from robustbench_lite.results.evaluation import Evaluation
     from robustbench_lite.results.store import Results
-    from robustbench_lite.runner.assets import Bench
 
 __all__ = ["Poses"]
 
@@ -33,7 +32,7 @@ class Poses(Figure):
 
     title: ClassVar[str] = "Before and after, pose by pose"
 
-    def compute(self, results: Results, bench: Bench) -> pa.Table:  # noqa: ARG002  (all of it is stored)
+    def compute(self, results: Results, assets: Assets) -> pa.Table:  # noqa: ARG002  (all of it is stored)
         rows = [
             row for one, shots in photographs(results, frames=False) if one.ok for row in _rows(results, one, shots)
         ]

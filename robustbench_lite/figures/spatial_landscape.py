@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from robustbench_lite.figures._losses import Losses
 from robustbench_lite.figures._plane import Frame, Subject
-from robustbench_lite.figures.base import figures
+from robustbench_lite.figures.base import Assets, figures
 from robustbench_lite.lazy import torch
 from robustbench_lite.registry import Number
 from robustbench_lite.results.evaluation import through
@@ -19,7 +19,6 @@ from robustbench_lite.transforms.warp import Fill, warp
 
 if TYPE_CHECKING:
     from robustbench_lite.results.store import Results
-    from robustbench_lite.runner.assets import Bench
 
 __all__ = ["SpatialLandscape"]
 
@@ -46,7 +45,7 @@ class SpatialLandscape(Losses):
             raise ValueError(f"across and up are both {self.up}, expected two different parameters")
         return self
 
-    def frame(self, results: Results, bench: Bench, subject: Subject) -> Frame:  # noqa: ARG002
+    def frame(self, results: Results, assets: Assets, subject: Subject) -> Frame:  # noqa: ARG002
         extent = self._reach(self.across), self._reach(self.up)
         u, v = (torch.from_numpy(part.ravel()) for part in np.meshgrid(*(self.steps(reach) for reach in extent)))
         values = {name: torch.zeros_like(u) for name in _UNITS} | {self.across: u, self.up: v}

@@ -12,10 +12,9 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from robustbench_lite.engine.judge import look
 from robustbench_lite.errors import UsageError
 from robustbench_lite.figures._strips import Pictured, outcome, png, strips
-from robustbench_lite.figures.base import Figure, figures
+from robustbench_lite.figures.base import Assets, Figure, figures
 from robustbench_lite.lazy import torch
 from robustbench_lite.physical.scene import Pose, Scene, expose
 from robustbench_lite.registry import Number
@@ -24,7 +23,6 @@ from robustbench_lite.tables.base import Column, Table, Value
 if TYPE_CHECKING:
     from robustbench_lite.results.schema import Row
     from robustbench_lite.results.store import Results
-    from robustbench_lite.runner.assets import Bench
 
 __all__ = ["Turntable"]
 
@@ -43,17 +41,17 @@ class Turntable(Figure):
         None, description="Where to write the textures as PNG too, named by cell; null: nowhere."
     )
 
-    def compute(self, results: Results, bench: Bench) -> pa.Table:
-        rows = [row for cell in results.cell_table.to_pylist() for row in self._cell(results, bench, cell)]
+    def compute(self, results: Results, assets: Assets) -> pa.Table:
+        rows = [row for cell in results.cell_table.to_pylist() for row in self._cell(results, assets, cell)]
         if not rows:
             raise UsageError(f"{results.folder}: no attacked object there whose texture was stored")
         return pa.Table.from_pylist(rows)
 
-    def _cell(self, results: Results, bench: Bench, cell: Row) -> Iterator[Row]:
+    def _cell(self, results: Results, assets: Assets, cell: Row) -> Iterator[Row]:
         """A row for each view, texture and scored classifier."""
         if cell["status"] != "ok" or self.dataset not in {None, cell["dataset"]}:
             return
-        samples = bench.samples(cell["dataset"])
+        samples = assets.samples(cell["dataset"])
         if not isinstance(samples.scene, Scene):
             return
         targets = {
@@ -69,7 +67,7 @@ class Turntable(Figure):
                 seen = self._turn(samples.scene, texture)
                 pictures = [png(view) for view in seen]
                 for model in cell["models"]:
-                    logits = look(bench.classifier(model).module, seen, bench.device, bench.batch_for(seen))
+                    logits = assets.asked(model, seen).logits(seen)
                     for i, p in enumerate(logits.double().softmax(1)):
                         best = int(p.argmax())
                         found = {"prediction": samples.classes[best], "confidence": float(p[best]), "png": pictures[i]}

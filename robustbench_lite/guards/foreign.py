@@ -22,7 +22,8 @@ from robustbench_lite.guards.limits import Interrupted, Overtime, Stopped, liste
 from robustbench_lite.lazy import torch
 from robustbench_lite.text import storable
 
-__all__ = ["OURS", "blamed", "excerpt", "installed", "is_interrupt", "real", "told", "trace", "undisturbed", "where"]
+__all__ = ["OURS", "blamed", "excerpt", "installed", "is_interrupt", "real", "theirs"]
+__all__ += ["told", "trace", "undisturbed", "where"]
 
 OURS = Path(__file__).resolve().parent.parent
 _STDLIB = Path(sysconfig.get_path("stdlib")).resolve()
@@ -30,6 +31,7 @@ _SHOWN = 400  # characters of a message; a tensor's may fill a screen
 _KEPT = 20_000  # characters of a traceback
 _FRAMES = 3
 _FRAME = re.compile(r'^  (File "([^"]+)", line \d+, in .+)\n((?:    .*\n)*)', re.MULTILINE)
+_REFUSAL = re.compile(r"^robustbench_lite\.errors\.\w+: ", re.MULTILINE)
 Switch = tuple[Callable[[], Any], Callable[[Any], object]]
 
 
@@ -176,8 +178,13 @@ def trace(error: BaseException) -> str:
     return storable(text if len(text) <= _KEPT else f"{text[:half]}\n...\n{text[-half:]}")
 
 
+def theirs(text: str) -> str:
+    """A stored traceback where somebody else's code raised; empty where we refused something, with a sentence."""
+    return "" if _REFUSAL.search(text) else text
+
+
 def excerpt(text: str) -> list[str]:
     """The lines of a stored traceback that are about the user's own code, at most the last few."""
-    frames = _FRAME.findall(text)
+    frames = _FRAME.findall(theirs(text))
     own = [(head, body) for head, file, body in frames if not installed(file)]
     return [line.strip() for head, body in own[-_FRAMES:] for line in (head, *body.splitlines()[:1]) if line.strip()]

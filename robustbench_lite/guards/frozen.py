@@ -15,30 +15,33 @@ __all__ = ["frozen"]
 
 
 @contextmanager
-def frozen(module: nn.Module) -> Iterator[list[str]]:
+def frozen(*modules: nn.Module) -> Iterator[list[str]]:
     """Eval mode and frozen parameters inside; afterwards, also after an exception, everything is as it was.
 
     Modes, which parameters require gradients, their gradients, and buffers: the names of those that had to be put back
     are in the list then.
     """
-    modes = [(part, part.training) for part in module.modules()]
-    parameters = [(parameter, parameter.requires_grad, parameter.grad) for parameter in module.parameters()]
-    buffers = _Buffers(module)
+    roots = [(module, module.training) for module in modules]
+    modes = [(part, part.training) for module in modules for part in module.modules()]
+    parameters = [(one, one.requires_grad, one.grad) for module in modules for one in module.parameters()]
+    buffers = [_Buffers(module) for module in modules]
     changed: list[str] = []
     try:
-        module.eval()
+        for module in modules:
+            module.eval()
         for parameter, _, _ in parameters:
             parameter.requires_grad = False
         yield changed
     finally:
-        if module.training != modes[0][1]:
-            module.train(modes[0][1])  # some modules do more there: LoRA merges its weights
+        for module, training in roots:
+            if module.training != training:
+                module.train(training)  # some do more there: adapters merge their weights for evaluation
         for part, training in modes:
             part.training = training
         for parameter, required, gradient in parameters:
             parameter.requires_grad = required
             parameter.grad = gradient
-        changed += buffers.put_back()
+        changed += [name for kept in buffers for name in kept.put_back()]
 
 
 class _Buffers:

@@ -19,10 +19,12 @@ from robustbench_lite.guards.exact import deterministic
 from robustbench_lite.guards.locking import UnlockableError, exclusive
 from robustbench_lite.registry import canonical
 from robustbench_lite.results.store import Results, read
-from robustbench_lite.runner.assets import Bench
-from robustbench_lite.runner.execute import attacked, prepare
+from robustbench_lite.runner.assets import Assets
+from robustbench_lite.runner.execute import attacked
 from robustbench_lite.runner.plan import Cell, experiments, plan
+from robustbench_lite.runner.preflight import Preflight
 from robustbench_lite.runner.run import Options, device_named, run_suite
+from robustbench_lite.runner.trial import prepare
 from robustbench_lite.suite.builder import Suite, load
 
 __all__ = ["GateSession", "Planned", "Timed"]
@@ -111,25 +113,25 @@ class GateSession:
         raise BaselineError(f"{gate.id}: nothing was run and nothing is in the baseline")
 
     @cached_property
-    def _bench(self) -> tuple[Bench, tuple[Cell, ...]]:
-        bench = Bench(self.suite, device_named(self.device), limit=_TIMED)
+    def _plan(self) -> tuple[Preflight, tuple[Cell, ...]]:
+        assets = Assets(self.suite, device_named(self.device), limit=_TIMED)
         with deterministic():
-            return bench, plan(self.suite, bench)
+            return Preflight(assets), plan(self.suite, assets)
 
     def timed(self, gate: Planned) -> Timed:
         """The gate's attack on 64 samples at most. Raises RobustbenchError where it cannot be run."""
-        bench, cells = self._bench
+        preflight, cells = self._plan
         cell = next((cell for cell in cells if gate.key in _keys(cell)), None)
         if cell is None:
             raise BaselineError(f"{gate.id}: the suite has no such cell to be timed")
         with deterministic():
-            ready = prepare(cell, bench)
+            trial = prepare(cell, preflight)
 
         @deterministic()
         def once() -> tuple[Outcome, Oracle]:
-            return attacked(cell, bench, ready)
+            return attacked(trial)
 
-        return Timed(once, len(ready.job.x), self.suite.gate.limits(gate))
+        return Timed(once, len(trial.ids), self.suite.gate.limits(gate))
 
 
 def _planned(suite: Suite) -> Iterator[Planned]:

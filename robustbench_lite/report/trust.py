@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from robustbench_lite.guards.foreign import theirs
 from robustbench_lite.results.evaluation import through
 from robustbench_lite.trust.smell import Check, Finding, findings
 
@@ -70,6 +71,6 @@ def failures(results: Results) -> list[dict[str, Any]]:
     for cell in results.cell_table.to_pylist():
         if cell["status"] != "ok":
             cause = str(cell["error"] or "no reason was stored")
-            entry = out.setdefault(cause, {"cause": cause, "cells": [], "traceback": cell["traceback"] or ""})
+            entry = out.setdefault(cause, {"cause": cause, "cells": [], "traceback": theirs(cell["traceback"] or "")})
             entry["cells"].append(_named(cell))
     return list(out.values())

@@ -134,12 +134,13 @@ CELLS = pa.schema(
         ("classes", _int),  # how many classes there are
         ("fit_n", _int),  # images that a perturbation for all was fitted on; null: none is
         ("fit_rate", _real),  # the share of them that it fools
-        ("stage", _text),  # when it failed: load, inspect, attack, judge; null: it did not
-        ("traceback", _text),  # of what a user's code raised, as Python prints it; null: nothing was raised
+        ("stage", _text),  # when it failed: plan, load, inspect, attack, judge, store; null: it did not
+        ("traceback", _text),  # of what was raised, as Python prints it; null: nothing was
         ("probes", _text),  # canonical JSON: content hash -> some logits on the first images, of a user's own code
         ("seconds_inspect", _real),  # loading and inspecting what no cell before had needed
         ("seconds_timing", _real),  # what it took to time samples at batch size 1; null: not timed
         ("warning_kinds", pa.list_(_text)),  # of each of `warnings`, in their order: clean_accuracy, outputs, other
+        ("seconds_stages", _text),  # canonical JSON: stage -> seconds spent there, of a failed cell too
     ],
     metadata=_META,
 )

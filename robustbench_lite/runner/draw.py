@@ -14,7 +14,7 @@ from robustbench_lite.figures.contact_sheet import ContactSheet
 from robustbench_lite.guards.exact import deterministic
 from robustbench_lite.guards.foreign import blamed, undisturbed
 from robustbench_lite.results.store import Store, read
-from robustbench_lite.runner.assets import Bench
+from robustbench_lite.runner.assets import Assets
 from robustbench_lite.runner.recorded import suite_of
 from robustbench_lite.runner.run import device_named
 from robustbench_lite.suite.builder import Suite, load
@@ -40,9 +40,9 @@ def figure(
     """
     record = _record(name, options)
     results = read(folder)
-    bench = Bench(suite or suite_of(results, trust=trust), device_named(device))
+    assets = Assets(suite or suite_of(results, trust=trust), device_named(device))
     with blamed(name, UsageError, "draw"), undisturbed(), deterministic():
-        table = record.compute(results, bench)
+        table = record.compute(results, assets)
     return record.draw(table), Store(folder).write_figure(name, table)
 
 
@@ -56,7 +56,7 @@ def contact_sheet(name: str) -> str:
     else:
         raise UsageError(f"'{name}' is no operation and no suite file{did_you_mean(name, operations)}")
     sheet = ContactSheet()
-    return sheet.draw(sheet.sheet(Bench(suite, device_named("cpu"))))
+    return sheet.draw(sheet.sheet(Assets(suite, device_named("cpu"))))
 
 
 def _record(name: str, options: Mapping[str, Any]) -> Figure:

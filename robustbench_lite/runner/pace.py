@@ -18,9 +18,10 @@ from robustbench_lite.lazy import torch
 from robustbench_lite.registry import canonical
 from robustbench_lite.results.provenance import machine
 from robustbench_lite.results.schema import Row
-from robustbench_lite.runner.assets import Bench, head, shown
+from robustbench_lite.runner._selection import head
+from robustbench_lite.runner.assets import Assets, shown
 from robustbench_lite.runner.plan import Cell
-from robustbench_lite.threat.norms import Goal
+from robustbench_lite.threat.goal import Goal
 
 __all__ = ["Pace"]
 
@@ -47,17 +48,17 @@ class Spent:
 class Pace:
     """Passes and seconds of the cells to come. `finished`: rows of cells; those of other machines say nothing here."""
 
-    bench: Bench
+    assets: Assets
     finished: Iterable[Row] = ()
     clock: Callable[[], float] = time.perf_counter
     _spent: dict[Key, Spent] = field(default_factory=lambda: defaultdict(Spent))
     _timed: dict[Key, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        here = _place(machine(self.bench.device))
+        here = _place(machine(self.assets.device))
         for row in self.finished:
             made = json.loads(row["provenance"] or "{}").get("machine") or {}
-            if _place(made) == here and row["device"] == str(self.bench.device):
+            if _place(made) == here and row["device"] == str(self.assets.device):
                 for key in _keys(row["dataset"], row["source"], row["attack"], row["params"]):
                     self._spent[key].add(row)
 
@@ -91,10 +92,11 @@ class Pace:
         return self._timed[dataset, name]
 
     def _lap(self, dataset: str, name: str) -> float:
-        samples, bench = self.bench.samples(dataset), self.bench
-        size = bench.batch_for(torch.from_numpy(samples.images), samples.scene)
-        x = shown(head(samples, size), looks=-(-size // len(samples)))[:size].to(bench.device)
-        oracle, laps = Oracle(bench.classifier(name).module, bench.device, size), list[float]()
+        samples = self.assets.samples(dataset)
+        asked = self.assets.asked(name, torch.from_numpy(samples.images), samples.scene)
+        size = asked.size
+        x = shown(head(samples, size), looks=-(-size // len(samples)))[:size].to(asked.device)
+        oracle, laps = Oracle(asked.module, asked.device, size), list[float]()
         _pass(oracle, x[:1])  # whatever PyTorch does the first time
         while len(laps) < _LAPS and sum(laps) < _ENOUGH:
             start = self.clock()

@@ -14,13 +14,14 @@ import numpy as np
 from robustbench_lite.engine.attack import Attack
 from robustbench_lite.engine.trial import TARGETS
 from robustbench_lite.errors import AttackError, RobustbenchError
+from robustbench_lite.guards.foreign import trace
 from robustbench_lite.registry import canonical, fingerprint
 from robustbench_lite.results.schema import SCHEMA_VERSION, Row
 from robustbench_lite.runner.probing import close
 
 if TYPE_CHECKING:
     from robustbench_lite.datasets.base import Samples
-    from robustbench_lite.runner.assets import Bench
+    from robustbench_lite.runner.assets import Assets
     from robustbench_lite.runner.probing import Probe
     from robustbench_lite.suite.builder import AttackEntry, DataEntry, Suite
 
@@ -55,9 +56,9 @@ class Cell:
         return "+".join(self.sources)
 
 
-def plan(suite: Suite, bench: Bench) -> tuple[Cell, ...]:
+def plan(suite: Suite, assets: Assets) -> tuple[Cell, ...]:
     """All cells of the suite. What cannot be loaded becomes a cell with an `error`."""
-    return tuple(_told_apart([_cell(suite, bench, *parts) for parts in experiments(suite)]))
+    return tuple(_told_apart([_cell(suite, assets, *parts) for parts in experiments(suite)]))
 
 
 def _told_apart(cells: Sequence[Cell]) -> Iterator[Cell]:
@@ -94,7 +95,7 @@ def _sets(attack: Attack, names: Names) -> list[Names]:
     return [attack.sources] if isinstance(attack.sources, tuple) else []
 
 
-def _cell(suite: Suite, bench: Bench, data: DataEntry, sources: Names, targets: Names, entry: AttackEntry) -> Cell:
+def _cell(suite: Suite, assets: Assets, data: DataEntry, sources: Names, targets: Names, entry: AttackEntry) -> Cell:
     problem: RobustbenchError | None = None
     ids: tuple[str, ...] = ()
     content = ""
@@ -103,12 +104,12 @@ def _cell(suite: Suite, bench: Bench, data: DataEntry, sources: Names, targets: 
     involved = tuple(dict.fromkeys((*sources, *targets, *everyone)))
     facts: dict[str, Any] = {name: {"weights": "", "unavailable": name} for name in involved}
     try:
-        samples = bench.samples(data.name)
+        samples = assets.samples(data.name)
         ids, content = samples.ids, _content(samples)
-        facts = {name: _facts(bench, name) for name in involved}
+        facts = {name: _facts(assets, name) for name in involved}
     except RobustbenchError as error:
         problem = error
-    wanted = bench.wanted(data.name) if ids else data.source.samples
+    wanted = assets.wanted(data.name) if ids else data.source.samples
     selection = {**data.source.params(), "ids": fingerprint(list(ids))}
     identity = {
         "schema": SCHEMA_VERSION,
@@ -124,7 +125,7 @@ def _cell(suite: Suite, bench: Bench, data: DataEntry, sources: Names, targets: 
         identity["stream"] = TARGETS  # they once depended on the attack's parameters
     if not problem:
         try:
-            identity |= _more(bench, data.name, entry.attack)
+            identity |= _more(assets, data.name, entry.attack)
         except RobustbenchError as error:
             problem = error
     return Cell(
@@ -141,20 +142,22 @@ def _cell(suite: Suite, bench: Bench, data: DataEntry, sources: Names, targets: 
         weights={name: facts[name]["weights"] for name in involved if facts[name]["weights"]},
         error=str(problem) if problem else "",
         stage=problem.stage or "load" if problem else "",
-        traceback=problem.traceback if problem else "",
-        probes={} if problem else {name: probe for name in involved if (probe := bench.probe(data.name, name))},
+        traceback=problem.traceback or trace(problem) if problem else "",
+        probes={} if problem else {name: probe for name in involved if (probe := assets.probe(data.name, name))},
     )
 
 
-def _more(bench: Bench, data: str, attack: Attack) -> dict[str, Any]:
+def _more(assets: Assets, data: str, attack: Attack) -> dict[str, Any]:
     """What else changes the outcome of some attacks: samples left out, others to fit on, an object's photographs."""
-    samples, more = bench.samples(data), dict[str, Any]()
+    samples, more = assets.samples(data), dict[str, Any]()
     if text := attack.too_far(samples.images.shape[1:]):
-        raise AttackError(text)
+        problem = AttackError(text)
+        problem.stage = "plan"
+        raise problem
     if isinstance(attack.target, int) and attack.target in samples.labels:
         more["without"] = "target"  # samples of the target's own class
     if attack.images_to_fit:
-        fitting = bench.fitting(data, attack.images_to_fit)
+        fitting = assets.fitting(data, attack.images_to_fit)
         more["fit"] = [fingerprint(list(fitting.ids)), _content(fitting)]
     if samples.scene is not None and isinstance(samples.scene, attack.needs or ()):
         more |= samples.scene.content()
@@ -169,9 +172,9 @@ def _content(samples: Samples) -> str:
     return digest.hexdigest()[:16]
 
 
-def _facts(bench: Bench, name: str) -> dict[str, Any]:
+def _facts(assets: Assets, name: str) -> dict[str, Any]:
     """What of a classifier changes an outcome; a user's code has no architecture's name but that of its file."""
-    classifier = bench.classifier(name)
+    classifier = assets.classifier(name)
     card = classifier.card.model_dump(mode="json", include={"mean", "std", "size"})
     arch = {} if classifier.opaque else {"arch": classifier.card.arch}
     return {"weights": classifier.weights, "code": classifier.code, **arch, **card}

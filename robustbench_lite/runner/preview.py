@@ -8,7 +8,7 @@ from collections.abc import Callable
 from robustbench_lite.errors import RobustbenchError
 from robustbench_lite.results.evaluation import through
 from robustbench_lite.results.store import Store
-from robustbench_lite.runner.assets import Bench
+from robustbench_lite.runner.assets import Assets
 from robustbench_lite.runner.pace import Pace
 from robustbench_lite.runner.plan import Cell, plan, settled
 from robustbench_lite.runner.run import Options, device_named
@@ -31,11 +31,11 @@ COLUMNS = (
 
 def preview(suite: Suite, options: Options, clock: Callable[[], float] = time.perf_counter) -> Table:
     """The plan with an estimate: as cells took that are in the store, else as many passes as are typical, timed now."""
-    bench = Bench(suite, device_named(options.device), options.batch_size, options.limit)
+    assets = Assets(suite, device_named(options.device), options.batch_size, options.limit)
     folder = options.results / suite.name
-    cells = plan(suite, bench)
+    cells = plan(suite, assets)
     finished = Store(folder).standing() if folder.is_dir() else {}
-    stored, pace = settled(cells, finished), Pace(bench, finished.values(), clock)
+    stored, pace = settled(cells, finished), Pace(assets, finished.values(), clock)
     rows = tuple(_row(cell, pace, stored=cell.id in stored) for cell in cells)
     code = [model.title for model in suite.models if model.runs_code]
     code += [entry.variant for entry in suite.attacks if entry.attack.source]

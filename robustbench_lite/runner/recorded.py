@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,15 @@ def suite_of(results: Results, *, trust: bool) -> Suite:
             f"run.json says `trust` counts for nothing; read the code under {visible(root)}, and say --trust if you "
             "trust it"
         )
-    return load({**plain}, root=Path(root))
+    return _in_order(load({**plain}, root=Path(root)), results.run)
+
+
+def _in_order(suite: Suite, run: Mapping[str, Any]) -> Suite:
+    """The same with datasets and attacks as they ran: run.json sorts the keys under which a suite names them."""
+    places = [{name: i for i, name in enumerate(run.get(key) or [])} for key in ("data", "attacks")]
+    data = sorted(suite.data, key=lambda entry: places[0].get(entry.name, len(places[0])))
+    attacks = sorted(suite.attacks, key=lambda entry: places[1].get(entry.variant, len(places[1])))
+    return replace(suite, data=tuple(data), attacks=tuple(attacks))
 
 
 def _trusting(part: Any) -> Iterator[str]:

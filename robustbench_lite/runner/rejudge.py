@@ -19,9 +19,10 @@ from robustbench_lite.engine.job import PERTURBATION
 from robustbench_lite.engine.oracle import BACKWARD, FORWARD, ZERO_GRADIENT, Ledger
 from robustbench_lite.lazy import torch
 from robustbench_lite.results.schema import CELLS, SAMPLES, Row, earliest
-from robustbench_lite.runner.assets import Bench
-from robustbench_lite.runner.execute import Done, Ready, rejudged
+from robustbench_lite.runner.cell_report import CellReport
+from robustbench_lite.runner.execute import rejudged
 from robustbench_lite.runner.plan import Cell
+from robustbench_lite.runner.trial import CellTrial
 
 __all__ = ["Disagreement", "Stored", "compared"]
 
@@ -29,7 +30,7 @@ _ROUNDING = 1e-6  # a device may add two numbers otherwise in the last bit
 # what only the attack's own work would tell, and what belongs to the machine
 _OF_THE_RUN = {
     "seconds", "seconds_forward", "seconds_backward", "seconds_judge", "seconds_alone", "seconds_inspect",
-    "seconds_timing", "batch_size", "device", "provenance", "notes", "stage", "traceback", "probes",
+    "seconds_timing", "batch_size", "device", "provenance", "notes", "stage", "traceback", "probes", "seconds_stages",
 }  # fmt: skip
 _LOGITS = {"margin", "adv_confidence", "clean_confidence", "adv_second_confidence"}
 # what another machine may see otherwise where two logits are nearly equal
@@ -89,19 +90,19 @@ class Differences:
         return close
 
 
-def compared(cell: Cell, bench: Bench, ready: Ready, stored: Stored, *, exact: bool) -> tuple[list[Disagreement], int]:
+def compared(trial: CellTrial, stored: Stored, *, exact: bool) -> tuple[list[Disagreement], int]:
     """What disagrees in the cell, and how many near ties fell the other way."""
     differences = Differences(stored.row["cell"])
-    ids = [bench.samples(cell.dataset).ids[i] for i in ready.keep.tolist()]
+    cell, ids = trial.cell, trial.ids
     _counted(cell, ids, stored, differences)
     if differences.found:
         return differences.found, 0
-    _images(ids, ready, stored, differences)
-    done = rejudged(cell, bench, ready, _outcome(cell, ids, stored))
+    _images(trial, stored, differences)
+    report = rejudged(trial, _outcome(cell, ids, stored))
     if PERTURBATION in stored.artifacts:
-        _fitted(cell.attack, ready.job.x, ids, stored, differences)
-    close = _rows(done, stored, differences)
-    _cell(done.cell, stored, differences)
+        _fitted(cell.attack, trial.trial.job.x, ids, stored, differences)
+    close = _rows(report, stored, differences)
+    _cell(report.row, stored, differences)
     return differences.found, close + differences.settle(len(stored.samples), exact=exact)
 
 
@@ -119,10 +120,10 @@ def _counted(cell: Cell, ids: Sequence[str], stored: Stored, differences: Differ
         differences.add(sample, "image", "one", "no such sample")
 
 
-def _images(ids: Sequence[str], ready: Ready, stored: Stored, differences: Differences) -> None:
+def _images(trial: CellTrial, stored: Stored, differences: Differences) -> None:
     """The clean images beside the adversarial ones are those of the data set."""
-    pixels = (ready.job.x * 255).round().to(torch.uint8).numpy()
-    for sample, image in zip(ids, pixels, strict=True):
+    for sample, i in zip(trial.ids, trial.keep.tolist(), strict=True):
+        image = trial.samples.images[i]
         row = stored.images[sample]
         if list(row["shape"]) != list(image.shape) or row["clean"] != image.tobytes():
             differences.add(sample, "clean image", "another", "that of the data set")
@@ -169,12 +170,12 @@ def _fitted(attack: Attack, x: torch.Tensor, ids: Sequence[str], stored: Stored,
             found.add(sample, "perturbation", "another", f"a difference of {gap:.2g}")
 
 
-def _rows(done: Done, stored: Stored, differences: Differences) -> int:
+def _rows(report: CellReport, stored: Stored, differences: Differences) -> int:
     """Compare all rows; how many near ties fell the other way."""
     there = {(row["model"], row["sample"]): row for row in stored.samples}
     names = _written(SAMPLES, stored.samples, old=stored.old)
-    scale, ties = max(abs(row["margin"]) for row in done.samples), 0
-    for row in done.samples:
+    scale, ties = max(abs(row["margin"]) for row in report.samples), 0
+    for row in report.samples:
         theirs = there[row["model"], row["sample"]]
         wrong = [name for name in names if not _same(name, theirs[name], row.get(name), scale)]
         if row["near_tie"] and "success" in wrong:  # ours, whatever the stored row says of itself

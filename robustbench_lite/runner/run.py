@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
+
+import pyarrow as pa
 
 from robustbench_lite.errors import DeviceError
 from robustbench_lite.guards.exact import deterministic
@@ -17,16 +18,18 @@ from robustbench_lite.lazy import torch
 from robustbench_lite.registry import canonical
 from robustbench_lite.results import provenance
 from robustbench_lite.results.store import Results, Store, read
-from robustbench_lite.runner.assets import Bench
-from robustbench_lite.runner.execute import Done, execute
+from robustbench_lite.runner.assets import Assets
+from robustbench_lite.runner.cell_report import CellReport
+from robustbench_lite.runner.execute import execute
 from robustbench_lite.runner.namesake import refuse_namesake
 from robustbench_lite.runner.objects import in_memory, shaped
+from robustbench_lite.runner.observer import Observer, Phases, Silent
 from robustbench_lite.runner.plan import Cell, labels, plan, renamed, settled
-from robustbench_lite.runner.stages import Stages
+from robustbench_lite.runner.preflight import Preflight
 from robustbench_lite.suite.builder import Suite, load
 from robustbench_lite.trust.bracket import calibrated, key_of
 
-__all__ = ["Observer", "Options", "Silent", "device_named", "record_of", "run", "run_suite"]
+__all__ = ["Options", "device_named", "kept", "record_of", "run", "run_suite"]
 
 
 @dataclass(frozen=True)
@@ -42,33 +45,6 @@ class Options:
     only: Callable[[Cell], bool] | None = None  # of the planned cells; the others stay "not run yet"
     timing: bool = True  # also time a few samples of each cell at batch size 1
     cell_timeout: float | None = None  # seconds; null: what the suite says
-
-
-class Observer(Protocol):
-    """Told what happens, in order; prints it or not.
-
-    `entered`: what the run, or the cell at work, is doing from now on. `left`: how long a phase of the run took.
-    """
-
-    def entered(self, phase: str) -> None: ...
-    def left(self, phase: str, seconds: float) -> None: ...
-    def planned(self, cells: tuple[Cell, ...], cached: int) -> None: ...
-    def calibrated(self, calibration: Mapping[str, Any]) -> None: ...
-    def started(self, cell: Cell) -> None: ...
-    def progressed(self, samples: int) -> None: ...
-    def finished(self, cell: Cell, done: Done) -> None: ...
-
-
-class Silent:
-    """An observer for programs."""
-
-    def entered(self, phase: str) -> None: ...
-    def left(self, phase: str, seconds: float) -> None: ...
-    def planned(self, cells: tuple[Cell, ...], cached: int) -> None: ...
-    def calibrated(self, calibration: Mapping[str, Any]) -> None: ...
-    def started(self, cell: Cell) -> None: ...
-    def progressed(self, samples: int) -> None: ...
-    def finished(self, cell: Cell, done: Done) -> None: ...
 
 
 def device_named(name: str) -> torch.device:
@@ -109,15 +85,16 @@ def run_suite(suite: Suite, options: Options, observer: Observer | None = None) 
     """Run what is not in the store yet, and read the whole back."""
     told = observer or Silent()
     timeout = suite.timeout if options.cell_timeout is None else options.cell_timeout
-    bench = Bench(suite, device_named(options.device), options.batch_size, options.limit, timeout)
+    assets = Assets(suite, device_named(options.device), options.batch_size, options.limit, timeout)
+    preflight = Preflight(assets)
     folder = options.results / suite.name
     store = Store(folder)
     phases = Phases(told)
     with store.lock(), deterministic():
         refuse_namesake(suite, folder)
         with phases("loading"):
-            cells = plan(suite, bench)
-            record = record_of(suite, options, bench, cells)
+            cells = plan(suite, assets)
+            record = record_of(suite, options, assets, cells)
         cached = set() if options.fresh else _cached(store, cells)
         told.planned(cells, len(cached))
         due = [cell for cell in cells if cell.id not in cached and (options.only is None or options.only(cell))]
@@ -128,11 +105,25 @@ def run_suite(suite: Suite, options: Options, observer: Observer | None = None) 
         store.write_run(record | {"seconds": phases.seconds})
         for cell in due:
             told.started(cell)
-            done = execute(cell, bench, told.progressed, Stages(told.entered), timing=options.timing)
-            store.write(cell.id, done.samples, done.cell, done.images, done.artifacts)
-            told.finished(cell, done)
+            report = execute(cell, preflight, told.progressed, told.entered, timing=options.timing)
+            told.finished(kept(report, store))
         store.write_run(record | {"seconds": phases.seconds, "finished": _now()})
     return read(folder)
+
+
+def kept(report: CellReport, store: Store) -> CellReport:
+    """The report as it is in the store: the cell has failed where its rows cannot be written.
+
+    Raises StoreError where nothing can be written, as on a disk that is full.
+    """
+    start = time.perf_counter()
+    try:
+        store.write(report.cell.id, report.samples, report.row, report.images, report.artifacts)
+    except (ValueError, TypeError, ArithmeticError, pa.ArrowException) as error:  # rows that the schema does not hold
+        report = report.failure(error, "store")
+        store.write(report.cell.id, report.samples, report.row, report.images, report.artifacts)
+    report.seconds["store"] = time.perf_counter() - start
+    return report
 
 
 def _cached(store: Store, cells: Iterable[Cell]) -> set[str]:
@@ -145,7 +136,7 @@ def _cached(store: Store, cells: Iterable[Cell]) -> set[str]:
     return known
 
 
-def record_of(suite: Suite, options: Options, bench: Bench, cells: Iterable[Cell]) -> dict[str, Any]:
+def record_of(suite: Suite, options: Options, assets: Assets, cells: Iterable[Cell]) -> dict[str, Any]:
     """run.json: what tables need beyond the rows, and where the numbers come from."""
     objects = {"objects": list(suite.objects)} if suite.objects else {}
     return objects | {
@@ -158,8 +149,8 @@ def record_of(suite: Suite, options: Options, bench: Bench, cells: Iterable[Cell
         "data": [entry.name for entry in suite.data],
         "models": [model.title for model in suite.models],
         "attacks": [entry.variant for entry in suite.attacks],
-        "published": bench.published(),
-        "classes": bench.class_names(),
+        "published": assets.published(),
+        "classes": assets.class_names(),
         "cells": [cell.id for cell in cells],
         "planned": [_planned(cell) for cell in cells],
         "suite": suite.resolved(),
@@ -169,7 +160,7 @@ def record_of(suite: Suite, options: Options, bench: Bench, cells: Iterable[Cell
         "limit": options.limit,
         "command": options.command,
         "versions": provenance.versions(),
-        "machine": provenance.machine(bench.device),
+        "machine": provenance.machine(assets.device),
         "started": _now(),
         "finished": None,
     }
@@ -182,24 +173,6 @@ def _planned(cell: Cell) -> dict[str, Any]:
     described = {"variant": cell.variant, "attack": attack.registered, "params": canonical(attack.params())}
     budget = {"norm": attack.threat, "eps": attack.budget, "goal": attack.goal}
     return facts | described | budget | {"models": list(cell.targets)}
-
-
-@dataclass
-class Phases:
-    """The phases of a run that belong to no cell: told as they begin and end, and how long they took."""
-
-    told: Observer
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def __call__(self, name: str) -> Iterator[None]:
-        """While this is open the phase is `name`."""
-        self.told.entered(name)
-        start = time.perf_counter()
-        yield
-        taken = time.perf_counter() - start
-        self.seconds[name] = round(self.seconds.get(name, 0.0) + taken, 3)
-        self.told.left(name, taken)
 
 
 def _calibration(folder: Path, cells: Iterable[Cell], due: list[Cell], phases: Phases) -> dict[str, Any]:

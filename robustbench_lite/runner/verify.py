@@ -24,12 +24,13 @@ from robustbench_lite.registry import canonical
 from robustbench_lite.results.provenance import machine, versions
 from robustbench_lite.results.schema import Row
 from robustbench_lite.results.store import Results, read
-from robustbench_lite.runner.assets import Bench
-from robustbench_lite.runner.execute import prepare
+from robustbench_lite.runner.assets import Assets
 from robustbench_lite.runner.plan import Cell, plan
+from robustbench_lite.runner.preflight import Preflight
 from robustbench_lite.runner.recorded import suite_of
 from robustbench_lite.runner.rejudge import Disagreement, Stored, compared
 from robustbench_lite.runner.run import Options, device_named, record_of
+from robustbench_lite.runner.trial import prepare
 from robustbench_lite.suite.builder import Suite
 from robustbench_lite.suite.yaml import parse
 from robustbench_lite.trust.bracket import calibrated
@@ -76,7 +77,8 @@ def verify(folder: Path, device: str = "auto", *, trust: bool = False) -> Report
         for cell, row in planned.pairs():
             _verify(cell, row, planned, report)
     if report.rows == 0 and not report.disagreements:
-        kept = "the suite says `images: none`" if recorded.images == "none" else "; ".join(report.skipped[:1])
+        reason = next(iter(report.skipped), "every cell fails, here too")
+        kept = "the suite says `images: none`" if recorded.images == "none" else reason
         raise NoResultsError(f"{folder}: no stored adversarials to verify ({kept})")
     return report
 
@@ -86,7 +88,7 @@ class Planned:
     """The plan of this version for a recorded suite, beside what is stored."""
 
     results: Results
-    bench: Bench
+    preflight: Preflight
     cells: tuple[Cell, ...]
     stored: dict[str, Row]
     samples: Mapping[str, list[Row]]
@@ -104,7 +106,7 @@ class Planned:
 
     def exact(self, row: Row) -> bool:
         """Whether the same bits are promised: the same machine, versions and batch size."""
-        made, device = json.loads(row["provenance"] or "{}"), self.bench.device
+        made, device = json.loads(row["provenance"] or "{}"), self.preflight.assets.device
         same = (made.get("versions"), made.get("machine")) == (versions(), json.loads(canonical(machine(device))))
         return bool(same and row["device"] == str(device))
 
@@ -114,7 +116,7 @@ class Planned:
         pairs = list(self.pairs())
         ids = [row["cell"] if row is not None and self.old(row) else cell.id for cell, row in pairs]
         cells = [replace(cell, id=name) for (cell, _), name in zip(pairs, ids, strict=True)]
-        for name, value in _record(self.bench, cells, run.get("limit")).items():
+        for name, value in _record(self.preflight.assets, cells, run.get("limit")).items():
             if run.get(name) != value and (name in run or not any(map(self.old, claimed.values()))):
                 yield from _within(name, run.get(name), value)
         yield from _text(run)
@@ -133,9 +135,8 @@ def _planned(suite: Suite, results: Results, device: str) -> Planned:
     samples: defaultdict[str, list[Row]] = defaultdict(list)
     for row in results.sample_table.to_pylist():
         samples[row["cell"]].append(row)
-    limit = results.run.get("limit")
-    bench = Bench(_as_of(suite, stored.values()), device_named(device), limit=limit if isinstance(limit, int) else None)
-    return Planned(results, bench, plan(bench.suite, bench), stored, samples)
+    assets = Assets(_as_of(suite, stored.values()), device_named(device), limit=results.run.get("limit"))
+    return Planned(results, Preflight(assets), plan(assets.suite, assets), stored, samples)
 
 
 def _as_of(suite: Suite, rows: Any) -> Suite:
@@ -156,9 +157,9 @@ def _of_version(attack: Attack, version: int | None) -> Attack:
     return copy
 
 
-def _record(bench: Bench, cells: list[Cell], limit: Any) -> dict[str, Any]:
+def _record(assets: Assets, cells: list[Cell], limit: Any) -> dict[str, Any]:
     """What run.json would say of the suite."""
-    record = record_of(bench.suite, Options(limit=limit), bench, cells)
+    record = record_of(assets.suite, Options(limit=limit), assets, cells)
     return json.loads(json.dumps({name: value for name, value in record.items() if name not in _OF_THE_RUN}))  # type: ignore[no-any-return]
 
 
@@ -204,12 +205,12 @@ def _verify(cell: Cell, row: Row | None, planned: Planned, report: Report) -> No
     try:
         stored = _stored(row, planned)
         with blamed(cell.source, ModelError, "judge"), undisturbed():
-            ready = prepare(cell, planned.bench)
-        if not stored.samples or (not stored.images and planned.bench.suite.images == "none"):
+            trial = prepare(cell, planned.preflight)
+        if not stored.samples or (not stored.images and not trial.stores_images):
             report.skipped += (f"{name}: {row['error'] or 'no stored images'}",)
             return
         with undisturbed():
-            found, close = compared(cell, planned.bench, ready, stored, exact=planned.exact(row))
+            found, close = compared(trial, stored, exact=planned.exact(row))
     except RobustbenchError as error:
         if row["status"] != "ok" and row["error"] == str(error):  # it fails here in the same way
             return

@@ -87,7 +87,7 @@ class Parts:
     ) -> C | None:
         """The same for a record that is in no registry."""
         try:
-            made = record(**params)
+            made = record.model_validate(dict(params))
         except ValidationError as error:
             for inner, message in problems_of(error, record):
                 start = (origins or {}).get(str(inner[0]), path) if inner else path

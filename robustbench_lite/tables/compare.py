@@ -244,7 +244,7 @@ def _row(pair: Change, notes: Footnotes) -> Row:
 
 def _size_difference(pair: Change) -> Value:
     """The difference of mean sizes; where one of them is withheld, in how many samples which is larger."""
-    p = p_equals(pair.size_p)
+    p = f"p = {pair.size_p:.2g}"
     if any(part.statistic == "median" for part in pair.size):
         larger, smaller = (int((pair.sizes[1] > pair.sizes[0]).sum()), int((pair.sizes[1] < pair.sizes[0]).sum()))
         note = (

@@ -1,12 +1,10 @@
-"""What an attacker may do and wants: balls in l1, l2 and linf, and the goal, the only place that knows "targeted".
+"""What an attacker may do: balls in l1, l2 and linf.
 
 All functions take perturbations (n, ...) and work per row; sizes are in the units of the image, [0, 1].
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from robustbench_lite.lazy import torch
@@ -15,7 +13,7 @@ from robustbench_lite.threat.rows import per_row
 if TYPE_CHECKING:
     from robustbench_lite.threat.draws import Draw
 
-__all__ = ["Goal", "Norm", "dual_size", "project", "rescaled", "rounding", "sample", "size", "steepest", "tie"]
+__all__ = ["Norm", "dual_size", "project", "rescaled", "sample", "size", "steepest"]
 
 Norm = Literal["linf", "l2", "l1"]
 
@@ -87,77 +85,3 @@ def rescaled(epsilon: float, norm: Norm, pixels: int, to: int) -> float:
     """
     power: dict[str, float] = {"linf": 0.0, "l2": 0.5, "l1": 1.0}
     return float(epsilon * (to / pixels) ** power[norm])
-
-
-def rounding(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
-    """How far the gap between two logits may be off because each is rounded to a float; elementwise.
-
-    By half a unit in the last place for each: eps times the larger, at most. Other classes have no part in it.
-    """
-    return torch.finfo(first.dtype).eps * first.abs().maximum(second.abs())
-
-
-def tie(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
-    """The gap between two logits below which another batch size or device may order them differently; elementwise.
-
-    Eight times their own rounding: on the shipped networks batches of 1, 7 and 100 differ by up to 3.2 times that.
-    """
-    return 8 * rounding(first, second)
-
-
-@dataclass
-class Goal:
-    """What the attacker wants of `classes` classes: away from `label` (n,), or towards it when `targeted`."""
-
-    label: torch.Tensor
-    classes: int
-    targeted: bool = False
-    members: int = 1  # how many classifiers the attacker sees
-
-    def reached(self, logits: torch.Tensor) -> torch.Tensor:
-        """Whether the prediction (n, K) is what the attacker wants (n,); logits that are not finite never are."""
-        hit = logits.argmax(1) == self.label
-        return (hit if self.targeted else ~hit) & logits.isfinite().all(1)
-
-    def secured(self, logits: torch.Tensor, least: torch.Tensor | None = None) -> torch.Tensor:
-        """Reached by more than rounding, and by more than `least` (n,): a fresh look at the same image will agree.
-
-        False where a logit is not finite.
-        """
-        needed = self.pair(logits, rounding)
-        needed = needed if least is None else needed.maximum(least)
-        return (self.margin(logits) > needed) & logits.isfinite().all(1)
-
-    def margin(self, logits: torch.Tensor) -> torch.Tensor:
-        """Logit gap (n,) in the goal's direction: positive when reached, negative when not."""
-        gap = self.pair(logits, torch.sub)
-        return gap if self.targeted else -gap
-
-    def pair(self, logits: torch.Tensor, what: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> torch.Tensor:
-        """`what` (n,) of the two logits (n,) that decide: the label's, and the largest of the others."""
-        own, others = self._split(logits)
-        return what(own, others.amax(1))
-
-    def loss(self, logits: torch.Tensor) -> torch.Tensor:
-        """Log-odds (n,) of the goal, log (1 - p) / p: a monotone function of cross-entropy that never saturates."""
-        return self.ascent(logits)[0]
-
-    def seed(self, logits: torch.Tensor) -> torch.Tensor:
-        """Gradient of `loss` in the logits (n, K): cross-entropy's direction, not scaled by 1 - p, so never 0."""
-        return self.ascent(logits)[1]
-
-    def ascent(self, logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """`loss` (n,) and `seed` (n, K)."""
-        own, others = self._split(logits)
-        total = others.logsumexp(1)
-        seed = (others - total[:, None]).exp_().scatter_(1, self.label[:, None], -1.0)
-        return (own - total, -seed) if self.targeted else (total - own, seed)
-
-    def nll(self, logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Negative log-likelihood of the goal (n,), -log(1 - p) or targeted -log p, and its gradient (n, K)."""
-        loss, seed = self.ascent(logits)
-        return torch.nn.functional.softplus(-loss), -torch.sigmoid(-loss)[:, None] * seed
-
-    def _split(self, logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        index = self.label[:, None]
-        return logits.gather(1, index)[:, 0], logits.scatter(1, index, float("-inf"))

@@ -7,16 +7,17 @@ import sys
 
 import pytest
 import torch
-from pydantic import ValidationError
 
 from robustbench_lite.attacks.fgsm import enough
+from robustbench_lite.datasets.base import images as as_images
 from robustbench_lite.datasets.bundled import Bundled
 from robustbench_lite.engine.attack import attacks
+from robustbench_lite.errors import UsageError
 from robustbench_lite.models.zoo import Zoo
 from robustbench_lite.registry import canonical
-from robustbench_lite.runner.assets import images as as_images
 from robustbench_lite.threat.box import box_radius
-from robustbench_lite.threat.norms import Goal, dual_size, size
+from robustbench_lite.threat.goal import Goal
+from robustbench_lite.threat.norms import dual_size, size
 from tests.helpers import ROOT, attack, images, mlp
 
 
@@ -169,7 +170,7 @@ def test_pgd_restarts_only_ever_help():
     ],
 )
 def test_parameters_are_checked(name, params, message):
-    with pytest.raises(ValidationError, match=message):
+    with pytest.raises(UsageError, match=message):
         attacks[name](**params)
 
 
@@ -272,7 +273,7 @@ def test_deepfool_does_not_miss_a_class_whose_gradient_is_long(batch_size, sprea
 
 
 def test_random_starts_are_what_restarts_differ_in():
-    with pytest.raises(ValidationError, match="expected 1 with random_start: false, got 3"):
+    with pytest.raises(UsageError, match="expected 1 with random_start: false, got 3"):
         attacks["pgd"](random_start=False, restarts=3)
 
 

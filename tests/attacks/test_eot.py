@@ -17,7 +17,8 @@ from robustbench_lite.runner.run import run
 from robustbench_lite.suite.builder import load
 from robustbench_lite.tables.base import tables
 from robustbench_lite.threat.draws import Draw, keys
-from robustbench_lite.threat.norms import Goal, size
+from robustbench_lite.threat.goal import Goal
+from robustbench_lite.threat.norms import size
 from robustbench_lite.threat.rows import rows
 from robustbench_lite.transforms.distribution import Distribution, operations
 from tests.helpers import CPU, ROOT, attack, images, mlp

@@ -22,15 +22,16 @@ from robustbench_lite.figures.turntable import Turntable
 from robustbench_lite.physical.paints import made
 from robustbench_lite.physical.scene import Pose, Scene
 from robustbench_lite.results.statistics import wilson
-from robustbench_lite.runner.assets import Bench, shown
+from robustbench_lite.runner.assets import Assets, shown
 from robustbench_lite.runner.draw import figure
 from robustbench_lite.runner.plan import plan
+from robustbench_lite.runner.preflight import Preflight
 from robustbench_lite.runner.run import run as run_suite
 from robustbench_lite.runner.verify import verify
 from robustbench_lite.suite.builder import load
 from robustbench_lite.tables.base import tables
 from robustbench_lite.threat.draws import Draw, keys
-from robustbench_lite.threat.norms import Goal
+from robustbench_lite.threat.goal import Goal
 from tests.helpers import CPU, ROOT, images
 
 SIZE = 20
@@ -132,7 +133,7 @@ def test_passes_are_counted_for_every_view():
 
 
 def test_the_judge_draws_what_no_attack_has_seen():
-    cell = plan(load(suite()), Bench(load(suite()), CPU))[0]
+    cell = plan(load(suite()), Assets(load(suite()), CPU))[0]
     assert keys(0, "judge", ["ball"]) != keys(0, cell.attack.stream(), ["ball"])
 
 
@@ -260,8 +261,8 @@ def test_what_is_seen_changes_the_sample_and_so_the_cell():
 
 
 def test_the_inspection_looks_at_views(tmp_path):
-    bench = Bench(load(suite()), CPU)
-    found, samples = bench.inspect("ball", "middle"), bench.samples("ball")
+    assets = Assets(load(suite()), CPU)
+    found, samples = Preflight(assets).inspect("ball", "middle"), assets.samples("ball")
     views = shown(samples)
     assert views.shape == (100, 3, SIZE, SIZE)
     predicted = Middle()(views).argmax(1)

@@ -13,7 +13,7 @@ from robustbench_lite.cli.catalogue import listing, problems
 from robustbench_lite.engine.attack import Attack, attacks
 from robustbench_lite.errors import SuiteError
 from robustbench_lite.registry import Records
-from robustbench_lite.runner.assets import Bench
+from robustbench_lite.runner.assets import Assets
 from robustbench_lite.runner.plan import plan
 from robustbench_lite.runner.run import Options, run_suite
 from robustbench_lite.runner.verify import verify
@@ -64,6 +64,55 @@ def test_the_ten_lines_of_contributing_run_and_verify(tmp_path):
     assert (report.rows, list(report.disagreements)) == (16, [])
 
 
+SET = '''from __future__ import annotations
+from typing import ClassVar
+from robustbench_lite.engine.attack import SetAttack
+from robustbench_lite.engine.card import Card, Promise
+from robustbench_lite.engine.job import CONTROL, PERTURBATION, Crafted, Fitting, Job
+from robustbench_lite.engine.oracle import Oracle
+from robustbench_lite.threat.setting import Setting
+
+CARD = Card(title="Mine", paper="none", arxiv="0000.00000", protocol="One step.")
+
+class Inverted(SetAttack):
+    """All images upside down in colour."""
+    card: ClassVar[Card] = CARD
+
+    @property
+    def promise(self) -> Promise:
+        return Promise(factor=float("inf"), reach=0)
+
+    def craft(self, oracle: Oracle, job: Job) -> Crafted:
+        return Crafted(1 - job.x, ("inverted",))
+
+class Mean(Inverted):
+    """Away from the mean image of others."""
+    needs: ClassVar[type[Setting]] = Fitting
+
+    @property
+    def images_to_fit(self) -> int:
+        return 5
+
+    def craft(self, oracle: Oracle, job: Job) -> Crafted:
+        some = Fitting.of(job.setting, self.registered)
+        oracle.logits(some.x)
+        r = 0.1 * (0.5 - some.x.mean(0, keepdim=True)).sign()
+        return Crafted(self.apply(job.x, r), (), {PERTURBATION: r, CONTROL: -r})
+'''
+
+
+def test_attacks_on_whole_sets_and_on_what_they_need_run_and_verify(tmp_path):
+    entries = [own(python=f"my_attack.py:{name}") for name in ("Inverted", "Mean")]
+    results = run_suite(suite(tmp_path, *entries, code=SET), Options(results=tmp_path))
+    cells, frame = results.cells().set_index("attack"), results.samples()
+    assert list(cells["status"]) == ["ok", "ok"], list(cells["error"])
+    assert list(cells.loc["inverted", "notes"])[:1] == ["inverted"]
+    assert (cells.loc["mean", "fit_n"], cells.loc["mean", "forwards"]) == (5, 5)
+    assert frame.groupby("attack")["control_pred"].count().to_dict() == {"inverted": 0, "mean": 8}
+    assert frame.loc[frame["attack"] == "mean", "linf"].to_list() == pytest.approx([0.1] * 8)
+    assert not list(verify(tmp_path / "t", trust=True).disagreements)
+
+
 def test_names_parameters_and_matrices_are_as_for_any_attack(tmp_path):
     loaded = suite(tmp_path, own(), own(matrix={"epsilon": ["8/255", 0.1, 0.2]}, exclude=[{"epsilon": "8/255"}]))
     assert [entry.variant for entry in loaded.attacks] == [
@@ -86,7 +135,7 @@ def test_its_code_is_in_the_cell_id_neighbours_included(tmp_path):
     def id_of(code, near):
         (tmp_path / "near.py").write_text(near)
         loaded = suite(tmp_path, own(), code=code)
-        return plan(loaded, Bench(loaded, CPU))[0].id
+        return plan(loaded, Assets(loaded, CPU))[0].id
 
     base = id_of(code, "FACTOR = 1\n")
     assert id_of(code, "FACTOR = 1\n") == base

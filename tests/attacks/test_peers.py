@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from robustbench_lite.engine.attack import attacks
-from robustbench_lite.threat.norms import Goal
+from robustbench_lite.threat.goal import Goal
 from tests.attacks.test_attacks import digits
 from tests.helpers import attack, images, mlp
 

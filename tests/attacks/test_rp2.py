@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from robustbench_lite.datasets.base import datasets
+from robustbench_lite.datasets.base import datasets, images
 from robustbench_lite.engine.attack import attacks
 from robustbench_lite.engine.drive import run
 from robustbench_lite.engine.job import Job
@@ -19,12 +19,11 @@ from robustbench_lite.models import archs, zoo
 from robustbench_lite.models.base import models
 from robustbench_lite.physical import printing
 from robustbench_lite.physical.shots import paste
-from robustbench_lite.runner.assets import images
 from robustbench_lite.runner.run import run as run_suite
 from robustbench_lite.runner.verify import verify
 from robustbench_lite.tables.base import tables
 from robustbench_lite.threat.draws import Draw, keys
-from robustbench_lite.threat.norms import Goal
+from robustbench_lite.threat.goal import Goal
 from tests.helpers import CPU
 
 HERE, SIDE, SIZE = Path(), 32, 12

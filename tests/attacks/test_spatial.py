@@ -10,7 +10,7 @@ import torch
 from robustbench_lite.engine.attack import attacks
 from robustbench_lite.engine.judge import judge
 from robustbench_lite.errors import SuiteError
-from robustbench_lite.threat.norms import Goal
+from robustbench_lite.threat.goal import Goal
 from robustbench_lite.transforms.warp import warp
 from robustbench_lite.trust.bracket import Planted
 from tests.helpers import attack, images, mlp

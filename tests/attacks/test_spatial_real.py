@@ -81,11 +81,11 @@ def test_the_worst_transforms_give_the_stored_images(results):
 
 
 def test_one_image_and_candidate_at_a_time_gives_the_same_verdicts(results):
-    from robustbench_lite.runner.assets import Bench, images
+    from robustbench_lite.runner.assets import Assets, images
     from robustbench_lite.suite.builder import load
 
-    bench = Bench(load(SUITE), torch.device("cpu"))
-    samples, net = bench.samples("cifar10"), bench.classifier("published").module
+    assets = Assets(load(SUITE), torch.device("cpu"))
+    samples, net = assets.samples("cifar10"), assets.classifier("published").module
     found = {row.sample: row.adv_pred == row.label for row in results.samples().query("variant == 'grid'").itertuples()}
     turns, moves = torch.linspace(-30, 30, 31).tolist(), torch.linspace(-3, 3, 5).tolist()
     for i in range(4):

@@ -13,8 +13,9 @@ import torch
 from robustbench_lite.errors import SuiteError, UsageError
 from robustbench_lite.report.page import page
 from robustbench_lite.results.store import Results, read
-from robustbench_lite.runner.assets import Bench
+from robustbench_lite.runner.assets import Assets
 from robustbench_lite.runner.draw import figure
+from robustbench_lite.runner.preflight import Preflight
 from robustbench_lite.runner.run import run
 from robustbench_lite.runner.verify import verify
 from robustbench_lite.suite.builder import load
@@ -80,11 +81,11 @@ def test_the_landscape_is_the_cross_entropy_of_the_turned_image(results):
     rows = pd.read_parquet(path)
     assert len(rows) == 2 * 25
     first = results.samples().iloc[0]
-    bench = Bench(load(SUITE), torch.device("cpu"))
-    samples = bench.samples("fashion_mnist")
+    assets = Assets(load(SUITE), torch.device("cpu"))
+    samples = assets.samples("fashion_mnist")
     x = torch.from_numpy(samples.images[samples.ids.index(first["sample"])][None]).float() / 255
     label = torch.tensor([first["label"]])
-    net = bench.classifier("resnet8_fashion").module
+    net = assets.classifier("resnet8_fashion").module
     mine = rows[rows["model"] == "resnet8_fashion"].set_index(["u", "v"])["loss"]
     for angle, turned in ((0.0, x), (90.0, torch.rot90(x, 1, (2, 3))), (-90.0, torch.rot90(x, -1, (2, 3)))):
         expected = torch.nn.functional.cross_entropy(net(turned), label).item()
@@ -113,15 +114,16 @@ def test_a_canvas_is_other_data(tmp_path):
         "canvas": {"bundled": "fashion_mnist", "samples": 6, "pad": 9},
     }
     suite = load({**SUITE, "data": data, "models": ["resnet8_fashion"]})
-    bench = Bench(suite, torch.device("cpu"))
-    crop, canvas = bench.samples("crop"), bench.samples("canvas")
+    assets = Assets(suite, torch.device("cpu"))
+    crop, canvas = assets.samples("crop"), assets.samples("canvas")
     assert canvas.images.shape == (6, 1, 46, 46)
     assert np.array_equal(canvas.images[:, :, 9:37, 9:37], crop.images)
     assert canvas.images.sum() == crop.images.sum()
     assert [one.split("+")[0] for one in canvas.ids] == list(crop.ids)
     assert not set(canvas.ids) & set(crop.ids)
-    assert bench.inspect("canvas", "resnet8_fashion").card_accuracy is None  # the card speaks of other images
-    assert bench.inspect("crop", "resnet8_fashion").card_accuracy is not None
+    preflight = Preflight(assets)
+    assert preflight.inspect("canvas", "resnet8_fashion").card_accuracy is None  # the card speaks of other images
+    assert preflight.inspect("crop", "resnet8_fashion").card_accuracy is not None
 
 
 def test_a_classifier_of_one_size_refuses_a_canvas(tmp_path):

@@ -12,7 +12,7 @@ from robustbench_lite.attacks import _colour
 from robustbench_lite.attacks._steps import Adam, descend
 from robustbench_lite.engine.attack import attacks
 from robustbench_lite.engine.oracle import Oracle
-from robustbench_lite.threat.norms import Goal
+from robustbench_lite.threat.goal import Goal
 from tests.helpers import CPU, attack, images, mlp
 
 

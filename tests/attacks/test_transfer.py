@@ -12,7 +12,8 @@ from robustbench_lite.engine.job import Job
 from robustbench_lite.engine.mixture import Mixture, mix
 from robustbench_lite.engine.oracle import Oracle
 from robustbench_lite.threat.draws import Draw, keys
-from robustbench_lite.threat.norms import Goal, size
+from robustbench_lite.threat.goal import Goal
+from robustbench_lite.threat.norms import size
 from tests.helpers import CPU, images, mlp
 
 

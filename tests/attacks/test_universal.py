@@ -20,14 +20,15 @@ from robustbench_lite.engine.oracle import Oracle
 from robustbench_lite.errors import DataError
 from robustbench_lite.guards.sealed import seal
 from robustbench_lite.results.schema import CELLS
-from robustbench_lite.runner.assets import Bench
+from robustbench_lite.runner.assets import Assets
 from robustbench_lite.runner.plan import plan
 from robustbench_lite.runner.run import run as run_suite
 from robustbench_lite.runner.verify import verify
 from robustbench_lite.suite.builder import load
 from robustbench_lite.tables.base import tables
 from robustbench_lite.threat.draws import Draw, keys
-from robustbench_lite.threat.norms import Goal, rescaled, size
+from robustbench_lite.threat.goal import Goal
+from robustbench_lite.threat.norms import rescaled, size
 from tests.helpers import CPU, images, mlp
 from tests.linear import problems
 
@@ -261,19 +262,19 @@ def test_fooling_rates_by_size_of_the_fitting_set_stand_beside_figure_6(tmp_path
 
 def test_what_is_tested_is_never_fitted_on():
     suite = load({**SUITE, "data": {"mnist": {"samples": 30, "stratified": True}}})
-    bench = Bench(suite, CPU)
-    tested, some = set(bench.samples("mnist").ids), bench.fitting("mnist", 100).ids
+    assets = Assets(suite, CPU)
+    tested, some = set(assets.samples("mnist").ids), assets.fitting("mnist", 100).ids
     assert len(some) == len(set(some)) == 100
     assert not tested & set(some)
-    assert bench.fitting("mnist", 50).ids == some[:50]  # fewer are the first of more
+    assert assets.fitting("mnist", 50).ids == some[:50]  # fewer are the first of more
     with pytest.raises(DataError, match="fit: 100000 images are wanted beside the 30 tested ones"):
-        bench.fitting("mnist", 100_000)
+        assets.fitting("mnist", 100_000)
 
 
 def test_the_fitting_images_are_part_of_what_a_cell_is():
     def ids(**data):
         suite = load({**SUITE, "data": {"mnist": {"samples": 40, **data}}})
-        return {cell.attack.registered: cell.id for cell in plan(suite, Bench(suite, CPU))}
+        return {cell.attack.registered: cell.id for cell in plan(suite, Assets(suite, CPU))}
 
     usual, other = ids(), ids(fit_from={"bundled": "mnist", "samples": 200, "stratified": True})
     assert usual["pgd"] == other["pgd"]
@@ -305,15 +306,15 @@ def test_images_to_fit_on_are_loaded_once(monkeypatch):
     loads, load_bundled = [], Bundled.load
     monkeypatch.setattr(Bundled, "load", lambda self, root: loads.append(self.samples) or load_bundled(self, root))
     suite = load(SUITE)
-    plan(suite, Bench(suite, CPU))
+    plan(suite, Assets(suite, CPU))
     assert sorted(loads) == [40, 65, 100]  # the tested ones, and those for each size of the fitting set
 
 
 def test_images_to_fit_on_have_the_size_of_those_tested():
     suite = load({**SUITE, "data": {"mnist": {"samples": 40, "pad": 2, "fit_from": {"bundled": "mnist"}}}})
-    bench = Bench(suite, CPU)
-    assert bench.fitting("mnist", 5).images.shape[1:] == (1, 32, 32)
-    small = bench.samples("mnist")
-    bench._samples["mnist"] = replace(small, images=small.images[:, :, :30])
+    assets = Assets(suite, CPU)
+    assert assets.fitting("mnist", 5).images.shape[1:] == (1, 32, 32)
+    small = assets.samples("mnist")
+    assets._samples["mnist"] = replace(small, images=small.images[:, :, :30])
     with pytest.raises(DataError, match="its images are 1x32x32, those tested 1x30x32"):
-        bench.fitting("mnist", 6)
+        assets.fitting("mnist", 6)

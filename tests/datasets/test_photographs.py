@@ -16,7 +16,7 @@ from robustbench_lite.figures.poses import Poses
 from robustbench_lite.physical.camera import photograph
 from robustbench_lite.physical.shots import paste
 from robustbench_lite.physical.sign import stop_sign
-from robustbench_lite.runner.assets import Bench
+from robustbench_lite.runner.assets import Assets
 from robustbench_lite.runner.run import run as run_suite
 from robustbench_lite.suite.builder import load
 
@@ -155,7 +155,7 @@ def test_the_figure_shows_every_pose_before_and_after(tmp_path):
     suite = load(record, root=tmp_path)
     assert suite.figures == ("poses",)
     results = run_suite(record, results=tmp_path / "results")
-    figure, rows = Poses(), Poses().compute(results, Bench(suite, torch.device("cpu")))
+    figure, rows = Poses(), Poses().compute(results, Assets(suite, torch.device("cpu")))
     assert rows.num_rows == 30
     assert [row["caption"] for row in rows.to_pylist()[:5]] == [f"5 ft, {angle}\u00b0" for angle in (0, 15, 30, 45, 60)]
     drawn = figure.draw(rows)
@@ -168,7 +168,7 @@ def test_the_figure_shows_every_pose_before_and_after(tmp_path):
     plain = load({**record, "name": "plain", "data": "mnist", "models": ["lenet_mnist"], "attacks": ["fgsm"]})
     with pytest.raises(UsageError, match="no stored photographs"):
         Poses().compute(
-            run_suite(plain.resolved(), results=tmp_path / "results", limit=2), Bench(plain, torch.device("cpu"))
+            run_suite(plain.resolved(), results=tmp_path / "results", limit=2), Assets(plain, torch.device("cpu"))
         )
 
 

@@ -17,7 +17,7 @@ from robustbench_lite.models.archs.normalized import TwoClasses
 from robustbench_lite.models.base import Card, Classifier
 from robustbench_lite.models.common import content_hash, finish
 from robustbench_lite.models.zoo import Zoo
-from robustbench_lite.runner.assets import Bench, images
+from robustbench_lite.runner.assets import Assets, images
 from robustbench_lite.runner.run import Options, run_suite
 from robustbench_lite.suite.builder import load
 from robustbench_lite.trust.smell import cases
@@ -31,7 +31,7 @@ SIZE = (1, 28, 28)
 @pytest.fixture(scope="module")
 def digits() -> torch.Tensor:
     plain = {"version": 1, "name": "t", "data": {"mnist": {"samples": 40}}, "models": ["lenet_mnist"]}
-    return images(Bench(load({**plain, "attacks": ["fgsm"]}), CPU).samples("mnist"))
+    return images(Assets(load({**plain, "attacks": ["fgsm"]}), CPU).samples("mnist"))
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,8 @@ from robustbench_lite.engine.attack import attacks
 from robustbench_lite.engine.judge import Panel, eight_bit, judge
 from robustbench_lite.threat.box import steepest_within
 from robustbench_lite.threat.draws import keys
-from robustbench_lite.threat.norms import Goal, size
+from robustbench_lite.threat.goal import Goal
+from robustbench_lite.threat.norms import size
 from robustbench_lite.transforms.distribution import Distribution, operations
 from tests.helpers import images, mlp
 

@@ -164,6 +164,7 @@ def test_partners_survive_another_seed_and_other_weights(tmp_path):
     ("change", "sentence"),
     [
         ({"params": '{"epsilon": 0.2, "steps": 1}'}, "other attack parameters: epsilon is 0.2, in the baseline 0.1"),
+        ({"params": '{"epsilon": 0.03137254901960784, "steps": 1}'}, "epsilon is 8/255, in the baseline 0.1"),
         ({"params": '{"epsilon": 0.1, "new": null}'}, "new is null, in the baseline not there; steps is not there"),
         ({"prefix": "t"}, "other data: 100 samples in the baseline, 100 here, 0 in common"),
         ({"label": 3}, "other data: 100 samples have another label"),

@@ -130,7 +130,7 @@ def test_fitting_without_memory_at_batch_size_one_is_raised(name):
     from robustbench_lite.engine.job import Fitting, Job
     from robustbench_lite.engine.oracle import Oracle
     from robustbench_lite.threat.draws import Draw, keys
-    from robustbench_lite.threat.norms import Goal
+    from robustbench_lite.threat.goal import Goal
     from tests.helpers import CPU
 
     x = images(8, (1, 28, 28))

@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from robustbench_lite.datasets.base import datasets, padded
+from robustbench_lite.datasets.base import images as as_images
 from robustbench_lite.engine.judge import look
 from robustbench_lite.errors import ModelError, SuiteError
 from robustbench_lite.models import archs, zoo
@@ -18,7 +19,6 @@ from robustbench_lite.models.common import content_hash, finish
 from robustbench_lite.models.recipe import recipe, recipes
 from robustbench_lite.models.torchvision import build_torchvision
 from robustbench_lite.results.statistics import wilson
-from robustbench_lite.runner.assets import images as as_images
 from tests.helpers import CPU, ROOT
 
 FASHION = Path("/usr/share/datasets/fashion-mnist")

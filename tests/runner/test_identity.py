@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from robustbench_lite.models.memory import Memory
-from robustbench_lite.runner.assets import Bench
+from robustbench_lite.runner.assets import Assets
 from robustbench_lite.runner.plan import plan
 from robustbench_lite.runner.run import Options, Silent, run_suite
 from robustbench_lite.suite.builder import load
@@ -75,7 +75,7 @@ def suite(folder, models=None, data=None, attacks=(FGSM,), **more):
 
 
 def ids(folder, *arguments, batch_size=None, **more) -> list[str]:
-    cells = plan(suite(folder, *arguments, **more), Bench(suite(folder, *arguments, **more), CPU, batch_size))
+    cells = plan(suite(folder, *arguments, **more), Assets(suite(folder, *arguments, **more), CPU, batch_size))
     assert not any(cell.error for cell in cells), [cell.error for cell in cells]
     return [cell.id for cell in cells]
 
@@ -131,8 +131,8 @@ def test_an_edit_of_the_same_length_within_the_same_second_is_seen(tmp_path):
     answers = []
     for by in ("1.0", "3.0", "1.0"):
         folder = written(tmp_path / "net", NET.replace("scale(x, 1.0)", f"scale(x, {by})"))
-        bench = Bench(suite(folder), CPU)
-        answers.append((plan(suite(folder), bench)[0].id, bench.classifier("make").module(torch.from_numpy(x))))
+        assets = Assets(suite(folder), CPU)
+        answers.append((plan(suite(folder), assets)[0].id, assets.classifier("make").module(torch.from_numpy(x))))
     assert answers[0][0] == answers[2][0] != answers[1][0]
     torch.testing.assert_close(answers[0][1], answers[2][1])
     assert not torch.allclose(answers[0][1], answers[1][1], atol=0.1)
@@ -158,7 +158,7 @@ def test_a_setting_that_no_code_shows_runs_again_too(tmp_path):
     assert ran(loaded, tmp_path)[0] == 1
     assert ran(loaded, tmp_path, batch_size=3)[0] == 0
     (tmp_path / "setting.txt").write_text("3.0")
-    assert ids(tmp_path) == [cell.id for cell in plan(loaded, Bench(loaded, CPU))]
+    assert ids(tmp_path) == [cell.id for cell in plan(loaded, Assets(loaded, CPU))]
     due, results = ran(loaded, tmp_path)
     assert due == 1
     assert len(results.cells()) == 1
@@ -294,17 +294,17 @@ def test_neighbours_of_a_file_in_another_folder_are_not_mixed_up(tmp_path):
             "    net = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))\n"
             "    nn.init.constant_(net[1].bias, NUMBER)\n    nn.init.zeros_(net[1].weight)\n    return net\n"
         )
-    bench = Bench(suite(tmp_path, [mine(file=f"{name}/net.py", name=name) for name in "ab"]), CPU)
+    assets = Assets(suite(tmp_path, [mine(file=f"{name}/net.py", name=name) for name in "ab"]), CPU)
     x = torch.zeros(1, 1, 28, 28)
-    assert [float(bench.classifier(name).module(x)[0, 0]) for name in "ab"] == [1, 2]
+    assert [float(assets.classifier(name).module(x)[0, 0]) for name in "ab"] == [1, 2]
 
 
 def test_a_file_called_as_a_module_of_pythons_harms_nobody(tmp_path):
     import json
 
     written(tmp_path, name="json.py")
-    bench = Bench(suite(tmp_path, [mine(file="json.py")]), CPU)
-    assert bench.classifier("make").card.classes == 10
+    assets = Assets(suite(tmp_path, [mine(file="json.py")]), CPU)
+    assert assets.classifier("make").card.classes == 10
     import json as again
 
     assert again is json
@@ -331,9 +331,9 @@ def test_a_package_is_read_with_its_parts_wherever_it_lies(place, tmp_path, monk
     named = {**mine(), "python": "shop.nets:make"}
 
     def look() -> tuple[str, float]:
-        bench = Bench(suite(tmp_path, [named]), CPU)
-        (cell,) = plan(suite(tmp_path, [named]), bench)
-        return cell.id, float(bench.classifier("make").module(torch.zeros(1, 1, 28, 28))[0, 0])
+        assets = Assets(suite(tmp_path, [named]), CPU)
+        (cell,) = plan(suite(tmp_path, [named]), assets)
+        return cell.id, float(assets.classifier("make").module(torch.zeros(1, 1, 28, 28))[0, 0])
 
     before = look()
     assert look() == before

@@ -8,21 +8,22 @@ import pandas as pd
 import pytest
 import torch
 
+from robustbench_lite.datasets.base import images as as_images
 from robustbench_lite.datasets.bundled import Bundled
 from robustbench_lite.errors import SuiteError, UsageError
 from robustbench_lite.models.zoo import Zoo
 from robustbench_lite.report.page import page
 from robustbench_lite.results.statistics import wilson
 from robustbench_lite.results.store import Results, read
-from robustbench_lite.runner import assets as bench
-from robustbench_lite.runner.assets import images as as_images
+from robustbench_lite.runner import preflight
+from robustbench_lite.runner.assets import Assets
 from robustbench_lite.runner.draw import figure
 from robustbench_lite.runner.run import run
 from robustbench_lite.runner.verify import verify
 from robustbench_lite.suite.builder import load
 from robustbench_lite.tables.base import tables
 from robustbench_lite.tables.references import load as reference
-from tests.helpers import ROOT, cli
+from tests.helpers import CPU, ROOT, cli
 
 NETS = ["resnet8_fashion", "resnet14_fashion", "vgg_fashion"]
 STEPS, N = 4, 12
@@ -58,8 +59,8 @@ def test_adversarials_are_made_once_for_each_set_of_sources(results):
 
 def test_clean_predictions_are_made_once_for_each_classifier(tmp_path, monkeypatch):
     inspected = []
-    inner = bench._inspect
-    monkeypatch.setattr(bench, "_inspect", lambda c, *rest, **more: inspected.append(c.name) or inner(c, *rest, **more))
+    inner = preflight.looked
+    monkeypatch.setattr(preflight, "looked", lambda asked, *rest: inspected.append(asked.name) or inner(asked, *rest))
     run({**SUITE, "attacks": ["ensemble"], "data": {"fashion_mnist": 2}} | {"data": {"fashion_mnist": {"samples": 2}}}
         | {"attacks": [{"ensemble": {"steps": 1}}]}, tmp_path)  # fmt: skip
     assert sorted(inspected) == sorted(NETS)
@@ -104,7 +105,7 @@ def test_who_is_seen_and_who_is_scored_makes_the_cell():
         suite = load({**SUITE, "attacks": [{"ensemble": {"steps": 1, **changes.pop("attack", {})}}], **changes})
         from robustbench_lite.runner.plan import plan
 
-        return [cell.id for cell in plan(suite, bench.Bench(suite, bench.torch.device("cpu")))]
+        return [cell.id for cell in plan(suite, Assets(suite, CPU))]
 
     base = ids()
     assert len(set(base)) == 3

@@ -312,3 +312,18 @@ def test_tampering_is_noticed(name, folder):
 def test_what_only_the_attack_knows_is_not_verified(name, folder):
     UNKNOWABLE[name](folder)
     assert verify(folder, "cpu").sound
+
+
+def test_the_order_of_a_suite_is_not_lost(tmp_path):
+    """run.json has its keys in another order; datasets and matrices of a suite stand in the order of its file."""
+    suite = {
+        "version": 1,
+        "name": "order",
+        "data": {"second": {"bundled": "mnist", "samples": 2}, "first": {"bundled": "mnist", "samples": 3}},
+        "models": ["lenet_mnist"],
+        "attacks": [{"pgd": {"matrix": {"steps": [2, 1], "epsilon": [0.2, 0.1]}}}],
+        "tables": ["accuracy"],
+    }
+    results = run(suite, tmp_path)
+    assert results.run["data"] == ["second", "first"]
+    assert verify(results.folder, "cpu").disagreements == ()

@@ -10,7 +10,7 @@ import torch
 
 from robustbench_lite.engine.attack import attacks
 from robustbench_lite.errors import SuiteError, UsageError, problems_of
-from robustbench_lite.runner.assets import Bench
+from robustbench_lite.runner.assets import Assets
 from robustbench_lite.runner.namesake import refuse_namesake
 from robustbench_lite.runner.plan import plan
 from robustbench_lite.runner.run import Options, run_suite
@@ -51,7 +51,7 @@ def test_a_budget_beyond_black_to_white_is_refused_in_the_plan(norm, most):
     sizes = [most, most * 1.01]
     entries = [{"fgsm": {"norm": norm, "epsilon": size}} for size in sizes]
     suite = load({"version": 1, "name": "t", "data": "mnist", "models": ["lenet_mnist"], "attacks": entries})
-    fits, too_far = plan(suite, Bench(suite, CPU, limit=2))
+    fits, too_far = plan(suite, Assets(suite, CPU, limit=2))
     assert fits.error == ""
     assert f"in {norm} is larger than {most:g}, the distance of black from white images of 1x28x28" in too_far.error
 

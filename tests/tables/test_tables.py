@@ -10,7 +10,7 @@ from robustbench_lite.results.store import Store, read
 from robustbench_lite.tables import _deepfool_paper as deepfool_paper
 from robustbench_lite.tables.base import tables
 from robustbench_lite.tables.references import Reference, load
-from tests.synthetic import RUN, cell_row, example, put, sample_rows
+from tests.synthetic import RUN, cell_row, example, put, sample_rows, write
 
 OWN = ["accuracy", "cost", "rho_adv"]  # tables of classifiers that are attacked themselves
 
@@ -263,3 +263,14 @@ def test_costs_that_were_not_measured_are_missing(tmp_path):
     row = rows_of("cost", one_cell(tmp_path, **dict.fromkeys(names)))[0]
     assert all(row[key].text == "—" for key in ("forwards", "ms", "ms_alone", "overhead", "batch", "near_ties"))
     assert rows_of("rho_adv", read(tmp_path))[0]["speed"].text == "—"
+
+
+def test_a_classifier_may_be_called_like_a_column(tmp_path):
+    """Its column has a key of its own, so that neither number hides the other."""
+    names = ["n", "row", "lenet"]
+    write(tmp_path, cell_row("a", "n", "pgd", models=names, sources=["n"]), rmsd=2.0, label_rank=1)
+    Store(tmp_path).write_run({"models": names})
+    (row,), table = table_of("transfer_matrix", read(tmp_path))
+    titles = {column.key: column.title for column in table.columns if column.named}
+    assert titles == {"n (classifier)": "n", "row (classifier)": "row", "lenet": "lenet"}
+    assert (row["n"].value, row["n (classifier)"].value, row["row"].text) == (20, 0, "n")

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from robustbench_lite.threat.draws import Draw, keys
-from robustbench_lite.threat.norms import Goal, dual_size, project, rounding, sample, size, steepest, tie
+from robustbench_lite.threat.goal import Goal, rounding, tie
+from robustbench_lite.threat.norms import dual_size, project, sample, size, steepest
 
 NORMS = ["linf", "l2", "l1"]
 seeds = st.integers(0, 10_000)

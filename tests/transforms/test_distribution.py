@@ -247,12 +247,12 @@ def test_validating_a_distribution_loads_neither_torch_nor_kornia():
 def test_a_contact_sheet_shows_the_images_and_their_views(tmp_path):
     from robustbench_lite.errors import UsageError
     from robustbench_lite.figures.contact_sheet import ContactSheet
-    from robustbench_lite.runner.assets import Bench
+    from robustbench_lite.runner.assets import Assets
     from robustbench_lite.runner.draw import contact_sheet
     from tests.helpers import CPU
 
-    figure, bench = ContactSheet(images=2, draws=3), Bench(suite(under=["rotation"]), CPU)
-    rows = figure.sheet(bench)
+    figure, assets = ContactSheet(images=2, draws=3), Assets(suite(under=["rotation"]), CPU)
+    rows = figure.sheet(assets)
     assert rows["draw"].to_pylist() == [-1, -1, 0, 1, 2, 0, 1, 2]
     svg = figure.draw(rows)
     assert svg.count("<image") == 8 and "mnist as pgd is scored" in svg
@@ -261,7 +261,7 @@ def test_a_contact_sheet_shows_the_images_and_their_views(tmp_path):
     with pytest.raises(UsageError, match="did you mean 'rotation'"):
         contact_sheet("rotatoin")
     with pytest.raises(UsageError, match="say `under` in the suite"):
-        figure.sheet(Bench(suite(attacks=["pgd"]), CPU))
+        figure.sheet(Assets(suite(attacks=["pgd"]), CPU))
 
 
 def test_operations_are_listed_and_described():

@@ -462,3 +462,16 @@ def test_all_code_of_the_package_that_an_attack_comes_from_counts(tmp_path, monk
     assert cache.key_of(attack) == before
     (package.parent / "steps.py").write_text("LENGTH = 2\n")
     assert cache.key_of(attack) != before
+
+
+def test_a_bracket_that_does_not_exist_is_a_failed_check_and_stops_nothing():
+    class Odd(type(pgd())):
+        """PGD that says it has to pass something else."""
+
+        @property
+        def bracket(self) -> str:
+            return "unheard of"
+
+    (finding,) = calibrate(Odd())
+    assert not finding.passed
+    assert "unheard of" in finding.found

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from robustbench_lite.datasets.base import images as as_images
 from robustbench_lite.datasets.bundled import Bundled
 from robustbench_lite.engine.attack import attacks
 from robustbench_lite.engine.drive import run
@@ -16,9 +17,8 @@ from robustbench_lite.engine.judge import judge, look
 from robustbench_lite.engine.oracle import Oracle
 from robustbench_lite.models.archs.normalized import Normalized
 from robustbench_lite.models.zoo import Zoo
-from robustbench_lite.runner.assets import images as as_images
 from robustbench_lite.threat.draws import Draw, keys
-from robustbench_lite.threat.norms import Goal
+from robustbench_lite.threat.goal import Goal
 from tests.helpers import CPU, ROOT
 
 N = 24

@@ -7,12 +7,13 @@ import math
 import pytest
 import torch
 
-from robustbench_lite.attacks import deepfool, eot, fgsm, lbfgs, pgd, spatial, universal, universal_sgd
+from robustbench_lite.attacks import _steps, deepfool, fgsm, lbfgs, pgd, spatial, universal, universal_sgd
 from robustbench_lite.engine import drive as engine
 from robustbench_lite.engine import judge, oracle
 from robustbench_lite.threat import box
 from robustbench_lite.threat import norms as threat
-from robustbench_lite.threat.norms import Goal, size
+from robustbench_lite.threat.goal import Goal
+from robustbench_lite.threat.norms import size
 from robustbench_lite.trust.bracket import calibrate, finding, usual
 from tests.attacks import test_attacks
 from tests.engine import test_engine, test_judge
@@ -308,8 +309,7 @@ def the_same_pixel_for_ever(monkeypatch):
         moved = threat.steepest(g, norm) * length + adv - x
         return (threat.project(moved, norm, epsilon) + x).clamp(0, 1)
 
-    for module in (pgd, eot):
-        monkeypatch.setattr(module, "climb", climb)
+    monkeypatch.setattr(_steps, "climb", climb)
 
 
 def one_step_clipped(monkeypatch):

@@ -8,7 +8,7 @@ from itertools import product
 from typing import Any
 
 from robustbench_lite.engine.attack import Attack, attacks
-from robustbench_lite.trust.bracket.finding import Finding
+from robustbench_lite.trust.bracket.finding import Finding, guarded
 from robustbench_lite.trust.bracket.images import on_images
 from robustbench_lite.trust.bracket.objects import on_stickers, on_textures
 from robustbench_lite.trust.bracket.search import on_transforms
@@ -48,7 +48,7 @@ def _choices(record: type[Attack], key: str) -> tuple[str, ...]:
 
 def calibrate(attack: Attack, batch_sizes: Sequence[int] = _SHORT, *, whole: bool = False) -> Iterator[Finding]:
     """The bracket of one attack as it is configured; `whole`: also what takes long."""
-    yield from _BRACKETS[attack.bracket](attack, batch_sizes, whole=whole)
+    yield from guarded(attack, "bracket", lambda: _BRACKETS[attack.bracket](attack, batch_sizes, whole=whole))
 
 
 def summary(attack: Attack) -> dict[str, Any]:

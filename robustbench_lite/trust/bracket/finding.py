@@ -13,7 +13,7 @@ from robustbench_lite.engine.judge import Verdicts, judge, look
 from robustbench_lite.engine.oracle import Oracle
 from robustbench_lite.lazy import torch
 from robustbench_lite.threat.draws import Draw, keys
-from robustbench_lite.threat.norms import Goal
+from robustbench_lite.threat.goal import Goal
 
 __all__ = ["Finding", "attempt", "guarded", "job"]
 

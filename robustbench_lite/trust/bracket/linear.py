@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass
 
 from robustbench_lite.lazy import torch
-from robustbench_lite.threat.norms import Goal, Norm, dual_size
+from robustbench_lite.threat.goal import Goal
+from robustbench_lite.threat.norms import Norm, dual_size
 from robustbench_lite.trust.bracket.exact import Slope
 from robustbench_lite.trust.bracket.recipes import N, Recipe, Task
 

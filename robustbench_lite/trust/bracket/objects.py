@@ -15,7 +15,7 @@ from robustbench_lite.physical.mesh import Mesh
 from robustbench_lite.physical.scene import Pose, Scene
 from robustbench_lite.physical.shots import Poses, Shots
 from robustbench_lite.threat.draws import Draw
-from robustbench_lite.threat.norms import Goal
+from robustbench_lite.threat.goal import Goal
 from robustbench_lite.threat.rows import rows
 from robustbench_lite.trust.bracket.finding import Finding, attempt, guarded, job
 from robustbench_lite.trust.bracket.problems import Problem, build

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from robustbench_lite.datasets.bundled import Bundled
 from robustbench_lite.lazy import torch
-from robustbench_lite.threat.norms import Goal, Norm
+from robustbench_lite.threat.goal import Goal
+from robustbench_lite.threat.norms import Norm
 from robustbench_lite.trust.bracket.exact import Slope
 from robustbench_lite.trust.bracket.linear import Linear, Radii, distances, fitted
 from robustbench_lite.trust.bracket.recipes import PICTURES, RECIPES, N, Recipe, Task

@@ -9,7 +9,7 @@ from typing import Any
 
 from robustbench_lite.engine.attack import Attack
 from robustbench_lite.lazy import torch
-from robustbench_lite.threat.norms import Goal
+from robustbench_lite.threat.goal import Goal
 from robustbench_lite.trust.bracket.finding import Finding, attempt, guarded, job
 from robustbench_lite.trust.bracket.images import on_images
 from robustbench_lite.trust.bracket.linear import Linear

@@ -7,7 +7,7 @@ from functools import partial
 
 from robustbench_lite.engine.attack import Attack
 from robustbench_lite.engine.job import Fitting
-from robustbench_lite.threat.norms import Goal
+from robustbench_lite.threat.goal import Goal
 from robustbench_lite.trust.bracket.finding import Finding, attempt, guarded, job
 from robustbench_lite.trust.bracket.problems import Problem, build
 from robustbench_lite.trust.bracket.recipes import RECIPES, Task

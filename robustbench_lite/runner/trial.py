@@ -1,0 +1,146 @@
+"""All that one cell needs, asked for once: the attack on its samples, who is attacked, and who is scored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from robustbench_lite.datasets.base import Samples, images
+from robustbench_lite.engine.inspection import Asked
+from robustbench_lite.engine.trial import Trial, fitting
+from robustbench_lite.errors import AttackError
+from robustbench_lite.lazy import torch
+from robustbench_lite.models.base import Classifier
+from robustbench_lite.results.schema import Caveat, Row
+from robustbench_lite.runner.assets import Victim
+from robustbench_lite.runner.plan import Cell
+from robustbench_lite.runner.preflight import Inspection, Preflight
+from robustbench_lite.threat.setting import Setting
+
+__all__ = ["CellTrial", "Target", "prepare"]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A classifier that is scored, and its logits (n, K) on the clean samples."""
+
+    classifier: Classifier
+    asked: Asked
+    clean: torch.Tensor
+
+
+@dataclass(frozen=True)
+class CellTrial:
+    """The trial of a cell. `keep` (n,) are the places of its samples in the pool `samples`; on the CPU.
+
+    `facts`: columns of the cell's own row that are known before it is attacked, `notes` among them.
+    """
+
+    cell: Cell
+    trial: Trial
+    victim: Victim
+    targets: tuple[Target, ...]
+    samples: Samples
+    keep: torch.Tensor
+    facts: Row
+    stores_images: bool
+
+    @property
+    def ids(self) -> list[str]:
+        """The ids of the samples, in their order."""
+        return self.trial.ids
+
+
+def prepare(cell: Cell, preflight: Preflight) -> CellTrial:
+    """Load and inspect what the cell needs. Raises RobustbenchError where that cannot be attacked."""
+    if cell.error:
+        problem = AttackError(cell.error)
+        problem.stage, problem.traceback = cell.stage, cell.traceback
+        raise problem
+    return _Preparation(cell, preflight).trial()
+
+
+@dataclass(frozen=True)
+class _Preparation:
+    cell: Cell
+    preflight: Preflight
+
+    def trial(self) -> CellTrial:
+        cell, attack, assets = self.cell, self.cell.attack, self.preflight.assets
+        samples, kept = assets.samples(cell.dataset), self.preflight.kept(cell.dataset)
+        keep = _without_target(cell, samples, kept)
+        x, labels = images(samples)[keep], torch.from_numpy(samples.labels)[keep]
+        ids = [samples.ids[i] for i in keep.tolist()]
+        victim = assets.victim(cell.sources, attack.shares, x, scene := _scene(cell, samples, keep))
+        clean = self.preflight.clean_logits(cell.dataset, cell.sources, attack.shares)
+        setting = self._fitting(victim) if attack.images_to_fit else scene
+        trial = Trial.of(attack, x, labels, clean[keep], ids, cell.seed, setting=setting, members=len(cell.sources))
+        targets = tuple(self._target(name, x, scene, keep) for name in cell.targets)
+        facts = self._facts(samples, clean, kept=len(kept), n=len(keep))
+        return CellTrial(cell, trial, victim, targets, samples, keep, facts, stores_images=assets.suite.images == "all")
+
+    def _target(self, name: str, x: torch.Tensor, scene: Setting | None, keep: torch.Tensor) -> Target:
+        assets, inspection = self.preflight.assets, self.preflight.inspect(self.cell.dataset, name)
+        return Target(assets.classifier(name), assets.asked(name, x, scene), inspection.logits[keep])
+
+    def _fitting(self, victim: Victim) -> Setting:
+        """Other images than those tested, with the victim's predictions on them."""
+        cell = self.cell
+        others = self.preflight.assets.fitting(cell.dataset, cell.attack.images_to_fit)
+        return fitting(cell.attack, victim.asked, images(others), others.ids, cell.seed, len(cell.sources))
+
+    def _facts(self, samples: Samples, clean: torch.Tensor, *, kept: int, n: int) -> Row:
+        """Columns of CELLS, from the logits (N, K) on the pool, of which `kept` take part, and n are attacked."""
+        cell, assets = self.cell, self.preflight.assets
+        names = tuple(dict.fromkeys((*cell.sources, *cell.targets)))
+        inspections = {name: self.preflight.inspect(cell.dataset, name) for name in names}
+        alone = inspections[cell.source] if len(cell.sources) == 1 else None
+        labels = torch.from_numpy(samples.labels)
+        others = [*samples.warnings, *_left_out(cell, kept=kept, n=n)]
+        caveats = [*_doubts(inspections), *(Caveat("other", text) for text in others)]
+        return {
+            "n": n,
+            "warnings": [text for _, text in caveats],
+            "warning_kinds": [kind for kind, _ in caveats],
+            "notes": [f"{name}: {note}" for name in names for note in assets.classifier(name).notes],
+            "clean_accuracy": float((clean.argmax(1) == labels).double().mean()),
+            "card_accuracy": alone.card_accuracy if alone else None,
+            "card_test_error": assets.classifier(cell.source).card.test_error if alone else None,
+            "classes": clean.shape[1],
+        }
+
+
+def _without_target(cell: Cell, samples: Samples, keep: torch.Tensor) -> torch.Tensor:
+    """Places (n,) of the samples that are attacked: not of the target's own class. Raises AttackError for none."""
+    if len(keep) == 0:
+        raise AttackError("no sample is left to attack: keep: correct_by_all left none")
+    if isinstance(target := cell.attack.target, int):
+        keep = keep[torch.from_numpy(samples.labels)[keep] != target]
+        if len(keep) == 0:
+            raise AttackError(f"target: expected another class than {target}, which every sample is of itself")
+    return keep
+
+
+def _scene(cell: Cell, samples: Samples, keep: torch.Tensor) -> Setting | None:
+    """Where the samples `keep` (n,) are attacked. Raises AttackError where the data are not what the attack needs."""
+    attack, scene = cell.attack, samples.scene
+    if scene is not None and scene.views is not None and not isinstance(scene, attack.needs or ()):
+        raise AttackError(f"{attack.registered}: '{cell.dataset}' is an object that is seen in views; use eot3d")
+    scene = None if scene is None else scene.pick(keep)
+    return scene if attack.needs is None or attack.images_to_fit else attack.needs.of(scene, attack.registered)
+
+
+def _doubts(inspections: dict[str, Inspection]) -> list[Caveat]:
+    """What inspecting the classifiers has shown, by their names where there are several."""
+    several = len(inspections) > 1
+    doubts = ((name, *caveat) for name, inspection in inspections.items() for caveat in inspection.warnings)
+    return [Caveat(kind, f"{name}: {text}" if several else text) for name, kind, text in doubts]
+
+
+def _left_out(cell: Cell, *, kept: int, n: int) -> list[str]:
+    """Warnings about samples that are not attacked."""
+    warnings = []
+    if kept < cell.n:
+        warnings.append(f"{cell.n} samples are wanted, every classifier gets only {kept} of those looked at right")
+    if n < kept:
+        warnings.append(f"{kept - n} of {kept} samples are left out: the target is their own class")
+    return warnings
