@@ -15,7 +15,6 @@ import numpy.typing as npt
 __all__ = [
     "ENOUGH",
     "Estimate",
-    "Rates",
     "Size",
     "bootstrap_mean",
     "bootstrap_ratio",
@@ -24,7 +23,6 @@ __all__ = [
     "median",
     "median_with_failures",
     "newcombe",
-    "rates",
     "size_of",
     "wilson",
 ]
@@ -47,31 +45,6 @@ class Estimate:
     low: float
     high: float
     n: int
-
-
-@dataclass(frozen=True)
-class Rates:
-    """What an attack did to a set of samples, each share with its Wilson interval (n = 0: value NaN)."""
-
-    clean: Estimate  # correct before, of all
-    robust: Estimate  # correct before and after, of all
-    success_correct: Estimate  # the attack's goal reached, of the initially correct
-    success_all: Estimate  # the same, of all
-    survival: Estimate  # still so after rounding to 8 bits, of the successes
-
-
-def rates(clean_correct: Flags, robust: Flags, success: Flags, success_8bit: Flags) -> Rates:
-    """The shares of one cell from flags (N,); `robust`: correct before and after the attack."""
-    correct, reached = np.asarray(clean_correct, bool), np.asarray(success, bool)
-    survives = reached & np.asarray(success_8bit, bool)
-    n, n_correct, n_reached = len(correct), int(correct.sum()), int(reached.sum())
-    return Rates(
-        clean=wilson(n_correct, n),
-        robust=wilson(int(np.sum(robust)), n),
-        success_correct=wilson(int((correct & reached).sum()), n_correct),
-        success_all=wilson(n_reached, n),
-        survival=wilson(int(survives.sum()), n_reached),
-    )
 
 
 def wilson(successes: float, n: int, confidence: float = 0.95) -> Estimate:
