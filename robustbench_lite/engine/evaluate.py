@@ -127,12 +127,12 @@ class _Call:
         for member in self.members:
             scorer = Scorer(_called(member), member, self.device, self.size)
             logits.append(looked(scorer, self.x) if self.inspect else scorer.logits(self.x))
+            if logits[-1].ndim != 2 or logits[-1].shape[1] < 2:
+                raise ModelError(
+                    f"{scorer.name}: expected logits (N, K) of two classes at least, got {tuple(logits[-1].shape)}; "
+                    "for one logit z (N, 1) return torch.cat([torch.zeros_like(z), z], 1)"
+                )
             doubts += [f"{scorer.name}: {text}" for text in doubts_about(logits[-1])]
-        if logits[0].shape[1] == 1:
-            raise ModelError(
-                "model: expected two logits at least, got one, z; "
-                "return torch.cat([torch.zeros_like(z), z], 1), the logits of two classes"
-            )
         if len({part.shape[1] for part in logits}) > 1:
             raise ModelError("model: expected the same classes in all modules to take the mean of")
         if len(logits) == 1:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from robustbench_lite.report.headline import Entry, Lead, Ranking, amount
 from robustbench_lite.results.evaluation import Evaluation
 from robustbench_lite.results.evaluations import evaluations
+from robustbench_lite.results.paired import permuted, sign_test
 from robustbench_lite.results.statistics import (
     ENOUGH,
     Estimate,
@@ -20,8 +21,6 @@ from robustbench_lite.results.statistics import (
     mean_of_views,
     median,
     newcombe,
-    permuted,
-    sign_test,
     size_of,
     wilson,
 )
