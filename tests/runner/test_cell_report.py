@@ -83,9 +83,9 @@ def test_a_finished_cell_says_how_long_each_stage_took(tmp_path):
     assert list(report.seconds) == ["inspect", "attack", "judge", "store"]
     stages = json.loads(row["seconds_stages"])
     assert set(stages) == {"inspect", "attack", "judge"}  # what storing takes is known when the row is written
-    assert all(stages[stage] == pytest.approx(report.seconds[stage]) for stage in stages)
-    assert row["seconds_inspect"] == pytest.approx(stages["inspect"])
-    assert row["seconds_judge"] == pytest.approx(stages["judge"])
+    assert all(stages[stage] == pytest.approx(report.seconds[stage], abs=1e-6) for stage in stages)
+    assert row["seconds_inspect"] == pytest.approx(stages["inspect"], abs=1e-6)
+    assert row["seconds_judge"] == pytest.approx(stages["judge"], abs=1e-6)
     assert row["traceback"] is None
 
 
