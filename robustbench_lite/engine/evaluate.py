@@ -14,6 +14,7 @@ from robustbench_lite.engine.inputs import checked_images, checked_labels, check
 from robustbench_lite.engine.inspection import Asked, doubts_about, looked
 from robustbench_lite.engine.job import Fitting
 from robustbench_lite.engine.result import AttackResult
+from robustbench_lite.engine.slopes import misleading
 from robustbench_lite.engine.trial import Trial, fitting
 from robustbench_lite.errors import ModelError, UsageError
 from robustbench_lite.guards.exact import deterministic
@@ -127,7 +128,8 @@ class _Call:
         for member in self.members:
             asked = Asked(_called(member), member, self.device, self.size)
             logits.append(looked(asked, self.x) if self.inspect else asked.logits(self.x))
-            doubts += [f"{asked.name}: {text}" for text in doubts_about(logits[-1])]
+            slopes = misleading(asked, self.x) if self.inspect else ()
+            doubts += [f"{asked.name}: {text}" for text in (*doubts_about(logits[-1]), *slopes)]
         if logits[0].shape[1] == 1:
             raise ModelError(
                 "model: expected two logits at least, got one, z; "
