@@ -14,7 +14,7 @@ from robustbench_lite.engine.oracle import logits_of
 from robustbench_lite.lazy import torch
 
 if TYPE_CHECKING:
-    from robustbench_lite.engine.inspection import Asked
+    from robustbench_lite.engine.inspection import Scorer
 
 __all__ = ["LEAST", "agreement", "misleading"]
 
@@ -25,9 +25,9 @@ _LARGE = 3 * 96 * 96
 _STEPS, _SHORTER = (2 / 255, 4 / 255, 8 / 255), (0.5 / 255, 1 / 255, 2 / 255)  # of every pixel; of large images
 
 
-def misleading(asked: Asked, x: torch.Tensor) -> Iterator[str]:
+def misleading(scorer: Scorer, x: torch.Tensor) -> Iterator[str]:
     """A sentence where the gradient says nothing about the loss on most of a few of the images x (N, C, H, W)."""
-    found = agreement(asked, x)
+    found = agreement(scorer, x)
     if found is not None and len(found) and float(found.median()) < LEAST:
         far = int((found < LEAST).sum())
         yield (
@@ -37,7 +37,7 @@ def misleading(asked: Asked, x: torch.Tensor) -> Iterator[str]:
         )
 
 
-def agreement(asked: Asked, x: torch.Tensor) -> torch.Tensor | None:
+def agreement(scorer: Scorer, x: torch.Tensor) -> torch.Tensor | None:
     """Of a few of the images x (N, C, H, W) how well (m,) the gradient predicts the loss: 1 exactly, 0 not at all.
 
     2 <a, p> / (<a, a> + <p, p>) over random directions, a the change and p the gradient's prediction of it, at the
@@ -47,17 +47,17 @@ def agreement(asked: Asked, x: torch.Tensor) -> torch.Tensor | None:
     steps, most = (_SHORTER, _FEWER) if large else (_STEPS, _IMAGES)
     places = torch.linspace(0, len(x) - 1, min(most, len(x))).round().long()
     inside = 0.5 + (x[places] - 0.5) * (1 - 2 * max(steps))  # a step to either side stays an image
-    labels = asked.logits(inside).argmax(1)
+    labels = scorer.logits(inside).argmax(1)
     gradient = None
     with suppress(Exception):  # whoever has no backward pass fails where it is attacked by one, and says so there
-        gradient = _gradient(asked, inside, labels)
+        gradient = _gradient(scorer, inside, labels)
     if gradient is None:
         return None
     signs = _signs(inside)
     slopes = gradient.flatten(1).double() @ signs.flatten(1).double().T  # (m, directions)
     best = slopes.new_zeros(len(inside))
     for step in steps:
-        best = best.maximum(_agree(_change(asked, inside, labels, step * signs), 2 * step * slopes))
+        best = best.maximum(_agree(_change(scorer, inside, labels, step * signs), 2 * step * slopes))
         if float(best.median()) >= LEAST:
             break
     return best
@@ -75,22 +75,22 @@ def _loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     return logits.scatter(1, index, float("-inf")).logsumexp(1) - logits.gather(1, index)[:, 0]
 
 
-def _gradient(asked: Asked, x: torch.Tensor, labels: torch.Tensor) -> torch.Tensor | None:
+def _gradient(scorer: Scorer, x: torch.Tensor, labels: torch.Tensor) -> torch.Tensor | None:
     """Of the loss in each image, (n, C, H, W) on the CPU; None where the logits do not depend on it as PyTorch sees."""
-    leaf = x.to(asked.device).requires_grad_()
+    leaf = x.to(scorer.device).requires_grad_()
     with torch.enable_grad():
-        logits = logits_of(asked.module, leaf)
+        logits = logits_of(scorer.module, leaf)
         if not logits.requires_grad:
             return None
-        loss = _loss(logits, labels.to(asked.device)).sum()
+        loss = _loss(logits, labels.to(scorer.device)).sum()
     return torch.autograd.grad(loss, leaf)[0].cpu()
 
 
-def _change(asked: Asked, x: torch.Tensor, labels: torch.Tensor, moves: torch.Tensor) -> torch.Tensor:
+def _change(scorer: Scorer, x: torch.Tensor, labels: torch.Tensor, moves: torch.Tensor) -> torch.Tensor:
     """Of the loss (n, d) from each image x (n, C, H, W) minus each of the moves (d, C, H, W) to it plus the move."""
     ends = [(x[:, None] + side * moves).flatten(0, 1) for side in (1, -1)]
     own = labels.repeat_interleave(len(moves))
-    above, below = (_loss(asked.logits(end), own).view(len(x), -1) for end in ends)
+    above, below = (_loss(scorer.logits(end), own).view(len(x), -1) for end in ends)
     return above - below
 
 
