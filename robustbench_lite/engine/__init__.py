@@ -11,6 +11,7 @@ from robustbench_lite.engine.judge import Verdicts, finite, look, pooled
 from robustbench_lite.engine.oracle import BACKWARD, FORWARD, ZERO_GRADIENT, Ledger, Oracle, Pass, interior
 from robustbench_lite.engine.protocol import GoalName, Sources
 from robustbench_lite.engine.result import AttackResult
+from robustbench_lite.engine.slopes import misleading
 from robustbench_lite.engine.trial import TARGETS, Trial, fitting
 from robustbench_lite.engine.views import pairs
 
@@ -53,6 +54,7 @@ __all__ = [
     "interior",
     "look",
     "looked",
+    "misleading",
     "pairs",
     "pooled",
     "run",

@@ -224,6 +224,9 @@ def _different(before: Scores, after: Scores) -> str:
             f"other data: {len(before.samples)} samples in the baseline, {len(after.samples)} here, {common} in common"
             "; run on the same samples, or write a new baseline"
         )
+    seeds = [one.facts["seed"] for one in (before, after)]
+    if json.loads(after.facts["params"]).get("target") == "random" and None not in seeds and seeds[0] != seeds[1]:
+        return f"other targets: they are drawn by seed {seeds[1]}, in the baseline by {seeds[0]}; run with that seed"
     relabelled = int((before.labels != after.labels).sum())
     return f"other data: {relabelled} samples have another label than in the baseline" if relabelled else ""
 
