@@ -210,7 +210,7 @@ def _pairs(before: Scores, after: Scores, gate: Gate) -> Pairs:
     sizes = before.sizes, after.sizes
     distance = None if sizes[0] is None or sizes[1] is None else (sizes[0][gate.distance], sizes[1][gate.distance])
     rho = None if sizes[1] is None else sizes[1]["rho"]
-    return Pairs((before.robust, after.robust), distance, rho, gate.limits(after))
+    return Pairs((before.robust, after.robust), distance, rho, gate.limits(after), after.worst)
 
 
 def _different(before: Scores, after: Scores) -> str:
