@@ -16,10 +16,11 @@ from robustbench_lite.guards.memory import chunked
 from robustbench_lite.lazy import torch
 from robustbench_lite.results.worst_case import allowed
 from robustbench_lite.threat.draws import Draw, keys
-from robustbench_lite.threat.goal import Goal, tie
+from robustbench_lite.threat.goal import Goal
 from robustbench_lite.threat.norms import Norm, size
 from robustbench_lite.threat.rows import per_row
 from robustbench_lite.threat.setting import Views
+from robustbench_lite.threat.ties import tie
 
 if TYPE_CHECKING:
     from torch import nn

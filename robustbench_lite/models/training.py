@@ -24,7 +24,7 @@ from robustbench_lite.lazy import torch
 from robustbench_lite.models import archs
 from robustbench_lite.models._augment import augment
 from robustbench_lite.models.base import Card, Classifier
-from robustbench_lite.models.common import channels_last, finish, sha256_of
+from robustbench_lite.models.finish import channels_last, finish, sha256_of
 from robustbench_lite.models.recipe import Recipe, recipe
 from robustbench_lite.threat.ids import pixel_ids
 

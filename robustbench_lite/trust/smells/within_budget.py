@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from robustbench_lite.results.evaluation import Evaluation, Flags, Reals
-from robustbench_lite.results.paired import mcnemar
+from robustbench_lite.results.paired_tests import mcnemar
 from robustbench_lite.trust.smell import Case, Finding, alike, doubt, fine, register, unknown
 
 _WHY = (
