@@ -194,11 +194,13 @@ def fallen(n):
         (14, {"eps": 0.2}, "unknown"),  # another budget
         (14, {"goal": "target"}, "unknown"),
         (14, {"params": '{"epsilon": 0.1, "clip": false}'}, "unknown"),  # another threat
+        (14, {"many": {"fit_n": 10}}, "ok"),  # one perturbation for all
     ],
 )
 def test_one_step_that_beats_many(tmp_path, one, facts, level):
     """Six of twenty are broken in ten steps."""
-    write(tmp_path, bounded("many"), **fallen(6))
+    facts = dict(facts)
+    write(tmp_path, bounded("many") | facts.pop("many", {}), **fallen(6))
     write(tmp_path, bounded("one", "fgsm", params={"epsilon": 0.1}) | facts, **fallen(one))
     found = dict(zip(("many", "one"), levels(tmp_path, "one_step", {"cells": ["many", "one"]}), strict=True))
     assert (found["many"].level, found["many"].red) == (level, level == "warning")
@@ -258,6 +260,8 @@ def test_targets_that_differ(tmp_path, aims, facts, level):
         ({}, {"clean_correct": False}, False),  # was wrong before
         ({"params": '{"clip": false}'}, {}, False),  # not an image
         ({"models": ["fc"], "source": "fc"}, {}, False),  # of another classifier
+        ({"mine": {"goal": "target"}}, {}, False),  # wants more than another class
+        ({"mine": {"fit_n": 10}}, {}, False),  # one perturbation for all
         (
             {"sources": ["fc"], "source": "fc"},
             {"forwards": 50},
@@ -267,7 +271,8 @@ def test_targets_that_differ(tmp_path, aims, facts, level):
 )
 def test_another_cell_succeeds_within_this_budget_for_less(tmp_path, facts, columns, red):
     """Six of twenty fall to ten steps, sixteen to a minimal attack of as many passes."""
-    write(tmp_path, bounded("mine"), forwards=10, backwards=10, linf=0.1, **fallen(6))
+    facts = dict(facts)
+    write(tmp_path, bounded("mine") | facts.pop("mine", {}), forwards=10, backwards=10, linf=0.1, **fallen(6))
     theirs = {"forwards": 10, "backwards": 10, "linf": 0.09, **fallen(16)} | columns
     write(tmp_path, cell_row("theirs", goal="label", params="{}") | facts, **theirs)
     found = levels(tmp_path, "within_budget", {"cells": ["mine", "theirs"]})

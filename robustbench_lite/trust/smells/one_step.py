@@ -14,7 +14,8 @@ _WHY = (
 
 @register("one_step", "many steps at least as strong as one", _WHY)
 def one_step(case: Case, everything: tuple[Case, ...]) -> Finding:
-    if case.scored[0].epsilon is None or _single(case) or not case.cell["backwards"]:
+    first = case.scored[0]
+    if first.epsilon is None or first.fitted or _single(case) or not case.cell["backwards"]:
         return fine("not an attack of many steps within a budget")
     rivals = [other for other in alike(case, everything, "budget and goal", _use) if _single(other)]
     if not rivals:
