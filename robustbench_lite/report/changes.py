@@ -67,7 +67,7 @@ def _called(pair: Change) -> str:
 
 def _charts(found: Changes) -> Iterator[Drawn]:
     """Robust accuracy of attacks with a budget, rho of those that break everything: not on one axis."""
-    told = [pair for pair in found.pairs if pair.ok]
+    told = [pair for pair in (*found.pairs, *found.worst) if pair.ok]
     shares = [_Dumbbell(_called(p), *_robust(p), p.direction) for p in told if not p.of_sizes]
     sizes = [_Dumbbell(_called(p), p.size[0].estimate, p.size[1].estimate, p.direction) for p in told if p.of_sizes]
     for rows, what, unit in ((shares, "robust accuracy", " %"), (sizes, "rho, the relative size", "")):

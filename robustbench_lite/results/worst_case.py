@@ -15,9 +15,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from itertools import chain
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from robustbench_lite.registry import canonical
@@ -95,22 +97,45 @@ class Pool:
         """The finished ones that attacked this classifier itself, with images as this threat has them."""
         return tuple(one for one in self.members if one.ok and one.own and one.clipped == self.threat.clipped)
 
-    @cached_property
-    def nearest(self) -> dict[str, Nearest]:
-        """The smallest success of each sample that has one."""
-        found: dict[str, Nearest] = {}
-        for place, one in enumerate(self.members):
-            sizes, samples = success_sizes(one), one.samples
-            for row in np.flatnonzero(np.isfinite(sizes)).tolist():
-                best = found.get(samples[row])
-                if best is None or sizes[row] < best.size:
-                    found[samples[row]] = Nearest(float(sizes[row]), place, row)
-        return found
+    def nearest(self, sample: str) -> Nearest | None:
+        """The smallest success on a sample; None: nothing broke it."""
+        place = self._places.get(sample)
+        if place is None or not np.isfinite(self._least.sizes[place]):
+            return None
+        return Nearest(*(column[place].item() for column in self._least))
 
     def sizes(self, one: Evaluation) -> Reals:
         """(n,) the smallest success on each sample of `one`: 0 where it was wrong before, infinite where none is."""
-        least = [self.nearest[sample].size if sample in self.nearest else np.inf for sample in one.samples]
-        return np.where(one["clean_correct"], np.array(least, np.float64).reshape(len(one)), 0.0)
+        return np.where(one["clean_correct"], self._least.sizes[self._at(one)], 0.0)
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        """Where each sample lies in the columns of `_least`."""
+        samples = dict.fromkeys(chain.from_iterable(one.samples for one in self.members))
+        return {sample: i for i, sample in enumerate(samples)}
+
+    def _at(self, one: Evaluation) -> npt.NDArray[np.int64]:
+        return np.array([self._places[sample] for sample in one.samples], np.int64)
+
+    @cached_property
+    def _least(self) -> _Least:
+        n = len(self._places)
+        least = _Least(np.full(n, np.inf), np.full(n, -1), np.full(n, -1))
+        for member, one in enumerate(self.members):
+            at, sizes = self._at(one), success_sizes(one)
+            better = np.flatnonzero(sizes < least.sizes[at])
+            least.sizes[at[better]] = sizes[better]
+            least.members[at[better]] = member
+            least.rows[at[better]] = better
+        return least
+
+
+class _Least(NamedTuple):
+    """Columns of `Nearest`."""
+
+    sizes: Reals
+    members: npt.NDArray[np.int64]
+    rows: npt.NDArray[np.int64]
 
 
 def pools(results: Results) -> list[Pool]:
@@ -180,7 +205,7 @@ class WorstCase:
         return tuple(self.pool.members[place] for place in sorted(found))
 
     def _within(self, sample: str) -> Nearest | None:
-        near = self.pool.nearest.get(sample)
+        near = self.pool.nearest(sample)
         return near if near is not None and near.size <= allowed(self.epsilon) else None
 
     def _place(self, sample: str) -> tuple[int, int]:

@@ -14,6 +14,7 @@ from robustbench_lite.results.evaluations import evaluations
 from robustbench_lite.results.statistics import wilson
 from robustbench_lite.results.worst_case import Threat, WorstCase, allowed, success_sizes, worst_case_of
 from robustbench_lite.tables import references
+from robustbench_lite.tables._worst_changes import reds_of
 from robustbench_lite.tables.base import Column, Table, Value, filled, tables
 from robustbench_lite.tables.values import MISSING, Footnotes, count, label, number, share
 from robustbench_lite.text import budget
@@ -139,8 +140,7 @@ def _within(case: WorstCase, one: Evaluation, red: tuple[Doubt, ...], notes: Foo
 
 def _worst(case: WorstCase, known: dict[str, tuple[Doubt, ...]], notes: Footnotes) -> dict[str, Value]:
     """No headline where the number of no attack with this budget stands."""
-    one, found = case.evaluation, [known.get(attack.id, ()) for attack in case.attacks]
-    red = tuple(dict.fromkeys(doubt for part in found for doubt in part)) if all(found) else ()
+    one, red = case.evaluation, reds_of(case, known)
     return _row(_marked(label("worst case"), red, notes), _share(one.robust), len(one), one)
 
 
