@@ -22,8 +22,8 @@ __all__ = ["CANDIDATES", "Look", "Search", "boundary", "cosine", "free", "look",
 
 _BEYOND = 1e-3  # of the gap: a step to the boundary goes a little further; whole numbers (l0) do so anyway
 CANDIDATES = (
-    "Half of the steps begin at the nearest boundary of the linearisation at the image, of so many of the likeliest "
-    "classes, the own one included (one backward pass each); the other half, or with null all, at the image."
+    "Begin at the nearest boundary of the linearisation at the image, of so many of the likeliest classes, the own one "
+    "included (one backward pass each); null: at the image, as in the paper."
 )
 
 

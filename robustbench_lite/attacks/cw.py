@@ -53,16 +53,16 @@ class CW(StepAttack):
         deviations=(
             "The first c is the one whose minimiser lies on the boundary where the classifier is linear, not 1e-3: "
             "that is right for logits of one scale only.",
-            "The nearest boundary of the linearisation is tried first (candidates: null does not).",
-            "The rate falls to a hundredth along a cosine, and a minimisation begins at the smallest success so far.",
+            "The first minimisation begins at the nearest boundary of the linearisation (candidates: null: at the "
+            "image), those after it at the smallest success so far; in each the rate falls to a hundredth on a cosine.",
         ),
         factor=1.03,
     )
     minimal: ClassVar[bool] = True
     threat: ClassVar[Norm] = "l2"
 
-    steps: PositiveInt = Field(100, description="Adam's steps for each c; the paper takes 10,000.")
-    search_steps: PositiveInt = Field(9, description="Values of c.")
+    steps: PositiveInt = Field(60, description="Adam's steps for each c; the paper takes 10,000.")
+    search_steps: PositiveInt = Field(5, description="Values of c; the paper tries 9.")
     rate: Number = Field(0.01, gt=0, description="Adam's learning rate.")
     box: Literal["projected", "tanh"] = Field("projected", description="How iterates are kept in [0, 1].")
     candidates: PositiveInt | None = Field(10, ge=2, description=CANDIDATES)
@@ -98,7 +98,8 @@ class CW(StepAttack):
         s = self._begin(self._learn(state, seen), seen, reach)
         s = self._descend(s, seen)
         s = self._next(s)
-        adv = torch.where(per_row(reach.isfinite(), s.adv), tried, s.adv)
+        fresh = per_row(reach.isfinite(), s.adv)
+        adv, free = torch.where(fresh, tried, s.adv), torch.where(fresh, self._into(tried), s.free)
         last = state.taken >= self.steps * self.search_steps
         return replace(
             s,
@@ -107,6 +108,7 @@ class CW(StepAttack):
             score=seen.score,
             done=seen.spotless | last,
             adv=adv,
+            free=free,
             taken=state.taken + 1,
         )
 
