@@ -70,7 +70,7 @@ def _white(one: Evaluation) -> bool:
 
 def _sizes(one: Evaluation) -> npt.NDArray[np.float64]:
     """(n,) the size that the attack needed, in its own norm; infinite where it failed."""
-    return np.where(one.success, one[str(one.norm)], np.inf)
+    return np.where(one.success, one.size, np.inf)
 
 
 def broken(results: Results, ends: Limits) -> Iterator[Drawn]:
