@@ -57,8 +57,8 @@ FACES = {
         CELLS Caveat Change Curve ENOUGH Estimate Evaluation Flags Reals Results Row SAMPLES SCHEMA_VERSION Size
         Store Threat WORDS WorstCase allowed bootstrap_mean bootstrap_ratio called class_names clopper_pearson
         common earliest explained holm labels_of machine mcnemar mean_of_views median names_of newcombe
-        optimality permuted read robust runs sign_test size_of success_sizes through versions wilson
-        worst_case_of
+        optimality permuted read robust runs sign_test size_column size_of success_sizes through versions wilson
+        worst_case_of worst_cases
     """,
     "runner": """
         Assets Cell CellReport Observer Options Preflight Silent attack contact_sheet device_named experiments
@@ -73,8 +73,9 @@ FACES = {
         without_intervals
     """,
     "threat": """
-        Draw Goal Norm Setting Views climb clip content_id dual_size float_ids keys per_row pixel_id pixel_ids
-        project project_within put rounding sample shortest_within size steepest steepest_within tie unique_ids
+        Ball Draw Goal Norm Setting Views climb clip content_id dual_size float_ids keys nearest_within per_row
+        pixel_id pixel_ids project project_within put sample shortest_within size steepest steepest_within tie
+        unique_ids
     """,
     "transforms": """
         Distribution Fill Interpolation Limits Operations PARAMETERS Range within

@@ -7,7 +7,7 @@ from robustbench_lite.results.glossary import WORDS, explained
 from robustbench_lite.results.naming import called, class_names, labels_of, names_of
 from robustbench_lite.results.paired_tests import holm, mcnemar, permuted, sign_test
 from robustbench_lite.results.provenance import machine, versions
-from robustbench_lite.results.schema import CELLS, SAMPLES, SCHEMA_VERSION, Caveat, Row, earliest
+from robustbench_lite.results.schema import CELLS, SAMPLES, SCHEMA_VERSION, Caveat, Row, earliest, size_column
 from robustbench_lite.results.statistics import (
     ENOUGH,
     Estimate,
@@ -22,7 +22,15 @@ from robustbench_lite.results.statistics import (
     wilson,
 )
 from robustbench_lite.results.store import Results, Store, read, runs
-from robustbench_lite.results.worst_case import Threat, WorstCase, allowed, robust, success_sizes, worst_case_of
+from robustbench_lite.results.worst_case import (
+    Threat,
+    WorstCase,
+    allowed,
+    robust,
+    success_sizes,
+    worst_case_of,
+    worst_cases,
+)
 
 __all__ = [
     "CELLS",
@@ -66,10 +74,12 @@ __all__ = [
     "robust",
     "runs",
     "sign_test",
+    "size_column",
     "size_of",
     "success_sizes",
     "through",
     "versions",
     "wilson",
     "worst_case_of",
+    "worst_cases",
 ]
