@@ -27,7 +27,7 @@ from robustbench_lite.models._held import Held
 from robustbench_lite.models._robust import judged
 from robustbench_lite.models.adversary import Ball
 from robustbench_lite.models.base import Card, Classifier
-from robustbench_lite.models.common import channels_last, finish, sha256_of
+from robustbench_lite.models.finish import channels_last, finish, sha256_of
 from robustbench_lite.models.recipe import Recipe, recipe
 from robustbench_lite.threat.ids import pixel_ids
 

@@ -16,7 +16,7 @@ from robustbench_lite.errors import ModelError, SuiteError
 from robustbench_lite.models import archs, zoo
 from robustbench_lite.models._robust import withstood
 from robustbench_lite.models.base import Card, models
-from robustbench_lite.models.common import content_hash, finish
+from robustbench_lite.models.finish import content_hash, finish
 from robustbench_lite.models.recipe import recipe, recipes
 from robustbench_lite.models.torchvision import build_torchvision
 from robustbench_lite.results.statistics import wilson
