@@ -26,7 +26,7 @@ FACES = {
         Attack AttackResult BACKWARD CONTROL Card Crafted FORWARD Fitting GoalName Job Ledger NO_MEMORY Oracle
         Outcome PERTURBATION Pass Promise REASONS Scorer SetAttack Sources State StepAttack TARGETS Trial
         Verdicts Written ZERO_GRADIENT attacks checked_images checked_labels checked_members doubts_about finite
-        fitting interior look looked pairs pooled run
+        fitting interior look looked misleading pairs pooled run
     """,
     "figures": """
         ContactSheet Figure PALETTE element figures

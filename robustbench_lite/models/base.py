@@ -68,6 +68,11 @@ class ModelSource(Config, ABC):
         None, description="Channels, height and width of the images; null: what the source's card says."
     )
     classes: PositiveInt | None = Field(None, description="Number of classes; null: what the source's card says.")
+    expectation: PositiveInt | None = Field(
+        None,
+        description="Of a classifier that is random: logits, and with them gradients and verdicts, are the mean of its "
+        "probabilities over so many draws of its own randomness; null: it is not random, and refused where it is.",
+    )
     trust: bool = Field(default=False, description="Whether this source may run code that the suite names.")
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,11 +12,12 @@ from robustbench_lite.errors import ModelError
 from robustbench_lite.guards.foreign import blamed
 from robustbench_lite.lazy import torch
 from robustbench_lite.models.base import Card, Classifier
+from robustbench_lite.registry import fingerprint
 
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["channels_last", "content_hash", "finish", "sha256_of"]
+__all__ = ["averaged", "channels_last", "content_hash", "finish", "sha256_of"]
 
 
 def finish(card: Card, net: nn.Module) -> Classifier:
@@ -36,6 +38,18 @@ def finish(card: Card, net: nn.Module) -> Classifier:
         module, card = TwoClasses(module), card.model_copy(update={"classes": 2})
         notes = ("one logit z is read as two classes with the logits 0 and z: class 1 where z > 0",)
     return Classifier(card.name, card, module.eval(), content_hash(net), notes=notes)
+
+
+def averaged(classifier: Classifier, draws: int | None) -> Classifier:
+    """The mean over `draws` draws of the classifier's own randomness; itself where there are none."""
+    if draws is None:
+        return classifier
+    from robustbench_lite.models.archs.expectation import Expectation  # its class statement needs torch
+
+    note = f"the mean over {draws} draws of its own randomness; each is an own pass, and counted as part of one"
+    weights = fingerprint([classifier.weights, {"expectation": draws}])
+    module = Expectation(classifier.module, draws).eval()
+    return replace(classifier, module=module, weights=weights, notes=(*classifier.notes, note))
 
 
 def channels_last(net: nn.Module) -> nn.Module:
