@@ -1,5 +1,6 @@
 """One batch of images, attacked and judged: the contract of attacks, the oracle, the loop, the judge."""
 
+from robustbench_lite.engine.access import Access
 from robustbench_lite.engine.attack import Attack, SetAttack, State, StepAttack, attacks
 from robustbench_lite.engine.card import Card, Promise
 from robustbench_lite.engine.columns import Written
@@ -24,6 +25,7 @@ __all__ = [
     "REASONS",
     "TARGETS",
     "ZERO_GRADIENT",
+    "Access",
     "Attack",
     "AttackResult",
     "Card",

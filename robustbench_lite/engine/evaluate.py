@@ -17,7 +17,7 @@ from robustbench_lite.engine.result import AttackResult
 from robustbench_lite.engine.slopes import misleading
 from robustbench_lite.engine.trial import Trial, fitting
 from robustbench_lite.errors import ModelError, UsageError
-from robustbench_lite.guards.exact import deterministic
+from robustbench_lite.guards.determinism import deterministic
 from robustbench_lite.guards.foreign import undisturbed
 from robustbench_lite.guards.frozen import frozen
 from robustbench_lite.guards.memory import auto_batch_size

@@ -15,7 +15,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from robustbench_lite.errors import BaselineError
+from robustbench_lite.errors import BaselineError, ExitCode
 from robustbench_lite.gate.baseline import Baseline
 from robustbench_lite.gate.rules import Gate
 from robustbench_lite.gate.scores import Scores
@@ -82,7 +82,9 @@ class Report:
     @property
     def exit_code(self) -> int:
         """4 where something could not be compared, 1 where something failed, else 0."""
-        return BaselineError.exit_code if self.of("incomparable") else 1 if self.of("failed") else 0
+        if self.of("incomparable"):
+            return ExitCode.BASELINE
+        return ExitCode.FAILED_GATE if self.of("failed") else ExitCode.OK
 
 
 def check(
@@ -210,7 +212,7 @@ def _pairs(before: Scores, after: Scores, gate: Gate) -> Pairs:
     sizes = before.sizes, after.sizes
     distance = None if sizes[0] is None or sizes[1] is None else (sizes[0][gate.distance], sizes[1][gate.distance])
     rho = None if sizes[1] is None else sizes[1]["rho"]
-    return Pairs((before.robust, after.robust), distance, rho, gate.limits(after))
+    return Pairs((before.robust, after.robust), distance, rho, gate.limits(after), after.worst)
 
 
 def _different(before: Scores, after: Scores) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from robustbench_lite.models.base import models
-from robustbench_lite.models.common import attackable
+from robustbench_lite.models.finish import attackable
 
 if TYPE_CHECKING:
     from torch import nn

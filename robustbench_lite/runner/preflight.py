@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from robustbench_lite.datasets.base import Samples
-from robustbench_lite.datasets.common import balanced
+from robustbench_lite.datasets.selection import balanced
 from robustbench_lite.engine.inspection import Scorer, doubts_about, looked
 from robustbench_lite.engine.judge import pooled
 from robustbench_lite.engine.slopes import misleading
@@ -21,7 +21,7 @@ from robustbench_lite.lazy import torch
 from robustbench_lite.models.base import Classifier
 from robustbench_lite.results.schema import Caveat
 from robustbench_lite.results.statistics import clopper_pearson
-from robustbench_lite.runner._selection import size_of
+from robustbench_lite.runner._samples import size_of
 from robustbench_lite.runner.assets import Assets, remember, shown
 
 __all__ = ["Inspection", "Preflight"]

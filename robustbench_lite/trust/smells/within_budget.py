@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from robustbench_lite.results.evaluation import Evaluation, Flags, Reals
-from robustbench_lite.results.paired import mcnemar
+from robustbench_lite.results.paired_tests import mcnemar
+from robustbench_lite.results.schema import size_column
+from robustbench_lite.results.worst_case import allowed
 from robustbench_lite.trust.smell import Case, Finding, alike, doubt, fine, register, unknown
 
 _LEAST = 0.1  # of all samples: attacks that keep their last iterate lose some to others on honest classifiers too
@@ -49,7 +51,7 @@ def _within(mine: Evaluation, other: Evaluation) -> Flags:
     """(n,) the other attack's image is misclassified and lies in this budget."""
     assert mine.norm is not None
     assert mine.epsilon is not None
-    inside = other[mine.norm] <= mine.epsilon * (1 + 1e-5) + 1e-6
+    inside = other[size_column(mine.norm)] <= allowed(mine.epsilon)
     return np.asarray(inside & ~other.correct & other["clean_correct"], np.bool_)
 
 
