@@ -8,14 +8,14 @@ gates it has.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache, cached_property
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
+from robustbench_lite.gate._power import POWER, detectable
 from robustbench_lite.gate.rules import Gate, Limits
 from robustbench_lite.results.paired import holm, mcnemar, sign_test
 from robustbench_lite.results.statistics import (
@@ -32,7 +32,6 @@ __all__ = ["POWER", "Finding", "Pairs", "detectable", "findings", "floors"]
 
 Flags = npt.NDArray[np.bool_]
 Values = npt.NDArray[np.float64]
-POWER = 0.8  # how often a drop that "can be detected" is
 
 
 @dataclass(frozen=True)
@@ -233,52 +232,6 @@ def _wilcoxon(losses: Values) -> float:
     from scipy.stats import wilcoxon  # a second of import: only where distances changed
 
     return float(wilcoxon(changed, alternative="greater", correction=True).pvalue)
-
-
-@cache  # many gates have as many samples and flips
-def detectable(n: int, won: int, level: float, margin: float) -> float:
-    """The smallest drop in points that fails in `POWER` of runs, where `won` of n flipped for the better by chance.
-
-    `level`: what the p-value must not exceed. How often samples flip is not known, only that `won` did: the most that
-    is likely is assumed, the upper 80 % bound of Clopper and Pearson, so that none won is not taken for no chance at
-    all. inf where even the loss of every sample would not be certain.
-    """
-    from scipy.special import betaincinv
-
-    churn = float(betaincinv(won + 1, n - won, POWER)) if won < n else 1.0
-    largest = int(n * max(0.0, 1 - 2 * churn))
-    fails = lambda extra: _power(n, churn, extra / n, level, margin * n / 100)
-    extra = bisect_left(range(1, largest + 1), POWER, key=fails) + 1
-    return 100 * extra / n if extra <= largest else float("inf")
-
-
-def _power(n: int, churn: float, drop: float, level: float, least: float) -> float:
-    """The chance to fail when each of n samples is lost with `churn + drop` and won with `churn`.
-
-    The number of flips varies from run to run, and of these the number that is lost.
-    """
-    from scipy.special import bdtr, bdtrc  # P(X <= k), P(X > k)
-
-    moves = 2 * churn + drop
-    spread = 8 * (n * moves) ** 0.5 + 8
-    flips = np.arange(max(0, int(n * moves - spread)), min(n, int(n * moves + spread)) + 1)
-    chance = np.diff(bdtr(flips, n, moves), prepend=bdtr(flips[0] - 1, n, moves) if flips[0] else 0.0)
-    needed = _needed(flips, level, least)
-    caught = np.where(needed > flips, 0.0, bdtrc(np.maximum(needed - 1, 0), flips, (churn + drop) / moves))
-    return float((chance * np.where(needed <= 0, 1.0, caught)).sum())
-
-
-def _needed(flips: npt.NDArray[np.int64], level: float, least: float) -> npt.NDArray[np.int64]:
-    """How many of so many flips must be lost for the loss to be certain and beyond `least` samples; flips + 1: none."""
-    from scipy.special import bdtrc
-
-    low, high = np.zeros_like(flips), flips + 1
-    while (low < high).any():  # bisection, all at once
-        middle = (low + high) // 2
-        tail = np.where(middle > 0, bdtrc(np.maximum(middle - 1, 0), np.maximum(flips, 1), 0.5), 1.0)
-        enough = ((tail <= level) & (2 * middle - flips > least)) | (middle > flips)
-        low, high = np.where(enough, low, middle + 1), np.where(enough, middle, high)
-    return high
 
 
 def floors(pair: Pairs, gate: Gate) -> list[str]:
