@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, PositiveInt
 
@@ -80,6 +80,16 @@ class ModelSource(Config, ABC):
         None, description="Channels, height and width of the images; null: what the source's card says."
     )
     classes: PositiveInt | None = Field(None, description="Number of classes; null: what the source's card says.")
+    expectation: PositiveInt | None = Field(
+        None,
+        description="Of a classifier that is random: logits, and with them gradients and verdicts, are the mean of its "
+        "probabilities over so many draws of its own randomness; null: it is not random, and refused where it is.",
+    )
+    backward: Literal["identity"] | None = Field(
+        None,
+        description="identity: gradients go straight through parts that give none (rounding, quantising; BPDA); null: "
+        "they are what PyTorch says.",
+    )
     trust: bool = Field(default=False, description="Whether this source may run code that the suite names.")
 
     @property
