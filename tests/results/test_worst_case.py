@@ -146,7 +146,7 @@ def test_what_was_wrong_before_is_not_robust_and_breaks_nothing(tmp_path):
     results = run_of(tmp_path)
     one, found = judged(results)
     assert found == clean
-    assert not any(pool_of(results, one).nearest(sample) for sample in one.samples)
+    assert pool_of(results, one).nearest(one.samples).sizes.tolist() == [INF] * N
     assert pool_of(results, one).sizes(one).tolist() == [0.0] + [INF] * (N - 1)
 
 
@@ -176,6 +176,7 @@ def test_a_larger_budget_is_never_safer(tmp_path):
     cases = worst_cases(run_of(tmp_path))
     first, second, third = (case.evaluation.robust for case in cases)
     assert [case.epsilon for case in cases] == [0.05, 0.1, 0.2]
+    assert [case.robust.tolist() for case in cases] == [case.evaluation.robust.tolist() for case in cases]
     assert (first >= second).all() and (second >= third).all() and first.sum() > third.sum()
 
 
