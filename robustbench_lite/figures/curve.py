@@ -16,8 +16,8 @@ from robustbench_lite.results.curves import Curve as Fall
 from robustbench_lite.results.curves import curves
 from robustbench_lite.results.statistics import Estimate, wilson
 from robustbench_lite.tables.base import Column, Table
-from robustbench_lite.tables.common import count, label, share
 from robustbench_lite.tables.curve import end, grouped
+from robustbench_lite.tables.values import count, label, share
 from robustbench_lite.text import budget
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from robustbench_lite.gate._power import POWER, detectable
+from robustbench_lite.gate.power import POWER, detectable
 from robustbench_lite.gate.rules import Gate, Limits
-from robustbench_lite.results.paired import holm, mcnemar, sign_test
+from robustbench_lite.results.paired_tests import holm, mcnemar, sign_test
 from robustbench_lite.results.statistics import (
     ENOUGH,
     Estimate,
@@ -28,7 +28,7 @@ from robustbench_lite.results.statistics import (
 )
 from robustbench_lite.text import percent
 
-__all__ = ["POWER", "Finding", "Pairs", "detectable", "findings", "floors"]
+__all__ = ["Finding", "Pairs", "findings", "floors"]
 
 Flags = npt.NDArray[np.bool_]
 Values = npt.NDArray[np.float64]

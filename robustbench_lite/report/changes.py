@@ -15,8 +15,8 @@ from robustbench_lite.report.strength import Drawn
 from robustbench_lite.results.change import Change
 from robustbench_lite.results.statistics import Estimate, wilson
 from robustbench_lite.tables.base import Column, Table, Value
-from robustbench_lite.tables.common import label, number, spread
 from robustbench_lite.tables.compare import Changes, Side, changes
+from robustbench_lite.tables.values import label, number, spread
 
 if TYPE_CHECKING:
     from robustbench_lite.results.store import Results

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from robustbench_lite.report.headline import Entry, Lead, Ranking, amount
 from robustbench_lite.results.evaluation import Evaluation
 from robustbench_lite.results.evaluations import evaluations
-from robustbench_lite.results.paired import permuted, sign_test
+from robustbench_lite.results.paired_tests import permuted, sign_test
 from robustbench_lite.results.statistics import (
     ENOUGH,
     Estimate,

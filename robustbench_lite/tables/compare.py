@@ -18,12 +18,12 @@ from robustbench_lite.results.change import Change, common
 from robustbench_lite.results.evaluation import Evaluation
 from robustbench_lite.results.evaluations import evaluations
 from robustbench_lite.results.naming import names_of
-from robustbench_lite.results.paired import holm
+from robustbench_lite.results.paired_tests import holm
 from robustbench_lite.results.statistics import Estimate, Size, bootstrap_mean, wilson
 from robustbench_lite.results.store import read
 from robustbench_lite.tables._worst_changes import worst_changes
 from robustbench_lite.tables.base import Column, Row, Table, Value, filled
-from robustbench_lite.tables.common import MISSING, Footnotes, count, label, number, share
+from robustbench_lite.tables.values import MISSING, Footnotes, count, label, number, share
 from robustbench_lite.text import bracketed, p_equals, percent, signed
 from robustbench_lite.trust.smell import Doubt, doubts
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from robustbench_lite.results.curves import Curve, curves
 from robustbench_lite.tables.base import Column, Row, Table, Value, filled, tables
-from robustbench_lite.tables.common import MISSING, Footnotes, count, label, share
+from robustbench_lite.tables.values import MISSING, Footnotes, count, label, share
 from robustbench_lite.text import budget, listed
 from robustbench_lite.trust.smell import Doubt, doubts
 

@@ -10,8 +10,8 @@ import numpy as np
 from robustbench_lite.results.curves import Curve, curves, optimality
 from robustbench_lite.results.evaluation import Evaluation
 from robustbench_lite.tables.base import Column, Row, Table, Value, filled, tables
-from robustbench_lite.tables.common import MISSING, Footnotes, count, label, number
 from robustbench_lite.tables.curve import Key, grouped
+from robustbench_lite.tables.values import MISSING, Footnotes, count, label, number
 
 if TYPE_CHECKING:
     from robustbench_lite.results.store import Results

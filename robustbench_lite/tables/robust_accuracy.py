@@ -16,7 +16,7 @@ from robustbench_lite.results.worst_case import Threat, WorstCase, allowed, wors
 from robustbench_lite.tables import references
 from robustbench_lite.tables._worst_changes import reds_of
 from robustbench_lite.tables.base import Column, Table, Value, filled, tables
-from robustbench_lite.tables.common import MISSING, Footnotes, count, label, number, share
+from robustbench_lite.tables.values import MISSING, Footnotes, count, label, number, share
 from robustbench_lite.text import budget
 from robustbench_lite.trust.smell import Doubt, doubts
 

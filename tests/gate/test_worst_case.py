@@ -33,14 +33,15 @@ def verdicts(tmp_path, before, after, **gate):
 def test_a_gain_that_another_attack_takes_back_is_none(tmp_path):
     """PGD stops working, as where gradients are masked; DeepFool still breaks as many within the budget."""
     assert verdicts(tmp_path / "real", (40, 40), (5, 5))["pgd"].status == "improved"
-    assert verdicts(tmp_path / "masked", (40, 40), (5, 40))["pgd"].status == "passed"
+    masked = verdicts(tmp_path / "masked", (40, 40), (5, 40))["pgd"]  # and trust says so
+    assert masked.status == "incomparable"
 
 
 def test_a_loss_is_one_under_its_own_attack(tmp_path):
     """Numbers of a cell stay those of its attack: what others break is no loss of this cell."""
-    same = verdicts(tmp_path / "same", (10, 0), (10, 40))["pgd"]
+    same = verdicts(tmp_path / "same", (10, 0), (10, 12))["pgd"]
     assert same.status == "passed" and (same.findings[0].before, same.findings[0].after) == (250 / 3, 250 / 3)
-    lost = verdicts(tmp_path / "lost", (10, 40), (30, 40))["pgd"]
+    lost = verdicts(tmp_path / "lost", (10, 12), (30, 32))["pgd"]
     assert lost.status == "failed" and lost.findings[0].lost == 20
 
 

@@ -1,4 +1,4 @@
-"""How small a loss a gate can be expected to notice."""
+"""What a gate can see: the smallest drop that it catches in most runs."""
 
 from __future__ import annotations
 
