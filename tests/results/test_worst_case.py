@@ -157,6 +157,14 @@ def test_a_budget_stands_in_for_a_size_that_is_not_stored_or_rounded_up(tmp_path
     assert by_name == {"pgd": [EPS, INF], "old": [EPS, INF]}
 
 
+def test_numbers_changed_are_counted_where_l0_is_the_norm(tmp_path):
+    """`l0` counts pixels, whatever channels they have; the budget counts components."""
+    components = {"l0": 1, "l0_components": [2, 3, None]}
+    plant(tmp_path, "sigma_zero", [2.0] * 3, norm="l0", columns=components)
+    plant(tmp_path, "l0_attack", [INF] * 3, norm="l0", eps=2.0, columns={"l0_components": 2})
+    assert judged(run_of(tmp_path), "l0_attack")[1] == [False, True, True]
+
+
 def test_a_black_box_stays_one(tmp_path):
     """Who did not see the classifier is another threat model: his number is his own."""
     plant(tmp_path, "box", [INF] * N, eps=EPS, source="fc", sources=["fc"], models=["lenet"])
@@ -193,9 +201,10 @@ def test_the_worst_case_is_an_evaluation_made_of_the_rows_that_decide(tmp_path):
 
 
 def test_the_headline_is_the_worst_case_and_names_who_helped(tmp_path):
-    plant(tmp_path, "pgd", [INF] * 20, eps=EPS)
-    plant(tmp_path, "pgd_fc", [0.1] * 9 + [INF] * 11, eps=EPS, model="fc")
-    plant(tmp_path, "deepfool", [0.05] * 15 + [0.5] * 5)
+    cheap, dear = ({"forwards": passes, "backwards": passes} for passes in (5, 50))  # else the cheaper one is a smell
+    plant(tmp_path, "pgd", [INF] * 20, eps=EPS, columns=cheap)
+    plant(tmp_path, "pgd_fc", [0.1] * 9 + [INF] * 11, eps=EPS, model="fc", columns=cheap)
+    plant(tmp_path, "deepfool", [0.05] * 15 + [0.5] * 5, columns=dear)
     found = next(one for one in rankings(run_of(tmp_path)) if one.threat == "linf at most 0.1")
     assert [(entry.model, entry.estimate.value) for entry in found.entries] == [("fc", 0.55), ("lenet", 0.25)]
     assert found.entries[1].attacks == ("pgd", "deepfool") and found.entries[0].attacks == ("pgd_fc",)
