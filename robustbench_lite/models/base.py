@@ -17,7 +17,18 @@ from robustbench_lite.registry import Config, Number, Records
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["Card", "Classifier", "ModelSource", "models"]
+__all__ = ["Card", "Classifier", "ModelSource", "Withstood", "models"]
+
+
+class Withstood(Config):
+    """How many of `n` images a classifier gets right under an attack in a ball, as measured."""
+
+    dataset: str
+    norm: str
+    epsilon: Number
+    attack: str
+    correct: int
+    n: int
 
 
 class Card(Config):
@@ -35,6 +46,7 @@ class Card(Config):
     source: str = ""  # where the weights come from, or the recipe that made them
     sha256: str = ""  # of the weights file
     accuracy: dict[str, tuple[int, int]] = {}  # dataset -> (correct, n), measured
+    robust: tuple[Withstood, ...] = ()  # of a defended classifier, against the ball it was trained against
     test_error: Number | None = None  # in percent, on the official test set of `dataset`
     dataset: str = ""
     published: dict[str, str] = {}  # what the papers call it: {classifier: LeNet, dataset: MNIST}
