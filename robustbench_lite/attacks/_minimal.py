@@ -11,9 +11,10 @@ from robustbench_lite.engine.attack import State
 from robustbench_lite.engine.oracle import Pass
 from robustbench_lite.lazy import torch
 from robustbench_lite.threat.box import shortest_within
-from robustbench_lite.threat.goal import Goal, rounding
+from robustbench_lite.threat.goal import Goal
 from robustbench_lite.threat.norms import Norm, size
 from robustbench_lite.threat.rows import per_row, rows
+from robustbench_lite.threat.ties import rounding
 
 if TYPE_CHECKING:
     from robustbench_lite.threat.draws import Draw

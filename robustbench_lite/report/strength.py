@@ -15,7 +15,7 @@ from robustbench_lite.results.evaluation import Evaluation
 from robustbench_lite.results.evaluations import evaluations
 from robustbench_lite.results.statistics import median
 from robustbench_lite.tables.base import Column, Table, Value
-from robustbench_lite.tables.common import label
+from robustbench_lite.tables.values import label
 from robustbench_lite.text import budget
 
 if TYPE_CHECKING:

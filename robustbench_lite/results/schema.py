@@ -34,7 +34,7 @@ Row = dict[str, Any]
 class Caveat(NamedTuple):
     """A warning in one sentence: what a reader must know before believing a number. `kind`: who looks for it."""
 
-    kind: Literal["clean_accuracy", "outputs", "other"]
+    kind: Literal["clean_accuracy", "outputs", "gradients", "other"]
     text: str
 
 
@@ -159,7 +159,7 @@ CELLS = pa.schema(
         ("probes", _text),  # canonical JSON: content hash -> some logits on the first images, of a user's own code
         ("seconds_inspect", _real),  # loading and inspecting what no cell before had needed
         ("seconds_timing", _real),  # what it took to time samples at batch size 1; null: not timed
-        ("warning_kinds", pa.list_(_text)),  # of each of `warnings`, in their order: clean_accuracy, outputs, other
+        ("warning_kinds", pa.list_(_text)),  # of each of `warnings`: clean_accuracy, outputs, gradients, other
         ("seconds_stages", _text),  # canonical JSON: stage -> seconds spent there, of a failed cell too
     ],
     metadata=_META,

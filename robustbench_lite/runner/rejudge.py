@@ -20,9 +20,9 @@ from robustbench_lite.engine.oracle import BACKWARD, FORWARD, ZERO_GRADIENT, Led
 from robustbench_lite.lazy import torch
 from robustbench_lite.results.schema import CELLS, SAMPLES, Row, earliest
 from robustbench_lite.runner.cell_report import CellReport
+from robustbench_lite.runner.cell_trial import CellTrial
 from robustbench_lite.runner.execute import judge_again
 from robustbench_lite.runner.plan import Cell
-from robustbench_lite.runner.trial import CellTrial
 
 __all__ = ["Disagreement", "Stored", "compared"]
 
