@@ -70,7 +70,7 @@ class Threat:
 def success_sizes(one: Evaluation) -> Reals:
     """(n,) size in its norm with which each sample that was right became wrong; infinite: it did not, or failed."""
     left = one["clean_correct"] & ~one.correct & (one["status"] == "ok")
-    size = one[str(one.norm)].astype(np.float64)
+    size = one.size
     if one.epsilon is not None:
         size = np.fmin(size, one.epsilon)  # it was judged to be within, up to the rounding of float32
     return np.where(left & ~np.isnan(size), size, np.inf)
