@@ -73,7 +73,7 @@ def success_sizes(one: Evaluation) -> Reals:
     left = one["clean_correct"] & ~one.correct
     if not one.ok:
         left &= one["status"] == "ok"
-    size = one[size_column(str(one.norm))].astype(np.float64)
+    size = one.size
     if one.epsilon is not None:
         size = np.fmin(size, one.epsilon)  # it was judged to be within, up to the rounding of float32
     return np.where(left & ~np.isnan(size), size, np.inf)
