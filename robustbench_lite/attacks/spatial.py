@@ -17,7 +17,7 @@ from robustbench_lite.lazy import torch
 from robustbench_lite.registry import Number, fingerprint
 from robustbench_lite.threat.draws import Draw
 from robustbench_lite.threat.goal import Goal
-from robustbench_lite.threat.norms import size
+from robustbench_lite.threat.norms import allowed, size
 from robustbench_lite.threat.rows import per_row, rows
 from robustbench_lite.transforms.limits import PARAMETERS, Limits
 from robustbench_lite.transforms.warp import Fill, Interpolation, warp
@@ -164,7 +164,7 @@ class Spatial(StepAttack):
         beyond = ~self.limits.contain(found) & ~nothing
         norm, budget = (self.follow_up.threat, self.follow_up.budget) if self.follow_up else ("linf", 0.0)
         away = size((candidates - self.rebuild(x, found)).double(), norm or "linf")
-        other = away > (float("inf") if budget is None else budget) * (1 + 1e-5) + 1e-6
+        other = away > (float("inf") if budget is None else allowed(budget))
         other |= nothing & (candidates != x).flatten(1).any(1)
         return [
             "parameters outside the limits" if beyond[i] else "its parameters give another image" if other[i] else ""

@@ -16,7 +16,7 @@ from robustbench_lite.guards.memory import chunked
 from robustbench_lite.lazy import torch
 from robustbench_lite.threat.draws import Draw, keys
 from robustbench_lite.threat.goal import Goal, tie
-from robustbench_lite.threat.norms import Norm, size
+from robustbench_lite.threat.norms import Norm, allowed, size
 from robustbench_lite.threat.rows import per_row
 from robustbench_lite.threat.setting import Views
 
@@ -204,7 +204,7 @@ def eight_bit(attack: Attack, x: torch.Tensor, candidates: torch.Tensor) -> tupl
     norm, budget = attack.threat, attack.budget
     if norm is None or budget is None:
         return _rounded(wanted).float(), torch.ones(len(x), dtype=torch.bool)
-    most = _most(budget)
+    most = allowed(budget)
     if norm == "linf":
         low, high = (255 * (x - most)).ceil(), (255 * (x + most)).floor()
         saved = (255 * _rounded(wanted)).round().maximum(low).minimum(high).clamp(0, 255) / 255
@@ -230,11 +230,6 @@ def _rounded(x: torch.Tensor) -> torch.Tensor:
     return (255 * x + 0.5).floor() / 255
 
 
-def _most(budget: float) -> float:
-    """The largest size that counts as within the budget: that of float32 images."""
-    return budget * (1 + 1e-5) + 1e-6
-
-
 def _faults(attack: Attack, x: torch.Tensor, candidates: torch.Tensor) -> list[str]:
     flat = candidates.flatten(1)
     finite = flat.isfinite().all(1)
@@ -245,7 +240,7 @@ def _faults(attack: Attack, x: torch.Tensor, candidates: torch.Tensor) -> list[s
     used = torch.zeros(len(x))
     if attack.threat is not None and attack.budget is not None:
         used = size((candidates - x).double(), attack.threat)
-        beyond = used > _most(attack.budget)
+        beyond = used > allowed(attack.budget)
     return [
         "candidate not finite"
         if not finite[i]

@@ -90,6 +90,7 @@ SAMPLES = pa.schema(
         ("clean_draws_label", _int),
         ("adv_second", _int),  # the class that the adversarial image is taken for next after adv_pred
         ("adv_second_confidence", _real),
+        ("broken_by", _text),  # which attack of a cascade broke the sample; null: none, or there is but one attack
     ],
     metadata=_META,
 )

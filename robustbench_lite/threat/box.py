@@ -15,7 +15,7 @@ from robustbench_lite.threat.rows import per_row
 if TYPE_CHECKING:
     from robustbench_lite.threat.norms import Norm
 
-__all__ = ["box_radius", "climb", "clip", "project_within", "shortest_within", "steepest_within"]
+__all__ = ["box_radius", "climb", "clip", "nearest_within", "project_within", "shortest_within", "steepest_within"]
 
 _ROUNDING = 1e-6  # weights of a resampling need not sum to exactly 1
 _SPREAD, _SPREADING = 0.05, 0.6  # of the numbers; of the steps: those left can move all of the usual budget
@@ -91,6 +91,23 @@ def project_within(x: torch.Tensor, r: torch.Tensor, norm: Norm, epsilon: float)
     return torch.where(per_row(beyond, r), steepest_within(x, r, "l2", epsilon), inside) if beyond.any() else inside
 
 
+def nearest_within(x: torch.Tensor, r: torch.Tensor, norm: Norm, epsilon: torch.Tensor) -> torch.Tensor:
+    """The nearest point (Euclidean) to r (n, ...) with ||r|| <= epsilon (n,) and x + r in [0, 1], exact."""
+    limit = epsilon[:, None]
+    if norm == "linf":
+        return (x + r.flatten(1).minimum(limit).maximum(-limit).view_as(r)).clamp_(0, 1).sub_(x)
+    flat, far = x.flatten(1), r.flatten(1).abs()
+    room = torch.where(r.flatten(1) > 0, 1 - flat, flat)
+    inside = far.minimum(room)
+    beyond = (size(inside, norm) > epsilon)[:, None]
+    if norm == "l2":
+        level = _level((room / far.clamp_min(_NOTHING)).square(), far.square(), limit.square())
+        kept = (level.sqrt() * far).minimum(room)
+    else:
+        kept = (far - _threshold(far, room, limit)).clamp_min(0).minimum(room)
+    return (torch.where(beyond, kept, inside) * r.flatten(1).sign()).view_as(r)
+
+
 def climb(
     x: torch.Tensor, adv: torch.Tensor, g: torch.Tensor, norm: Norm, length: float, epsilon: float, share: torch.Tensor
 ) -> torch.Tensor:
@@ -109,6 +126,18 @@ def climb(
     most = torch.where(share < _SPREADING, length / many, 1.0)[:, None]
     moved = steepest_within(adv, g, norm, length, most).add_(adv).sub_(x)
     return _shed(moved, g, epsilon).add_(x).clamp_(0, 1)
+
+
+def _threshold(far: torch.Tensor, room: torch.Tensor, limit: torch.Tensor) -> torch.Tensor:
+    """The t (n, 1) for which the numbers far - t (n, D), cut off at 0 and at their room, add up to `limit` (n, 1).
+
+    From above: a number counts from t = far on, and no longer grows from t = far - room on.
+    """
+    ends, order = torch.cat([far, far - room], 1).sort(dim=1, descending=True)
+    growing = torch.where(order < far.shape[1], 1.0, -1.0).to(far.dtype).cumsum(1)[:, :-1]
+    total = (growing * (ends[:, :-1] - ends[:, 1:])).cumsum(1)  # at the lower end of each piece
+    at = (total >= limit).int().argmax(1, keepdim=True)
+    return ends.gather(1, at + 1) + (total.gather(1, at) - limit) / growing.gather(1, at).clamp_min(1)
 
 
 def _shed(r: torch.Tensor, g: torch.Tensor, epsilon: float) -> torch.Tensor:

@@ -13,7 +13,7 @@ from robustbench_lite.threat.rows import per_row
 if TYPE_CHECKING:
     from robustbench_lite.threat.draws import Draw
 
-__all__ = ["Norm", "dual_size", "project", "rescaled", "sample", "size", "steepest"]
+__all__ = ["Norm", "allowed", "dual_size", "project", "rescaled", "sample", "size", "steepest"]
 
 Norm = Literal["linf", "l2", "l1"]
 
@@ -31,6 +31,11 @@ def dual_size(g: torch.Tensor, norm: Norm) -> torch.Tensor:
     """The dual norm of every row (n,): how fast a linear function with gradient g grows per unit of `norm`."""
     length: torch.Tensor = torch.linalg.vector_norm(g.flatten(1), ord=_DUAL[norm], dim=1)
     return length
+
+
+def allowed(epsilon: float) -> float:
+    """The largest size that counts as within the budget: float32 images do not hit it exactly."""
+    return epsilon * (1 + 1e-5) + 1e-6
 
 
 def project(r: torch.Tensor, norm: Norm, epsilon: float) -> torch.Tensor:

@@ -18,15 +18,18 @@ _RESOLUTION = 0.98  # nothing succeeds below this share of the exact radius
 _TINY = 1e-6  # sizes of perturbations that are none
 
 
-def on_images(attack: Attack, batch_sizes: Sequence[int], *, whole: bool) -> Iterator[Finding]:
-    """The attack as it is configured, its views aside, on every problem; `whole`: also those that take long."""
+def on_images(attack: Attack, batch_sizes: Sequence[int], *, whole: bool, plain: bool = False) -> Iterator[Finding]:
+    """The attack as it is configured, its views aside, on every problem; `whole`: also those that take long.
+
+    `plain`: on the few that say most.
+    """
     attack = attack.tried(N)
     promise = attack.promise  # before it runs
     task = _task(attack, promise)
     for recipe in RECIPES:
         if attack.threat is None and recipe.gap < 1:
             continue  # what such an attack does depends on the scale of the logits: it may pay for distance
-        if not whole and not recipe.plain and attack.typical_passes > _LONG:
+        if not recipe.plain and (plain or (not whole and attack.typical_passes > _LONG)):
             continue
         problem = build(recipe, task)
         for batch_size in batch_sizes if problem is not None else ():
