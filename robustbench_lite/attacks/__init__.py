@@ -36,6 +36,7 @@ if TYPE_CHECKING:  # for editors; what there is at run time is what is registere
     from robustbench_lite.attacks.pgd import PGD as PGD
     from robustbench_lite.attacks.rp2 import RP2 as RP2
     from robustbench_lite.attacks.spatial import Spatial as Spatial
+    from robustbench_lite.attacks.square import Square as Square
     from robustbench_lite.attacks.strongest import Strongest as Strongest
     from robustbench_lite.attacks.universal import Universal as Universal
     from robustbench_lite.attacks.universal_sgd import UniversalSGD as UniversalSGD

@@ -19,11 +19,13 @@ _EDITIONS: dict[str, Entries] = {
         {"apgd": {}, "as": "apgd-ce"},
         {"apgd": {"loss": "dlr_targeted"}, "as": "apgd-t"},
         {"fab": {}, "as": "fab-t"},
+        "square",
     ),
     "plus": (
         {"apgd": {"restarts": 5}, "as": "apgd-ce"},
         {"apgd": {"loss": "dlr", "restarts": 5}, "as": "apgd-dlr"},
         {"fab": {"restarts": 5}, "as": "fab-t"},
+        "square",
         {"apgd": {"loss": "dlr_targeted"}, "as": "apgd-t"},
     ),
     "rand": ({"apgd": {}, "as": "apgd-ce"}, {"apgd": {"loss": "dlr"}, "as": "apgd-dlr"}),

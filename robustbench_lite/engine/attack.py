@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from pydantic import model_validator
 
+from robustbench_lite.engine.access import Access
 from robustbench_lite.engine.card import Card, Promise
 from robustbench_lite.engine.protocol import Protocol
 from robustbench_lite.lazy import torch
@@ -66,6 +67,7 @@ class Attack(Protocol):
     version: ClassVar[int] = 1
     source: ClassVar[str] = ""  # hash of the code, where that is not ours
     card: ClassVar[Card]
+    access: ClassVar[Access] = "gradients"  # what it may ask of a classifier; the oracle refuses more
     needs: ClassVar[type[Setting] | None] = None  # what there has to be beside the images
     minimal: ClassVar[bool] = False  # looks for the smallest perturbation instead of spending a budget
     found: ClassVar[tuple[str, ...]] = ()  # names of the numbers that made a candidate, stored in `transform`

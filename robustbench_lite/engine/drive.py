@@ -59,7 +59,8 @@ def _craft(attack: SetAttack, oracle: Oracle, job: Job) -> Outcome:
     start, n = time.perf_counter(), len(job.x)
     others = None if job.setting is None else job.setting.others
     ledger = oracle.open(n if others is None else others)
-    crafted = attack.craft(oracle, job)
+    with oracle.limited(attack.access):
+        crafted = attack.craft(oracle, job)
     oracle.synchronize()
     seconds, broken = time.perf_counter() - start, ledger.broken
     if others is not None:
@@ -108,7 +109,8 @@ class _Drive:
             self.oracle.ledger = window.ledger
             before = window.ledger.snapshot()
             try:
-                window.state = self.attack.step(self.oracle, window.state)
+                with self.oracle.limited(self.attack.access):
+                    window.state = self.attack.step(self.oracle, window.state)
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from robustbench_lite.engine.access import Access, narrower, permit
 from robustbench_lite.errors import AttackError
 from robustbench_lite.guards.memory import chunked
 from robustbench_lite.lazy import torch
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from robustbench_lite.threat.goal import Goal
 
 __all__ = [
     "BACKWARD",
@@ -113,12 +117,14 @@ class Oracle:
     """What an attack sees of a classifier. `ledger` belongs to the rows of the current window.
 
     `members` are the classifiers inside, where there are several: a pass counts once for each of them.
+    `access`: what may be asked for.
     """
 
     module: nn.Module
     device: torch.device
     batch_size: int = 128
     members: tuple[nn.Module, ...] = ()
+    access: Access = "gradients"
     clock: Clock = field(default_factory=Clock)
     ledger: Ledger = field(init=False)
 
@@ -139,12 +145,29 @@ class Oracle:
             part.ledger = self.ledger
         return parts
 
+    @contextmanager
+    def limited(self, access: Access) -> Iterator[None]:
+        """What is asked for meanwhile is at most this."""
+        kept, self.access = self.access, narrower(self.access, access)
+        try:
+            yield
+        finally:
+            self.access = kept
+
     def synchronize(self) -> None:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
 
     def logits(self, x: torch.Tensor, rows: torch.Tensor | None = None) -> torch.Tensor:
         """Logits (n, K) of images (n, C, H, W), no graph. `rows` (n,): their rows in the window, may repeat."""
+        permit(self.access, "scores")
+        return self._look(x, rows)
+
+    def reached(self, x: torch.Tensor, goal: Goal, rows: torch.Tensor | None = None) -> torch.Tensor:
+        """Whether the decision on each image is what the goal wants (n,), by more than rounding: no logits."""
+        return goal.secured(self._look(x, rows))
+
+    def _look(self, x: torch.Tensor, rows: torch.Tensor | None) -> torch.Tensor:
         start = time.perf_counter()
         with torch.no_grad():
             logits = logits_of(self.module, x)
@@ -156,6 +179,7 @@ class Oracle:
 
     def differentiate(self, x: torch.Tensor, rows: torch.Tensor | None = None) -> Pass:
         """A forward pass through which gradients in x (n, C, H, W) can be taken, several times."""
+        permit(self.access, "gradients")
         start = time.perf_counter()
         leaf = x.detach().requires_grad_()
         with torch.enable_grad():

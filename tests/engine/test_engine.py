@@ -72,11 +72,14 @@ def test_nobody_waits_for_the_slowest():
     assert sum(count == 10 for count in calls) > 0.7 * len(calls)  # and the window stays full
 
 
-@pytest.mark.parametrize("name", ["pgd", "deepfool", "lbfgs", "fgsm"])
+SHORT = {"pgd": {"epsilon": 0.03, "steps": 10}, "square": {"epsilon": 0.05, "n_queries": 100}}
+
+
+@pytest.mark.parametrize("name", ["pgd", "deepfool", "lbfgs", "fgsm", "square"])
 def test_verdicts_do_not_depend_on_the_batch_size(name):
     net, x = mlp(), images(12 if name == "lbfgs" else 40)
     label = net(x).argmax(1)
-    record = attacks.build(name, {"epsilon": 0.03, "steps": 10} if name == "pgd" else {})
+    record = attacks.build(name, SHORT.get(name, {}))
     results = [attack(record, net, x, batch_size) for batch_size in (1, 7, 50, 256)]
     verdicts = [net(result.candidates).argmax(1) != label for result in results]
     for other, verdict in zip(results[1:], verdicts[1:], strict=True):

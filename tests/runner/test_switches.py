@@ -102,7 +102,7 @@ def test_figures_and_plans_are_made_under_them_and_leave_them(before, results, m
 
 
 def test_gates_are_timed_under_them_and_leave_them(before, tmp_path, monkeypatch):
-    seen = watched(monkeypatch, "robustbench_lite.pytest_plugin.session.attacked")
+    seen = watched(monkeypatch, "robustbench_lite.pytest_plugin.session.attack")
     session = GateSession(load(SUITE), tmp_path / "baseline.parquet", update=True)
     session.timed(session.gates[0]).run()
     assert seen == [OURS] and switches() == before
