@@ -280,7 +280,7 @@ def _periods(steps: int) -> torch.Tensor:
     """For every number of steps taken, the steps since the last checkpoint; 0 where there is none: p_j of the paper."""
     at, before, shares = torch.zeros(steps + 1), 0, [0.0, _FIRST]
     while shares[-1] <= 1:
-        checkpoint = math.ceil(shares[-1] * steps)
+        checkpoint = math.ceil(round(shares[-1] * steps, 6))  # 57, not 58, of 100
         if before < checkpoint <= steps:
             at[checkpoint], before = checkpoint - before, checkpoint
         shares.append(shares[-1] + max(shares[-1] - shares[-2] - _SHORTER, _SHORTEST))
