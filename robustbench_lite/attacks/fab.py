@@ -22,9 +22,10 @@ from robustbench_lite.lazy import torch
 from robustbench_lite.registry import Number
 from robustbench_lite.threat.box import nearest_within, shortest_within
 from robustbench_lite.threat.draws import Draw
-from robustbench_lite.threat.goal import Goal, tie
+from robustbench_lite.threat.goal import Goal
 from robustbench_lite.threat.norms import sample, size
 from robustbench_lite.threat.rows import per_row, rows
+from robustbench_lite.threat.ties import tie
 
 __all__ = ["FAB"]
 

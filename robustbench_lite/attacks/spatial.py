@@ -15,9 +15,10 @@ from robustbench_lite.engine.oracle import Oracle
 from robustbench_lite.errors import SuiteError
 from robustbench_lite.lazy import torch
 from robustbench_lite.registry import Number, fingerprint
+from robustbench_lite.results.worst_case import allowed
 from robustbench_lite.threat.draws import Draw
 from robustbench_lite.threat.goal import Goal
-from robustbench_lite.threat.norms import allowed, size
+from robustbench_lite.threat.norms import size
 from robustbench_lite.threat.rows import per_row, rows
 from robustbench_lite.transforms.limits import PARAMETERS, Limits
 from robustbench_lite.transforms.warp import Fill, Interpolation, warp

