@@ -10,23 +10,25 @@ from robustbench_lite.engine.card import Promise
 from robustbench_lite.engine.judge import Verdicts
 from robustbench_lite.trust.bracket.finding import Finding, attempt, guarded, job
 from robustbench_lite.trust.bracket.problems import Problem, build
-from robustbench_lite.trust.bracket.recipes import RECIPES, N, Task
+from robustbench_lite.trust.bracket.recipes import RECIPES, N, Recipe, Task
 
-__all__ = ["on_images"]
+__all__ = ["LONG", "on_images"]
 
 _RESOLUTION = 0.98  # nothing succeeds below this share of the exact radius
 _TINY = 1e-6  # sizes of perturbations that are none
 
 
-def on_images(attack: Attack, batch_sizes: Sequence[int], *, whole: bool) -> Iterator[Finding]:
+def on_images(
+    attack: Attack, batch_sizes: Sequence[int], *, whole: bool, recipes: Sequence[Recipe] = RECIPES
+) -> Iterator[Finding]:
     """The attack as it is configured, its views aside, on every problem; `whole`: also those that take long."""
     attack = attack.tried(N)
     promise = attack.promise  # before it runs
     task = _task(attack, promise)
-    for recipe in RECIPES:
+    for recipe in recipes:
         if attack.threat is None and recipe.gap < 1:
             continue  # what such an attack does depends on the scale of the logits: it may pay for distance
-        if not whole and not recipe.plain and attack.typical_passes > _LONG:
+        if not whole and not recipe.plain and attack.typical_passes > LONG:
             continue
         problem = build(recipe, task)
         for batch_size in batch_sizes if problem is not None else ():
@@ -35,7 +37,7 @@ def on_images(attack: Attack, batch_sizes: Sequence[int], *, whole: bool) -> Ite
             yield from guarded(attack, case, partial(_checked, attack, promise, problem, case, batch_size))
 
 
-_LONG = 500  # passes of an image
+LONG = 500  # passes of an image
 
 
 def _task(attack: Attack, promise: Promise) -> Task:
