@@ -178,6 +178,36 @@ def test_settings_of_the_caller_change_nothing_and_stay(net):
     assert torch.equal(torch.get_rng_state(), before)
 
 
+class Small(nn.Module):
+    """Has memory for so many images, and its logits are not finite where an image is too bright."""
+
+    def __init__(self, inner: nn.Module, most: int = 99, brightest: float = 2.0) -> None:
+        super().__init__()
+        self.inner, self.most, self.brightest = inner, most, brightest
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if len(x) > self.most:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        bright = (x.flatten(1).amax(1) > self.brightest).float()
+        return self.inner(x) + (bright * float("inf")).nan_to_num(posinf=float("nan"))[:, None]
+
+
+def test_batches_are_halved_when_memory_runs_out(net):
+    x = images(30)
+    y = labels_of(net, x)
+    attack = PGD(epsilon=0.1, steps=5)
+    few, many = attack(Small(net, most=3), x, y, batch_size=20), attack(net, x, y)
+    assert torch.equal(few.success, many.success) and set(few.status) == {"ok"}
+
+
+def test_what_failed_is_neither_success_nor_robust(net):
+    x = 0.5 * images(10)
+    result = FGSM(epsilon=0.4)(Small(net, brightest=0.6), x, labels_of(net, x))
+    failed = torch.tensor([status != "ok" for status in result.status])
+    assert failed.any() and not (result.success & failed).any() and not (result.robust & failed).any()
+    assert f"{int(failed.sum())} FAILED (" in repr(result)
+
+
 # what is handed over
 
 
@@ -262,6 +292,13 @@ def test_a_wrong_parameter_is_a_sentence(params, sentence):
         PGD(**params)
     assert str(caught.value).startswith(sentence)
     assert PGD(epsilon="8/255").epsilon == 8 / 255
+
+
+def test_outputs_that_are_no_logits_are_a_sentence_without_an_inspection_too(net):
+    flat = nn.Sequential(net, nn.Linear(5, 1), nn.Flatten(0))
+    for inspect in (True, False):
+        with pytest.raises(ModelError, match=r"expected logits \(N, K\)"):
+            FGSM()(flat, images(3), torch.zeros(3).long(), inspect=inspect)
 
 
 def test_several_modules_are_attacked_as_the_mean_of_their_probabilities():

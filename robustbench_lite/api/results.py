@@ -43,7 +43,8 @@ class Results(Stored):
 
     def __repr__(self) -> str:
         failed = sum(status != "ok" for status in self.cell_table["status"].to_pylist())
-        parts = [f"{len(self.cell_table)} cells", f"{len(self.sample_table)} rows of samples"]
+        cells, rows = len(self.cell_table), len(self.sample_table)
+        parts = [f"{cells} cell{'' if cells == 1 else 's'}", f"{rows} row{'' if rows == 1 else 's'} of samples"]
         parts += [f"{failed} FAILED"] if failed else []
         parts += [f"{len(self.problems)} problems"] if self.problems else []
         return f"<Results {self.folder}: {', '.join(parts)}>"

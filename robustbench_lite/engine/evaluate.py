@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from robustbench_lite.engine.attack import Attack
 from robustbench_lite.engine.columns import called
 from robustbench_lite.engine.inputs import checked_images, checked_labels, checked_members
-from robustbench_lite.engine.inspection import Asked, doubts_about, looked
+from robustbench_lite.engine.inspection import Scorer, doubts_about, looked
 from robustbench_lite.engine.job import Fitting
 from robustbench_lite.engine.result import AttackResult
 from robustbench_lite.engine.trial import Trial, fitting
@@ -116,23 +116,23 @@ class _Call:
         labels = self._labels(y, clean)
         several = len(self.members)
         trial = Trial.of(attack, self.x, labels, clean, ids, self.seed, setting=self._fitting(fit), members=several)
-        asked = Asked(name, module, self.device, self.size)
-        outcome, _ = trial.propose(asked, self.members if several > 1 else ())
-        scored = trial.score(outcome, asked, clean)
+        scorer = Scorer(name, module, self.device, self.size)
+        outcome, _ = trial.propose(scorer, self.members if several > 1 else ())
+        scored = trial.score(outcome, scorer, clean)
         return AttackResult(attack, outcome.candidates, labels, ids, doubts, scored, outcome)
 
     def _clean(self) -> tuple[torch.Tensor, tuple[str, ...]]:
         """Logits (N, K) on the clean images, and what makes one doubt that they are logits."""
         logits, doubts = list[torch.Tensor](), list[str]()
         for member in self.members:
-            asked = Asked(_called(member), member, self.device, self.size)
-            logits.append(looked(asked, self.x) if self.inspect else asked.logits(self.x))
-            doubts += [f"{asked.name}: {text}" for text in doubts_about(logits[-1])]
-        if logits[0].shape[1] == 1:
-            raise ModelError(
-                "model: expected two logits at least, got one, z; "
-                "return torch.cat([torch.zeros_like(z), z], 1), the logits of two classes"
-            )
+            scorer = Scorer(_called(member), member, self.device, self.size)
+            logits.append(looked(scorer, self.x) if self.inspect else scorer.logits(self.x))
+            if logits[-1].ndim != 2 or logits[-1].shape[1] < 2:
+                raise ModelError(
+                    f"{scorer.name}: expected logits (N, K) of two classes at least, got {tuple(logits[-1].shape)}; "
+                    "for one logit z (N, 1) return torch.cat([torch.zeros_like(z), z], 1)"
+                )
+            doubts += [f"{scorer.name}: {text}" for text in doubts_about(logits[-1])]
         if len({part.shape[1] for part in logits}) > 1:
             raise ModelError("model: expected the same classes in all modules to take the mean of")
         if len(logits) == 1:
@@ -162,8 +162,8 @@ class _Call:
                 f"{called(attack)} is fitted on other images than those that are attacked: expected {wanted} in "
                 f"fit=, or fewer with the parameter `fit`, got {'none' if fit is None else len(fit)}"
             )
-        images, asked = fit[:wanted], Asked("fit", self.module, self.device, self.size)
-        return fitting(attack, asked, images, float_ids(images.numpy()), self.seed, len(self.members))
+        images, scorer = fit[:wanted], Scorer("fit", self.module, self.device, self.size)
+        return fitting(attack, scorer, images, float_ids(images.numpy()), self.seed, len(self.members))
 
 
 def _called(module: nn.Module) -> str:

@@ -21,7 +21,7 @@ from robustbench_lite.lazy import torch
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["Asked", "doubts_about", "looked", "spread"]
+__all__ = ["Scorer", "doubts_about", "looked", "spread"]
 
 _PROBE = 32  # images, drawn over the whole data set
 _FEWER = 8  # of large ones, of which one takes as long as many small ones
@@ -31,7 +31,7 @@ _CLAMPED = 0.1  # of the outputs at one end: more is no chance
 
 
 @dataclass(frozen=True)
-class Asked:
+class Scorer:
     """How a classifier is asked: by which name, where, and how many images together."""
 
     name: str
@@ -54,20 +54,20 @@ class Asked:
         return torch.cat(parts)
 
 
-def looked(asked: Asked, x: torch.Tensor, classes: int | None = None) -> torch.Tensor:
+def looked(scorer: Scorer, x: torch.Tensor, classes: int | None = None) -> torch.Tensor:
     """Logits (N, K) of all clean images x (N, C, H, W), on the CPU; of `classes` where that is known.
 
     Raises ModelError where the contract is broken.
     """
-    name = asked.name
+    name = scorer.name
     with blamed(name, ModelError, "inspect"):
-        training = [path or "the model" for path, part in asked.module.named_modules() if part.training]
+        training = [path or "the model" for path, part in scorer.module.named_modules() if part.training]
         if training:
             raise ModelError(f"{name}: {training[0]} is in training mode although eval() was called")
-        logits = asked.logits(x)
-        dtype = _dtype(asked, x[:1])
+        logits = scorer.logits(x)
+        dtype = _dtype(scorer, x[:1])
         _check_outputs(name, logits, classes, dtype)
-        _check_consistent(name, asked, x, logits, dtype)
+        _check_consistent(name, scorer, x, logits, dtype)
     return logits
 
 
@@ -82,25 +82,25 @@ def _check_outputs(name: str, logits: torch.Tensor, classes: int | None, dtype: 
         raise ModelError(f"{name}: outputs are probabilities (rows sum to 1), expected logits; remove the softmax")
 
 
-def _check_consistent(name: str, asked: Asked, x: torch.Tensor, logits: torch.Tensor, dtype: str) -> None:
+def _check_consistent(name: str, scorer: Scorer, x: torch.Tensor, logits: torch.Tensor, dtype: str) -> None:
     """Raises ModelError where logits depend on the call, on the batch, or on whether gradients are recorded."""
     index = _drawn(x)
     probe, reference = x[index], logits[index]
     # by how much (K,) a logit may move: a part of the logits' spread, and what a float does not hold of it
     allowed = _ROUNDING[dtype] * spread(logits) + 8 * torch.finfo(torch.float32).eps * reference.abs().amax(0)
-    if gap := _gap(asked.logits(x[: asked.size]), logits[: asked.size], allowed):
+    if gap := _gap(scorer.logits(x[: scorer.size]), logits[: scorer.size], allowed):
         raise ModelError(
             f"{name}: two calls on the same images give different logits ({gap}); a random layer (dropout, noise) is "
             "active, and such a classifier needs expectation over its randomness"
         )
     company = torch.cat([probe, *[0.5 * probe.flip(-1)] * (_FEWER // len(probe))])  # where there are few images
-    for size in dict.fromkeys((1, 7, asked.size)):
-        if gap := _gap(asked.logits(company, size)[: len(probe)], reference, allowed):
+    for size in dict.fromkeys((1, 7, scorer.size)):
+        if gap := _gap(scorer.logits(company, size)[: len(probe)], reference, allowed):
             raise ModelError(
                 f"{name}: logits change with the batch size or with the other images of a batch ({gap}, in batches of "
                 f"{size}); a layer mixes the samples of a batch"
             )
-    if gap := _gap(asked.recorded(probe), reference, allowed):
+    if gap := _gap(scorer.recorded(probe), reference, allowed):
         raise ModelError(
             f"{name}: logits change when gradients are recorded ({gap}); it looks at torch.is_grad_enabled() or "
             "requires_grad, and an attack would see another classifier than the judge"
@@ -135,7 +135,7 @@ def _gap(other: torch.Tensor, reference: torch.Tensor, allowed: torch.Tensor) ->
     return f"by up to {100 * most:.2g} % of their spread, {flipped} of {len(reference)} predictions change"
 
 
-def _dtype(asked: Asked, x: torch.Tensor) -> str:
+def _dtype(scorer: Scorer, x: torch.Tensor) -> str:
     """The coarsest type that is computed in, also inside of autocast: what rounding is like."""
     from torch.overrides import TorchFunctionMode
 
@@ -149,7 +149,7 @@ def _dtype(asked: Asked, x: torch.Tensor) -> str:
             return out
 
     with suppress(Exception), torch.no_grad(), Watch():  # compiled modules may refuse to be watched
-        asked.module(x.to(asked.device))
+        scorer.module(x.to(scorer.device))
     known = {name.removeprefix("torch.") for name in seen} & _ROUNDING.keys() or {"float32"}
     return max(known, key=lambda name: _ROUNDING[name])
 

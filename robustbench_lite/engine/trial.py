@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from robustbench_lite.engine.attack import Attack
 from robustbench_lite.engine.columns import Scored
 from robustbench_lite.engine.drive import Outcome, run
-from robustbench_lite.engine.inspection import Asked
+from robustbench_lite.engine.inspection import Scorer
 from robustbench_lite.engine.job import CONTROL, Fitting, Job
 from robustbench_lite.engine.judge import NOT_FINITE, Panel, finite, judge
 from robustbench_lite.engine.oracle import Oracle
@@ -26,9 +26,11 @@ __all__ = ["TARGETS", "Trial", "fitting"]
 TARGETS = "targets"  # the stream of random targets: of the suite's seed and the sample, whatever the attack
 
 
-def fitting(attack: Attack, asked: Asked, x: torch.Tensor, ids: Sequence[str], seed: int, members: int = 1) -> Fitting:
+def fitting(
+    attack: Attack, scorer: Scorer, x: torch.Tensor, ids: Sequence[str], seed: int, members: int = 1
+) -> Fitting:
     """Images x (M, C, H, W) to fit on, with the classifier's predictions on them. Raises AttackError."""
-    clean = finite(asked.logits(x), "images to fit on")
+    clean = finite(scorer.logits(x), "images to fit on")
     goal = Goal(clean.argmax(1), clean.shape[1], members=members)
     return Fitting(x, goal, Draw(keys(seed, attack.stream(), ids)))
 
@@ -68,14 +70,14 @@ class Trial:
         return cls(attack, Job(x, goal, draw, setting), labels, list(ids), seed)
 
     def propose(
-        self, asked: Asked, members: tuple[nn.Module, ...] = (), progress: Callable[[int], None] = lambda _: None
+        self, scorer: Scorer, members: tuple[nn.Module, ...] = (), progress: Callable[[int], None] = lambda _: None
     ) -> tuple[Outcome, Oracle]:
         """What the attack makes of the images, on the CPU, and the oracle that it asked; `members` of a mean."""
-        oracle = Oracle(asked.module, asked.device, asked.size, members)
-        outcome = run(self.attack, oracle, self.job.to(asked.device), progress)
+        oracle = Oracle(scorer.module, scorer.device, scorer.size, members)
+        outcome = run(self.attack, oracle, self.job.to(scorer.device), progress)
         return outcome.cpu(), oracle
 
-    def score(self, outcome: Outcome, asked: Asked, clean: torch.Tensor, weights: str | None = None) -> Scored:
+    def score(self, outcome: Outcome, scorer: Scorer, clean: torch.Tensor, weights: str | None = None) -> Scored:
         """The judge's verdicts on one classifier, whose logits (N, K) on the clean images are `clean`.
 
         Its own clean prediction counts where the goal is to leave that. A texture is what it makes of it on average
@@ -84,14 +86,14 @@ class Trial:
         attack, x, goal = self.attack, self.job.x, self.job.goal
         if not goal.targeted:
             goal = Goal(self.labels if attack.goal == "label" else clean.argmax(1), clean.shape[1])
-        panel, setting = self._panel(asked), self.job.setting
+        panel, setting = self._panel(scorer), self.job.setting
         in_views = setting is not None and setting.views is not None
 
         def classify(part: torch.Tensor) -> torch.Tensor:
-            return panel.logits(part) if panel is not None and in_views else asked.logits(part)
+            return panel.logits(part) if panel is not None and in_views else scorer.logits(part)
 
         verdicts = judge(attack, classify, x, outcome.candidates, goal, outcome.found)
-        scored = Scored(asked.name, weights, clean, goal, verdicts)
+        scored = Scored(scorer.name, weights, clean, goal, verdicts)
         if CONTROL in outcome.artifacts:
             beside = classify(attack.apply(x, outcome.artifacts[CONTROL]))
             verdicts.reject(~beside.isfinite().all(1), f"{NOT_FINITE} under the control perturbation")
@@ -101,9 +103,9 @@ class Trial:
             verdicts.reject(broken, f"{NOT_FINITE} in a view")
         return scored
 
-    def _panel(self, asked: Asked) -> Panel | None:
+    def _panel(self, scorer: Scorer) -> Panel | None:
         """Where classifiers are shown random views of the images: what scores those."""
         views, draws = self.attack.views(self.job.setting), self.attack.evaluation_draws
         if views is None:
             return None
-        return Panel(views, asked.module, asked.device, asked.size, draws, self.seed, self.ids)
+        return Panel(views, scorer.module, scorer.device, scorer.size, draws, self.seed, self.ids)

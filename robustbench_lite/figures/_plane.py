@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from robustbench_lite.engine.inspection import Asked
+from robustbench_lite.engine.inspection import Scorer
 from robustbench_lite.engine.oracle import Oracle
 from robustbench_lite.errors import UsageError, did_you_mean
 from robustbench_lite.figures._panels import META
@@ -75,7 +75,7 @@ class Through(Figure):
         u, v = (part.ravel() for part in np.meshgrid(*(self.steps(extent) for extent in frame.extent)))
         parts = []
         for model in assets.models:
-            logits = assets.asked(model, x).logits(frame.images).double()
+            logits = assets.scorer(model, x).logits(frame.images).double()
             stored = {name: column.numpy() for name, column in self.columns(logits, label).items()}
             parts.append(pa.table({"model": [model] * len(logits), "u": u, "v": v} | stored))
         facts = {
@@ -145,7 +145,7 @@ class Planes(Through):
             source = self.source or names[0]
             if source not in names:
                 raise UsageError(f"unknown classifier '{source}'{did_you_mean(source, names)}")
-            first = _gradient(assets.asked(source, x), x, label)
+            first = _gradient(assets.scorer(source, x), x, label)
             second = Draw(keys(self.seed, "decision_regions", [sample])).normal("plane", (x[0].numel(),))[0]
             called = [f"gradient of {source}", "random orthogonal direction"]
         else:
@@ -170,15 +170,15 @@ def one_of_them(what: str, wanted: str, known: list[str]) -> str:
     return hits[0]
 
 
-def _gradient(asked: Asked, x: torch.Tensor, label: int) -> torch.Tensor:
+def _gradient(scorer: Scorer, x: torch.Tensor, label: int) -> torch.Tensor:
     """The direction (D,) in which the loss of the true label grows."""
-    oracle = Oracle(asked.module, asked.device)
+    oracle = Oracle(scorer.module, scorer.device)
     oracle.open(1)
-    view = oracle.differentiate(x.to(asked.device))
-    goal = Goal(torch.tensor([label], device=asked.device), view.logits.shape[1])
+    view = oracle.differentiate(x.to(scorer.device))
+    goal = Goal(torch.tensor([label], device=scorer.device), view.logits.shape[1])
     gradient, norm = view.gradient(goal.seed(view.logits))
     if float(norm[0]) == 0:
-        raise UsageError(f"{asked.name}: its gradient at this image is zero and gives no direction")
+        raise UsageError(f"{scorer.name}: its gradient at this image is zero and gives no direction")
     return gradient[0].flatten().cpu()
 
 

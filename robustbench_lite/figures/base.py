@@ -16,7 +16,7 @@ from robustbench_lite.registry import Config, Records
 if TYPE_CHECKING:
     from robustbench_lite.datasets.base import Samples
     from robustbench_lite.engine.attack import Attack
-    from robustbench_lite.engine.inspection import Asked
+    from robustbench_lite.engine.inspection import Scorer
     from robustbench_lite.lazy import torch
     from robustbench_lite.results.store import Results
     from robustbench_lite.tables.base import Table
@@ -54,7 +54,7 @@ class Assets(Protocol):
         """The samples of a dataset. Raises DataError."""
         ...
 
-    def asked(self, name: str, x: torch.Tensor) -> Asked:
+    def scorer(self, name: str, x: torch.Tensor) -> Scorer:
         """A classifier, on its device, ready to be asked about images like x (N, C, H, W). Raises ModelError."""
         ...
 

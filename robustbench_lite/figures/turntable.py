@@ -67,7 +67,7 @@ class Turntable(Figure):
                 seen = self._turn(samples.scene, texture)
                 pictures = [png(view) for view in seen]
                 for model in cell["models"]:
-                    logits = assets.asked(model, seen).logits(seen)
+                    logits = assets.scorer(model, seen).logits(seen)
                     for i, p in enumerate(logits.double().softmax(1)):
                         best = int(p.argmax())
                         found = {"prediction": samples.classes[best], "confidence": float(p[best]), "png": pictures[i]}

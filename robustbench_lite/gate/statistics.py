@@ -17,15 +17,13 @@ import numpy as np
 import numpy.typing as npt
 
 from robustbench_lite.gate.rules import Gate, Limits
-from robustbench_lite.results.change import holm
+from robustbench_lite.results.paired import holm, mcnemar, sign_test
 from robustbench_lite.results.statistics import (
     ENOUGH,
     Estimate,
     bootstrap_mean,
     clopper_pearson,
-    mcnemar,
     median,
-    sign_test,
     size_of,
 )
 from robustbench_lite.text import percent

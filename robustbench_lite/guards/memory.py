@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from robustbench_lite.lazy import torch
 
-__all__ = ["auto_batch_size", "chunked", "is_out_of_memory"]
+__all__ = ["auto_batch_size", "chunked", "is_out_of_memory", "uncollected"]
 
 T = TypeVar("T")
 _WORDS = (
@@ -71,3 +73,15 @@ def auto_batch_size(x: torch.Tensor, device: torch.device) -> int:
     if device.type == "cpu":
         return max(8, min(512, 2**19 // elements))
     return max(16, min(1024, 2**23 // elements))
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """For work on very many objects that all live until it is done: no looking for garbage among them."""
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if before:
+            gc.enable()

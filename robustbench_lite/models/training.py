@@ -43,7 +43,14 @@ def train(
 ) -> Card:
     """Train recipe `name`; writes NAME.safetensors and NAME.yaml into `out` and returns the card."""
     todo, root = recipe(name), data_root or Path.cwd()
-    torch.manual_seed(todo.seed)
+    with torch.random.fork_rng():
+        torch.manual_seed(todo.seed)
+        return _trained(todo, out, root, device, progress)
+
+
+def _trained(todo: Recipe, out: Path, root: Path, device: str, progress: Callable[[str], None]) -> Card:
+    """The same with random numbers that begin at the recipe's seed."""
+    name = todo.name
     images, labels = _training_data(todo, root)
     progress(f"{name}: {len(labels)} training images, {todo.epochs} epochs")
     net = channels_last(_prepare(archs.build(todo.arch, todo.size[0], todo.classes), todo)).to(device)

@@ -20,7 +20,7 @@ from robustbench_lite.guards.locking import UnlockableError, exclusive
 from robustbench_lite.registry import canonical
 from robustbench_lite.results.store import Results, read
 from robustbench_lite.runner.assets import Assets
-from robustbench_lite.runner.execute import attacked
+from robustbench_lite.runner.execute import attack
 from robustbench_lite.runner.plan import Cell, experiments, plan
 from robustbench_lite.runner.preflight import Preflight
 from robustbench_lite.runner.run import Options, device_named, run_suite
@@ -129,7 +129,7 @@ class GateSession:
 
         @deterministic()
         def once() -> tuple[Outcome, Oracle]:
-            return attacked(trial)
+            return attack(trial)
 
         return Timed(once, len(trial.ids), self.suite.gate.limits(gate))
 

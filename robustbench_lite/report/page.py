@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from robustbench_lite.figures.base import figures
+from robustbench_lite.guards.memory import uncollected
 from robustbench_lite.guards.sealed import opened
 from robustbench_lite.report.answers import answers, ends, ranked
 from robustbench_lite.report.changes import run_changes
@@ -42,6 +43,7 @@ _SHOWN = 10  # classifiers of a ranking before the fold
 _FEWEST = 12  # pictures of a run, however many runs there are
 
 
+@uncollected()
 def page(runs: Sequence[Results]) -> str:
     """The report on these results as HTML. Nothing in it comes from elsewhere."""
     loader = FileSystemLoader(_FOLDER)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from robustbench_lite.report.headline import Entry, Lead, Ranking, amount
 from robustbench_lite.results.evaluation import Evaluation
 from robustbench_lite.results.evaluations import evaluations
+from robustbench_lite.results.paired import permuted, sign_test
 from robustbench_lite.results.statistics import (
     ENOUGH,
     Estimate,
@@ -20,8 +21,6 @@ from robustbench_lite.results.statistics import (
     mean_of_views,
     median,
     newcombe,
-    permuted,
-    sign_test,
     size_of,
     wilson,
 )
@@ -228,11 +227,13 @@ def _worst(threat: _Threat, members: list[Evaluation]) -> dict[str, float]:
 
     A size is infinite where the image was never broken, NaN where it is not defined: relative to a black image.
     """
-    out: dict[str, float] = {}
+    samples = dict.fromkeys(chain.from_iterable(one.samples for one in members))
+    places = {sample: i for i, sample in enumerate(samples)}
+    least = np.full(len(places), np.inf)
     for one in members:
-        for sample, value in zip(one.samples, _scored(threat, one).tolist(), strict=True):
-            out[sample] = float(np.minimum(value, out.get(sample, np.inf)))  # NaN stays
-    return out
+        at = [places[sample] for sample in one.samples]
+        least[at] = np.minimum(least[at], _scored(threat, one))  # NaN stays
+    return dict(zip(places, least.tolist(), strict=True))
 
 
 def _scored(threat: _Threat, one: Evaluation) -> Scores:

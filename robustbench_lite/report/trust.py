@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from robustbench_lite.guards.foreign import theirs
 from robustbench_lite.results.evaluation import through
-from robustbench_lite.trust.smell import Check, Finding, cases, checks
+from robustbench_lite.trust.smell import Check, Finding, findings
 
 if TYPE_CHECKING:
     from robustbench_lite.results.schema import Row
@@ -22,8 +22,12 @@ _TEXTS = 40  # of one check on a page
 
 def trust(results: Results) -> dict[str, Any]:
     """One entry a check, the worst first, with its findings: equal ones together."""
-    found = cases(results)
-    entries = [_entry(check, [(case.cell, check.look(case, found)) for case in found]) for check in checks.values()]
+    found = findings(results)
+    said: dict[Check, list[tuple[Row, Finding]]] = {}
+    for case, every in found:
+        for check, finding in every:
+            said.setdefault(check, []).append((case.cell, finding))
+    entries = [_entry(check, of) for check, of in said.items()]
     entries = sorted((entry for entry in entries if entry["findings"]), key=lambda entry: _LEVELS.index(entry["level"]))
     total = Counter[str]()
     for entry in entries:

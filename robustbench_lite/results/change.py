@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from robustbench_lite.results.evaluation import Evaluation, through
-from robustbench_lite.results.statistics import Size, mcnemar, permuted, sign_test, size_of
+from robustbench_lite.results.paired import mcnemar, permuted, sign_test
+from robustbench_lite.results.statistics import Size, size_of
 
-__all__ = ["Change", "common", "holm"]
+__all__ = ["Change", "common"]
 
 _ALPHA = 0.05
 
@@ -127,13 +127,3 @@ def common(a: Evaluation, b: Evaluation) -> tuple[npt.NDArray[np.int64], npt.NDA
     both = [(i, places[s]) for i, s in enumerate(a.samples) if s in places]
     pairs = np.array(both, np.int64).reshape(-1, 2)
     return pairs[:, 0], pairs[:, 1]
-
-
-def holm(p: Sequence[float]) -> list[float]:
-    """Adjusted p-values (Holm 1979): compared with alpha they keep the chance of any false alarm at alpha."""
-    order = np.argsort(p, kind="stable")
-    adjusted, largest = [1.0] * len(p), 0.0
-    for rank, i in enumerate(order.tolist()):
-        largest = max(largest, min(1.0, (len(p) - rank) * p[i]))
-        adjusted[i] = largest
-    return adjusted

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from robustbench_lite.results._columns import Columns, as_array
 from robustbench_lite.results.schema import Caveat, Row
 from robustbench_lite.text import budget
 
@@ -35,11 +36,14 @@ class Evaluation:
     cell: Row
     model: str
     rows: pa.Table
+    columns: Columns | None = field(default=None, repr=False, compare=False)  # in which `rows` begin at `start`
+    start: int = 0
 
     def __getitem__(self, name: str) -> npt.NDArray[Any]:
         """A column; many ask for the same ones, so that it is made once, and nobody may write to it."""
         if name not in self._columns:
-            column = _array(self.rows[name])
+            part = None if self.columns is None else self.columns.part(name, self.start, len(self))
+            column = as_array(self.rows[name]) if part is None else part
             column.flags.writeable = False
             self._columns[name] = column
         return self._columns[name]
@@ -286,14 +290,3 @@ def through(cell: Row) -> str:
     if len(sources) > 1 and len(unseen) <= 1 and set(sources) <= set(models):
         return f"all but {unseen[0]}" if unseen else "all"
     return " + ".join(sources)
-
-
-def _array(column: pa.ChunkedArray) -> npt.NDArray[Any]:
-    """A column as numpy. pyarrow's own `to_numpy`, like its comparisons, imports pandas, which takes 0.4 s."""
-    if pa.types.is_boolean(column.type):
-        return np.array(column.to_pylist(), np.bool_)  # a null is no success
-    if pa.types.is_floating(column.type) and (column.null_count or not column.num_chunks):
-        return np.array(column.to_pylist(), np.float64)  # a null becomes NaN
-    if column.null_count or not column.num_chunks or not pa.types.is_primitive(column.type):
-        return np.array(column.to_pylist())
-    return np.concatenate([np.from_dlpack(chunk) for chunk in column.chunks])

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
+from robustbench_lite.results._columns import Columns
 from robustbench_lite.results.evaluation import NOT_RUN, Evaluation, parsed
 from robustbench_lite.results.schema import CELLS, Row
 
@@ -23,29 +24,37 @@ def evaluations(results: Results) -> list[Evaluation]:
     """Every cell and scored classifier in the order of the run; failed ones and those not run yet keep their place."""
     if "evaluations" not in results.memo:
         cells = results.cell_table.to_pylist()
-        rows = _split(results.sample_table, "cell")
-        none = results.sample_table.slice(0, 0)
-        out = [one for cell in cells for one in _scored(cell, rows.get(cell["cell"], none))]
+        parts, none = _parts(results.sample_table), (results.sample_table.slice(0, 0),)
+        out = [
+            Evaluation(cell, model, *parts.get((cell["cell"], model), none))
+            for cell in cells
+            for model in cell["models"] or [cell["source"]]
+        ]
         out += _not_run(results, cells)
-        results.memo["evaluations"] = sorted(out, key=lambda one: _position(one, results.run))
+        cell_places, model_places = (_places(_names(results.run, key)) for key in ("cells", "models"))
+        results.memo["evaluations"] = sorted(out, key=lambda one: (cell_places(one.id), model_places(one.model)))
     return list(results.memo["evaluations"])
 
 
-def _scored(cell: Row, rows: pa.Table) -> Iterator[Evaluation]:
-    parts = _split(rows, "model")
-    for model in cell["models"] or [cell["source"]]:
-        yield Evaluation(cell, model, parts.get(model, rows.slice(0, 0)))
+def _parts(table: pa.Table) -> dict[tuple[str, str], tuple[Any, ...]]:
+    """The rows of each cell and scored classifier, and where they lie in all columns: one pass over both names."""
+    columns, parts = Columns(table), {}
+    for key, places in _pieces(table).items():
+        slices = [table.slice(start, stop - start) for start, stop in places]
+        parts[key] = (slices[0], columns, places[0][0]) if len(slices) == 1 else (pa.concat_tables(slices),)
+    return parts
 
 
-def _split(table: pa.Table, column: str) -> dict[str, pa.Table]:
-    """The rows of each value of a text column, as slices."""
-    names = np.array(table[column].to_pylist())
-    edges = [0, *(np.flatnonzero(names[1:] != names[:-1]) + 1).tolist(), len(names)]
-    parts: dict[str, list[pa.Table]] = {}
+def _pieces(table: pa.Table) -> dict[tuple[str, str], list[tuple[int, int]]]:
+    """From which row to which each cell and scored classifier has its rows; usually they are together."""
+    cells, models = (np.array(table[name].to_pylist()) for name in ("cell", "model"))
+    changes = (cells[1:] != cells[:-1]) | (models[1:] != models[:-1])
+    edges = [0, *(np.flatnonzero(changes) + 1).tolist(), len(cells)]
+    pieces: dict[tuple[str, str], list[tuple[int, int]]] = {}
     for start, stop in pairwise(edges):
         if stop > start:
-            parts.setdefault(str(names[start]), []).append(table.slice(start, stop - start))
-    return {name: slices[0] if len(slices) == 1 else pa.concat_tables(slices) for name, slices in parts.items()}
+            pieces.setdefault((str(cells[start]), str(models[start])), []).append((start, stop))
+    return pieces
 
 
 def _not_run(results: Results, cells: list[Row]) -> Iterator[Evaluation]:
@@ -70,11 +79,10 @@ def _known(planned: Row, run: Row) -> Row:
     return known | planned | ({"goal": "target"} if aimed else {})
 
 
-def _position(one: Evaluation, run: Row) -> tuple[int, int]:
-    """In the order of the run, then of the scored classifiers."""
-    lists = [(_names(run, "cells"), one.cell["cell"]), (_names(run, "models"), one.model)]
-    first, second = (names.index(name) if name in names else len(names) for names, name in lists)
-    return first, second
+def _places(names: list[Any]) -> Callable[[str], int]:
+    """Where a name stands first; behind all others where it does not."""
+    places = {name: i for i, name in reversed(list(enumerate(names))) if isinstance(name, str)}
+    return lambda name: places.get(name, len(names))
 
 
 def _names(run: Row, key: str) -> list[Any]:

@@ -15,19 +15,14 @@ import numpy.typing as npt
 __all__ = [
     "ENOUGH",
     "Estimate",
-    "Rates",
     "Size",
     "bootstrap_mean",
     "bootstrap_ratio",
     "clopper_pearson",
-    "mcnemar",
     "mean_of_views",
     "median",
     "median_with_failures",
     "newcombe",
-    "permuted",
-    "rates",
-    "sign_test",
     "size_of",
     "wilson",
 ]
@@ -37,7 +32,6 @@ Flags = npt.NDArray[np.bool_] | Sequence[bool]
 _MOST = 2000  # samples that are resampled; above, the normal interval differs less than two seeds of a bootstrap do
 _FEWEST = 10  # samples; below, no bootstrap interval covers the truth about as often as it says
 _BLOCK = 100  # resamples drawn at once: what fits into a cache
-_ALL_SIGNS = 12  # differences whose signs are all tried; above, a sample of them
 ENOUGH = 0.99  # share of successes from which a mean size says something; below, the median with failures at infinity
 _NAN = float("nan")
 _ONE = np.ones(1)
@@ -51,31 +45,6 @@ class Estimate:
     low: float
     high: float
     n: int
-
-
-@dataclass(frozen=True)
-class Rates:
-    """What an attack did to a set of samples, each share with its Wilson interval (n = 0: value NaN)."""
-
-    clean: Estimate  # correct before, of all
-    robust: Estimate  # correct before and after, of all
-    success_correct: Estimate  # the attack's goal reached, of the initially correct
-    success_all: Estimate  # the same, of all
-    survival: Estimate  # still so after rounding to 8 bits, of the successes
-
-
-def rates(clean_correct: Flags, robust: Flags, success: Flags, success_8bit: Flags) -> Rates:
-    """The shares of one cell from flags (N,); `robust`: correct before and after the attack."""
-    correct, reached = np.asarray(clean_correct, bool), np.asarray(success, bool)
-    survives = reached & np.asarray(success_8bit, bool)
-    n, n_correct, n_reached = len(correct), int(correct.sum()), int(reached.sum())
-    return Rates(
-        clean=wilson(n_correct, n),
-        robust=wilson(int(np.sum(robust)), n),
-        success_correct=wilson(int((correct & reached).sum()), n_correct),
-        success_all=wilson(n_reached, n),
-        survival=wilson(int(survives.sum()), n_reached),
-    )
 
 
 def wilson(successes: float, n: int, confidence: float = 0.95) -> Estimate:
@@ -121,63 +90,6 @@ def clopper_pearson(successes: int, n: int, confidence: float = 0.95) -> tuple[f
     low = 0.0 if successes == 0 else float(betaincinv(successes, n - successes + 1, tail))
     high = 1.0 if successes == n else float(betaincinv(successes + 1, n - successes, 1 - tail))
     return low, high
-
-
-def mcnemar(lost: int, won: int, *, one_sided: bool = False) -> float:
-    """Exact p-value of McNemar's test: `lost` and `won` are the pairs that changed. One-sided: too many are lost."""
-    if min(lost, won) < 0:
-        raise ValueError(f"expected counts, got {lost} and {won}")
-    n = lost + won
-    if one_sided:  # P(X >= lost) = P(X <= won) where either way is as likely
-        return float(_outcomes(n, won) / 2**n if won < lost else 1 - _outcomes(n, lost - 1) / 2**n)
-    return float(min(1.0, 2 * _outcomes(n, min(lost, won)) / 2**n))
-
-
-def _outcomes(n: int, most: int) -> int:
-    """How many of the outcomes of n coins show at most `most` heads: a whole number, exact however large."""
-    total, ways = 0, 1
-    for k in range(most + 1):
-        total += ways
-        ways = ways * (n - k) // (k + 1)
-    return total
-
-
-def sign_test(first: Values, second: Values, *, one_sided: bool = False) -> float:
-    """Exact p-value that of pairs (n,), (n,) as many are larger as smaller; equal ones, both infinite too, have no say.
-
-    One-sided: too many of `first` are larger.
-    """
-    a, b = np.asarray(first, np.float64), np.asarray(second, np.float64)
-    return mcnemar(int((a > b).sum()), int((a < b).sum()), one_sided=one_sided)
-
-
-def permuted(differences: Values, *, seed: int = 0, draws: int = 10_000) -> float:
-    """Two-sided p-value that the mean of paired differences (n,) is 0: each might as well have the other sign.
-
-    Exact up to 12 differences that are not 0, above by a sample of the signs, and above 2,000 by the normal law.
-    """
-    data = np.asarray(differences, np.float64)
-    data = data[data != 0]
-    n, least = len(data), abs(float(data.sum())) * (1 - 1e-12)
-    if n > _MOST:
-        return 2 * NormalDist().cdf(-least / float((data**2).sum()) ** 0.5)
-    if n <= _ALL_SIGNS:
-        signs = 1 - 2 * (np.arange(2**n)[:, None] >> np.arange(n) & 1)
-        return float((np.abs(signs @ data) >= least).mean())
-    hits = 1  # what was seen is one of the outcomes
-    for signs in _signs(n, seed, draws):
-        hits += int((np.abs(signs.astype(np.float64) @ data) >= least).sum())
-    return hits / (draws + 1)
-
-
-@lru_cache(maxsize=2)
-def _signs(n: int, seed: int, draws: int) -> npt.NDArray[np.int8]:
-    """Random signs of n differences (draws / 100, 100, n); a ranking holds everybody against the best."""
-    rng, blocks = np.random.default_rng(seed), -(-draws // _BLOCK)
-    signs = np.empty((blocks, _BLOCK, n), np.int8)
-    for block in signs:
-        block[:] = 1 - 2 * rng.integers(0, 2, (_BLOCK, n))
-    return signs
 
 
 def bootstrap_mean(values: Values, confidence: float = 0.95, *, seed: int = 0, resamples: int = 2000) -> Estimate:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 from robustbench_lite.datasets.base import DataSource, Samples, images
 from robustbench_lite.datasets.classes import Classes, aligned
 from robustbench_lite.engine.attack import Attack
-from robustbench_lite.engine.inspection import Asked
+from robustbench_lite.engine.inspection import Scorer
 from robustbench_lite.engine.views import pairs
 from robustbench_lite.errors import DataError, ModelError, RobustbenchError
 from robustbench_lite.guards.foreign import blamed, trace, undisturbed
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from robustbench_lite.suite.builder import Suite
 
-__all__ = ["Assets", "Victim", "remembered", "shown"]
+__all__ = ["Assets", "Victim", "remember", "shown"]
 
 K = TypeVar("K")
 T = TypeVar("T")
@@ -42,7 +42,7 @@ _PROBED = 8  # images of which a few logits are kept
 class Victim:
     """What an attack runs against: how its logits are asked for, and its members where it is a mean of several."""
 
-    asked: Asked
+    scorer: Scorer
     members: tuple[nn.Module, ...]
 
 
@@ -88,18 +88,18 @@ class Assets:
 
     def classifier(self, name: str) -> Classifier:
         """The classifier called `name`, on the device. Raises ModelError, the same one every time."""
-        return remembered(self._classifiers, name, lambda: self._load(name))
+        return remember(self._classifiers, name, lambda: self._load(name))
 
-    def asked(self, name: str, x: torch.Tensor, setting: Setting | None = None) -> Asked:
-        """The same, asked about as many images like x (N, C, H, W), or views in the setting, as it bears together."""
-        return Asked(name, self.classifier(name).module, self.device, self.batch_for(x, setting))
+    def scorer(self, name: str, x: torch.Tensor, setting: Setting | None = None) -> Scorer:
+        """The same, asked about as many images like x (N, C, H, W), or views in the setting, as fit together."""
+        return Scorer(name, self.classifier(name).module, self.device, self.batch_for(x, setting))
 
     def victim(
         self, names: tuple[str, ...], shares: tuple[float, ...] | None, x: torch.Tensor, setting: Setting | None = None
     ) -> Victim:
         """What an attacker sees of the classifiers `names`: the one, or the mean of their probabilities."""
         if len(names) == 1:
-            return Victim(self.asked(names[0], x, setting), ())
+            return Victim(self.scorer(names[0], x, setting), ())
         classifiers = [self.classifier(name) for name in names]
         if len({classifier.card.classes for classifier in classifiers}) > 1:
             raise ModelError(f"{', '.join(names)}: expected the same classes in all of them to take the mean of")
@@ -109,14 +109,14 @@ class Assets:
 
         members = tuple(classifier.module for classifier in classifiers)
         mean = Mixture(members, shares).eval()
-        return Victim(Asked("+".join(names), mean, self.device, self.batch_for(x, setting)), members)
+        return Victim(Scorer("+".join(names), mean, self.device, self.batch_for(x, setting)), members)
 
     def samples(self, name: str) -> Samples:
         """The selected samples of dataset `name`; with `keep: correct_by_all` the pool they are kept from.
 
         Labels are class numbers of the first classifier that they fit. Raises DataError.
         """
-        return remembered(self._samples, name, lambda: self._labelled(name))
+        return remember(self._samples, name, lambda: self._labelled(name))
 
     def _loaded(self, name: str) -> Samples:
         """The same with labels as the data have them; a folder takes minutes to read."""
@@ -125,7 +125,7 @@ class Assets:
             with blamed(name, DataError, "load"):
                 return self._selection.pool(name)
 
-        return remembered(self._raw, name, load)
+        return remember(self._raw, name, load)
 
     def _labelled(self, name: str) -> Samples:
         raw, refused = self._loaded(name), list[DataError]()
@@ -160,7 +160,7 @@ class Assets:
             with blamed(name, DataError, "load"):
                 return self._selection.fitting(name, n, self.samples(name))
 
-        return remembered(self._fitting, (name, n), load)
+        return remember(self._fitting, (name, n), load)
 
     @property
     def _selection(self) -> Selection:
@@ -233,10 +233,10 @@ class Assets:
     def _answers(self, data: str, name: str) -> Probe:
         """About the first images, or views of the first object."""
         x = shown(head(self.samples(data), _PROBED), looks=_PROBED)[:_PROBED]
-        return answers(Asked(name, self.classifier(name).module, self.device, len(x)), x, self.timeout)
+        return answers(Scorer(name, self.classifier(name).module, self.device, len(x)), x, self.timeout)
 
 
-def remembered(memo: dict[K, T | RobustbenchError], key: K, make: Callable[[], T]) -> T:
+def remember(memo: dict[K, T | RobustbenchError], key: K, make: Callable[[], T]) -> T:
     """What `make` has returned, or raised, when it was asked first."""
     if key not in memo:
         try:

@@ -59,7 +59,8 @@ class CellReport:
     @property
     def row(self) -> Row:
         """The cell's own row."""
-        return self.described | {"seconds_stages": canonical(self.seconds)} | self.summary
+        stages = {stage: round(seconds, 6) for stage, seconds in self.seconds.items()}
+        return self.described | {"seconds_stages": canonical(stages)} | self.summary
 
     @property
     def failed(self) -> bool:

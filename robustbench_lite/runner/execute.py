@@ -24,11 +24,11 @@ from robustbench_lite.runner.cell_report import CellReport, Stages
 from robustbench_lite.runner.plan import Cell, labels
 from robustbench_lite.runner.preflight import Preflight
 from robustbench_lite.runner.trial import CellTrial, prepare
-from robustbench_lite.runner.verdict import judged
+from robustbench_lite.runner.verdict import add_verdicts
 from robustbench_lite.text import listed
 from robustbench_lite.threat.rows import rows
 
-__all__ = ["attacked", "execute", "rejudged"]
+__all__ = ["attack", "execute", "judge_again"]
 
 _ALONE = 5  # samples that are also timed at batch size 1
 _ALONE_SECONDS = 5.0  # but no longer than this
@@ -103,13 +103,13 @@ def _run(
     with stages("inspect", "inspecting"):
         trial = prepare(report.cell, preflight)
     with stages("attack", "attacking"):
-        outcome, oracle = attacked(trial, progress)
+        outcome, oracle = attack(trial, progress)
     spent, alone = stages.seconds["attack"], None
     if timing and not trial.victim.members and report.cell.attack.needs is None:
         with stages("attack", "timing at batch size 1"):
             alone = _time_alone(trial)
     with stages("judge", "judging"):
-        judged(report, trial, outcome)
+        add_verdicts(report, trial, outcome)
     report.summary |= {
         "seconds": outcome.wall,
         "seconds_forward": oracle.clock.forward,
@@ -122,26 +122,26 @@ def _run(
     }
 
 
-def rejudged(trial: CellTrial, outcome: Outcome) -> CellReport:
+def judge_again(trial: CellTrial, outcome: Outcome) -> CellReport:
     """What a run stores of a cell whose attack proposed this, its costs and times aside; nothing is attacked."""
-    report = CellReport(trial.cell, _described(trial.cell, trial.victim.asked.device))
-    judged(report, trial, outcome)
+    report = CellReport(trial.cell, _described(trial.cell, trial.victim.scorer.device))
+    add_verdicts(report, trial, outcome)
     return report
 
 
-def attacked(trial: CellTrial, progress: Callable[[int], None] = lambda _: None) -> tuple[Outcome, Oracle]:
+def attack(trial: CellTrial, progress: Callable[[int], None] = lambda _: None) -> tuple[Outcome, Oracle]:
     """Run the attack on the device; everything comes back to the CPU."""
-    return trial.trial.propose(trial.victim.asked, trial.victim.members, progress)
+    return trial.trial.propose(trial.victim.scorer, trial.victim.members, progress)
 
 
 def _time_alone(trial: CellTrial) -> float:
     """Seconds per sample at batch size 1, as the papers report it: the median over the first few samples."""
     times: list[float] = []
-    job, asked = trial.trial.job, trial.victim.asked
+    job, scorer = trial.job, trial.victim.scorer
     for i in range(min(_ALONE, len(job.x))):
         index = torch.tensor([i])
-        one = Job(job.x[index], rows(job.goal, index), rows(job.draw, index)).to(asked.device)
-        times.append(run(trial.cell.attack, Oracle(asked.module, asked.device, 1), one).wall)
+        one = Job(job.x[index], rows(job.goal, index), rows(job.draw, index)).to(scorer.device)
+        times.append(run(trial.cell.attack, Oracle(scorer.module, scorer.device, 1), one).wall)
         if sum(times) > _ALONE_SECONDS:
             break
     return median(times)

@@ -93,10 +93,10 @@ class Pace:
 
     def _lap(self, dataset: str, name: str) -> float:
         samples = self.assets.samples(dataset)
-        asked = self.assets.asked(name, torch.from_numpy(samples.images), samples.scene)
-        size = asked.size
-        x = shown(head(samples, size), looks=-(-size // len(samples)))[:size].to(asked.device)
-        oracle, laps = Oracle(asked.module, asked.device, size), list[float]()
+        scorer = self.assets.scorer(name, torch.from_numpy(samples.images), samples.scene)
+        size = scorer.size
+        x = shown(head(samples, size), looks=-(-size // len(samples)))[:size].to(scorer.device)
+        oracle, laps = Oracle(scorer.module, scorer.device, size), list[float]()
         _pass(oracle, x[:1])  # whatever PyTorch does the first time
         while len(laps) < _LAPS and sum(laps) < _ENOUGH:
             start = self.clock()

@@ -21,6 +21,7 @@ from robustbench_lite.runner.probing import close
 
 if TYPE_CHECKING:
     from robustbench_lite.datasets.base import Samples
+    from robustbench_lite.models.base import Classifier
     from robustbench_lite.runner.assets import Assets
     from robustbench_lite.runner.probing import Probe
     from robustbench_lite.suite.builder import AttackEntry, DataEntry, Suite
@@ -58,7 +59,8 @@ class Cell:
 
 def plan(suite: Suite, assets: Assets) -> tuple[Cell, ...]:
     """All cells of the suite. What cannot be loaded becomes a cell with an `error`."""
-    return tuple(_told_apart([_cell(suite, assets, *parts) for parts in experiments(suite)]))
+    planner = _Planner(assets)
+    return tuple(_told_apart([planner.cell(*parts) for parts in experiments(suite)]))
 
 
 def _told_apart(cells: Sequence[Cell]) -> Iterator[Cell]:
@@ -95,56 +97,82 @@ def _sets(attack: Attack, names: Names) -> list[Names]:
     return [attack.sources] if isinstance(attack.sources, tuple) else []
 
 
-def _cell(suite: Suite, assets: Assets, data: DataEntry, sources: Names, targets: Names, entry: AttackEntry) -> Cell:
-    problem: RobustbenchError | None = None
-    ids: tuple[str, ...] = ()
-    content = ""
-    kept = data.source.keep != "all"
-    everyone = tuple(model.title for model in suite.models) if kept else ()
-    involved = tuple(dict.fromkeys((*sources, *targets, *everyone)))
-    facts: dict[str, Any] = {name: {"weights": "", "unavailable": name} for name in involved}
-    try:
-        samples = assets.samples(data.name)
-        ids, content = samples.ids, _content(samples)
-        facts = {name: _facts(assets, name) for name in involved}
-    except RobustbenchError as error:
-        problem = error
-    wanted = assets.wanted(data.name) if ids else data.source.samples
-    selection = {**data.source.params(), "ids": fingerprint(list(ids))}
-    identity = {
-        "schema": SCHEMA_VERSION,
-        "ids": selection["ids"],
-        "samples": content,
-        "keep": [data.source.keep, wanted, _sorted([facts[name] for name in everyone])] if kept else data.source.keep,
-        "sources": [facts[name] for name in sources] if entry.attack.shares else _sorted([facts[n] for n in sources]),
-        "targets": _sorted([facts[name] for name in targets]),
-        "attack": entry.attack.fingerprint(),
-        "seed": suite.seed,
-    }
-    if entry.attack.target == "random":
-        identity["stream"] = TARGETS  # they once depended on the attack's parameters
-    if not problem:
+@dataclass
+class _Planner:
+    """Names cells. Of each dataset and classifier it is asked once what changes an outcome."""
+
+    assets: Assets
+    _data: dict[str, _Data] = field(default_factory=dict)
+    _facts: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def cell(self, data: DataEntry, sources: Names, targets: Names, entry: AttackEntry) -> Cell:
+        """One cell; what cannot be loaded becomes its `error`."""
+        suite, attack = self.assets.suite, entry.attack
+        everyone = self.assets.models if data.source.keep != "all" else ()
+        involved = tuple(dict.fromkeys((*sources, *targets, *everyone)))
+        facts: dict[str, dict[str, Any]] = {name: {"weights": "", "unavailable": name} for name in involved}
+        selected, more = _Data(), dict[str, Any]()
+        probes: dict[str, Probe] = {}
+        problem: RobustbenchError | None = None
         try:
-            identity |= _more(assets, data.name, entry.attack)
+            selected = self.selected(data.name)
+            facts = {name: self.facts(name) for name in involved}
+            more = _more(self.assets, data.name, attack)
+            probes = {name: probe for name in involved if (probe := self.assets.probe(data.name, name))}
         except RobustbenchError as error:
             problem = error
-    return Cell(
-        id=fingerprint(identity),
-        suite=suite.name,
-        dataset=data.name,
-        data=canonical(selection),
-        n=min(len(ids), wanted) if wanted is not None else len(ids),
-        sources=sources,
-        targets=targets,
-        attack=entry.attack,
-        variant=entry.variant,
-        seed=suite.seed,
-        weights={name: facts[name]["weights"] for name in involved if facts[name]["weights"]},
-        error=str(problem) if problem else "",
-        stage=problem.stage or "load" if problem else "",
-        traceback=problem.traceback or trace(problem) if problem else "",
-        probes={} if problem else {name: probe for name in involved if (probe := assets.probe(data.name, name))},
-    )
+        wanted = self.assets.wanted(data.name) if selected.n else data.source.samples
+        identity = {
+            "schema": SCHEMA_VERSION,
+            "ids": selected.ids,
+            "samples": selected.content,
+            "keep": [data.source.keep, wanted, _sorted(facts, everyone)] if everyone else data.source.keep,
+            "sources": [facts[name] for name in sources] if attack.shares else _sorted(facts, sources),
+            "targets": _sorted(facts, targets),
+            "attack": attack.fingerprint(),
+            "seed": suite.seed,
+        }
+        if attack.target == "random":
+            identity["stream"] = TARGETS  # they once depended on the attack's parameters
+        return Cell(
+            id=fingerprint(identity | more),
+            suite=suite.name,
+            dataset=data.name,
+            data=canonical({**data.source.params(), "ids": selected.ids}),
+            n=min(selected.n, wanted) if wanted is not None else selected.n,
+            sources=sources,
+            targets=targets,
+            attack=attack,
+            variant=entry.variant,
+            seed=suite.seed,
+            weights={name: facts[name]["weights"] for name in involved if facts[name]["weights"]},
+            error=str(problem) if problem else "",
+            stage=problem.stage or "load" if problem else "",
+            traceback=problem.traceback or trace(problem) if problem else "",
+            probes=probes,
+        )
+
+    def selected(self, name: str) -> _Data:
+        """What is known of the samples of a dataset. Raises DataError."""
+        if name not in self._data:
+            samples = self.assets.samples(name)
+            self._data[name] = _Data(len(samples.ids), fingerprint(list(samples.ids)), _content(samples))
+        return self._data[name]
+
+    def facts(self, name: str) -> dict[str, Any]:
+        """What of a classifier changes an outcome. Raises ModelError."""
+        if name not in self._facts:
+            self._facts[name] = _facts(self.assets.classifier(name))
+        return self._facts[name]
+
+
+@dataclass(frozen=True)
+class _Data:
+    """The samples that are selected: how many, and hashes of their ids and of what they are."""
+
+    n: int = 0
+    ids: str = fingerprint([])
+    content: str = ""
 
 
 def _more(assets: Assets, data: str, attack: Attack) -> dict[str, Any]:
@@ -172,16 +200,15 @@ def _content(samples: Samples) -> str:
     return digest.hexdigest()[:16]
 
 
-def _facts(assets: Assets, name: str) -> dict[str, Any]:
+def _facts(classifier: Classifier) -> dict[str, Any]:
     """What of a classifier changes an outcome; a user's code has no architecture's name but that of its file."""
-    classifier = assets.classifier(name)
     card = classifier.card.model_dump(mode="json", include={"mean", "std", "size"})
     arch = {} if classifier.opaque else {"arch": classifier.card.arch}
     return {"weights": classifier.weights, "code": classifier.code, **arch, **card}
 
 
-def _sorted(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return sorted(parts, key=canonical)
+def _sorted(facts: dict[str, dict[str, Any]], names: Names) -> list[dict[str, Any]]:
+    return sorted((facts[name] for name in names), key=canonical)
 
 
 def settled(cells: Iterable[Cell], stored: Mapping[str, Row]) -> set[str]:

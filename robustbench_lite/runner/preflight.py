@@ -11,7 +11,7 @@ from functools import partial
 
 from robustbench_lite.datasets.base import Samples
 from robustbench_lite.datasets.common import balanced
-from robustbench_lite.engine.inspection import Asked, doubts_about, looked
+from robustbench_lite.engine.inspection import Scorer, doubts_about, looked
 from robustbench_lite.engine.judge import pooled
 from robustbench_lite.errors import DataError, ModelError, RobustbenchError
 from robustbench_lite.guards.foreign import blamed, undisturbed
@@ -21,7 +21,7 @@ from robustbench_lite.models.base import Classifier
 from robustbench_lite.results.schema import Caveat
 from robustbench_lite.results.statistics import clopper_pearson
 from robustbench_lite.runner._selection import size_of
-from robustbench_lite.runner.assets import Assets, remembered, shown
+from robustbench_lite.runner.assets import Assets, remember, shown
 
 __all__ = ["Inspection", "Preflight"]
 
@@ -48,7 +48,7 @@ class Preflight:
         classifier = self.assets.classifier(model)
         if model not in self._inspections or self._inspections[model][0] is not classifier:
             self._inspections[model] = classifier, {}
-        return remembered(self._inspections[model][1], data, partial(self._inspect, data, classifier))
+        return remember(self._inspections[model][1], data, partial(self._inspect, data, classifier))
 
     def _inspect(self, data: str, classifier: Classifier) -> Inspection:
         assets = self.assets
@@ -56,9 +56,9 @@ class Preflight:
         assets.check_labels(data, classifier.name)
         with blamed(classifier.name, ModelError, "inspect"), undisturbed(), limited(assets.timeout):
             x = shown(samples)
-            asked = assets.asked(classifier.name, x)
-            _check_size(asked, classifier, samples, x, canvas=canvas)
-            return _inspection(classifier, samples, looked(asked, x, classifier.card.classes))
+            scorer = assets.scorer(classifier.name, x)
+            _check_size(scorer, classifier, samples, x, canvas=canvas)
+            return _inspection(classifier, samples, looked(scorer, x, classifier.card.classes))
 
     def kept(self, data: str) -> torch.Tensor:
         """Indices of the samples that take part: all, or the first that every classifier gets right."""
@@ -100,13 +100,13 @@ def _inspection(classifier: Classifier, samples: Samples, logits: torch.Tensor) 
     )
 
 
-def _check_size(asked: Asked, classifier: Classifier, samples: Samples, x: torch.Tensor, *, canvas: bool) -> None:
+def _check_size(scorer: Scorer, classifier: Classifier, samples: Samples, x: torch.Tensor, *, canvas: bool) -> None:
     """The card's size, or on a canvas any that the classifier can look at."""
     name, dataset = classifier.name, samples.dataset
     expected, size = tuple(classifier.card.size), tuple(x.shape[1:])
     if canvas and size[0] == expected[0]:
         try:
-            asked.logits(x[:1])
+            scorer.logits(x[:1])
         except Exception:  # noqa: BLE001  (whatever its code raises for another size)
             raise DataError(
                 f"{name} takes images of {size_of(expected)} only, dataset '{dataset}' has {size_of(size)}; "

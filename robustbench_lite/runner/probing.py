@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from robustbench_lite.engine.inspection import Asked
+from robustbench_lite.engine.inspection import Scorer
 from robustbench_lite.guards.foreign import is_interrupt, undisturbed
 from robustbench_lite.guards.limits import limited
 from robustbench_lite.lazy import torch
@@ -30,11 +30,11 @@ def state_of(module: nn.Module) -> str:
     return f"{content_hash(module)}|{training}"
 
 
-def answers(asked: Asked, x: torch.Tensor, timeout: float | None = None) -> Probe:
+def answers(scorer: Scorer, x: torch.Tensor, timeout: float | None = None) -> Probe:
     """Some logits of the images x (N, C, H, W); nothing where the classifier fails, of which its cell will tell."""
     try:
         with undisturbed(), limited(timeout):
-            logits = asked.logits(x)
+            logits = scorer.logits(x)
         if not bool(logits.isfinite().all()):
             return ()
         index = torch.linspace(0, logits.shape[1] - 1, min(_LOGITS, logits.shape[1])).round().long()

@@ -20,7 +20,7 @@ from robustbench_lite.engine.oracle import BACKWARD, FORWARD, ZERO_GRADIENT, Led
 from robustbench_lite.lazy import torch
 from robustbench_lite.results.schema import CELLS, SAMPLES, Row, earliest
 from robustbench_lite.runner.cell_report import CellReport
-from robustbench_lite.runner.execute import rejudged
+from robustbench_lite.runner.execute import judge_again
 from robustbench_lite.runner.plan import Cell
 from robustbench_lite.runner.trial import CellTrial
 
@@ -98,9 +98,9 @@ def compared(trial: CellTrial, stored: Stored, *, exact: bool) -> tuple[list[Dis
     if differences.found:
         return differences.found, 0
     _images(trial, stored, differences)
-    report = rejudged(trial, _outcome(cell, ids, stored))
+    report = judge_again(trial, _outcome(cell, ids, stored))
     if PERTURBATION in stored.artifacts:
-        _fitted(cell.attack, trial.trial.job.x, ids, stored, differences)
+        _fitted(cell.attack, trial.job.x, ids, stored, differences)
     close = _rows(report, stored, differences)
     _cell(report.row, stored, differences)
     return differences.found, close + differences.settle(len(stored.samples), exact=exact)

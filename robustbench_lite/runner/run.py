@@ -29,7 +29,7 @@ from robustbench_lite.runner.preflight import Preflight
 from robustbench_lite.suite.builder import Suite, load
 from robustbench_lite.trust.bracket import calibrated, key_of
 
-__all__ = ["Options", "device_named", "kept", "record_of", "run", "run_suite"]
+__all__ = ["Options", "device_named", "keep", "record_of", "run", "run_suite"]
 
 
 @dataclass(frozen=True)
@@ -106,12 +106,12 @@ def run_suite(suite: Suite, options: Options, observer: Observer | None = None) 
         for cell in due:
             told.started(cell)
             report = execute(cell, preflight, told.progressed, told.entered, timing=options.timing)
-            told.finished(kept(report, store))
+            told.finished(keep(report, store))
         store.write_run(record | {"seconds": phases.seconds, "finished": _now()})
     return read(folder)
 
 
-def kept(report: CellReport, store: Store) -> CellReport:
+def keep(report: CellReport, store: Store) -> CellReport:
     """The report as it is in the store: the cell has failed where its rows cannot be written.
 
     Raises StoreError where nothing can be written, as on a disk that is full.

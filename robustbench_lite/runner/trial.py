@@ -1,11 +1,12 @@
-"""All that one cell needs, asked for once: the attack on its samples, who is attacked, and who is scored."""
+"""All that one cell needs, in one record: the attack on its samples, who is attacked, and who is scored."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from robustbench_lite.datasets.base import Samples, images
-from robustbench_lite.engine.inspection import Asked
+from robustbench_lite.engine.inspection import Scorer
+from robustbench_lite.engine.job import Job
 from robustbench_lite.engine.trial import Trial, fitting
 from robustbench_lite.errors import AttackError
 from robustbench_lite.lazy import torch
@@ -24,7 +25,7 @@ class Target:
     """A classifier that is scored, and its logits (n, K) on the clean samples."""
 
     classifier: Classifier
-    asked: Asked
+    scorer: Scorer
     clean: torch.Tensor
 
 
@@ -43,6 +44,11 @@ class CellTrial:
     keep: torch.Tensor
     facts: Row
     stores_images: bool
+
+    @property
+    def job(self) -> Job:
+        """The samples as the attack is given them."""
+        return self.trial.job
 
     @property
     def ids(self) -> list[str]:
@@ -80,13 +86,13 @@ class _Preparation:
 
     def _target(self, name: str, x: torch.Tensor, scene: Setting | None, keep: torch.Tensor) -> Target:
         assets, inspection = self.preflight.assets, self.preflight.inspect(self.cell.dataset, name)
-        return Target(assets.classifier(name), assets.asked(name, x, scene), inspection.logits[keep])
+        return Target(assets.classifier(name), assets.scorer(name, x, scene), inspection.logits[keep])
 
     def _fitting(self, victim: Victim) -> Setting:
         """Other images than those tested, with the victim's predictions on them."""
         cell = self.cell
         others = self.preflight.assets.fitting(cell.dataset, cell.attack.images_to_fit)
-        return fitting(cell.attack, victim.asked, images(others), others.ids, cell.seed, len(cell.sources))
+        return fitting(cell.attack, victim.scorer, images(others), others.ids, cell.seed, len(cell.sources))
 
     def _facts(self, samples: Samples, clean: torch.Tensor, *, kept: int, n: int) -> Row:
         """Columns of CELLS, from the logits (N, K) on the pool, of which `kept` take part, and n are attacked."""

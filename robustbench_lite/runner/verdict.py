@@ -12,16 +12,16 @@ from robustbench_lite.results.schema import Row
 from robustbench_lite.runner.cell_report import CellReport
 from robustbench_lite.runner.trial import CellTrial
 
-__all__ = ["judged"]
+__all__ = ["add_verdicts"]
 
 
-def judged(report: CellReport, cell: CellTrial, outcome: Outcome) -> None:
+def add_verdicts(report: CellReport, cell: CellTrial, outcome: Outcome) -> None:
     """Add the rows of all targets to the report, and what the cell's own row sums up of them."""
     samples, near_ties = list[Row](), 0
     scene = cell.samples.scene
     origins = None if scene is None else scene.pick(cell.keep).origins()
     for target in cell.targets:
-        scored = cell.trial.score(outcome, target.asked, target.clean, target.classifier.weights)
+        scored = cell.trial.score(outcome, target.scorer, target.clean, target.classifier.weights)
         near_ties += int(scored.verdicts.near_tie.sum())
         written = Written(cell.cell.attack, _named(cell), scored, cell.ids, cell.trial.labels, outcome, origins)
         samples += written.rows()
@@ -48,11 +48,11 @@ def _status(samples: list[Row]) -> Row:
 
 def _on_fitting_set(cell: CellTrial, outcome: Outcome) -> Row:
     """How many images a perturbation was fitted on, and how many of them it fools: here too the judge looks."""
-    fitting = cell.trial.job.setting
+    fitting = cell.job.setting
     if not isinstance(fitting, Fitting):
         return {}
     x = cell.cell.attack.apply(fitting.x, outcome.artifacts[PERTURBATION])
-    after = finite(cell.victim.asked.logits(x), "perturbed images that it was fitted on").argmax(1)
+    after = finite(cell.victim.scorer.logits(x), "perturbed images that it was fitted on").argmax(1)
     return {"fit_n": len(x), "fit_rate": float((after != fitting.goal.label).double().mean())}
 
 

@@ -1,0 +1,40 @@
+"""Tables of results, one a file, in five formats; published numbers beside them; two runs compared."""
+
+from robustbench_lite.tables.base import Column, Row, Table, Value, tables
+from robustbench_lite.tables.common import count, label, left_out, number, share, spread, unsaid
+from robustbench_lite.tables.compare import Changes, Side, changes, sides, split
+from robustbench_lite.tables.pose_common import Shot, named, photographs, where
+from robustbench_lite.tables.render import chosen, constant, constants, sentence, transposed, without, without_intervals
+from robustbench_lite.tables.render.html import html
+
+__all__ = [
+    "Changes",
+    "Column",
+    "Row",
+    "Shot",
+    "Side",
+    "Table",
+    "Value",
+    "changes",
+    "chosen",
+    "constant",
+    "constants",
+    "count",
+    "html",
+    "label",
+    "left_out",
+    "named",
+    "number",
+    "photographs",
+    "sentence",
+    "share",
+    "sides",
+    "split",
+    "spread",
+    "tables",
+    "transposed",
+    "unsaid",
+    "where",
+    "without",
+    "without_intervals",
+]

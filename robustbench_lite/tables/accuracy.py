@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
+
 from robustbench_lite.results.evaluation import Evaluation
 from robustbench_lite.results.evaluations import evaluations
-from robustbench_lite.results.statistics import rates
+from robustbench_lite.results.statistics import Estimate, wilson
 from robustbench_lite.tables.base import Column, Row, Table, filled, tables
 from robustbench_lite.tables.common import MISSING, Footnotes, count, label, number, share
 
@@ -53,12 +56,17 @@ def _row(one: Evaluation, card: float | None, notes: Footnotes) -> Row:
     }
     if not one.ok:
         return filled(COLUMNS, head | {"n": count(one.cell["n"], "label")}, MISSING)
-    found = rates(one["clean_correct"], one.robust, one.success, one["success_8bit"])
+    clean, every = one["clean_correct"], np.ones(len(one), np.bool_)
     return head | {
-        "clean": share(found.clean),
-        "robust": share(found.robust),
-        "success_correct": share(found.success_correct, interval=False),
-        "success_all": share(found.success_all, interval=False),
-        "survival": share(found.survival, interval=False),
-        "n": count(found.clean.n),
+        "clean": share(_rate(clean, every)),
+        "robust": share(_rate(one.robust, every)),
+        "success_correct": share(_rate(one.success, clean), interval=False),
+        "success_all": share(_rate(one.success, every), interval=False),
+        "survival": share(_rate(one["success_8bit"], one.success), interval=False),
+        "n": count(len(one)),
     }
+
+
+def _rate(hits: npt.NDArray[np.bool_], among: npt.NDArray[np.bool_]) -> Estimate:
+    """The share of hits among some of the samples, (n,) flags both."""
+    return wilson(int((hits & among).sum()), int(among.sum()))

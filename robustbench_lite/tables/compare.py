@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from robustbench_lite.errors import UsageError, did_you_mean
-from robustbench_lite.results.change import Change, common, holm
+from robustbench_lite.results.change import Change, common
 from robustbench_lite.results.evaluation import Evaluation
 from robustbench_lite.results.evaluations import evaluations
 from robustbench_lite.results.naming import names_of
+from robustbench_lite.results.paired import holm
 from robustbench_lite.results.statistics import Estimate, Size, bootstrap_mean, wilson
 from robustbench_lite.results.store import read
 from robustbench_lite.tables.base import Column, Row, Table, Value, filled

@@ -77,11 +77,11 @@ def _row(searches: dict[str, Evaluation], notes: Footnotes) -> Row:
         "natural": MISSING if ready is None else _share(ready["clean_correct"]),
         "n": count(len(ready) if ready else first.cell["n"]),
     }
-    found = {search: _found(searches[search], notes) for search in SEARCHES if search in searches}
+    found = {search: _left(searches[search], notes) for search in SEARCHES if search in searches}
     return filled(COLUMNS, head | found, label(""))
 
 
-def _found(one: Evaluation, notes: Footnotes) -> Value:
+def _left(one: Evaluation, notes: Footnotes) -> Value:
     """What one search left of the classifier."""
     notes.cells.add(one.id)
     if not one.ok:

@@ -26,14 +26,13 @@ _WORDS = {"ok": "ok", "warning": "WARNING", "unknown": "cannot tell"}
 
 @tables.register("trust", "Every check of every cell, warnings first: budget, 8 bits, gradients, ties, calibration.")
 def trust(results: Results) -> Table:
-    from robustbench_lite.trust.smell import cases, checks
+    from robustbench_lite.trust.smell import findings
 
-    found = cases(results)
+    found = findings(results)
     rows, warnings, smells = [], 0, {}
-    for case in found:
+    for case, said in found:
         cell = case.cell
         head = {"dataset": label(cell["dataset"]), "source": label(through(cell)), "attack": label(cell["variant"])}
-        said = [(check, check.look(case, found)) for check in checks.values()]
         for check, finding in sorted(said, key=lambda pair: pair[1].level != "warning"):
             said_of = {"check": check.title, "level": _WORDS[finding.level], "text": finding.text}
             rows.append(head | {key: label(text) for key, text in said_of.items()})

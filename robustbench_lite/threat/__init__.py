@@ -1,0 +1,37 @@
+"""What an attacker may do and wants: norms, the box, the goal; records with a row per sample, and their draws."""
+
+from robustbench_lite.threat.box import climb, clip, project_within, shortest_within, steepest_within
+from robustbench_lite.threat.draws import Draw, keys
+from robustbench_lite.threat.goal import Goal, rounding, tie
+from robustbench_lite.threat.ids import content_id, float_ids, pixel_id, pixel_ids, unique_ids
+from robustbench_lite.threat.norms import Norm, dual_size, project, sample, size, steepest
+from robustbench_lite.threat.rows import per_row, put
+from robustbench_lite.threat.setting import Setting, Views
+
+__all__ = [
+    "Draw",
+    "Goal",
+    "Norm",
+    "Setting",
+    "Views",
+    "climb",
+    "clip",
+    "content_id",
+    "dual_size",
+    "float_ids",
+    "keys",
+    "per_row",
+    "pixel_id",
+    "pixel_ids",
+    "project",
+    "project_within",
+    "put",
+    "rounding",
+    "sample",
+    "shortest_within",
+    "size",
+    "steepest",
+    "steepest_within",
+    "tie",
+    "unique_ids",
+]

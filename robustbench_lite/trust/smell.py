@@ -5,7 +5,7 @@ One check per file in `checks/`. `Check.why` is the paragraph that a report show
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -27,6 +27,7 @@ __all__ = [
     "checks",
     "doubt",
     "doubts",
+    "findings",
     "fine",
     "register",
     "unknown",
@@ -130,19 +131,24 @@ def alike(case: Case, everything: tuple[Case, ...], name: str, key: Callable[[Ca
     return list(index.get(key(case), []))
 
 
+def findings(results: Results) -> list[tuple[Case, list[tuple[Check, Finding]]]]:
+    """Every finished cell with what each check says of it, worked out once."""
+    if "findings" not in results.memo:
+        everything, known = cases(results), list(checks.values())
+        results.memo["findings"] = [
+            (case, [(check, check.look(case, everything)) for check in known]) for case in everything
+        ]
+    return list(results.memo["findings"])
+
+
 def doubts(results: Results) -> dict[str, tuple[Doubt, ...]]:
     """Of each finished cell, by its id, the checks that are red; empty where the number can be believed."""
     if "doubts" not in results.memo:
-        everything = cases(results)
-        results.memo["doubts"] = {case.cell["cell"]: tuple(_red(case, everything)) for case in everything}
+        results.memo["doubts"] = {
+            case.cell["cell"]: tuple(Doubt(check.name, check.title, one.text) for check, one in said if one.red)
+            for case, said in findings(results)
+        }
     return dict(results.memo["doubts"])
-
-
-def _red(case: Case, everything: tuple[Case, ...]) -> Iterator[Doubt]:
-    for check in checks.values():
-        finding = check.look(case, everything)
-        if finding.red:
-            yield Doubt(check.name, check.title, finding.text)
 
 
 def fine(text: str) -> Finding:

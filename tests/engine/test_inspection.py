@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 from robustbench_lite.engine.attack import attacks
-from robustbench_lite.engine.inspection import Asked, doubts_about, looked, spread
+from robustbench_lite.engine.inspection import Scorer, doubts_about, looked, spread
 from robustbench_lite.errors import ModelError
 from robustbench_lite.models.archs.normalized import TwoClasses
 from robustbench_lite.models.base import Card, Classifier
@@ -53,9 +53,9 @@ def finished(net: nn.Module, classes: int = 10, size=SIZE) -> Classifier:
     return finish(card, net)
 
 
-def asked(net: nn.Module, x: torch.Tensor, classes: int = 10, batch: int = 16) -> torch.Tensor:
+def scorer(net: nn.Module, x: torch.Tensor, classes: int = 10, batch: int = 16) -> torch.Tensor:
     found = finished(net, classes, tuple(x.shape[1:]))
-    return looked(Asked(found.name, found.module, CPU, batch), x, found.card.classes)
+    return looked(Scorer(found.name, found.module, CPU, batch), x, found.card.classes)
 
 
 HONEST = {
@@ -74,14 +74,14 @@ HONEST = {
 
 @pytest.mark.parametrize("name", HONEST)
 def test_honest_classifiers_pass_without_a_doubt(name, lenet, digits):
-    logits = asked(Wrapped(lenet, **HONEST[name]), digits, 12 if name == "switched_off" else 10)
+    logits = scorer(Wrapped(lenet, **HONEST[name]), digits, 12 if name == "switched_off" else 10)
     assert not list(doubts_about(logits))
     assert (logits.argmax(1) == lenet(digits).argmax(1)).all()
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
 def test_networks_stored_in_another_type_pass(dtype, digits):
-    asked(Zoo(zoo="lenet_mnist").load(ROOT).module.net.to(dtype), digits)
+    scorer(Zoo(zoo="lenet_mnist").load(ROOT).module.net.to(dtype), digits)
 
 
 def test_a_network_under_autocast_passes(lenet, digits):
@@ -94,7 +94,7 @@ def test_a_network_under_autocast_passes(lenet, digits):
             with torch.autocast("cpu", torch.bfloat16):
                 return self.net(x).float()
 
-    asked(Auto(), digits)
+    scorer(Auto(), digits)
 
 
 def of_gradients(z: torch.Tensor) -> torch.Tensor:
@@ -126,16 +126,16 @@ LIARS = {
 def test_liars_are_refused_with_a_sentence_that_says_how(name, lenet, digits):
     how, sentence = LIARS[name]
     with pytest.raises(ModelError, match=sentence) as caught:
-        asked(Wrapped(lenet, **how), digits)
+        scorer(Wrapped(lenet, **how), digits)
     assert caught.value.stage in {"load", "inspect"}
 
 
 @pytest.mark.parametrize("n", [1, 2, 7, 8, 9, 33])
 def test_mixing_is_seen_however_few_images_there_are(n, lenet, digits):
     x = digits[:n]
-    asked(lenet, x)
+    scorer(lenet, x)
     with pytest.raises(ModelError, match=MIXING):
-        asked(Wrapped(lenet, **LIARS["mixes"][0]), x, batch=64)
+        scorer(Wrapped(lenet, **LIARS["mixes"][0]), x, batch=64)
 
 
 DOUBTED = {
@@ -152,7 +152,7 @@ DOUBTED = {
 @pytest.mark.parametrize("name", DOUBTED)
 def test_outputs_that_look_like_something_else_are_doubted(name, lenet, digits):
     how, sentence = DOUBTED[name]
-    found = " ".join(doubts_about(asked(Wrapped(lenet, after=how), digits)))
+    found = " ".join(doubts_about(scorer(Wrapped(lenet, after=how), digits)))
     assert re.search(sentence, found), found
     assert "instead of logits?" in found
 
@@ -196,9 +196,9 @@ def test_the_shared_classifiers(shared, lenet, digits):
         classes = 12 if name == "classes_switched_off" else 10
         if name == "mixes_the_batch":
             with pytest.raises(ModelError, match=MIXING):
-                asked(wrap(lenet), digits)
+                scorer(wrap(lenet), digits)
         else:
-            found = list(doubts_about(asked(wrap(lenet), digits, classes)))
+            found = list(doubts_about(scorer(wrap(lenet), digits, classes)))
             assert bool(found) == (name in {"saturated", "clamped_log"}), name
 
 
@@ -225,7 +225,7 @@ def test_one_logit_is_two_classes(shape, classes):
     found = finished(net, classes, (1, 6, 6))
     assert found.card.classes == 2
     assert found.notes == ("one logit z is read as two classes with the logits 0 and z: class 1 where z > 0",)
-    logits, z = looked(Asked(found.name, found.module, CPU, 16), x, 2), One((-1,))(x).detach()
+    logits, z = looked(Scorer(found.name, found.module, CPU, 16), x, 2), One((-1,))(x).detach()
     torch.testing.assert_close(logits.softmax(1)[:, 1], z.sigmoid())
     assert (logits.argmax(1) == (z > 0).long()).all()
 

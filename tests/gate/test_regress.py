@@ -9,8 +9,8 @@ from scipy.stats import binom, binomtest, wilcoxon
 from benchmarks.gate_simulation import alarms
 from robustbench_lite.gate.rules import Gate, Limits
 from robustbench_lite.gate.statistics import Pairs, detectable, findings, floors
-from robustbench_lite.results.change import holm
-from robustbench_lite.results.statistics import clopper_pearson, mcnemar
+from robustbench_lite.results.paired import holm, mcnemar
+from robustbench_lite.results.statistics import clopper_pearson
 
 GATE = Gate()
 

@@ -192,7 +192,8 @@ def numbers(text):
 def test_the_statistics_of_the_page_are_those_of_the_package(small, visit):
     import numpy as np
 
-    from robustbench_lite.results.statistics import bootstrap_mean, mcnemar
+    from robustbench_lite.results.paired import mcnemar
+    from robustbench_lite.results.statistics import bootstrap_mean
 
     page = visit(small[0]).page
     for lost, won in ((0, 0), (5, 0), (8, 3), (40, 22), (900, 1000)):
@@ -216,7 +217,8 @@ def test_the_sizes_of_the_page_are_those_of_the_package(small, visit):
     """Failures count as infinite, and below 99 % success there is no mean."""
     import numpy as np
 
-    from robustbench_lite.results.statistics import sign_test, size_of
+    from robustbench_lite.results.paired import sign_test
+    from robustbench_lite.results.statistics import size_of
 
     page = visit(small[0]).page
     for failures in (0, 1, 2, 60, 120):

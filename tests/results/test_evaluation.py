@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from robustbench_lite.report.trust import trust
 from robustbench_lite.results.evaluation import Evaluation
 from robustbench_lite.results.evaluations import evaluations
-from robustbench_lite.results.schema import Row
+from robustbench_lite.results.schema import SAMPLES, Row
 from robustbench_lite.results.store import Results, Store, read
 from robustbench_lite.tables.base import tables
-from robustbench_lite.trust.smell import cases, checks
+from robustbench_lite.trust.smell import cases, checks, doubts
 from tests.helpers import ROOT
-from tests.synthetic import cell_row, put, write
+from tests.synthetic import cell_row, put, sample_rows, write
 
 
 def one_of(folder: Path, cell: Row, **columns: object) -> Evaluation:
@@ -201,3 +203,37 @@ def test_a_warning_is_known_by_its_kind_however_it_is_worded(tmp_path):
 def test_a_warning_of_before_there_were_kinds_is_known_by_its_wording(tmp_path, text, check):
     write(tmp_path, cell_row("a", warnings=[text]))
     assert check in red(read(tmp_path))
+
+
+def test_a_column_is_the_same_whether_its_rows_are_read_alone_or_with_all_others(tmp_path):
+    for name, models in (("a", ["lenet"]), ("b", ["lenet", "fc"])):
+        cell = cell_row(name, models=models)
+        rows = [row | {"model": model} for model in models for row in sample_rows(cell, 6)]
+        rows[-1] |= {"l0": None, "target": None, "seconds": None}
+        Store(tmp_path).write(name, rows[::2] + rows[1::2], cell)  # those of one classifier lie apart
+    every = evaluations(read(tmp_path))
+    assert [len(one) for one in every] == [6, 6, 6]
+    for one in every:
+        alone = Evaluation(one.cell, one.model, one.rows)
+        for name in SAMPLES.names:
+            assert (one[name].dtype == alone[name].dtype and one[name].tolist() == alone[name].tolist()) or (
+                one[name].dtype.kind == "f" and np.array_equal(one[name], alone[name], equal_nan=True)
+            ), name
+            assert not one[name].flags.writeable
+
+
+def test_evaluations_keep_the_order_of_the_run_also_where_it_names_what_is_no_cell(tmp_path):
+    for name in ("a", "b", "c"):
+        put(Store(tmp_path), cell_row(name))
+    Store(tmp_path).write_run({"cells": ["c", "a", "gone", "b"], "models": []})
+    assert [one.id for one in evaluations(read(tmp_path))] == ["c", "a", "b"]
+
+
+def test_every_check_is_asked_once_whoever_wants_to_know(tmp_path, monkeypatch):
+    put(Store(tmp_path), cell_row("a"))
+    results, asked = read(tmp_path), []
+    look = next(checks.values()).look
+    counted = replace(next(checks.values()), look=lambda *both: asked.append(1) or look(*both))
+    monkeypatch.setitem(checks._members, counted.name, counted)
+    assert doubts(results) == doubts(results) and trust(results)["checks"] and tables.make("trust", results).rows
+    assert len(asked) == 1

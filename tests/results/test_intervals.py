@@ -10,13 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from robustbench_lite.results.paired import permuted, sign_test
 from robustbench_lite.results.statistics import (
     bootstrap_mean,
     bootstrap_ratio,
     mean_of_views,
     median,
-    permuted,
-    sign_test,
     size_of,
 )
 

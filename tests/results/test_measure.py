@@ -13,7 +13,6 @@ from robustbench_lite.results.statistics import (
     mean_of_views,
     median_with_failures,
     newcombe,
-    rates,
     wilson,
 )
 
@@ -101,19 +100,3 @@ def test_the_median_counts_failures_as_infinite(pairs):
         expected = np.median(np.where(success, values, np.inf))
     found = median_with_failures(values, success)
     assert found == pytest.approx(expected) or (np.isinf(found) and not np.isfinite(expected))
-
-
-def test_shares_are_of_all_of_the_initially_correct_and_of_the_successes():
-    # columns: correct and held, correct and broken, wrong before and "held", wrong before and moved
-    clean, robust = np.array([True, True, False, False]), np.array([True, False, False, False])
-    success = np.array([False, True, False, True])
-    found = rates(clean, robust, success, success)
-    assert (found.clean.value, found.robust.value) == (0.5, 0.25)
-    assert (found.success_correct.value, found.success_all.value, found.survival.value) == (0.5, 0.5, 1.0)
-    assert (found.success_correct.n, found.success_all.n, found.survival.n) == (2, 4, 2)
-
-
-def test_a_missed_target_may_still_break_the_classifier():
-    found = rates([True], [False], [False], [False])
-    assert found.robust.value == 0 and found.success_all.value == 0
-    assert np.isnan(found.survival.value)

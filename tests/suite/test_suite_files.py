@@ -119,7 +119,7 @@ def test_a_second_suite_of_the_same_name_does_not_take_the_folder(tmp_path):
 
 def test_a_complaint_about_a_field_is_placed_at_the_field():
     with pytest.raises(ValueError, match="larger") as caught:
-        attacks["pgd"](epsilon=8)
+        attacks["pgd"].model_validate({"epsilon": 8})
     ((path, message),) = problems_of(caught.value, attacks["pgd"])
     assert path == ("epsilon",)
     assert message.startswith("epsilon: 8 is larger")

@@ -274,3 +274,31 @@ def test_a_classifier_may_be_called_like_a_column(tmp_path):
     titles = {column.key: column.title for column in table.columns if column.named}
     assert titles == {"n (classifier)": "n", "row (classifier)": "row", "lenet": "lenet"}
     assert (row["n"].value, row["n (classifier)"].value, row["row"].text) == (20, 0, "n")
+
+
+def test_shares_are_of_all_of_the_initially_correct_and_of_the_successes(tmp_path):
+    # correct and held, correct and broken, wrong before and "held", wrong before and moved
+    columns = {"clean_correct": [True, True, False, False], "clean_pred": [0, 0, 1, 1], "adv_pred": [0, 2, 1, 0]}
+    columns |= {"success": [False, True, False, True], "success_8bit": [False, True, True, False]}
+    write(tmp_path, cell_row("a", attack="pgd"), n=4, **columns)
+    ((row,), _) = table_of("accuracy", read(tmp_path))
+    shares = {
+        key: (row[key].value, row[key].n) for key in ("clean", "robust", "success_correct", "success_all", "survival")
+    }
+    assert shares == {
+        "clean": (50, 4), "robust": (25, 4), "success_correct": (50, 2), "success_all": (50, 4), "survival": (50, 2)
+    }  # fmt: skip
+
+
+def test_a_missed_target_may_still_break_the_classifier_and_of_no_success_none_survives(tmp_path):
+    write(
+        tmp_path,
+        cell_row("a", attack="pgd", goal="target"),
+        n=1,
+        clean_correct=True,
+        clean_pred=0,
+        adv_pred=1,
+        success=False,
+    )
+    ((row,), _) = table_of("accuracy", read(tmp_path))
+    assert (row["robust"].value, row["success_all"].value, row["survival"].kind) == (0, 0, "missing")

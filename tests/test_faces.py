@@ -1,0 +1,103 @@
+"""The faces of the package and of its rooms: what others may use, by name. A change here is a change for users."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import pytest
+
+from robustbench_lite.engine import attacks
+from tests.test_house import LEVEL, PACKAGE
+
+FACES = {
+    "": """
+        Results __version__ attacks datasets load models run
+    """,
+    "api": """
+        Results TableView load run
+    """,
+    "cli": """
+        main
+    """,
+    "datasets": """
+        DataSource Samples datasets load
+    """,
+    "engine": """
+        Attack AttackResult BACKWARD CONTROL Card Crafted FORWARD Fitting GoalName Job Ledger NO_MEMORY Oracle
+        Outcome PERTURBATION Pass Promise REASONS Scorer SetAttack Sources State StepAttack TARGETS Trial
+        Verdicts Written ZERO_GRADIENT attacks checked_images checked_labels checked_members doubts_about finite
+        fitting interior look looked pairs pooled run
+    """,
+    "figures": """
+        ContactSheet Figure PALETTE element figures
+    """,
+    "gate": """
+        Baseline Gate Limits Report Rule Verdict baseline_of check gate_of lines_of read_baseline render_report
+        scores_of summary write_baseline
+    """,
+    "guards": """
+        Stopped UnlockableError auto_batch_size blamed chunked contents deterministic excerpt exclusive installed
+        is_interrupt is_out_of_memory limited no_programs real regular theirs told trace uncollected undisturbed
+        where
+    """,
+    "models": """
+        Card Classifier ModelSource load models
+    """,
+    "physical": """
+        BACKGROUND_NUMBERS Camera Drawn Mesh OBJECTS OVER Photographed Placement Poses STATIONARY Scene Shots
+        approach expose made outline painted paste read_obj stop_sign to_corners unit
+    """,
+    "pytest_plugin": """
+        robustness robustness_run
+    """,
+    "report": """
+        page
+    """,
+    "results": """
+        CELLS Caveat Change ENOUGH Estimate Evaluation Results Row SAMPLES SCHEMA_VERSION Size Store WORDS
+        bootstrap_mean bootstrap_ratio called class_names clopper_pearson common earliest explained holm
+        labels_of machine mcnemar mean_of_views median names_of newcombe permuted read runs sign_test size_of
+        through versions wilson
+    """,
+    "runner": """
+        Assets Cell CellReport Observer Options Preflight Silent attack contact_sheet device_named experiments
+        figure in_memory prepare run_suite
+    """,
+    "suite": """
+        AttackEntry DataEntry Objects Suite assignment load parse read schema_text
+    """,
+    "tables": """
+        Changes Column Row Shot Side Table Value changes chosen constant constants count html label left_out
+        named number photographs sentence share sides split spread tables transposed unsaid where without
+        without_intervals
+    """,
+    "threat": """
+        Draw Goal Norm Setting Views climb clip content_id dual_size float_ids keys per_row pixel_id pixel_ids
+        project project_within put rounding sample shortest_within size steepest steepest_within tie unique_ids
+    """,
+    "transforms": """
+        Distribution Fill Interpolation Limits Operations PARAMETERS Range within
+    """,
+    "trust": """
+        Check Doubt Finding calibrated checks doubts findings key_of
+    """,
+}
+
+
+@pytest.mark.parametrize("room", FACES, ids=lambda room: room or "package")
+def test_a_face_shows_what_is_written_here(room):
+    face = import_module(f"robustbench_lite.{room}".rstrip("."))
+    assert sorted(face.__all__) == sorted(FACES[room].split())
+    assert face.__doc__ and all(hasattr(face, name) for name in face.__all__)
+
+
+def test_every_room_has_a_face():
+    rooms = {path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert rooms == set(FACES) - {""} | {"attacks"} and rooms <= set(LEVEL)
+
+
+def test_the_face_of_the_attacks_is_every_attack():
+    """By the names of the classes; a new file with the decorator needs no edit of the face, nor of this test."""
+    face = import_module("robustbench_lite.attacks")
+    own = "Attack AttackResult Card Draw Goal Number Oracle Promise SetAttack State StepAttack attacks"
+    assert set(face.__all__) == {*own.split(), *(attacks[name].__name__ for name in attacks)}
