@@ -164,6 +164,11 @@ class Evaluation:
         return self.sources == (self.model,)
 
     @property
+    def blind(self) -> bool:
+        """Whether the attack asked for no gradient: for scores, or decisions, alone. Its forwards are its queries."""
+        return bool(self.cell["backwards"] == 0)
+
+    @property
     def unseen(self) -> tuple[str, ...]:
         """The scored classifiers that the attack did not see."""
         return tuple(model for model in self.targets if model not in self.sources)
