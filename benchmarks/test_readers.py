@@ -20,9 +20,9 @@ from robustbench_lite.gate.baseline import baseline_of, read_baseline, write_bas
 from robustbench_lite.gate.pairing import check
 from robustbench_lite.gate.rules import Gate
 from robustbench_lite.gate.scores import scores_of
-from robustbench_lite.guards.sealed import seal
 from robustbench_lite.report.page import page
 from robustbench_lite.results.schema import CELLS, SAMPLES
+from robustbench_lite.results.sealed import seal
 from robustbench_lite.results.store import Store, read
 from robustbench_lite.tables.base import tables
 from tests.synthetic import cell_row

@@ -6,9 +6,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from robustbench_lite.guards.sealed import seal
 from robustbench_lite.report.page import page
 from robustbench_lite.results.schema import CELLS, IMAGES, SAMPLES
+from robustbench_lite.results.sealed import seal
 from robustbench_lite.results.store import Store, read
 from tests.synthetic import cell_row
 

@@ -18,7 +18,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from typing import TYPE_CHECKING
+from enum import IntEnum
+from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
@@ -28,6 +29,7 @@ __all__ = [
     "BaselineError",
     "DataError",
     "DeviceError",
+    "ExitCode",
     "ModelError",
     "NoResultsError",
     "Problem",
@@ -47,19 +49,32 @@ _LITERAL = re.compile(r"'([^']*)'")
 _BRANCH = re.compile(r"(literal|tuple|list|nullable|function-\w+)\[.*\]|constrained-\w+|int|float|str|bool|none")
 
 
+class ExitCode(IntEnum):
+    """How a verb ends; every other code is click's or the system's."""
+
+    OK = 0
+    FAILED_GATE = 1  # or values that `verify` finds to disagree, or a bracket that fails
+    USAGE = 2  # an invalid suite too: nothing was run
+    FAILED_CELLS = 3  # all others finished
+    BASELINE = 4  # missing or not comparable, or a gate that matched nothing
+    INTERNAL = 5
+    INTERRUPTED = 130  # what is finished is in the store
+    TERMINATED = 143
+
+
 class RobustbenchError(Exception):
     """Base of every error that ends in a sentence instead of a traceback.
 
     `stage` is when it happened (load, inspect, attack, judge), `traceback` that of a user's code behind it.
     """
 
-    exit_code = 5
+    exit_code: ClassVar[ExitCode] = ExitCode.INTERNAL
     stage = ""
     traceback = ""
 
 
 class UsageError(RobustbenchError):
-    exit_code = 2
+    exit_code: ClassVar[ExitCode] = ExitCode.USAGE
 
 
 class DataError(UsageError):
@@ -75,19 +90,19 @@ class DeviceError(UsageError):
 
 
 class StoreError(RobustbenchError):
-    exit_code = 5
+    exit_code: ClassVar[ExitCode] = ExitCode.INTERNAL
 
 
 class NoResultsError(StoreError):
-    exit_code = 2
+    exit_code: ClassVar[ExitCode] = ExitCode.USAGE
 
 
 class BaselineError(RobustbenchError):
-    exit_code = 4
+    exit_code: ClassVar[ExitCode] = ExitCode.BASELINE
 
 
 class AttackError(RobustbenchError):
-    exit_code = 3
+    exit_code: ClassVar[ExitCode] = ExitCode.FAILED_CELLS
 
 
 @dataclass(frozen=True, order=True)

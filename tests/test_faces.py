@@ -23,10 +23,10 @@ FACES = {
         DataSource Samples datasets load
     """,
     "engine": """
-        Attack AttackResult BACKWARD CONTROL Card Crafted FORWARD Fitting GoalName Job Ledger NO_MEMORY Oracle
-        Outcome PERTURBATION Pass Promise REASONS Scorer SetAttack Sources State StepAttack TARGETS Trial
+        Access Attack AttackResult BACKWARD CONTROL Card Crafted FORWARD Fitting GoalName Job Ledger NO_MEMORY
+        Oracle Outcome PERTURBATION Pass Promise REASONS Scorer SetAttack Sources State StepAttack TARGETS Trial
         Verdicts Written ZERO_GRADIENT attacks checked_images checked_labels checked_members doubts_about finite
-        fitting interior look looked pairs pooled run
+        fitting interior look looked misleading pairs pooled run
     """,
     "figures": """
         ContactSheet Figure PALETTE element figures
@@ -54,26 +54,28 @@ FACES = {
         page
     """,
     "results": """
-        CELLS Caveat Change ENOUGH Estimate Evaluation Results Row SAMPLES SCHEMA_VERSION Size Store WORDS
-        bootstrap_mean bootstrap_ratio called class_names clopper_pearson common earliest explained holm
-        labels_of machine mcnemar mean_of_views median names_of newcombe permuted read runs sign_test size_of
-        through versions wilson
+        CELLS Caveat Change Curve ENOUGH Estimate Evaluation Flags Reals Results Row SAMPLES SCHEMA_VERSION Size
+        Store Threat WORDS WorstCase allowed bootstrap_mean bootstrap_ratio called class_names clopper_pearson
+        common earliest explained holm labels_of machine mcnemar mean_of_views median names_of newcombe
+        optimality permuted read robust runs sign_test size_column size_of success_sizes through versions wilson
+        worst_case_of worst_cases
     """,
     "runner": """
         Assets Cell CellReport Observer Options Preflight Silent attack contact_sheet device_named experiments
-        figure in_memory prepare run_suite
+        in_memory prepare run_suite
     """,
     "suite": """
         AttackEntry DataEntry Objects Suite assignment load parse read schema_text
     """,
     "tables": """
-        Changes Column Row Shot Side Table Value changes chosen constant constants count html label left_out
-        named number photographs sentence share sides split spread tables transposed unsaid where without
+        Changes Column Row Shot Side Table Value changes chosen constant constants count end grouped html label
+        left_out named number sentence share sides split spread tables transposed unsaid where without
         without_intervals
     """,
     "threat": """
-        Draw Goal Norm Setting Views climb clip content_id dual_size float_ids keys per_row pixel_id pixel_ids
-        project project_within put rounding sample shortest_within size steepest steepest_within tie unique_ids
+        Ball Draw Goal Norm Setting Views climb clip content_id dual_size float_ids keys nearest_within per_row
+        pixel_id pixel_ids project project_within put sample shortest_within size steepest steepest_within tie
+        unique_ids
     """,
     "transforms": """
         Distribution Fill Interpolation Limits Operations PARAMETERS Range within

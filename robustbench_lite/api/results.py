@@ -9,7 +9,7 @@ from typing import Any
 
 from robustbench_lite.api.view import TableView
 from robustbench_lite.errors import UsageError
-from robustbench_lite.guards.sealed import write_text
+from robustbench_lite.results.sealed import write_text
 from robustbench_lite.results.store import Results as Stored
 from robustbench_lite.results.store import read
 from robustbench_lite.runner.run import run as run_stored

@@ -8,7 +8,7 @@ from math import cos, pi
 
 from robustbench_lite.lazy import torch
 from robustbench_lite.threat.box import climb
-from robustbench_lite.threat.norms import Norm
+from robustbench_lite.threat.norms import Ball
 from robustbench_lite.threat.rows import per_row
 
 __all__ = ["Adam", "ascend", "descend", "last_only"]
@@ -26,7 +26,7 @@ def ascend(
     adv: torch.Tensor,
     gradient: torch.Tensor,
     taken: torch.Tensor,
-    norm: Norm,
+    norm: Ball,
     epsilon: float,
     steps: int,
     length: float | None,

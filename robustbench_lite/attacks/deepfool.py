@@ -17,9 +17,10 @@ from robustbench_lite.lazy import torch
 from robustbench_lite.registry import Number
 from robustbench_lite.threat.box import shortest_within
 from robustbench_lite.threat.draws import Draw
-from robustbench_lite.threat.goal import Goal, rounding
+from robustbench_lite.threat.goal import Goal
 from robustbench_lite.threat.norms import dual_size, size, steepest
 from robustbench_lite.threat.rows import per_row, rows
+from robustbench_lite.threat.ties import rounding
 
 __all__ = ["DeepFool"]
 

@@ -1,4 +1,4 @@
-"""The verbs that look at several results beside each other, `compare` and `report`; `cli.py` adds them."""
+"""The verbs that look at several results beside each other, `compare` and `report`; `verbs.py` adds them."""
 
 from __future__ import annotations
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from robustbench_lite.cli.exit import FAILED_CELLS, say
+from robustbench_lite.cli.exit import say
 from robustbench_lite.cli.gate import width
-from robustbench_lite.errors import RobustbenchError, StoreError
+from robustbench_lite.errors import ExitCode, RobustbenchError, StoreError
 
 if TYPE_CHECKING:
     from robustbench_lite.results.store import Results
@@ -34,14 +34,14 @@ def conclude(results: Results, suite: Suite, device: str) -> int:
     for problem in problems:
         say(f"error: {problem}")
     say(f"rows are in {results.folder}")
-    return FAILED_CELLS if failed else next((problem.exit_code for problem in problems), 0)
+    return ExitCode.FAILED_CELLS if failed else next((problem.exit_code for problem in problems), 0)
 
 
 def _print_tables(results: Results, names: Sequence[str], problems: list[RobustbenchError]) -> None:
     """The tables that a suite names, and what none of them shows."""
     from robustbench_lite.tables.base import tables
-    from robustbench_lite.tables.common import left_out
     from robustbench_lite.tables.render import render, sentence
+    from robustbench_lite.tables.values import left_out
 
     printed: list[Table] = []
     for name in names:
@@ -69,7 +69,7 @@ def print_words(printed: Sequence[Table]) -> None:
 
 def _undrawn(results: Results, suite: Suite, device: str) -> Iterator[RobustbenchError]:
     """Draw the figures that a suite names, where any cell is there to be drawn; why some cannot be."""
-    from robustbench_lite.runner.draw import figure
+    from robustbench_lite.runner.figure import figure
 
     ran = any(row["status"] == "ok" for row in results.cell_table.to_pylist())
     for name in suite.figures if ran else ():

@@ -15,13 +15,11 @@ from typing import Any, NoReturn, TextIO, cast
 
 import click
 
-from robustbench_lite.errors import RobustbenchError, SuiteError, UsageError
+from robustbench_lite.errors import ExitCode, RobustbenchError, SuiteError, UsageError
 from robustbench_lite.guards.limits import Stopped
 from robustbench_lite.text import lines
 
-__all__ = ["FAILED_CELLS", "exit_code", "say", "write"]
-
-FAILED_CELLS = 3
+__all__ = ["exit_code", "say", "write"]
 
 
 def say(text: str) -> None:
@@ -43,10 +41,10 @@ def exit_code(work: Callable[[], int | None]) -> int:
         code = _ended(error)
     except Stopped:
         say("terminated; finished cells are in the store, the same command goes on from there")
-        code = 143
+        code = ExitCode.TERMINATED
     except Exception:  # noqa: BLE001  (a bug prints its traceback and says that it is one)
         say(f"{traceback.format_exc()}internal error: this is a bug of robustbench_lite; please report the lines above")
-        code = RobustbenchError.exit_code
+        code = ExitCode.INTERNAL
     return code
 
 
@@ -81,7 +79,7 @@ class _Patient:
 
 def write(path: Path, text: str) -> None:
     """Replace a text file, whole or not at all. Raises UsageError."""
-    from robustbench_lite.guards.sealed import write_text
+    from robustbench_lite.results.sealed import write_text
 
     try:
         write_text(path, text)
@@ -106,14 +104,14 @@ def _ended(error: SystemExit) -> int:
     if isinstance(error.code, int) and error.code:
         return error.code
     say("error: code that the suite names ended the program; what it was asked for was not done")
-    return FAILED_CELLS
+    return ExitCode.FAILED_CELLS
 
 
 def _refuse(error: click.ClickException | click.Abort) -> int:
     if isinstance(error, click.Abort):  # what click makes of a KeyboardInterrupt
         say("interrupted; finished cells are in the store, the same command goes on from there")
-        return 130
+        return ExitCode.INTERRUPTED
     shown = io.StringIO()
     error.show(shown)
     say(shown.getvalue().rstrip("\n"))
-    return UsageError.exit_code if isinstance(error, click.UsageError) else error.exit_code
+    return ExitCode.USAGE if isinstance(error, click.UsageError) else error.exit_code

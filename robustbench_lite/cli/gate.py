@@ -1,4 +1,4 @@
-"""The verbs of the gate, `baseline` and `check`; like `cli.py`, which adds them, they print and decide exit codes."""
+"""The verbs of the gate, `baseline` and `check`; like `verbs.py`, which adds them, they print and decide exit codes."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from robustbench_lite.cli.compare import compare, format_option, report
 from robustbench_lite.cli.conclude import conclude, print_words
 from robustbench_lite.cli.exit import exit_code, say, write
 from robustbench_lite.cli.gate import baseline, check, width
+from robustbench_lite.errors import ExitCode
 from robustbench_lite.text import visible
 
 __all__ = ["main"]
@@ -153,7 +154,7 @@ def verify(results: Path, device: str, trust: bool) -> None:
         f"{report.near_ties} near ties fell the other way"
     )
     if not report.sound:
-        raise SystemExit(1)
+        raise SystemExit(ExitCode.FAILED_GATE)
 
 
 @cli.command()
@@ -165,7 +166,7 @@ def verify(results: Path, device: str, trust: bool) -> None:
 @_trust_option
 def figure(results: Path, name: str, options: tuple[str, ...], out: Path | None, device: str, trust: bool) -> None:
     """Draw figure NAME of RESULTS as SVG; its rows are stored in RESULTS/figures."""
-    from robustbench_lite.runner.draw import figure as draw
+    from robustbench_lite.runner.figure import figure as draw
 
     svg, rows = draw(results, name, _assignments(options), device, trust=trust)
     path = out or results / "figures" / f"{name}.svg"
@@ -207,7 +208,7 @@ def describe(name: str, sheet: Path | None) -> None:
 
     click.echo(description(name))
     if sheet is not None:
-        from robustbench_lite.runner.draw import contact_sheet
+        from robustbench_lite.runner.figure import contact_sheet
 
         write(sheet, contact_sheet(name))
         say(f"the contact sheet is in {sheet}")
@@ -266,7 +267,7 @@ def doctor(calibrate: bool) -> None:
         wrong = sum(not finding.passed for finding in findings)
         click.echo(f"{len(findings)} checks, {wrong} failed")
         if wrong:
-            raise SystemExit(1)
+            raise SystemExit(ExitCode.FAILED_GATE)
 
 
 cli.add_command(baseline)
@@ -280,8 +281,5 @@ def _print(text: str) -> None:
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
-    """Run the command line and exit.
-
-    0 ok, 1 disagreement or failed gate, 2 usage, 3 failed cells, 4 baseline, 5 internal, 130 and 143 stopped.
-    """
+    """Run the command line and exit, with an `ExitCode`."""
     raise SystemExit(exit_code(lambda: cli.main(arguments, standalone_mode=False)))

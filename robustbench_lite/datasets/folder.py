@@ -10,9 +10,9 @@ from pydantic import Field
 
 from robustbench_lite.datasets._decode import ImageSource
 from robustbench_lite.datasets._labels import labelled, listed, printable
+from robustbench_lite.datasets._paths import absent, find, read_file
 from robustbench_lite.datasets._pictures import SUFFIXES
 from robustbench_lite.datasets.base import Samples, datasets
-from robustbench_lite.datasets.common import absent, find, read_file
 from robustbench_lite.errors import DataError
 from robustbench_lite.threat.ids import content_id, unique_ids
 

@@ -16,10 +16,10 @@ from pydantic import Field
 
 from robustbench_lite.datasets._decode import ImageSource
 from robustbench_lite.datasets._labels import labelled
+from robustbench_lite.datasets._paths import absent, find
 from robustbench_lite.datasets._pictures import is_pointer
 from robustbench_lite.datasets._room import check_room
 from robustbench_lite.datasets.base import Samples, datasets
-from robustbench_lite.datasets.common import absent, find
 from robustbench_lite.errors import DataError
 from robustbench_lite.guards.files import regular
 from robustbench_lite.threat.ids import pixel_ids

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import PrivateAttr
 
 from robustbench_lite.datasets.base import DataSource, Samples
-from robustbench_lite.datasets.common import chosen
+from robustbench_lite.datasets.selection import chosen
 from robustbench_lite.engine.inputs import checked_images, checked_labels
 from robustbench_lite.errors import UsageError
 from robustbench_lite.lazy import torch

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt
 
+from robustbench_lite.datasets._paths import absent, find, read_file
 from robustbench_lite.datasets._pictures import picture
 from robustbench_lite.datasets.base import DataSource, Samples, datasets
-from robustbench_lite.datasets.common import absent, find, read_file
 from robustbench_lite.errors import DataError, did_you_mean
 from robustbench_lite.physical.mesh import Mesh, read_obj, unit
 from robustbench_lite.physical.paints import OBJECTS, made, painted

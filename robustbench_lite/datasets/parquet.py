@@ -17,13 +17,13 @@ from pydantic import Field
 from robustbench_lite.datasets._columns import IMAGES, LABELS, class_names, column_named, images_in, labels_in
 from robustbench_lite.datasets._decode import Images, ImageSource, stacked
 from robustbench_lite.datasets._labels import Raw, labelled, listed
+from robustbench_lite.datasets._paths import absent, find
 from robustbench_lite.datasets._pictures import is_pointer, picture
 from robustbench_lite.datasets._room import check_room
 from robustbench_lite.datasets.base import Samples, datasets
-from robustbench_lite.datasets.common import absent, find
 from robustbench_lite.errors import DataError
 from robustbench_lite.guards.files import regular
-from robustbench_lite.guards.unfold import unfolded
+from robustbench_lite.guards.parquet import unfolded
 from robustbench_lite.threat.ids import content_id, pixel_id, unique_ids
 
 __all__ = ["Parquet"]

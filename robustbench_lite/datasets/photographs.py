@@ -14,10 +14,11 @@ import numpy.typing as npt
 from PIL import Image
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt
 
+from robustbench_lite.datasets._paths import absent, find, read_file
 from robustbench_lite.datasets._pictures import picture
 from robustbench_lite.datasets.base import DataSource, Samples, datasets
-from robustbench_lite.datasets.common import absent, chosen, find, read_file
 from robustbench_lite.datasets.parquet import Parquet
+from robustbench_lite.datasets.selection import chosen
 from robustbench_lite.datasets.sign import CLASSES
 from robustbench_lite.errors import DataError
 from robustbench_lite.lazy import kornia, torch

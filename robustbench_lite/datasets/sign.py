@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from robustbench_lite.datasets.base import DataSource, Samples, datasets
-from robustbench_lite.datasets.common import chosen
+from robustbench_lite.datasets.selection import chosen
 from robustbench_lite.lazy import torch
 from robustbench_lite.physical.camera import STATIONARY, Camera, Pose, approach
 from robustbench_lite.physical.roadside import BACKGROUND_NUMBERS

@@ -1,5 +1,6 @@
 """One batch of images, attacked and judged: the contract of attacks, the oracle, the loop, the judge."""
 
+from robustbench_lite.engine.access import Access
 from robustbench_lite.engine.attack import Attack, SetAttack, State, StepAttack, attacks
 from robustbench_lite.engine.card import Card, Promise
 from robustbench_lite.engine.columns import Written
@@ -11,6 +12,7 @@ from robustbench_lite.engine.judge import Verdicts, finite, look, pooled
 from robustbench_lite.engine.oracle import BACKWARD, FORWARD, ZERO_GRADIENT, Ledger, Oracle, Pass, interior
 from robustbench_lite.engine.protocol import GoalName, Sources
 from robustbench_lite.engine.result import AttackResult
+from robustbench_lite.engine.slopes import misleading
 from robustbench_lite.engine.trial import TARGETS, Trial, fitting
 from robustbench_lite.engine.views import pairs
 
@@ -23,6 +25,7 @@ __all__ = [
     "REASONS",
     "TARGETS",
     "ZERO_GRADIENT",
+    "Access",
     "Attack",
     "AttackResult",
     "Card",
@@ -53,6 +56,7 @@ __all__ = [
     "interior",
     "look",
     "looked",
+    "misleading",
     "pairs",
     "pooled",
     "run",

@@ -14,9 +14,10 @@ from robustbench_lite.engine.inputs import checked_images, checked_labels, check
 from robustbench_lite.engine.inspection import Scorer, doubts_about, looked
 from robustbench_lite.engine.job import Fitting
 from robustbench_lite.engine.result import AttackResult
+from robustbench_lite.engine.slopes import misleading
 from robustbench_lite.engine.trial import Trial, fitting
 from robustbench_lite.errors import ModelError, UsageError
-from robustbench_lite.guards.exact import deterministic
+from robustbench_lite.guards.determinism import deterministic
 from robustbench_lite.guards.foreign import undisturbed
 from robustbench_lite.guards.frozen import frozen
 from robustbench_lite.guards.memory import auto_batch_size
@@ -132,7 +133,8 @@ class _Call:
                     f"{scorer.name}: expected logits (N, K) of two classes at least, got {tuple(logits[-1].shape)}; "
                     "for one logit z (N, 1) return torch.cat([torch.zeros_like(z), z], 1)"
                 )
-            doubts += [f"{scorer.name}: {text}" for text in doubts_about(logits[-1])]
+            slopes = misleading(scorer, self.x) if self.inspect else ()
+            doubts += [f"{scorer.name}: {text}" for text in (*doubts_about(logits[-1]), *slopes)]
         if len({part.shape[1] for part in logits}) > 1:
             raise ModelError("model: expected the same classes in all modules to take the mean of")
         if len(logits) == 1:

@@ -14,11 +14,14 @@ from robustbench_lite.engine.views import pairs
 from robustbench_lite.errors import AttackError
 from robustbench_lite.guards.memory import chunked
 from robustbench_lite.lazy import torch
+from robustbench_lite.results.schema import size_column
+from robustbench_lite.results.worst_case import allowed
 from robustbench_lite.threat.draws import Draw, keys
-from robustbench_lite.threat.goal import Goal, tie
+from robustbench_lite.threat.goal import Goal
 from robustbench_lite.threat.norms import Norm, size
 from robustbench_lite.threat.rows import per_row
 from robustbench_lite.threat.setting import Views
+from robustbench_lite.threat.ties import tie
 
 if TYPE_CHECKING:
     from torch import nn
@@ -42,8 +45,14 @@ class Verdicts:
     success_8bit: torch.Tensor
     margin: torch.Tensor
     near_tie: torch.Tensor
-    sizes: dict[str, torch.Tensor]  # l0 (pixels), l1, l2, linf, rho, rho_linf, rmsd (0-255)
+    sizes: dict[
+        str, torch.Tensor
+    ]  # l0 (pixels), l0_components (numbers), l1, l2, linf, rho, rho_linf, ..., rmsd (0-255)
     fault: list[str]
+
+    def size(self, norm: Norm) -> torch.Tensor:
+        """The sizes (N,) in a norm."""
+        return self.sizes[size_column(norm)]
 
     def reject(self, which: torch.Tensor, fault: str) -> None:
         """The rows `which` (N,) have this fault as well: no success."""
@@ -204,7 +213,7 @@ def eight_bit(attack: Attack, x: torch.Tensor, candidates: torch.Tensor) -> tupl
     norm, budget = attack.threat, attack.budget
     if norm is None or budget is None:
         return _rounded(wanted).float(), torch.ones(len(x), dtype=torch.bool)
-    most = _most(budget)
+    most = allowed(budget)
     if norm == "linf":
         low, high = (255 * (x - most)).ceil(), (255 * (x + most)).floor()
         saved = (255 * _rounded(wanted)).round().maximum(low).minimum(high).clamp(0, 255) / 255
@@ -230,11 +239,6 @@ def _rounded(x: torch.Tensor) -> torch.Tensor:
     return (255 * x + 0.5).floor() / 255
 
 
-def _most(budget: float) -> float:
-    """The largest size that counts as within the budget: that of float32 images."""
-    return budget * (1 + 1e-5) + 1e-6
-
-
 def _faults(attack: Attack, x: torch.Tensor, candidates: torch.Tensor) -> list[str]:
     flat = candidates.flatten(1)
     finite = flat.isfinite().all(1)
@@ -245,7 +249,7 @@ def _faults(attack: Attack, x: torch.Tensor, candidates: torch.Tensor) -> list[s
     used = torch.zeros(len(x))
     if attack.threat is not None and attack.budget is not None:
         used = size((candidates - x).double(), attack.threat)
-        beyond = used > _most(attack.budget)
+        beyond = used > allowed(attack.budget)
     return [
         "candidate not finite"
         if not finite[i]
@@ -260,14 +264,17 @@ def _faults(attack: Attack, x: torch.Tensor, candidates: torch.Tensor) -> list[s
 
 def _sizes(x: torch.Tensor, candidates: torch.Tensor) -> dict[str, torch.Tensor]:
     x, r = x.double(), candidates.double() - x.double()
-    l2, linf = size(r, "l2"), size(r, "linf")
+    l0, l1, l2, linf = (size(r, norm) for norm in ("l0", "l1", "l2", "linf"))
     return {
         "l0": (r != 0).any(1).flatten(1).sum(1),
-        "l1": size(r, "l1"),
+        "l0_components": l0.long(),
+        "l1": l1,
         "l2": l2,
         "linf": linf,
         "rho": l2 / size(x, "l2"),
         "rho_linf": linf / size(x, "linf"),
+        "rho_l0": l0 / size(x, "l0"),
+        "rho_l1": l1 / size(x, "l1"),
         "rmsd": 255 * l2 / x[0].numel() ** 0.5,
     }
 

@@ -101,9 +101,9 @@ class AttackResult:
         return {name: self._here(value) for name, value in self.outcome.artifacts.items()}
 
     def size(self, norm: str) -> torch.Tensor:
-        """The size (N,) of every perturbation, float64: l0 (pixels), l1, l2, linf; rmsd (0-255); rho, rho_linf.
+        """The size (N,) of every perturbation, float64: l0 (pixels), l0_components, l1, l2, linf; rmsd (0-255).
 
-        rho is l2 divided by that of the clean image. Raises UsageError for another name.
+        rho, rho_linf, rho_l1, rho_l0: l2, linf, ... divided by that of the clean image. Raises UsageError for another.
         """
         sizes = self.scored.verdicts.sizes
         if norm not in sizes:

@@ -14,8 +14,8 @@ from robustbench_lite.figures.base import Assets, Figure, figures
 from robustbench_lite.lazy import torch
 from robustbench_lite.results.statistics import wilson
 from robustbench_lite.tables.base import Column, Table
-from robustbench_lite.tables.common import count, label, share
-from robustbench_lite.tables.pose_common import Shot, named, photographs, where
+from robustbench_lite.tables.photographs import Shot, named, photographs, where
+from robustbench_lite.tables.values import count, label, share
 
 if TYPE_CHECKING:
     from robustbench_lite.results.evaluation import Evaluation

@@ -18,9 +18,9 @@ import pyarrow as pa
 
 from robustbench_lite.errors import BaselineError
 from robustbench_lite.gate.scores import FACTS, Scores, scores_of
-from robustbench_lite.guards.sealed import atomically, opened, rows_of, seal
 from robustbench_lite.registry import canonical
 from robustbench_lite.results.schema import SCHEMA_VERSION
+from robustbench_lite.results.sealed import atomically, opened, rows_of, seal
 
 if TYPE_CHECKING:
     from robustbench_lite.results.store import Results

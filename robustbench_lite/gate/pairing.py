@@ -15,7 +15,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from robustbench_lite.errors import BaselineError
+from robustbench_lite.errors import BaselineError, ExitCode
 from robustbench_lite.gate.baseline import Baseline
 from robustbench_lite.gate.rules import Gate
 from robustbench_lite.gate.scores import Scores
@@ -82,7 +82,9 @@ class Report:
     @property
     def exit_code(self) -> int:
         """4 where something could not be compared, 1 where something failed, else 0."""
-        return BaselineError.exit_code if self.of("incomparable") else 1 if self.of("failed") else 0
+        if self.of("incomparable"):
+            return ExitCode.BASELINE
+        return ExitCode.FAILED_GATE if self.of("failed") else ExitCode.OK
 
 
 def check(
@@ -210,7 +212,7 @@ def _pairs(before: Scores, after: Scores, gate: Gate) -> Pairs:
     sizes = before.sizes, after.sizes
     distance = None if sizes[0] is None or sizes[1] is None else (sizes[0][gate.distance], sizes[1][gate.distance])
     rho = None if sizes[1] is None else sizes[1]["rho"]
-    return Pairs((before.robust, after.robust), distance, rho, gate.limits(after))
+    return Pairs((before.robust, after.robust), distance, rho, gate.limits(after), after.worst)
 
 
 def _different(before: Scores, after: Scores) -> str:
@@ -224,6 +226,9 @@ def _different(before: Scores, after: Scores) -> str:
             f"other data: {len(before.samples)} samples in the baseline, {len(after.samples)} here, {common} in common"
             "; run on the same samples, or write a new baseline"
         )
+    seeds = [one.facts["seed"] for one in (before, after)]
+    if json.loads(after.facts["params"]).get("target") == "random" and None not in seeds and seeds[0] != seeds[1]:
+        return f"other targets: they are drawn by seed {seeds[1]}, in the baseline by {seeds[0]}; run with that seed"
     relabelled = int((before.labels != after.labels).sum())
     return f"other data: {relabelled} samples have another label than in the baseline" if relabelled else ""
 

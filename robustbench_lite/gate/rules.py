@@ -39,6 +39,12 @@ class Limits(Config):
     min_robust_accuracy: Number | None = Field(
         None, ge=0, le=100, description="Floor in percent: the lower Clopper-Pearson bound must not lie below it."
     )
+    min_worst_case: Number | None = Field(
+        None,
+        ge=0,
+        le=100,
+        description="The same floor for what every attack of the run leaves within this budget, not this one alone.",
+    )
     min_rho: Number | None = Field(
         None,
         ge=0,
@@ -49,7 +55,7 @@ class Limits(Config):
         None, gt=0, description="Most forward and backward passes per sample that the attack's wall time may be worth."
     )
 
-    @field_validator("min_robust_accuracy")
+    @field_validator("min_robust_accuracy", "min_worst_case")
     @classmethod
     def _percent(cls, value: float | None) -> float | None:
         if value is not None and 0 < value < 1:

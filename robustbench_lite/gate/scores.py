@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from robustbench_lite.results.evaluation import Evaluation
 from robustbench_lite.results.evaluations import evaluations
+from robustbench_lite.results.worst_case import robust
 from robustbench_lite.trust.smell import Doubt, doubts
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class Scores:
     cost: float | None = None  # the attack's wall time per sample, in passes of its own run; never in a file
     red: tuple[str, ...] | None = None  # names of the checks after which the number does not stand; None: not known
     doubts: tuple[Doubt, ...] = ()  # what they found; never in a file
+    worst: npt.NDArray[np.bool_] | None = None  # robust under every attack of the run; never in a file; None: unknown
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -75,10 +77,10 @@ class Scores:
 def scores_of(results: Results) -> tuple[Scores, ...]:
     """Every gate of a run, failed ones included."""
     known = doubts(results)
-    return tuple(_scores(one, known.get(one.id, ())) for one in evaluations(results))
+    return tuple(_scores(results, one, known.get(one.id, ())) for one in evaluations(results))
 
 
-def _scores(one: Evaluation, red: tuple[Doubt, ...]) -> Scores:
+def _scores(results: Results, one: Evaluation, red: tuple[Doubt, ...]) -> Scores:
     facts = {name: one.cell.get(name) for name in FACTS} | {"model": one.model, "weights": None}
     if not one.ok:
         none = np.zeros(0, np.bool_)
@@ -95,6 +97,7 @@ def _scores(one: Evaluation, red: tuple[Doubt, ...]) -> Scores:
         cost=_cost(one),
         red=tuple(doubt.check for doubt in red),
         doubts=red,
+        worst=robust(results, one)[order],
     )
 
 

@@ -8,16 +8,16 @@ gates it has.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache, cached_property
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
+from robustbench_lite.gate.power import POWER, detectable
 from robustbench_lite.gate.rules import Gate, Limits
-from robustbench_lite.results.paired import holm, mcnemar, sign_test
+from robustbench_lite.results.paired_tests import holm, mcnemar, sign_test
 from robustbench_lite.results.statistics import (
     ENOUGH,
     Estimate,
@@ -28,11 +28,10 @@ from robustbench_lite.results.statistics import (
 )
 from robustbench_lite.text import percent
 
-__all__ = ["POWER", "Finding", "Pairs", "detectable", "findings", "floors"]
+__all__ = ["Finding", "Pairs", "findings", "floors"]
 
 Flags = npt.NDArray[np.bool_]
 Values = npt.NDArray[np.float64]
-POWER = 0.8  # how often a drop that "can be detected" is
 
 
 @dataclass(frozen=True)
@@ -40,13 +39,20 @@ class Pairs:
     """One gate: the same samples before and after.
 
     `robust`: correct before and after the attack (n,), (n,). `distance`: sizes of the perturbation (n,), (n,), infinite
-    where the attack failed. `rho`: sizes of the run that is checked (n,), likewise.
+    where the attack failed. `rho`: sizes of the run that is checked (n,), likewise. `worst`: correct after every attack
+    of that run within this budget (n,); None: as `robust`.
     """
 
     robust: tuple[Flags, Flags]
     distance: tuple[Values, Values] | None = None
     rho: Values | None = None
     limits: Limits = field(default_factory=Limits)
+    worst: Flags | None = None
+
+    @property
+    def held(self) -> Flags:
+        """(n,) what is robust in the run that is checked, whichever of its attacks is asked."""
+        return self.robust[1] if self.worst is None else self.worst
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,7 @@ class Finding:
     before: float  # percent, or distance
     after: float
     drop: float
+    gain: float  # the same the other way round; of robust accuracy what is left of it under every attack of the run
     margin: float
     lost: int  # samples for the worse
     won: int
@@ -110,7 +117,7 @@ class Finding:
 
     def better(self, gate: Gate) -> bool:
         """The reverse of `worse`, always tested: an offer must not be a coin toss."""
-        return self.adjusted_gain <= _alpha(gate) and -self.drop > self.margin
+        return self.adjusted_gain <= _alpha(gate) and self.gain > self.margin
 
 
 def findings(pairs: Sequence[Pairs], gate: Gate) -> list[tuple[Finding, ...]]:
@@ -135,7 +142,7 @@ def _corrected(p: Sequence[float | None]) -> list[float]:
 
 
 def _findings(pair: Pairs, gate: Gate) -> list[Finding]:
-    found = [_accuracy(*pair.robust, pair.limits.max_drop)]
+    found = [_accuracy(*pair.robust, pair.held, pair.limits.max_drop)]
     if pair.distance is not None and len(pair.distance[0]):
         margin, reached = pair.limits.max_distance_drop, [np.isfinite(side) for side in pair.distance]
         if min(side.mean() for side in reached) >= ENOUGH:
@@ -146,22 +153,29 @@ def _findings(pair: Pairs, gate: Gate) -> list[Finding]:
     return found
 
 
-def _accuracy(before: Flags, after: Flags, margin: float) -> Finding:
-    n, lost, won = len(before), int((before & ~after).sum()), int((~before & after).sum())
+def _accuracy(before: Flags, after: Flags, held: Flags, margin: float) -> Finding:
+    """A loss is one under this attack; a gain is one that no other attack of the run takes back: of what is `held`."""
+    n, (lost, won), (less, more) = len(before), _flips(before, after), _flips(before, held)
     shares = [100 * float(side.sum()) / n for side in (before, after)]
     return Finding(
         metric="robust accuracy",
         before=shares[0],
         after=shares[1],
         drop=100 * (lost - won) / n,
+        gain=100 * (more - less) / n,
         margin=margin,
         lost=lost,
         won=won,
         n=n,
         p=mcnemar(lost, won, one_sided=True),
-        p_gain=mcnemar(won, lost, one_sided=True),
+        p_gain=mcnemar(more, less, one_sided=True),
         losses=100 * (before.astype(np.float64) - after),
     )
+
+
+def _flips(before: Flags, after: Flags) -> tuple[int, int]:
+    """How many were lost and won."""
+    return int((before & ~after).sum()), int((~before & after).sum())
 
 
 def _distance(before: Values, after: Values, metric: str, margin: float) -> Finding:
@@ -172,7 +186,8 @@ def _distance(before: Values, after: Values, metric: str, margin: float) -> Find
         metric=metric,
         before=mean,
         after=float(after.mean()),
-        drop=float(losses.mean()),
+        drop=(drop := float(losses.mean())),
+        gain=-drop,
         margin=margin,
         lost=int((losses > 0).sum()),
         won=int((losses < 0).sum()),
@@ -190,7 +205,8 @@ def _medians(before: Values, after: Values, metric: str, margin: float) -> Findi
         metric=f"median {metric}",
         before=first,
         after=second,
-        drop=_fall(first, second),
+        drop=(drop := _fall(first, second)),
+        gain=-drop,
         margin=margin,
         lost=int((after < before).sum()),
         won=int((after > before).sum()),
@@ -218,66 +234,24 @@ def _wilcoxon(losses: Values) -> float:
     return float(wilcoxon(changed, alternative="greater", correction=True).pvalue)
 
 
-@cache  # many gates have as many samples and flips
-def detectable(n: int, won: int, level: float, margin: float) -> float:
-    """The smallest drop in points that fails in `POWER` of runs, where `won` of n flipped for the better by chance.
-
-    `level`: what the p-value must not exceed. How often samples flip is not known, only that `won` did: the most that
-    is likely is assumed, the upper 80 % bound of Clopper and Pearson, so that none won is not taken for no chance at
-    all. inf where even the loss of every sample would not be certain.
-    """
-    from scipy.special import betaincinv
-
-    churn = float(betaincinv(won + 1, n - won, POWER)) if won < n else 1.0
-    largest = int(n * max(0.0, 1 - 2 * churn))
-    fails = lambda extra: _power(n, churn, extra / n, level, margin * n / 100)
-    extra = bisect_left(range(1, largest + 1), POWER, key=fails) + 1
-    return 100 * extra / n if extra <= largest else float("inf")
-
-
-def _power(n: int, churn: float, drop: float, level: float, least: float) -> float:
-    """The chance to fail when each of n samples is lost with `churn + drop` and won with `churn`.
-
-    The number of flips varies from run to run, and of these the number that is lost.
-    """
-    from scipy.special import bdtr, bdtrc  # P(X <= k), P(X > k)
-
-    moves = 2 * churn + drop
-    spread = 8 * (n * moves) ** 0.5 + 8
-    flips = np.arange(max(0, int(n * moves - spread)), min(n, int(n * moves + spread)) + 1)
-    chance = np.diff(bdtr(flips, n, moves), prepend=bdtr(flips[0] - 1, n, moves) if flips[0] else 0.0)
-    needed = _needed(flips, level, least)
-    caught = np.where(needed > flips, 0.0, bdtrc(np.maximum(needed - 1, 0), flips, (churn + drop) / moves))
-    return float((chance * np.where(needed <= 0, 1.0, caught)).sum())
-
-
-def _needed(flips: npt.NDArray[np.int64], level: float, least: float) -> npt.NDArray[np.int64]:
-    """How many of so many flips must be lost for the loss to be certain and beyond `least` samples; flips + 1: none."""
-    from scipy.special import bdtrc
-
-    low, high = np.zeros_like(flips), flips + 1
-    while (low < high).any():  # bisection, all at once
-        middle = (low + high) // 2
-        tail = np.where(middle > 0, bdtrc(np.maximum(middle - 1, 0), np.maximum(flips, 1), 0.5), 1.0)
-        enough = ((tail <= level) & (2 * middle - flips > least)) | (middle > flips)
-        low, high = np.where(enough, low, middle + 1), np.where(enough, middle, high)
-    return high
-
-
 def floors(pair: Pairs, gate: Gate) -> list[str]:
     """A sentence for every floor that is not reached."""
-    out, limits, n = [], pair.limits, len(pair.robust[1])
-    if limits.min_robust_accuracy is not None:
-        count = int(pair.robust[1].sum())
-        low = clopper_pearson(count, n, gate.confidence)[0] if gate.mode == "test" else count / n
-        if 100 * low < limits.min_robust_accuracy:
-            bound = f", at least {percent(low)} % (Clopper-Pearson, n={n})" if gate.mode == "test" else f", n={n}"
-            out.append(
-                f"robust accuracy is {percent(count / n)} %{bound}: the floor is {limits.min_robust_accuracy:g} %"
-            )
+    limits = pair.limits
+    out = _floor_of_accuracy("robust accuracy", pair.robust[1], limits.min_robust_accuracy, gate)
+    out += _floor_of_accuracy("robust accuracy, worst case,", pair.held, limits.min_worst_case, gate)
     if limits.min_rho is not None and pair.rho is not None:
         out += _floor_of_rho(pair.rho, limits.min_rho, gate)
     return out
+
+
+def _floor_of_accuracy(what: str, held: Flags, least: float | None, gate: Gate) -> list[str]:
+    """On the lower bound of the share that is `held` (n,)."""
+    count, n = int(held.sum()), len(held)
+    low = clopper_pearson(count, n, gate.confidence)[0] if gate.mode == "test" else count / n
+    if least is None or 100 * low >= least:
+        return []
+    bound = f", at least {percent(low)} % (Clopper-Pearson, n={n})" if gate.mode == "test" else f", n={n}"
+    return [f"{what} is {percent(count / n)} %{bound}: the floor is {least:g} %"]
 
 
 def _floor_of_rho(rho: Values, least: float, gate: Gate) -> list[str]:

@@ -1,6 +1,6 @@
 """What keeps a run whole: other people's code, files of unknown origin, memory, time and locks."""
 
-from robustbench_lite.guards.exact import deterministic
+from robustbench_lite.guards.determinism import deterministic
 from robustbench_lite.guards.files import contents, no_programs, regular
 from robustbench_lite.guards.foreign import (
     blamed,

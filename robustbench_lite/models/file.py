@@ -13,7 +13,7 @@ from robustbench_lite.errors import ModelError
 from robustbench_lite.models import archs
 from robustbench_lite.models._checkpoint import load_state, read_weights
 from robustbench_lite.models.base import Card, Classifier, ModelSource, models
-from robustbench_lite.models.common import channels_last, finish, sha256_of
+from robustbench_lite.models.finish import channels_last, finish, sha256_of
 from robustbench_lite.registry import one_of
 
 __all__ = ["File"]

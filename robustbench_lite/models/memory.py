@@ -16,7 +16,7 @@ from pydantic import PrivateAttr
 
 from robustbench_lite.guards.foreign import installed
 from robustbench_lite.models.base import Card, Classifier, ModelSource
-from robustbench_lite.models.common import finish
+from robustbench_lite.models.finish import finish
 from robustbench_lite.registry import fingerprint
 
 if TYPE_CHECKING:

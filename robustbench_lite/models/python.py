@@ -14,7 +14,7 @@ from robustbench_lite.errors import ModelError, UsageError
 from robustbench_lite.guards.foreign import told, trace, undisturbed, where
 from robustbench_lite.lazy import torch
 from robustbench_lite.models.base import Card, Classifier, ModelSource, models
-from robustbench_lite.models.common import finish
+from robustbench_lite.models.finish import finish
 from robustbench_lite.models.imported import Home
 from robustbench_lite.registry import canonical, fingerprint
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-from pydantic import PositiveInt, ValidationError, model_validator
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt, ValidationError, model_validator
 from ruamel.yaml import YAML
 
 from robustbench_lite.errors import UsageError, did_you_mean
+from robustbench_lite.models.adversary import Adversary, Ball, adversary
 from robustbench_lite.models.zoo import RECIPES
 from robustbench_lite.registry import Config, Number, fingerprint
 
@@ -46,6 +47,9 @@ class Recipe(Config):
     batch_norm: bool = False  # after each convolution while training, folded into its weights at the end
     dropout: Number | None = None  # in place of the architecture's rate
     seed: int = 0
+    adversary: dict[str, dict[str, Any]] = {}  # who perturbs the images: {fgsm_rs: {epsilon: 0.3}}; nobody
+    ramp: NonNegativeFloat = 0.0  # epochs in which the adversary's radius grows from nothing to what it is
+    holdout: NonNegativeInt = 0  # of the training images the last, left out: they say which epoch's weights to keep
     half: bool = True  # store the weights in float16 where the accuracy does not move
 
     @model_validator(mode="after")
@@ -53,6 +57,28 @@ class Recipe(Config):
         if self.sides and len(self.sides) != self.epochs:
             raise ValueError(f"sides names {len(self.sides)} epochs of {self.epochs}")
         return self
+
+    @model_validator(mode="after")
+    def _fit_for_its_adversary(self) -> Self:
+        ball = isinstance(self.opponent, Ball)
+        for key, value in (("ramp", self.ramp), ("holdout", self.holdout)):
+            if value and not ball:
+                raise ValueError(f"{key}: expected 0 without an adversary that has an epsilon, got {value}")
+            if not value >= 0:
+                raise ValueError(f"{key}: expected 0 or more, got {value}")
+        if self.ramp > self.epochs:
+            raise ValueError(f"ramp: expected at most the {self.epochs} epochs, got {self.ramp}")
+        return self
+
+    @property
+    def opponent(self) -> Adversary | None:
+        """The adversary as it is built; None: the images are trained on as they are."""
+        return adversary(self.adversary) if self.adversary else None
+
+    def opponent_after(self, passed: float) -> Adversary | None:
+        """The adversary after `passed` epochs of a training in which its radius grows at first."""
+        opponent = self.opponent
+        return opponent.within(passed / self.ramp) if isinstance(opponent, Ball) and passed < self.ramp else opponent
 
     @property
     def hash(self) -> str:

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from robustbench_lite.errors import ModelError
 from robustbench_lite.models.base import Card, Classifier, ModelSource, models
-from robustbench_lite.models.common import finish
+from robustbench_lite.models.finish import finish
 
 __all__ = ["Timm"]
 

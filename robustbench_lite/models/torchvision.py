@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from robustbench_lite.errors import ModelError
 from robustbench_lite.models.base import Card, Classifier, ModelSource, models
-from robustbench_lite.models.common import finish
+from robustbench_lite.models.finish import finish
 
 if TYPE_CHECKING:
     from torch import nn

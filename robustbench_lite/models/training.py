@@ -23,8 +23,9 @@ from robustbench_lite.errors import UsageError
 from robustbench_lite.lazy import torch
 from robustbench_lite.models import archs
 from robustbench_lite.models._augment import augment
+from robustbench_lite.models._held import Held
 from robustbench_lite.models.base import Card, Classifier
-from robustbench_lite.models.common import channels_last, finish, sha256_of
+from robustbench_lite.models.finish import channels_last, finish, sha256_of
 from robustbench_lite.models.recipe import Recipe, recipe
 from robustbench_lite.threat.ids import pixel_ids
 
@@ -55,10 +56,14 @@ def _trained(todo: Recipe, out: Path, root: Path, device: str, progress: Callabl
     progress(f"{name}: {len(labels)} training images, {todo.epochs} epochs")
     net = channels_last(_prepare(archs.build(todo.arch, todo.size[0], todo.classes), todo)).to(device)
     out.mkdir(parents=True, exist_ok=True)
-    session = _Session(todo, net, images.to(device), labels.to(device), out / f"{name}.checkpoint.pt")
+    images, labels = images.to(device), labels.to(device)
+    learnt, held = slice(len(labels) - todo.holdout), slice(len(labels) - todo.holdout, None)
+    session = _Session(todo, net, images[learnt], labels[learnt], out / f"{name}.checkpoint.pt")
+    if todo.holdout:
+        session.held = Held(images[held], labels[held])
     session.run(progress)
     net = net.cpu().eval()
-    return _write(todo, _fold(net) if todo.batch_norm else net, out, root, len(labels))
+    return _write(todo, _fold(net) if todo.batch_norm else net, out, root, len(session.labels))
 
 
 def _prepare(net: nn.Module, todo: Recipe) -> nn.Module:
@@ -112,6 +117,7 @@ class _Session:
     images: torch.Tensor  # uint8, on the device
     labels: torch.Tensor
     checkpoint: Path
+    held: Held | None = None
 
     def run(self, progress: Callable[[str], None]) -> None:
         todo = self.todo
@@ -122,11 +128,18 @@ class _Session:
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, todo.lr, total_steps=steps, pct_start=0.2)
         for epoch in range(self._resume(optimizer, schedule), todo.epochs):
             loss = self._epoch(epoch, optimizer, schedule)
-            state = {"net": self.net.state_dict(), "optimizer": optimizer.state_dict()}
+            found = "" if self.held is None else self.held.look(epoch, todo, self.net)
+            state = {
+                "net": self.net.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "best": self.held and self.held.best,
+            }
             temporary = self.checkpoint.with_suffix(".tmp")  # a kill while saving leaves the last one whole
             torch.save(state | {"schedule": schedule.state_dict(), "epoch": epoch + 1}, temporary)
             temporary.replace(self.checkpoint)
-            progress(f"{todo.name}: epoch {epoch + 1}/{todo.epochs}, loss {loss:.4f}")
+            progress(f"{todo.name}: epoch {epoch + 1}/{todo.epochs}, loss {loss:.4f}{found}")
+        if self.held is not None:
+            self.net.load_state_dict(self.held.best["net"])
 
     def _resume(self, optimizer: Any, schedule: Any) -> int:
         if not self.checkpoint.exists():
@@ -135,22 +148,26 @@ class _Session:
         self.net.load_state_dict(state["net"])
         optimizer.load_state_dict(state["optimizer"])
         schedule.load_state_dict(state["schedule"])
+        if self.held is not None:
+            self.held.best = state["best"]
         return int(state["epoch"])
 
     def _epoch(self, epoch: int, optimizer: Any, schedule: Any) -> float:
+        from robustbench_lite.models.archs.seen import Seen  # its class statement needs torch
+
         todo, device = self.todo, self.images.device
         generator = torch.Generator().manual_seed(todo.seed * 1000 + epoch)  # an epoch's order survives a restart
         order = torch.randperm(len(self.labels), generator=generator).to(device)
-        mean, std = (torch.tensor(values, device=device).view(1, -1, 1, 1) for values in (todo.mean, todo.std))
         criterion = torch.nn.CrossEntropyLoss(label_smoothing=todo.label_smoothing)
         self.net.train()
+        seen = Seen(self.net, todo.mean, todo.std, todo.sides[epoch] if todo.sides else None).to(device)
+        random = torch.Generator().manual_seed(todo.seed * 1000 + epoch)  # the adversary's own
         total = torch.zeros((), device=device)
         batches = len(order) // todo.batch_size
-        for batch in order[: batches * todo.batch_size].view(batches, -1):
-            x = (augment(self.images[batch], todo, generator) - mean) / std
-            if todo.sides:
-                x = torch.nn.functional.interpolate(x, size=todo.sides[epoch], mode="bilinear", antialias=True)
-            loss = criterion(self.net(x.contiguous(memory_format=torch.channels_last)), self.labels[batch])
+        for i, batch in enumerate(order[: batches * todo.batch_size].view(batches, -1)):
+            x, y = augment(self.images[batch], todo, generator), self.labels[batch]
+            opponent = todo.opponent_after(epoch + (i + 1) / batches)
+            loss = opponent.loss(seen, x, y, criterion, random) if opponent else criterion(seen(x), y)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()

@@ -15,16 +15,16 @@ from robustbench_lite.gate.baseline import Baseline, baseline_of, read_baseline,
 from robustbench_lite.gate.pairing import Report, Verdict, check
 from robustbench_lite.gate.rules import Limits
 from robustbench_lite.gate.scores import scores_of
-from robustbench_lite.guards.exact import deterministic
+from robustbench_lite.guards.determinism import deterministic
 from robustbench_lite.guards.locking import UnlockableError, exclusive
 from robustbench_lite.registry import canonical
 from robustbench_lite.results.store import Results, read
 from robustbench_lite.runner.assets import Assets
+from robustbench_lite.runner.cell_trial import prepare
 from robustbench_lite.runner.execute import attack
 from robustbench_lite.runner.plan import Cell, experiments, plan
 from robustbench_lite.runner.preflight import Preflight
 from robustbench_lite.runner.run import Options, device_named, run_suite
-from robustbench_lite.runner.trial import prepare
 from robustbench_lite.suite.builder import Suite, load
 
 __all__ = ["GateSession", "Planned", "Timed"]

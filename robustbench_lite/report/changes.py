@@ -15,8 +15,8 @@ from robustbench_lite.report.strength import Drawn
 from robustbench_lite.results.change import Change
 from robustbench_lite.results.statistics import Estimate, wilson
 from robustbench_lite.tables.base import Column, Table, Value
-from robustbench_lite.tables.common import label, number, spread
 from robustbench_lite.tables.compare import Changes, Side, changes
+from robustbench_lite.tables.values import label, number, spread
 
 if TYPE_CHECKING:
     from robustbench_lite.results.store import Results
@@ -67,7 +67,7 @@ def _called(pair: Change) -> str:
 
 def _charts(found: Changes) -> Iterator[Drawn]:
     """Robust accuracy of attacks with a budget, rho of those that break everything: not on one axis."""
-    told = [pair for pair in found.pairs if pair.ok]
+    told = [pair for pair in (*found.pairs, *found.worst) if pair.ok]
     shares = [_Dumbbell(_called(p), *_robust(p), p.direction) for p in told if not p.of_sizes]
     sizes = [_Dumbbell(_called(p), p.size[0].estimate, p.size[1].estimate, p.direction) for p in told if p.of_sizes]
     for rows, what, unit in ((shares, "robust accuracy", " %"), (sizes, "rho, the relative size", "")):

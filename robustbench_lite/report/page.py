@@ -14,7 +14,6 @@ from markupsafe import Markup
 
 from robustbench_lite.figures.base import figures
 from robustbench_lite.guards.memory import uncollected
-from robustbench_lite.guards.sealed import opened
 from robustbench_lite.report.answers import answers, ends, ranked
 from robustbench_lite.report.changes import run_changes
 from robustbench_lite.report.comparison import comparison
@@ -26,9 +25,10 @@ from robustbench_lite.results.evaluation import through
 from robustbench_lite.results.evaluations import evaluations
 from robustbench_lite.results.glossary import WORDS
 from robustbench_lite.results.naming import called
+from robustbench_lite.results.sealed import opened
 from robustbench_lite.tables.base import Row, Table, tables
-from robustbench_lite.tables.common import unsaid
 from robustbench_lite.tables.render import constant, constants, render, without
+from robustbench_lite.tables.values import unsaid
 from robustbench_lite.text import visible
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from robustbench_lite.report.headline import Entry, Lead, Ranking, amount
 from robustbench_lite.results.evaluation import Evaluation
 from robustbench_lite.results.evaluations import evaluations
-from robustbench_lite.results.paired import permuted, sign_test
+from robustbench_lite.results.paired_tests import permuted, sign_test
 from robustbench_lite.results.statistics import (
     ENOUGH,
     Estimate,
@@ -24,6 +24,7 @@ from robustbench_lite.results.statistics import (
     size_of,
     wilson,
 )
+from robustbench_lite.results.worst_case import robust, worst_case_of
 from robustbench_lite.text import budget
 from robustbench_lite.trust.smell import Doubt, doubts
 
@@ -105,7 +106,7 @@ def rankings(results: Results) -> list[Ranking]:
         if one.ok and (threat := _threat(one)):
             found.setdefault(threat, {}).setdefault(one.model, []).append(one)
     known = doubts(results)
-    return [one for threat, models in found.items() for one in _ranked(threat, models, _reds(models, known))]
+    return [one for threat, models in found.items() for one in _ranked(results, threat, models, _reds(models, known))]
 
 
 def _reds(models: dict[str, list[Evaluation]], known: dict[str, tuple[Doubt, ...]]) -> dict[str, str]:
@@ -150,16 +151,22 @@ def _budget(one: Evaluation) -> _Threat | None:
     return _Threat(one.dataset, (one.limits or "no stated budget") + box, "robust accuracy", "accuracy")
 
 
-def _ranked(threat: _Threat, models: dict[str, list[Evaluation]], reds: dict[str, str]) -> Iterator[Ranking]:
+def _ranked(
+    results: Results, threat: _Threat, models: dict[str, list[Evaluation]], reds: dict[str, str]
+) -> Iterator[Ranking]:
     """Per sample the strongest attack counts; classifiers are compared on the samples that all of them have."""
-    scores = {model: _worst(threat, members) for model, members in models.items()}
+    scores = {model: _worst(results, threat, members) for model, members in models.items()}
     common = sorted(set.intersection(*(set(score) for score in scores.values())))
     if not common:
         return
     table = np.array([[score[sample] for sample in common] for score in scores.values()])
     values = dict(zip(scores, table[:, ~np.isnan(table).all(axis=0)], strict=True))  # of a black image no size is known
     threat, statistic = _counted(threat, values, reds)
-    entries = [_entry(threat, model, models[model], column, reds.get(model, "")) for model, column in values.items()]
+    within = {model: _others(results, members) for model, members in models.items()}
+    entries = [
+        _entry(threat, model, models[model], within[model], column, reds.get(model, ""))
+        for model, column in values.items()
+    ]
     entries.sort(key=lambda entry: _order(entry, values[entry.model]))
     n, facts = len(next(iter(values.values()))), (threat.dataset, threat.title, threat.metric, threat.of, statistic)
     bare = Ranking(*facts, tuple(entries), threat.test(n), reached=_reached(threat, models), draws=threat.draws)
@@ -187,8 +194,17 @@ def _counted(
     return replace(threat, kind="median", metric=metric), "median"
 
 
-def _entry(threat: _Threat, model: str, members: list[Evaluation], column: Scores, red: str) -> Entry:
-    attacks = tuple(dict.fromkeys(one.variant for one in members))
+def _others(results: Results, members: list[Evaluation]) -> tuple[Evaluation, ...]:
+    """Whose successes within the budget of these attacks count beside theirs."""
+    case = worst_case_of(results, members[0])
+    return case.others if case else ()
+
+
+def _entry(
+    threat: _Threat, model: str, members: list[Evaluation], others: tuple[Evaluation, ...], column: Scores, red: str
+) -> Entry:
+    named = [one.variant for one in members] + [f"{one.variant}{_made_for(one)}" for one in others]
+    attacks = tuple(dict.fromkeys(named))
     clean = float(np.mean([threat.clean(one) for one in members]))
     cells = tuple(one.id for one in members)
     return Entry(model, threat.estimate(column), None, attacks, clean, cells, red)
@@ -222,8 +238,14 @@ def _reached(threat: _Threat, models: dict[str, list[Evaluation]]) -> str:
     return f"Goal reached in {', '.join(parts)}{' and others' * (len(every) > _NAMED)}."
 
 
-def _worst(threat: _Threat, members: list[Evaluation]) -> dict[str, float]:
+def _made_for(one: Evaluation) -> str:
+    return f" made for {one.through}" if one.through else ""
+
+
+def _worst(results: Results, threat: _Threat, members: list[Evaluation]) -> dict[str, float]:
     """Per sample under the worst attack: right or not (1, 0), a share of its views, or a size.
+
+    At a budget all successes within it count, those of other attacks too (`results.worst_case`).
 
     A size is infinite where the image was never broken, NaN where it is not defined: relative to a black image.
     """
@@ -232,15 +254,15 @@ def _worst(threat: _Threat, members: list[Evaluation]) -> dict[str, float]:
     least = np.full(len(places), np.inf)
     for one in members:
         at = [places[sample] for sample in one.samples]
-        least[at] = np.minimum(least[at], _scored(threat, one))  # NaN stays
+        least[at] = np.minimum(least[at], _scored(results, threat, one))  # NaN stays
     return dict(zip(places, least.tolist(), strict=True))
 
 
-def _scored(threat: _Threat, one: Evaluation) -> Scores:
-    """(n,) of each sample under one attack."""
+def _scored(results: Results, threat: _Threat, one: Evaluation) -> Scores:
+    """(n,) of each sample under one attack, and whatever else is within its budget."""
     if threat.kind == "views":
         return one.share_of_views("draws_label")
     if threat.kind == "accuracy":
-        return one.robust.astype(np.float64)
+        return robust(results, one).astype(np.float64)
     known = np.where(np.isfinite(one.relative_size), one.relative_size, np.nan)
     return np.where(one.success, known, np.inf)

@@ -15,7 +15,7 @@ from robustbench_lite.results.evaluation import Evaluation
 from robustbench_lite.results.evaluations import evaluations
 from robustbench_lite.results.statistics import median
 from robustbench_lite.tables.base import Column, Table, Value
-from robustbench_lite.tables.common import label
+from robustbench_lite.tables.values import label
 from robustbench_lite.text import budget
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def _white(one: Evaluation) -> bool:
 
 def _sizes(one: Evaluation) -> npt.NDArray[np.float64]:
     """(n,) the size that the attack needed, in its own norm; infinite where it failed."""
-    return np.where(one.success, one[str(one.norm)], np.inf)
+    return np.where(one.success, one.size, np.inf)
 
 
 def broken(results: Results, ends: Limits) -> Iterator[Drawn]:

@@ -1,12 +1,13 @@
 """What a run leaves: rows in Parquet and their readers, a cell's evaluation, intervals and paired tests."""
 
 from robustbench_lite.results.change import Change, common
-from robustbench_lite.results.evaluation import Evaluation, through
+from robustbench_lite.results.curves import Curve, optimality
+from robustbench_lite.results.evaluation import Evaluation, Flags, Reals, through
 from robustbench_lite.results.glossary import WORDS, explained
 from robustbench_lite.results.naming import called, class_names, labels_of, names_of
-from robustbench_lite.results.paired import holm, mcnemar, permuted, sign_test
+from robustbench_lite.results.paired_tests import holm, mcnemar, permuted, sign_test
 from robustbench_lite.results.provenance import machine, versions
-from robustbench_lite.results.schema import CELLS, SAMPLES, SCHEMA_VERSION, Caveat, Row, earliest
+from robustbench_lite.results.schema import CELLS, SAMPLES, SCHEMA_VERSION, Caveat, Row, earliest, size_column
 from robustbench_lite.results.statistics import (
     ENOUGH,
     Estimate,
@@ -21,6 +22,15 @@ from robustbench_lite.results.statistics import (
     wilson,
 )
 from robustbench_lite.results.store import Results, Store, read, runs
+from robustbench_lite.results.worst_case import (
+    Threat,
+    WorstCase,
+    allowed,
+    robust,
+    success_sizes,
+    worst_case_of,
+    worst_cases,
+)
 
 __all__ = [
     "CELLS",
@@ -30,12 +40,18 @@ __all__ = [
     "WORDS",
     "Caveat",
     "Change",
+    "Curve",
     "Estimate",
     "Evaluation",
+    "Flags",
+    "Reals",
     "Results",
     "Row",
     "Size",
     "Store",
+    "Threat",
+    "WorstCase",
+    "allowed",
     "bootstrap_mean",
     "bootstrap_ratio",
     "called",
@@ -52,12 +68,18 @@ __all__ = [
     "median",
     "names_of",
     "newcombe",
+    "optimality",
     "permuted",
     "read",
+    "robust",
     "runs",
     "sign_test",
+    "size_column",
     "size_of",
+    "success_sizes",
     "through",
     "versions",
     "wilson",
+    "worst_case_of",
+    "worst_cases",
 ]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from robustbench_lite.guards.sealed import opened, rows_of, seal
 from robustbench_lite.results.schema import ARTIFACTS, CELLS, FILE_VERSION, IMAGES, SAMPLES, Row, earliest
+from robustbench_lite.results.sealed import opened, rows_of, seal
 
 __all__ = ["NEWER", "PARTS", "empty", "files", "read_file", "stands", "table_of", "write_parquet"]
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from robustbench_lite.errors import NoResultsError, StoreError
-from robustbench_lite.guards.sealed import parsed
 from robustbench_lite.results._cell_files import PARTS, empty, files, read_file
 from robustbench_lite.results.run_json import misfit
 from robustbench_lite.results.schema import CELLS, SAMPLES
+from robustbench_lite.results.sealed import parsed
 
 if TYPE_CHECKING:
     import pandas as pd

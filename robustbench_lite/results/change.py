@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from robustbench_lite.results.evaluation import Evaluation, through
-from robustbench_lite.results.paired import mcnemar, permuted, sign_test
+from robustbench_lite.results.paired_tests import mcnemar, permuted, sign_test
 from robustbench_lite.results.statistics import Size, size_of
 
 __all__ = ["Change", "common"]

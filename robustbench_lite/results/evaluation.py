@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from robustbench_lite.results._columns import Columns, as_array
-from robustbench_lite.results.schema import Caveat, Row
+from robustbench_lite.results.schema import Caveat, Row, size_column
 from robustbench_lite.text import budget
 
 __all__ = ["NOT_RUN", "Evaluation", "caveats_of", "parsed", "through"]
@@ -164,11 +164,6 @@ class Evaluation:
         return self.sources == (self.model,)
 
     @property
-    def blind(self) -> bool:
-        """Whether the attack asked for no gradient: for scores, or decisions, alone. Its forwards are its queries."""
-        return bool(self.cell["backwards"] == 0)
-
-    @property
     def unseen(self) -> tuple[str, ...]:
         """The scored classifiers that the attack did not see."""
         return tuple(model for model in self.targets if model not in self.sources)
@@ -227,9 +222,17 @@ class Evaluation:
         return self["success"]
 
     @property
+    def size(self) -> Reals:
+        """(n,) ||r|| in the attack's norm; there has to be one."""
+        return np.asarray(self[size_column(str(self.norm))], np.float64)
+
+    @property
     def relative_size(self) -> Reals:
-        """(n,) ||r|| / ||x|| in the attack's norm (l2 where it has none), not finite where the image x is black."""
-        return self["rho_linf" if self.norm == "linf" else "rho"]
+        """(n,) ||r|| / ||x|| in the norm that is minimised, or linf, else in l2; not finite where x is black."""
+        if self.norm == "linf":
+            return self["rho_linf"]
+        own = f"rho_{self.norm}" if self.minimal and self.norm in {"l1", "l0"} else "rho"
+        return self["rho" if self.rows[own].null_count else own]  # older runs have no other
 
     @cached_property
     def needed(self) -> Reals:

@@ -45,7 +45,7 @@ WORDS = {
     ),
     "robust accuracy": (
         "The share of all images that are classified correctly before and after the attack; with several attacks, "
-        "after every one of them."
+        "after every one of them: a worst case, for which every success within the budget counts, whoever had it."
     ),
     "success": (
         "The share of images on which the attack reached its goal, of all, or of those that were classified correctly "

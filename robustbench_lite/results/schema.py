@@ -1,8 +1,9 @@
 """What is stored: one row per sample and scored classifier, one row per cell. The only schema; columns are only added.
 
-Units: images in [0, 1]; `l0` counts pixels (all channels of a pixel together); `rmsd` on the 0-255 scale; `seconds` of
-wall time. Passes and seconds belong to the attack: they are equal on all rows that score the same adversarial image.
-`rho` is ||r||_2 / ||x||_2 and `rho_linf` is ||r||_inf / ||x||_inf, x the clean image.
+Units: images in [0, 1]; `l0` counts pixels (all channels of a pixel together), `l0_components` every number by itself,
+which is the norm l0; `rmsd` on the 0-255 scale; `seconds` of wall time. Passes and seconds belong to the attack: they
+are equal on all rows that score the same adversarial image.
+`rho` is ||r||_2 / ||x||_2; `rho_linf`, `rho_l1` and `rho_l0` are the same in these norms; x is the clean image.
 """
 
 from __future__ import annotations
@@ -12,7 +13,18 @@ from typing import Any, Literal, NamedTuple
 
 import pyarrow as pa
 
-__all__ = ["ARTIFACTS", "CELLS", "FILE_VERSION", "IMAGES", "SAMPLES", "SCHEMA_VERSION", "Caveat", "Row", "earliest"]
+__all__ = [
+    "ARTIFACTS",
+    "CELLS",
+    "FILE_VERSION",
+    "IMAGES",
+    "SAMPLES",
+    "SCHEMA_VERSION",
+    "Caveat",
+    "Row",
+    "earliest",
+    "size_column",
+]
 
 SCHEMA_VERSION = 1  # of what rows mean: part of a cell's id
 FILE_VERSION = 2  # of the files: 2 has a digest of its bytes, and no nulls where none may be
@@ -22,7 +34,7 @@ Row = dict[str, Any]
 class Caveat(NamedTuple):
     """A warning in one sentence: what a reader must know before believing a number. `kind`: who looks for it."""
 
-    kind: Literal["clean_accuracy", "outputs", "other"]
+    kind: Literal["clean_accuracy", "outputs", "gradients", "other"]
     text: str
 
 
@@ -34,6 +46,11 @@ _ADDED = {"label_rank", "sources"}  # the first columns that files of version 1 
 def _always(name: str, kind: pa.DataType) -> pa.Field:
     """A column without nulls: one in which there is a null is damaged."""
     return pa.field(name, kind, nullable=False)
+
+
+def size_column(norm: str) -> str:
+    """The column with sizes in a norm; `l0` was the name of the pixels that are changed before it was a norm."""
+    return "l0_components" if norm == "l0" else norm
 
 
 def earliest(schema: pa.Schema) -> list[str]:
@@ -90,6 +107,9 @@ SAMPLES = pa.schema(
         ("clean_draws_label", _int),
         ("adv_second", _int),  # the class that the adversarial image is taken for next after adv_pred
         ("adv_second_confidence", _real),
+        ("l0_components", _int),  # the norm l0: how many numbers of the image are changed; null: an older run
+        ("rho_l0", _real),
+        ("rho_l1", _real),
     ],
     metadata=_META,
 )
@@ -139,7 +159,7 @@ CELLS = pa.schema(
         ("probes", _text),  # canonical JSON: content hash -> some logits on the first images, of a user's own code
         ("seconds_inspect", _real),  # loading and inspecting what no cell before had needed
         ("seconds_timing", _real),  # what it took to time samples at batch size 1; null: not timed
-        ("warning_kinds", pa.list_(_text)),  # of each of `warnings`, in their order: clean_accuracy, outputs, other
+        ("warning_kinds", pa.list_(_text)),  # of each of `warnings`: clean_accuracy, outputs, gradients, other
         ("seconds_stages", _text),  # canonical JSON: stage -> seconds spent there, of a failed cell too
     ],
     metadata=_META,

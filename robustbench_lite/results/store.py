@@ -18,10 +18,10 @@ import pyarrow as pa
 
 from robustbench_lite.errors import StoreError
 from robustbench_lite.guards.locking import UnlockableError, exclusive
-from robustbench_lite.guards.sealed import atomically, flush, sealed_json
 from robustbench_lite.results._cell_files import NEWER, PARTS, files, read_file, stands, table_of, write_parquet
 from robustbench_lite.results._reading import Results, read, runs
 from robustbench_lite.results.schema import CELLS, SAMPLES, Row
+from robustbench_lite.results.sealed import atomically, flush, sealed_json
 
 __all__ = ["Results", "Store", "read", "runs"]
 

@@ -2,14 +2,14 @@
 
 from robustbench_lite.runner.assets import Assets
 from robustbench_lite.runner.cell_report import CellReport
-from robustbench_lite.runner.draw import contact_sheet, figure
+from robustbench_lite.runner.cell_trial import prepare
 from robustbench_lite.runner.execute import attack
+from robustbench_lite.runner.figure import contact_sheet
 from robustbench_lite.runner.objects import in_memory
 from robustbench_lite.runner.observer import Observer, Silent
 from robustbench_lite.runner.plan import Cell, experiments
 from robustbench_lite.runner.preflight import Preflight
 from robustbench_lite.runner.run import Options, device_named, run_suite
-from robustbench_lite.runner.trial import prepare
 
 __all__ = [
     "Assets",
@@ -23,7 +23,6 @@ __all__ = [
     "contact_sheet",
     "device_named",
     "experiments",
-    "figure",
     "in_memory",
     "prepare",
     "run_suite",

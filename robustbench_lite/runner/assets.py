@@ -20,7 +20,7 @@ from robustbench_lite.guards.limits import limited
 from robustbench_lite.guards.memory import auto_batch_size
 from robustbench_lite.lazy import torch
 from robustbench_lite.models.base import Classifier
-from robustbench_lite.runner._selection import Selection, head
+from robustbench_lite.runner._samples import Selection, head
 from robustbench_lite.runner.probing import Probe, answers, close, state_of
 from robustbench_lite.threat.draws import Draw, keys
 from robustbench_lite.threat.setting import Setting

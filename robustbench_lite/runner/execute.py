@@ -21,9 +21,9 @@ from robustbench_lite.results import provenance
 from robustbench_lite.results.schema import Row
 from robustbench_lite.runner.assets import Assets
 from robustbench_lite.runner.cell_report import CellReport, Stages
+from robustbench_lite.runner.cell_trial import CellTrial, prepare
 from robustbench_lite.runner.plan import Cell, labels
 from robustbench_lite.runner.preflight import Preflight
-from robustbench_lite.runner.trial import CellTrial, prepare
 from robustbench_lite.runner.verdict import add_verdicts
 from robustbench_lite.text import listed
 from robustbench_lite.threat.rows import rows

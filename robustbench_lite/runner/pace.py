@@ -11,14 +11,14 @@ from typing import Any
 
 from robustbench_lite.engine.oracle import Oracle
 from robustbench_lite.errors import ModelError
-from robustbench_lite.guards.exact import deterministic
+from robustbench_lite.guards.determinism import deterministic
 from robustbench_lite.guards.foreign import blamed, undisturbed
 from robustbench_lite.guards.memory import chunked
 from robustbench_lite.lazy import torch
 from robustbench_lite.registry import canonical
 from robustbench_lite.results.provenance import machine
 from robustbench_lite.results.schema import Row
-from robustbench_lite.runner._selection import head
+from robustbench_lite.runner._samples import head
 from robustbench_lite.runner.assets import Assets, shown
 from robustbench_lite.runner.plan import Cell
 from robustbench_lite.threat.goal import Goal

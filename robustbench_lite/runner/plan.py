@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,6 @@ from robustbench_lite.errors import AttackError, RobustbenchError
 from robustbench_lite.guards.foreign import trace
 from robustbench_lite.registry import canonical, fingerprint
 from robustbench_lite.results.schema import SCHEMA_VERSION, Row
-from robustbench_lite.runner.probing import close
 
 if TYPE_CHECKING:
     from robustbench_lite.datasets.base import Samples
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from robustbench_lite.runner.probing import Probe
     from robustbench_lite.suite.builder import AttackEntry, DataEntry, Suite
 
-__all__ = ["Cell", "experiments", "labels", "plan", "renamed", "settled"]
+__all__ = ["Cell", "experiments", "labels", "plan", "renamed"]
 
 Names = tuple[str, ...]
 
@@ -209,19 +208,6 @@ def _facts(classifier: Classifier) -> dict[str, Any]:
 
 def _sorted(facts: dict[str, dict[str, Any]], names: Names) -> list[dict[str, Any]]:
     return sorted((facts[name] for name in names), key=canonical)
-
-
-def settled(cells: Iterable[Cell], stored: Mapping[str, Row]) -> set[str]:
-    """Ids of the cells whose rows in the store stand: classifiers say the same, and it is known which is which."""
-    rows = [(cell, stored[cell.id]) for cell in cells if cell.id in stored]
-    return {cell.id for cell, row in rows if _says_the_same(cell, row) and renamed(cell, row) is not None}
-
-
-def _says_the_same(cell: Cell, row: Row) -> bool:
-    """Whether classifiers of the user's own code answer as they did: they may read other files than their weights."""
-    before = json.loads(row.get("probes") or "{}")
-    asked = {cell.weights[name]: probe for name, probe in cell.probes.items()}
-    return asked.keys() == before.keys() and all(close(probe, before[key]) for key, probe in asked.items())
 
 
 def labels(cell: Cell) -> Row:

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from robustbench_lite.datasets.base import Samples
-from robustbench_lite.datasets.common import balanced
+from robustbench_lite.datasets.selection import balanced
 from robustbench_lite.engine.inspection import Scorer, doubts_about, looked
 from robustbench_lite.engine.judge import pooled
+from robustbench_lite.engine.slopes import misleading
 from robustbench_lite.errors import DataError, ModelError, RobustbenchError
 from robustbench_lite.guards.foreign import blamed, undisturbed
 from robustbench_lite.guards.limits import limited
@@ -20,7 +21,7 @@ from robustbench_lite.lazy import torch
 from robustbench_lite.models.base import Classifier
 from robustbench_lite.results.schema import Caveat
 from robustbench_lite.results.statistics import clopper_pearson
-from robustbench_lite.runner._selection import size_of
+from robustbench_lite.runner._samples import size_of
 from robustbench_lite.runner.assets import Assets, remember, shown
 
 __all__ = ["Inspection", "Preflight"]
@@ -58,7 +59,8 @@ class Preflight:
             x = shown(samples)
             scorer = assets.scorer(classifier.name, x)
             _check_size(scorer, classifier, samples, x, canvas=canvas)
-            return _inspection(classifier, samples, looked(scorer, x, classifier.card.classes))
+            logits = looked(scorer, x, classifier.card.classes)
+            return _inspection(classifier, samples, logits, tuple(misleading(scorer, x)))
 
     def kept(self, data: str) -> torch.Tensor:
         """Indices of the samples that take part: all, or the first that every classifier gets right."""
@@ -83,8 +85,8 @@ class Preflight:
         return mix(logits, shares)
 
 
-def _inspection(classifier: Classifier, samples: Samples, logits: torch.Tensor) -> Inspection:
-    """What the logits (N * views, K) on the clean images say."""
+def _inspection(classifier: Classifier, samples: Samples, logits: torch.Tensor, slopes: tuple[str, ...]) -> Inspection:
+    """What the logits (N * views, K) on the clean images say; `slopes`: what is wrong with the gradient."""
     labels = torch.from_numpy(samples.labels).repeat_interleave(len(logits) // len(samples))
     correct = int((logits.argmax(1) == labels).sum())
     card, doubt = _against_card(classifier, samples, correct)
@@ -96,6 +98,7 @@ def _inspection(classifier: Classifier, samples: Samples, logits: torch.Tensor) 
             *(Caveat("other", text) for text in classifier.warnings),
             *doubt,
             *(Caveat("outputs", text) for text in doubts_about(logits)),
+            *(Caveat("gradients", text) for text in slopes),
         ),
     )
 

@@ -10,7 +10,8 @@ from robustbench_lite.results.evaluation import through
 from robustbench_lite.results.store import Store
 from robustbench_lite.runner.assets import Assets
 from robustbench_lite.runner.pace import Pace
-from robustbench_lite.runner.plan import Cell, plan, settled
+from robustbench_lite.runner.plan import Cell, plan
+from robustbench_lite.runner.resume import settled
 from robustbench_lite.runner.run import Options, device_named
 from robustbench_lite.suite.builder import Suite
 from robustbench_lite.tables.base import Column, Row, Table, Value

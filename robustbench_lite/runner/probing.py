@@ -11,7 +11,7 @@ from robustbench_lite.engine.inspection import Scorer
 from robustbench_lite.guards.foreign import is_interrupt, undisturbed
 from robustbench_lite.guards.limits import limited
 from robustbench_lite.lazy import torch
-from robustbench_lite.models.common import content_hash
+from robustbench_lite.models.finish import content_hash
 
 if TYPE_CHECKING:
     from torch import nn

@@ -20,9 +20,9 @@ from robustbench_lite.engine.oracle import BACKWARD, FORWARD, ZERO_GRADIENT, Led
 from robustbench_lite.lazy import torch
 from robustbench_lite.results.schema import CELLS, SAMPLES, Row, earliest
 from robustbench_lite.runner.cell_report import CellReport
+from robustbench_lite.runner.cell_trial import CellTrial
 from robustbench_lite.runner.execute import judge_again
 from robustbench_lite.runner.plan import Cell
-from robustbench_lite.runner.trial import CellTrial
 
 __all__ = ["Disagreement", "Stored", "compared"]
 
@@ -39,7 +39,7 @@ _SOFT = {
     "control_pred", "draws_target", "draws_label", "clean_draws_target", "clean_draws_label",
 }  # fmt: skip
 _SHARE = 0.01  # of the rows that may differ so on another machine
-_LATER = {"warning_kinds"}  # nothing is stored there by versions of before
+_LATER = {"warning_kinds", "l0_components", "rho_l0", "rho_l1"}  # nothing is stored there by versions of before
 _WORDING = {"warnings", "error", "version"}  # another version of this package may say it otherwise
 
 
@@ -173,7 +173,8 @@ def _fitted(attack: Attack, x: torch.Tensor, ids: Sequence[str], stored: Stored,
 def _rows(report: CellReport, stored: Stored, differences: Differences) -> int:
     """Compare all rows; how many near ties fell the other way."""
     there = {(row["model"], row["sample"]): row for row in stored.samples}
-    names = _written(SAMPLES, stored.samples, old=stored.old)
+    absent = _absent(SAMPLES, stored.samples)
+    names = [name for name in _written(SAMPLES, stored.samples, old=stored.old) if name not in absent]
     scale, ties = max(abs(row["margin"]) for row in report.samples), 0
     for row in report.samples:
         theirs = there[row["model"], row["sample"]]
@@ -190,12 +191,17 @@ def _rows(report: CellReport, stored: Stored, differences: Differences) -> int:
 
 def _cell(row: Row, stored: Stored, differences: Differences) -> None:
     """Compare the cell's own row: what the plan says of it, and what it sums up of its rows."""
-    absent = {name for name in _LATER if stored.row[name] is None}
+    absent = _absent(CELLS, [stored.row])
     skipped = _OF_THE_RUN | absent | (_WORDING if stored.old else set())
     for name in _written(CELLS, [stored.row], old=stored.old):
         if name not in skipped and not _same(name, stored.row[name], row.get(name), 1.0):
             entry = Disagreement(differences.cell, "*", name, stored.row[name], row.get(name))
             (differences.soft[name] if name == "near_ties" else differences.found).append(entry)
+
+
+def _absent(schema: pa.Schema, rows: Sequence[Row]) -> set[str]:
+    """The columns that came later, and that whoever wrote the rows did not know."""
+    return {name for name in _LATER & set(schema.names) if all(row[name] is None for row in rows)}
 
 
 def _written(schema: pa.Schema, rows: Sequence[Row], *, old: bool) -> list[str]:

@@ -12,11 +12,11 @@ from typing import Any
 import pyarrow as pa
 
 from robustbench_lite.errors import DeviceError
-from robustbench_lite.guards.exact import deterministic
-from robustbench_lite.guards.sealed import parsed
+from robustbench_lite.guards.determinism import deterministic
 from robustbench_lite.lazy import torch
 from robustbench_lite.registry import canonical
 from robustbench_lite.results import provenance
+from robustbench_lite.results.sealed import parsed
 from robustbench_lite.results.store import Results, Store, read
 from robustbench_lite.runner.assets import Assets
 from robustbench_lite.runner.cell_report import CellReport
@@ -24,8 +24,9 @@ from robustbench_lite.runner.execute import execute
 from robustbench_lite.runner.namesake import refuse_namesake
 from robustbench_lite.runner.objects import in_memory, shaped
 from robustbench_lite.runner.observer import Observer, Phases, Silent
-from robustbench_lite.runner.plan import Cell, labels, plan, renamed, settled
+from robustbench_lite.runner.plan import Cell, plan
 from robustbench_lite.runner.preflight import Preflight
+from robustbench_lite.runner.resume import resumed
 from robustbench_lite.suite.builder import Suite, load
 from robustbench_lite.trust.bracket import calibrated, key_of
 
@@ -95,7 +96,7 @@ def run_suite(suite: Suite, options: Options, observer: Observer | None = None) 
         with phases("loading"):
             cells = plan(suite, assets)
             record = record_of(suite, options, assets, cells)
-        cached = set() if options.fresh else _cached(store, cells)
+        cached = set() if options.fresh else resumed(store, cells)
         told.planned(cells, len(cached))
         due = [cell for cell in cells if cell.id not in cached and (options.only is None or options.only(cell))]
         if not due and store.read_only:
@@ -124,16 +125,6 @@ def keep(report: CellReport, store: Store) -> CellReport:
         store.write(report.cell.id, report.samples, report.row, report.images, report.artifacts)
     report.seconds["store"] = time.perf_counter() - start
     return report
-
-
-def _cached(store: Store, cells: Iterable[Cell]) -> set[str]:
-    """Ids of what is in the store already, under the names that the suite uses now."""
-    stored = store.standing()
-    known = settled(cells, stored)
-    for cell in cells:
-        if cell.id in known and any(stored[cell.id][key] != value for key, value in labels(cell).items()):
-            store.relabel(cell.id, labels(cell), renamed(cell, stored[cell.id]) or {})
-    return known
 
 
 def record_of(suite: Suite, options: Options, assets: Assets, cells: Iterable[Cell]) -> dict[str, Any]:

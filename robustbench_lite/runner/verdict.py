@@ -10,7 +10,7 @@ from robustbench_lite.engine.job import PERTURBATION, Fitting
 from robustbench_lite.engine.judge import finite
 from robustbench_lite.results.schema import Row
 from robustbench_lite.runner.cell_report import CellReport
-from robustbench_lite.runner.trial import CellTrial
+from robustbench_lite.runner.cell_trial import CellTrial
 
 __all__ = ["add_verdicts"]
 

@@ -17,20 +17,20 @@ import pyarrow as pa
 
 from robustbench_lite.engine.attack import Attack
 from robustbench_lite.errors import ModelError, NoResultsError, RobustbenchError, SuiteError
-from robustbench_lite.guards.exact import deterministic
+from robustbench_lite.guards.determinism import deterministic
 from robustbench_lite.guards.foreign import blamed, undisturbed
-from robustbench_lite.guards.sealed import opened
 from robustbench_lite.registry import canonical
 from robustbench_lite.results.provenance import machine, versions
 from robustbench_lite.results.schema import Row
+from robustbench_lite.results.sealed import opened
 from robustbench_lite.results.store import Results, read
 from robustbench_lite.runner.assets import Assets
+from robustbench_lite.runner.cell_trial import prepare
 from robustbench_lite.runner.plan import Cell, plan
 from robustbench_lite.runner.preflight import Preflight
-from robustbench_lite.runner.recorded import suite_of
 from robustbench_lite.runner.rejudge import Disagreement, Stored, compared
 from robustbench_lite.runner.run import Options, device_named, record_of
-from robustbench_lite.runner.trial import prepare
+from robustbench_lite.runner.stored_suite import suite_of
 from robustbench_lite.suite.builder import Suite
 from robustbench_lite.suite.yaml import parse
 from robustbench_lite.trust.bracket import calibrated

@@ -1,11 +1,12 @@
 """Tables of results, one a file, in five formats; published numbers beside them; two runs compared."""
 
 from robustbench_lite.tables.base import Column, Row, Table, Value, tables
-from robustbench_lite.tables.common import count, label, left_out, number, share, spread, unsaid
 from robustbench_lite.tables.compare import Changes, Side, changes, sides, split
-from robustbench_lite.tables.pose_common import Shot, named, photographs, where
+from robustbench_lite.tables.curve import end, grouped
+from robustbench_lite.tables.photographs import Shot, named, where
 from robustbench_lite.tables.render import chosen, constant, constants, sentence, transposed, without, without_intervals
 from robustbench_lite.tables.render.html import html
+from robustbench_lite.tables.values import count, label, left_out, number, share, spread, unsaid
 
 __all__ = [
     "Changes",
@@ -20,12 +21,13 @@ __all__ = [
     "constant",
     "constants",
     "count",
+    "end",
+    "grouped",
     "html",
     "label",
     "left_out",
     "named",
     "number",
-    "photographs",
     "sentence",
     "share",
     "sides",

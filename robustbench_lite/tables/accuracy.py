@@ -11,7 +11,7 @@ from robustbench_lite.results.evaluation import Evaluation
 from robustbench_lite.results.evaluations import evaluations
 from robustbench_lite.results.statistics import Estimate, wilson
 from robustbench_lite.tables.base import Column, Row, Table, filled, tables
-from robustbench_lite.tables.common import MISSING, Footnotes, count, label, number, share
+from robustbench_lite.tables.values import MISSING, Footnotes, count, label, number, share
 
 if TYPE_CHECKING:
     from robustbench_lite.results.store import Results

@@ -18,11 +18,12 @@ from robustbench_lite.results.change import Change, common
 from robustbench_lite.results.evaluation import Evaluation
 from robustbench_lite.results.evaluations import evaluations
 from robustbench_lite.results.naming import names_of
-from robustbench_lite.results.paired import holm
+from robustbench_lite.results.paired_tests import holm
 from robustbench_lite.results.statistics import Estimate, Size, bootstrap_mean, wilson
 from robustbench_lite.results.store import read
+from robustbench_lite.tables._worst_changes import worst_changes
 from robustbench_lite.tables.base import Column, Row, Table, Value, filled
-from robustbench_lite.tables.common import MISSING, Footnotes, count, label, number, share
+from robustbench_lite.tables.values import MISSING, Footnotes, count, label, number, share
 from robustbench_lite.text import bracketed, p_equals, percent, signed
 from robustbench_lite.trust.smell import Doubt, doubts
 
@@ -49,8 +50,9 @@ COLUMNS = (
 _NONE = Value("", kind="missing")  # of an attack that has no sizes
 _REMARK = (
     "pairs of the same sample; robust: correct before and after the attack, of n; lost: robust in A and not in B, won: "
-    "the reverse; p: exact two-sided McNemar test of lost against won, of this line alone; rho: mean ||r|| / ||x|| of "
-    "minimal attacks, below 99 % success the median, failures as infinite; [95 % paired bootstrap interval]"
+    "the reverse; worst case: under all attacks of a run within the budget; p: exact two-sided McNemar test of lost "
+    "against won, of this line alone; rho: mean ||r|| / ||x|| of minimal attacks, below 99 % success the median, "
+    "failures as infinite; [95 % paired bootstrap interval]"
 )
 
 
@@ -109,6 +111,7 @@ class Changes:
     b: Side
     pairs: tuple[Change, ...]
     alone: tuple[str, ...]  # a line for what has no partner
+    worst: tuple[Change, ...] = ()  # under all attacks together: what single comparisons have said comes once more
 
     @property
     def sentence(self) -> str:
@@ -172,7 +175,7 @@ class Changes:
 
     def table(self) -> Table:
         notes = Footnotes()
-        rows = tuple(_row(pair, notes) for pair in self.pairs)
+        rows = tuple(_row(pair, notes) for pair in (*self.pairs, *self.worst))
         legend = f"A: {self.a.name}; B: {self.b.name}"
         notes_of = (*notes.lines(self.a.results), *self.b.results.problems)
         title = f"What changed from {self.a.name} to {self.b.name}"
@@ -192,9 +195,14 @@ def changes(a: Side, b: Side) -> Changes:
             "parameters" + ("" if a.model else ", and classifier")
         )
     alone = (*_alone(a.name, left, right), *_alone(b.name, right, left))
+    worst = list(worst_changes(a.results, b.results, (a.model, b.model)))
+    return Changes(a, b, _tested(pairs), alone, _tested(worst))
+
+
+def _tested(pairs: list[Change]) -> tuple[Change, ...]:
+    """The same with their p-values corrected over all of them."""
     adjusted = iter(holm([pair.main_p for pair in pairs if pair.stands]))
-    tested = [replace(pair, adjusted=next(adjusted)) if pair.stands else pair for pair in pairs]
-    return Changes(a, b, tuple(tested), alone)
+    return tuple(replace(pair, adjusted=next(adjusted)) if pair.stands else pair for pair in pairs)
 
 
 def _change(a: Evaluation, b: Evaluation, *known: dict[str, tuple[Doubt, ...]]) -> Change:

@@ -9,7 +9,7 @@ import numpy as np
 from robustbench_lite.results.evaluation import Evaluation, through
 from robustbench_lite.results.evaluations import evaluations
 from robustbench_lite.tables.base import Column, Row, Table, filled, tables
-from robustbench_lite.tables.common import MISSING, Footnotes, count, label, number
+from robustbench_lite.tables.values import MISSING, Footnotes, count, label, number
 
 if TYPE_CHECKING:
     from robustbench_lite.results.store import Results

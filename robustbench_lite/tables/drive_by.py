@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from robustbench_lite.results.evaluation import Evaluation
 from robustbench_lite.tables.base import Column, Row, Table, filled, tables
-from robustbench_lite.tables.common import MISSING, Footnotes, count, label
-from robustbench_lite.tables.pose_common import HEAD, Shot, heading, named, photographs, shares
+from robustbench_lite.tables.photographs import HEAD, Shot, heading, named, photographs, shares
+from robustbench_lite.tables.values import MISSING, Footnotes, count, label
 
 if TYPE_CHECKING:
     from robustbench_lite.results.store import Results

@@ -15,7 +15,7 @@ from robustbench_lite.results.statistics import wilson
 from robustbench_lite.tables import references
 from robustbench_lite.tables._transfer import changed
 from robustbench_lite.tables.base import Column, Row, Table, Value, filled, tables
-from robustbench_lite.tables.common import MISSING, Footnotes, count, label, number, share
+from robustbench_lite.tables.values import MISSING, Footnotes, count, label, number, share
 from robustbench_lite.text import percent
 
 if TYPE_CHECKING:

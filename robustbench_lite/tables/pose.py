@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from robustbench_lite.results.evaluation import Evaluation
 from robustbench_lite.tables import references
 from robustbench_lite.tables.base import Column, Row, Table, Value, filled, tables
-from robustbench_lite.tables.common import MISSING, Footnotes, label
-from robustbench_lite.tables.pose_common import HEAD, Shot, heading, photographs, seen, shares, where
+from robustbench_lite.tables.photographs import HEAD, Shot, heading, photographs, seen, shares, where
+from robustbench_lite.tables.values import MISSING, Footnotes, label
 
 if TYPE_CHECKING:
     from robustbench_lite.results.store import Results

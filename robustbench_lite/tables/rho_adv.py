@@ -24,7 +24,7 @@ from robustbench_lite.results.statistics import (
 )
 from robustbench_lite.tables._deepfool_paper import REMARKS, Published, published
 from robustbench_lite.tables.base import Column, Row, Table, Value, filled, tables
-from robustbench_lite.tables.common import MISSING, Footnotes, count, label, number, share, spread
+from robustbench_lite.tables.values import MISSING, Footnotes, count, label, number, share, spread
 
 if TYPE_CHECKING:
     from robustbench_lite.results.store import Results

@@ -14,7 +14,7 @@ from robustbench_lite.results.evaluations import evaluations
 from robustbench_lite.results.statistics import wilson
 from robustbench_lite.tables import references
 from robustbench_lite.tables.base import Column, Row, Table, Value, filled, tables
-from robustbench_lite.tables.common import MISSING, Footnotes, count, label, share
+from robustbench_lite.tables.values import MISSING, Footnotes, count, label, share
 
 if TYPE_CHECKING:
     from robustbench_lite.results.store import Results

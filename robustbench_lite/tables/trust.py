@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from robustbench_lite.results.evaluation import through
 from robustbench_lite.tables.base import Column, Table, tables
-from robustbench_lite.tables.common import label
+from robustbench_lite.tables.values import label
 
 if TYPE_CHECKING:
     from robustbench_lite.results.store import Results

@@ -1,14 +1,16 @@
 """What an attacker may do and wants: norms, the box, the goal; records with a row per sample, and their draws."""
 
-from robustbench_lite.threat.box import climb, clip, project_within, shortest_within, steepest_within
+from robustbench_lite.threat.box import climb, clip, nearest_within, project_within, shortest_within, steepest_within
 from robustbench_lite.threat.draws import Draw, keys
-from robustbench_lite.threat.goal import Goal, rounding, tie
+from robustbench_lite.threat.goal import Goal
 from robustbench_lite.threat.ids import content_id, float_ids, pixel_id, pixel_ids, unique_ids
-from robustbench_lite.threat.norms import Norm, dual_size, project, sample, size, steepest
+from robustbench_lite.threat.norms import Ball, Norm, dual_size, project, sample, size, steepest
 from robustbench_lite.threat.rows import per_row, put
 from robustbench_lite.threat.setting import Setting, Views
+from robustbench_lite.threat.ties import tie
 
 __all__ = [
+    "Ball",
     "Draw",
     "Goal",
     "Norm",
@@ -20,13 +22,13 @@ __all__ = [
     "dual_size",
     "float_ids",
     "keys",
+    "nearest_within",
     "per_row",
     "pixel_id",
     "pixel_ids",
     "project",
     "project_within",
     "put",
-    "rounding",
     "sample",
     "shortest_within",
     "size",

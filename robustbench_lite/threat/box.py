@@ -1,7 +1,7 @@
-"""What can be done inside [0, 1] to a function that is linear in the image: exact answers in l1, l2 and linf.
+"""What can be done inside [0, 1] to a function that is linear in the image: exact answers in l0, l1, l2 and linf.
 
 For such a function every number of the image moves at a rate of its own until it meets the box. How far is a matter of
-sorting: by room (linf), by room over gradient (l2), by gradient (l1, a fractional knapsack).
+sorting: by room (linf), by room over gradient (l2), by gradient (l1, a fractional knapsack), by their product (l0).
 """
 
 from __future__ import annotations
@@ -13,9 +13,18 @@ from robustbench_lite.threat.norms import project, size, steepest
 from robustbench_lite.threat.rows import per_row
 
 if TYPE_CHECKING:
-    from robustbench_lite.threat.norms import Norm
+    from robustbench_lite.threat.norms import Ball, Norm
 
-__all__ = ["box_radius", "climb", "clip", "project_within", "shortest_within", "steepest_within", "stretched_within"]
+__all__ = [
+    "box_radius",
+    "climb",
+    "clip",
+    "nearest_within",
+    "project_within",
+    "shortest_within",
+    "steepest_within",
+    "stretched_within",
+]
 
 _ROUNDING = 1e-6  # weights of a resampling need not sum to exactly 1
 _SPREAD, _SPREADING = 0.05, 0.6  # of the numbers; of the steps: those left can move all of the usual budget
@@ -42,9 +51,18 @@ def box_radius(x: torch.Tensor, w: torch.Tensor, gain: torch.Tensor, norm: Norm)
 
 
 def shortest_within(x: torch.Tensor, w: torch.Tensor, gain: torch.Tensor, norm: Norm) -> torch.Tensor:
-    """The smallest r (n, ...) with w.r = gain (n,) > 0 and x + r in [0, 1]; as far as the box allows if none is."""
+    """The smallest r (n, ...) with w.r = gain (n,) > 0 and x + r in [0, 1]; as far as the box allows if none is.
+
+    l0: with w.r >= gain, of as few numbers as possible, each as far as it can go.
+    """
     length, room, largest = _pace(x, w)
     gain = (gain / largest).clamp_min(0)[:, None]
+    if norm == "l0":  # that the most rewarding ones are the fewest: trust/bracket/exact.py
+        order = (length * room).argsort(dim=1, descending=True)
+        value = (length * room).gather(1, order)
+        needed = value.cumsum(1) - value < gain  # as long as those before have not gained it
+        r = torch.zeros_like(room).scatter(1, order, room.gather(1, order) * needed)
+        return (r * w.flatten(1).sign()).view_as(x)
     if norm == "l1":
         order = length.argsort(dim=1, descending=True)
         value = (length * room).gather(1, order)
@@ -60,12 +78,15 @@ def shortest_within(x: torch.Tensor, w: torch.Tensor, gain: torch.Tensor, norm: 
 
 
 def steepest_within(
-    x: torch.Tensor, g: torch.Tensor, norm: Norm, epsilon: float, most: torch.Tensor | float = 1.0
+    x: torch.Tensor, g: torch.Tensor, norm: Ball, epsilon: torch.Tensor | float, most: torch.Tensor | float = 1.0
 ) -> torch.Tensor:
-    """The r (n, ...) with ||r|| <= epsilon, x + r in [0, 1], no number above `most` (n, 1), that makes g.r largest."""
+    """The r (n, ...) with ||r|| <= epsilon, x + r in [0, 1], no number above `most` (n, 1), that makes g.r largest.
+
+    epsilon and `most` are (n,) and (n, 1), or one for all.
+    """
     length, room, _ = _pace(x, g)
     room = room.minimum(torch.as_tensor(most, device=room.device))
-    budget = room.new_full((len(x), 1), epsilon)
+    budget = torch.as_tensor(epsilon, dtype=room.dtype, device=room.device).expand(len(x))[:, None]
     if norm == "l1":
         order = length.argsort(dim=1, descending=True)
         wide = room.gather(1, order)
@@ -74,11 +95,11 @@ def steepest_within(
         level = _level((room / length.clamp_min(_NOTHING)).square(), length.square(), budget.square())
         r = (level.sqrt() * length).minimum(room)
     else:
-        r = room.clamp_max(epsilon)
+        r = room.minimum(budget)
     return (r * g.flatten(1).sign()).view_as(x)
 
 
-def stretched_within(x: torch.Tensor, direction: torch.Tensor, norm: Norm, epsilon: float) -> torch.Tensor:
+def stretched_within(x: torch.Tensor, direction: torch.Tensor, norm: Ball, epsilon: float) -> torch.Tensor:
     """The multiple of `direction` (n, ...) that, clipped so that x + r is in [0, 1], has the size epsilon.
 
     linf: it is epsilon before it is clipped. The box, clipped to as a whole, where it leaves no room for epsilon.
@@ -95,7 +116,7 @@ def stretched_within(x: torch.Tensor, direction: torch.Tensor, norm: Norm, epsil
     return ((level * length).minimum(room) * direction.flatten(1).sign()).view_as(x)
 
 
-def project_within(x: torch.Tensor, r: torch.Tensor, norm: Norm, epsilon: float) -> torch.Tensor:
+def project_within(x: torch.Tensor, r: torch.Tensor, norm: Ball, epsilon: float) -> torch.Tensor:
     """The nearest point (Euclidean) to r (n, ...) with ||r|| <= epsilon and x + r in [0, 1].
 
     l1: exact where x + r is in [0, 1], as a step that minds the box leaves it.
@@ -108,8 +129,25 @@ def project_within(x: torch.Tensor, r: torch.Tensor, norm: Norm, epsilon: float)
     return torch.where(per_row(beyond, r), steepest_within(x, r, "l2", epsilon), inside) if beyond.any() else inside
 
 
+def nearest_within(x: torch.Tensor, r: torch.Tensor, norm: Norm, epsilon: torch.Tensor) -> torch.Tensor:
+    """The nearest point (Euclidean) to r (n, ...) with ||r|| <= epsilon (n,) and x + r in [0, 1], exact."""
+    limit = epsilon[:, None]
+    if norm == "linf":
+        return (x + r.flatten(1).minimum(limit).maximum(-limit).view_as(r)).clamp_(0, 1).sub_(x)
+    flat, far = x.flatten(1), r.flatten(1).abs()
+    room = torch.where(r.flatten(1) > 0, 1 - flat, flat)
+    inside = far.minimum(room)
+    beyond = (size(inside, norm) > epsilon)[:, None]
+    if norm == "l2":
+        level = _level((room / far.clamp_min(_NOTHING)).square(), far.square(), limit.square())
+        kept = (level.sqrt() * far).minimum(room)
+    else:
+        kept = (far - _threshold(far, room, limit)).clamp_min(0).minimum(room)
+    return (torch.where(beyond, kept, inside) * r.flatten(1).sign()).view_as(r)
+
+
 def climb(
-    x: torch.Tensor, adv: torch.Tensor, g: torch.Tensor, norm: Norm, length: float, epsilon: float, share: torch.Tensor
+    x: torch.Tensor, adv: torch.Tensor, g: torch.Tensor, norm: Ball, length: float, epsilon: float, share: torch.Tensor
 ) -> torch.Tensor:
     """The images after an ascent step from adv (n, ...), in the ball around x and the box, `share` (n,) of them done.
 
@@ -126,6 +164,18 @@ def climb(
     most = torch.where(share < _SPREADING, length / many, 1.0)[:, None]
     moved = steepest_within(adv, g, norm, length, most).add_(adv).sub_(x)
     return _shed(moved, g, epsilon).add_(x).clamp_(0, 1)
+
+
+def _threshold(far: torch.Tensor, room: torch.Tensor, limit: torch.Tensor) -> torch.Tensor:
+    """The t (n, 1) for which the numbers far - t (n, D), cut off at 0 and at their room, add up to `limit` (n, 1).
+
+    From above: a number counts from t = far on, and no longer grows from t = far - room on.
+    """
+    ends, order = torch.cat([far, far - room], 1).sort(dim=1, descending=True)
+    growing = torch.where(order < far.shape[1], 1.0, -1.0).to(far.dtype).cumsum(1)[:, :-1]
+    total = (growing * (ends[:, :-1] - ends[:, 1:])).cumsum(1)  # at the lower end of each piece
+    at = (total >= limit).int().argmax(1, keepdim=True)
+    return ends.gather(1, at + 1) + (total.gather(1, at) - limit) / growing.gather(1, at).clamp_min(1)
 
 
 def _shed(r: torch.Tensor, g: torch.Tensor, epsilon: float) -> torch.Tensor:

@@ -1,6 +1,7 @@
-"""What an attacker may do: balls in l1, l2 and linf.
+"""What an attacker may do: balls in l0, l1, l2 and linf.
 
-All functions take perturbations (n, ...) and work per row; sizes are in the units of the image, [0, 1].
+l0 counts the numbers that change, each channel of a pixel by itself, as papers and other libraries do. All functions
+take perturbations (n, ...) and work per row; the other sizes are in the units of the image, [0, 1].
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from robustbench_lite.threat.rows import per_row
 if TYPE_CHECKING:
     from robustbench_lite.threat.draws import Draw
 
-__all__ = ["Norm", "dual_size", "project", "rescaled", "sample", "size", "steepest"]
+__all__ = ["Ball", "Norm", "dual_size", "project", "rescaled", "sample", "size", "steepest"]
 
-Norm = Literal["linf", "l2", "l1"]
+Ball = Literal["linf", "l2", "l1"]  # those in which a step can have any length
+Norm = Ball | Literal["l0"]
 
-_ORDER: dict[str, float] = {"l1": 1.0, "l2": 2.0, "linf": float("inf")}
-_DUAL: dict[str, float] = {"l1": float("inf"), "l2": 2.0, "linf": 1.0}
+_ORDER: dict[str, float] = {"l0": 0.0, "l1": 1.0, "l2": 2.0, "linf": float("inf")}
+_DUAL: dict[str, float] = {"l0": float("inf"), "l1": float("inf"), "l2": 2.0, "linf": 1.0}
 
 
 def size(r: torch.Tensor, norm: Norm) -> torch.Tensor:
@@ -28,22 +30,34 @@ def size(r: torch.Tensor, norm: Norm) -> torch.Tensor:
 
 
 def dual_size(g: torch.Tensor, norm: Norm) -> torch.Tensor:
-    """The dual norm of every row (n,): how fast a linear function with gradient g grows per unit of `norm`."""
+    """The dual norm of every row (n,): how fast a linear function with gradient g grows per unit of `norm`.
+
+    l0: per number, none of which moves by more than 1 within the box.
+    """
     length: torch.Tensor = torch.linalg.vector_norm(g.flatten(1), ord=_DUAL[norm], dim=1)
     return length
 
 
-def project(r: torch.Tensor, norm: Norm, epsilon: float) -> torch.Tensor:
-    """The nearest point (Euclidean) of the ball of radius epsilon to every row of r."""
+def project(r: torch.Tensor, norm: Norm, epsilon: float | torch.Tensor) -> torch.Tensor:
+    """The nearest point (Euclidean) of the ball of radius epsilon, one for all or (n,), to every row of r."""
     if norm == "linf":
-        return r.clamp(-epsilon, epsilon)
+        limit = torch.as_tensor(epsilon, dtype=r.dtype, device=r.device).view(-1, *[1] * (r.ndim - 1))
+        return r.minimum(limit).maximum(-limit)
     if norm == "l2":
         length = size(r, "l2")
         return r * per_row((epsilon / length.clamp_min(1e-30)).clamp_max(1.0), r)
-    return _project_l1(r, epsilon)
+    most = torch.as_tensor(epsilon, dtype=r.dtype, device=r.device).view(-1, 1)
+    return _project_l1(r, most) if norm == "l1" else _project_l0(r, most)
 
 
-def _project_l1(r: torch.Tensor, epsilon: float) -> torch.Tensor:
+def _project_l0(r: torch.Tensor, epsilon: torch.Tensor) -> torch.Tensor:
+    """The largest numbers alone, as many as epsilon (n, 1) allows."""
+    flat = r.flatten(1)
+    rank = flat.abs().argsort(dim=1, descending=True).argsort(dim=1)
+    return flat.masked_fill(rank >= epsilon, 0).view_as(r)
+
+
+def _project_l1(r: torch.Tensor, epsilon: torch.Tensor) -> torch.Tensor:
     """Soft thresholding at the level that makes the l1 norm epsilon (Duchi et al. 2008, sort-based)."""
     flat = r.flatten(1).abs()
     ordered = flat.sort(dim=1, descending=True).values
@@ -67,7 +81,7 @@ def steepest(g: torch.Tensor, norm: Norm) -> torch.Tensor:
     return torch.zeros_like(flat).scatter(1, index, flat.gather(1, index).sign()).view_as(g)
 
 
-def sample(draw: Draw, like: torch.Tensor, norm: Norm, epsilon: float, step: torch.Tensor | int = 0) -> torch.Tensor:
+def sample(draw: Draw, like: torch.Tensor, norm: Ball, epsilon: float, step: torch.Tensor | int = 0) -> torch.Tensor:
     """A point uniform in the ball of radius epsilon, for every row of `like`."""
     shape = tuple(like.shape[1:])
     if norm == "linf":
@@ -81,7 +95,7 @@ def sample(draw: Draw, like: torch.Tensor, norm: Norm, epsilon: float, step: tor
 def rescaled(epsilon: float, norm: Norm, pixels: int, to: int) -> float:
     """A budget for images of `pixels` numbers (3 * 224 * 224) as one for images of `to`: the same per number.
 
-    l2 grows with the square root of how many there are, l1 with how many, linf not at all.
+    l2 grows with the square root of how many there are, l0 and l1 with how many, linf not at all.
     """
-    power: dict[str, float] = {"linf": 0.0, "l2": 0.5, "l1": 1.0}
+    power: dict[str, float] = {"linf": 0.0, "l2": 0.5, "l1": 1.0, "l0": 1.0}
     return float(epsilon * (to / pixels) ** power[norm])

@@ -1,6 +1,6 @@
 """Evaluation smells: each check looks at one cell's rows and says whether its numbers can be believed.
 
-One check per file in `checks/`. `Check.why` is the paragraph that a report shows beside a warning.
+One check per file in `smells/`. `Check.why` is the paragraph that a report shows beside a warning.
 """
 
 from __future__ import annotations

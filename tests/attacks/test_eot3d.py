@@ -23,7 +23,7 @@ from robustbench_lite.physical.paints import made
 from robustbench_lite.physical.scene import Pose, Scene
 from robustbench_lite.results.statistics import wilson
 from robustbench_lite.runner.assets import Assets, shown
-from robustbench_lite.runner.draw import figure
+from robustbench_lite.runner.figure import figure
 from robustbench_lite.runner.plan import plan
 from robustbench_lite.runner.preflight import Preflight
 from robustbench_lite.runner.run import run as run_suite

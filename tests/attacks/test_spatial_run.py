@@ -14,7 +14,7 @@ from robustbench_lite.errors import SuiteError, UsageError
 from robustbench_lite.report.page import page
 from robustbench_lite.results.store import Results, read
 from robustbench_lite.runner.assets import Assets
-from robustbench_lite.runner.draw import figure
+from robustbench_lite.runner.figure import figure
 from robustbench_lite.runner.preflight import Preflight
 from robustbench_lite.runner.run import run
 from robustbench_lite.runner.verify import verify

@@ -18,8 +18,8 @@ from robustbench_lite.engine.drive import run
 from robustbench_lite.engine.job import Fitting, Job
 from robustbench_lite.engine.oracle import Oracle
 from robustbench_lite.errors import DataError
-from robustbench_lite.guards.sealed import seal
 from robustbench_lite.results.schema import CELLS
+from robustbench_lite.results.sealed import seal
 from robustbench_lite.runner.assets import Assets
 from robustbench_lite.runner.plan import plan
 from robustbench_lite.runner.run import run as run_suite

@@ -15,7 +15,7 @@ import pytest
 from robustbench_lite.cli.verbs import main
 from robustbench_lite.errors import BaselineError
 from robustbench_lite.gate.baseline import baseline_of, read_baseline, write_baseline
-from robustbench_lite.guards import sealed
+from robustbench_lite.results import sealed
 from robustbench_lite.results.store import read
 from tests.gates import robust, write
 from tests.helpers import ROOT

@@ -11,8 +11,8 @@ from robustbench_lite.cli.verbs import main
 from robustbench_lite.results import glossary
 from robustbench_lite.results.store import Store, read
 from robustbench_lite.tables.base import tables
-from robustbench_lite.tables.common import left_out, number
 from robustbench_lite.tables.render import render
+from robustbench_lite.tables.values import left_out, number
 from tests.helpers import ROOT
 from tests.synthetic import cell_row, example, put, two
 

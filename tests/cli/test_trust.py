@@ -9,8 +9,8 @@ import pytest
 
 from robustbench_lite.cli.verbs import main
 from robustbench_lite.errors import NoResultsError, UsageError
-from robustbench_lite.guards.sealed import parsed, sealed_json
-from robustbench_lite.runner.draw import figure
+from robustbench_lite.results.sealed import parsed, sealed_json
+from robustbench_lite.runner.figure import figure
 from robustbench_lite.runner.run import Options, run_suite
 from robustbench_lite.runner.verify import verify
 from robustbench_lite.suite.builder import load

@@ -15,7 +15,7 @@ from robustbench_lite.engine.inspection import Scorer, doubts_about, looked, spr
 from robustbench_lite.errors import ModelError
 from robustbench_lite.models.archs.normalized import TwoClasses
 from robustbench_lite.models.base import Card, Classifier
-from robustbench_lite.models.common import content_hash, finish
+from robustbench_lite.models.finish import content_hash, finish
 from robustbench_lite.models.zoo import Zoo
 from robustbench_lite.runner.assets import Assets, images
 from robustbench_lite.runner.run import Options, run_suite

@@ -93,7 +93,8 @@ def test_sizes_are_what_their_names_say():
     candidate[0, 0, 0, 0] += 0.3
     candidate[0, 1, 0, 0] -= 0.4
     found = verdicts(candidate, x, {"epsilon": 1.0}, net=mlp(shape=(3, 2, 2)))
-    expected = {"l0": 1, "l1": 0.7, "l2": 0.5, "linf": 0.4, "rho": 0.5 / 3**0.5, "rho_linf": 0.8}
+    expected = {"l0": 1, "l0_components": 2, "l1": 0.7, "l2": 0.5, "linf": 0.4, "rho": 0.5 / 3**0.5, "rho_linf": 0.8}
+    expected |= {"rho_l0": 2 / 12, "rho_l1": 0.7 / 6}
     for name, value in expected.items():
         assert found.sizes[name].item() == pytest.approx(value, rel=1e-6)
     assert found.sizes["rmsd"].item() == pytest.approx(255 * 0.5 / 12**0.5, rel=1e-6)

@@ -160,6 +160,19 @@ def test_partners_survive_another_seed_and_other_weights(tmp_path):
     assert report(tmp_path / "a", tmp_path / "b").exit_code == 0
 
 
+@pytest.mark.parametrize(("target", "seed", "code"), [("random", 1, 4), ("random", 0, 0), ("next", 1, 0), (3, 1, 0)])
+def test_random_targets_of_another_seed_are_another_task(tmp_path, target, seed, code):
+    facts = {"goal": "target", "params": json.dumps({"epsilon": 0.1, "target": target})}
+    write(tmp_path / "a", robust(), seed=0, **facts)
+    write(tmp_path / "b", robust(), seed=seed, **facts)
+    found = report(tmp_path / "a", tmp_path / "b")
+    assert found.exit_code == code
+    told = [reason for verdict in found.verdicts for reason in verdict.reasons]
+    assert any("other targets: they are drawn by seed 1, in the baseline by 0" in reason for reason in told) is (
+        code == 4
+    )
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [

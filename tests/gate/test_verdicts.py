@@ -10,10 +10,10 @@ import pytest
 from robustbench_lite.errors import UsageError
 from robustbench_lite.gate.baseline import baseline_of
 from robustbench_lite.gate.pairing import check
+from robustbench_lite.gate.power import detectable
 from robustbench_lite.gate.render import render_report, summary
 from robustbench_lite.gate.rules import gate_of
 from robustbench_lite.gate.scores import scores_of
-from robustbench_lite.gate.statistics import detectable
 from robustbench_lite.results.store import read
 from robustbench_lite.text import GATE_FORMATS
 from tests.gates import robust, write

@@ -15,7 +15,7 @@ from robustbench_lite.engine.judge import look
 from robustbench_lite.errors import ModelError, SuiteError
 from robustbench_lite.models import archs, zoo
 from robustbench_lite.models.base import Card, models
-from robustbench_lite.models.common import content_hash, finish
+from robustbench_lite.models.finish import content_hash, finish
 from robustbench_lite.models.recipe import recipe, recipes
 from robustbench_lite.models.torchvision import build_torchvision
 from robustbench_lite.results.statistics import wilson
@@ -116,7 +116,7 @@ def test_the_published_resnet20_scores_as_published(shared):
 
 @pytest.mark.parametrize("name", [name for name in archs.ARCHITECTURES if name not in {"resnet56", "resnet110"}])
 def test_every_architecture_gives_logits_and_gradients(name):
-    size = (1, 28, 28) if name in {"lenet", "fc500_150_10"} else (3, 32, 32)
+    size = (1, 28, 28) if name in {"lenet", "fc500_150_10", "small_cnn"} else (3, 32, 32)
     net = archs.build(name, size[0], 7).eval()
     x = torch.rand(2, *size, requires_grad=True)
     logits = net(x)

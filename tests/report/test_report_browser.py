@@ -11,7 +11,7 @@ import pytest
 
 from robustbench_lite.report.page import page as html
 from robustbench_lite.results.store import Store, read
-from robustbench_lite.runner.draw import figure
+from robustbench_lite.runner.figure import figure
 from robustbench_lite.runner.run import run
 from robustbench_lite.tables.compare import compare, side
 from tests.helpers import ROOT
@@ -192,7 +192,7 @@ def numbers(text):
 def test_the_statistics_of_the_page_are_those_of_the_package(small, visit):
     import numpy as np
 
-    from robustbench_lite.results.paired import mcnemar
+    from robustbench_lite.results.paired_tests import mcnemar
     from robustbench_lite.results.statistics import bootstrap_mean
 
     page = visit(small[0]).page
@@ -217,7 +217,7 @@ def test_the_sizes_of_the_page_are_those_of_the_package(small, visit):
     """Failures count as infinite, and below 99 % success there is no mean."""
     import numpy as np
 
-    from robustbench_lite.results.paired import sign_test
+    from robustbench_lite.results.paired_tests import sign_test
     from robustbench_lite.results.statistics import size_of
 
     page = visit(small[0]).page

@@ -58,9 +58,11 @@ def test_a_sample_is_robust_where_it_is_right_before_and_after(tmp_path):
     assert one.correct.tolist() == [True, False, False, True]
 
 
-@pytest.mark.parametrize(("norm", "column"), [("l2", "rho"), ("linf", "rho_linf"), ("l1", "rho")])
+@pytest.mark.parametrize(
+    ("norm", "column"), [("l2", "rho"), ("linf", "rho_linf"), ("l1", "rho"), ("l1", "rho_l1"), ("l0", "rho_l0")]
+)
 def test_the_relative_size_is_in_the_norm_of_the_attack_and_a_failure_needs_an_infinite_one(tmp_path, norm, column):
-    sizes = {"rho": [0.1, 0.2], "rho_linf": [0.3, 0.4]}
+    sizes = {"rho": [0.1, 0.2], "rho_linf": [0.3, 0.4]} | ({column: [0.5, 0.6]} if column[-1] in "01" else {})
     one = one_of(tmp_path, cell_row("a", norm=norm), n=2, success=[True, False], **sizes)
     assert one.relative_size.tolist() == sizes[column]
     assert one.needed.tolist() == [sizes[column][0], np.inf]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from robustbench_lite.results.paired import permuted, sign_test
+from robustbench_lite.results.paired_tests import permuted, sign_test
 from robustbench_lite.results.statistics import (
     bootstrap_mean,
     bootstrap_ratio,

@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from robustbench_lite.cli.verbs import main
-from robustbench_lite.guards.sealed import parsed, sealed_json
+from robustbench_lite.results.sealed import parsed, sealed_json
 from robustbench_lite.results.store import read
 from robustbench_lite.runner.run import Options, run_suite
 from robustbench_lite.suite.builder import load

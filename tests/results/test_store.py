@@ -18,9 +18,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from robustbench_lite.errors import StoreError
-from robustbench_lite.guards.sealed import seal
 from robustbench_lite.results import store as module
 from robustbench_lite.results.schema import CELLS, IMAGES, SAMPLES
+from robustbench_lite.results.sealed import seal
 from robustbench_lite.results.store import Store, read
 from tests.synthetic import cell_row, example, image_rows, put, sample_rows
 

@@ -15,11 +15,11 @@ from robustbench_lite.results.store import Store, read
 from robustbench_lite.runner import execute as executor
 from robustbench_lite.runner.assets import Assets
 from robustbench_lite.runner.cell_report import CellReport
+from robustbench_lite.runner.cell_trial import prepare
 from robustbench_lite.runner.observer import Silent
 from robustbench_lite.runner.plan import plan
 from robustbench_lite.runner.preflight import Preflight
 from robustbench_lite.runner.run import Options, run_suite
-from robustbench_lite.runner.trial import prepare
 from robustbench_lite.suite.builder import load
 from tests.helpers import CPU
 

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 import robustbench_lite
-from robustbench_lite.guards.sealed import seal
+from robustbench_lite.results.sealed import seal
 from robustbench_lite.results.store import read
 from robustbench_lite.runner.run import run
 from robustbench_lite.tables.base import tables

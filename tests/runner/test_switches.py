@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from robustbench_lite.guards.exact import deterministic
+from robustbench_lite.guards.determinism import deterministic
 from robustbench_lite.models.training import train
 from robustbench_lite.pytest_plugin.session import GateSession
-from robustbench_lite.runner.draw import contact_sheet, figure
+from robustbench_lite.runner.figure import contact_sheet, figure
 from robustbench_lite.runner.preview import preview
 from robustbench_lite.runner.run import Options, run_suite
 from robustbench_lite.runner.verify import verify

@@ -17,7 +17,7 @@ from robustbench_lite.results.statistics import wilson
 from robustbench_lite.results.store import Results, read
 from robustbench_lite.runner import preflight
 from robustbench_lite.runner.assets import Assets
-from robustbench_lite.runner.draw import figure
+from robustbench_lite.runner.figure import figure
 from robustbench_lite.runner.run import run
 from robustbench_lite.runner.verify import verify
 from robustbench_lite.suite.builder import load

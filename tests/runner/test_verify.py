@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from robustbench_lite.errors import RobustbenchError
-from robustbench_lite.guards.sealed import parsed, seal
+from robustbench_lite.results.sealed import parsed, seal
 from robustbench_lite.results.store import Store
 from robustbench_lite.runner.run import run
 from robustbench_lite.runner.verify import verify

@@ -6,7 +6,7 @@ from scipy.stats import binomtest
 
 from robustbench_lite.errors import StoreError, UsageError
 from robustbench_lite.results.naming import labels_of, names_of
-from robustbench_lite.results.paired import mcnemar
+from robustbench_lite.results.paired_tests import mcnemar
 from robustbench_lite.results.store import Store
 from robustbench_lite.tables.compare import changes, compare, side, sides
 from tests.helpers import cli

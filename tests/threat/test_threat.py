@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from robustbench_lite.threat.draws import Draw, keys
-from robustbench_lite.threat.goal import Goal, rounding, tie
+from robustbench_lite.threat.goal import Goal
 from robustbench_lite.threat.norms import dual_size, project, sample, size, steepest
+from robustbench_lite.threat.ties import rounding, tie
 
 NORMS = ["linf", "l2", "l1"]
 seeds = st.integers(0, 10_000)

@@ -248,7 +248,7 @@ def test_a_contact_sheet_shows_the_images_and_their_views(tmp_path):
     from robustbench_lite.errors import UsageError
     from robustbench_lite.figures.contact_sheet import ContactSheet
     from robustbench_lite.runner.assets import Assets
-    from robustbench_lite.runner.draw import contact_sheet
+    from robustbench_lite.runner.figure import contact_sheet
     from tests.helpers import CPU
 
     figure, assets = ContactSheet(images=2, draws=3), Assets(suite(under=["rotation"]), CPU)

@@ -21,6 +21,7 @@ ARCHITECTURES = {
     "nin": "nin:NIN",
     "vgg": "vgg:VGG",
     "googlenet": "googlenet:GoogLeNet",
+    "small_cnn": "small:SmallCNN",  # for 28x28 images
     "gtsrb_cnn": "signs:GTSRBCNN",
     "lisa_cnn": "signs:LISACNN",
     **{f"resnet{depth}": f"resnet:resnet{depth}" for depth in (8, 14, 20, 32, 44, 56, 110)},

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from robustbench_lite.tables.base import Column, Row
-from robustbench_lite.tables.render.common import shown
 from robustbench_lite.tables.render.fold import chunk, lead, pad, wide
+from robustbench_lite.tables.render.shown import shown
 from robustbench_lite.text import visible
 
 __all__ = ["Strip", "bands", "number", "strips", "total", "widths"]

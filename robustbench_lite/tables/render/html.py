@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from robustbench_lite.tables.base import Column, Row, Table
-from robustbench_lite.tables.render.common import body, parts, shown, titled
+from robustbench_lite.tables.render.shown import body, parts, shown, titled
 from robustbench_lite.text import for_attribute, for_html
 
 __all__ = ["html"]

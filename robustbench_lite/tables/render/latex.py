@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from robustbench_lite.tables.base import Column, Row, Table
-from robustbench_lite.tables.render.common import body, parts, shown, titled
 from robustbench_lite.tables.render.shape import with_best
+from robustbench_lite.tables.render.shown import body, parts, shown, titled
 from robustbench_lite.text import for_latex, visible
 
 __all__ = ["latex"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from robustbench_lite.tables.base import Column, Table, Value
-from robustbench_lite.tables.render.common import body, parts, shown, titled
+from robustbench_lite.tables.render.shown import body, parts, shown, titled
 from robustbench_lite.text import for_markdown
 
 __all__ = ["markdown"]

@@ -10,7 +10,7 @@ from itertools import count
 
 from robustbench_lite.errors import UsageError, did_you_mean
 from robustbench_lite.tables.base import Column, Row, Table, Value
-from robustbench_lite.tables.render.common import parts, shown, titled
+from robustbench_lite.tables.render.shown import parts, shown, titled
 
 __all__ = ["chosen", "constant", "constants", "transposed", "with_best", "without", "without_intervals"]
 

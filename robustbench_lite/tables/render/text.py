@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from robustbench_lite.tables.base import Table
-from robustbench_lite.tables.render.common import Part, body, parts, titled
 from robustbench_lite.tables.render.fold import fold, lead, pad, wide
 from robustbench_lite.tables.render.grid import Strip, bands, number, strips, total, widths
 from robustbench_lite.tables.render.shape import constant, constants, without
+from robustbench_lite.tables.render.shown import Part, body, parts, titled
 from robustbench_lite.text import colored, visible
 
 __all__ = ["LEAST", "sentence", "text"]

@@ -23,6 +23,10 @@ _LEAST, _MOST = 1e-12, 1e10
 class Slope:
     """A linear function with gradient w (n, D) at the images x (n, D), float64, and what may be done to them.
 
+    l0: greedy is optimal. Number i gains at most g_i = |w_i| room_i, whatever the others do, so that k numbers gain at
+    most the sum of their g_i, and no k numbers have a larger sum than the k with the largest g_i. The fewest that can
+    reach a gain are therefore the first of that order whose sum does.
+
     `boxed`: images stay in [0, 1]. `straight`: one steepest step that is clipped, instead of the best perturbation.
     """
 
@@ -39,7 +43,12 @@ class Slope:
         return self._size(at).masked_fill(short, float("inf")).masked_fill(gain <= 0, 0.0)
 
     def gain(self, wanted: torch.Tensor) -> torch.Tensor:
-        """How much (n,) the function can grow within a ball of the size `wanted` (n,)."""
+        """How much (n,) the function can grow within a ball of the size `wanted` (n,).
+
+        l0: of a size between two whole ones, that share of the way from one to the other, where one more is needed.
+        """
+        if self.norm == "l0":
+            return self._gain(wanted)
         return self._gain(self._bisect(lambda t: self._size(t) >= wanted))
 
     def _bisect(self, enough: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
@@ -66,6 +75,11 @@ class Slope:
         return torch.zeros_like(self._speed).scatter(1, self._speed.argmax(1, keepdim=True), 1.0)
 
     @cached_property
+    def _rank(self) -> torch.Tensor:
+        """How many numbers have more to gain than each (n, D); those without anything to gain come last."""
+        return (self.w.abs() * self._room).argsort(dim=1, descending=True).argsort(dim=1)
+
+    @cached_property
     def _room(self) -> torch.Tensor:
         """How far (n, D) each number may go uphill."""
         if not self.boxed:
@@ -80,7 +94,9 @@ class Slope:
         return order, room.cumsum(1) - room
 
     def _path(self, t: torch.Tensor) -> torch.Tensor:
-        """|r| (n, D) at t (n,); l1 in a box: the steepest number up to its end, then the next."""
+        """|r| (n, D) at t (n,); l1 and l0 in a box: one number up to its end, then the next."""
+        if self.norm == "l0":
+            return (t[:, None] - self._rank).clamp(0, 1) * self._room
         if self.norm == "l1" and self.boxed and not self.straight:
             order, before = self._queue
             return torch.zeros_like(before).scatter(1, order, (t[:, None] - before).clamp_min(0)).minimum(self._room)

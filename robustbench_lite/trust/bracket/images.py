@@ -89,7 +89,7 @@ def _bounded(attack: Attack, promise: Promise, problem: Problem, case: str, verd
 def _minimal(attack: Attack, promise: Promise, problem: Problem, case: str, verdicts: Verdicts) -> Finding:
     """Everything falls, and not much above the exact radius, nor below it."""
     factor, blur = promise.factor, problem.blur + _TINY
-    found, won = verdicts.sizes[attack.threat or "l2"], verdicts.success
+    found, won = verdicts.size(attack.threat or "l2"), verdicts.success
     good = won & (found <= problem.promised * factor + blur)
     impossible = int((won & (found < problem.exact * _RESOLUTION - blur)).sum())
     ratio = ((found - blur) / problem.promised)[won & (problem.promised > 0)]
@@ -104,7 +104,7 @@ def _shared(attack: Attack, promise: Promise, problem: Problem, case: str, verdi
     norm, won = attack.threat or "l2", verdicts.success
     wanted = -int(-promise.share * len(won) // 1)
     most = float(problem.promised.sort().values[wanted - 1]) * promise.factor + problem.blur
-    used = float(verdicts.sizes[norm].max())
+    used = float(verdicts.size(norm).max())
     impossible = int((won & (problem.exact * _RESOLUTION > used + problem.blur)).sum())
     said = f"{int(won.sum())} succeed, size {used:.4g}, {impossible} impossible"
     good = int(won.sum()) >= wanted and used <= most and not impossible

@@ -86,7 +86,7 @@ def _classes(recipe: Recipe, task: Task, generator: torch.Generator) -> tuple[to
 
 def _shape(recipe: Recipe, task: Task) -> tuple[int, int, int]:
     """C, H, W: large enough for a budget that is meant for larger images than ours."""
-    need = {"linf": 0.0, "l2": 14 * (task.size or 0) ** 2, "l1": 10 * (task.size or 0)}[task.norm]
+    need = {"linf": 0.0, "l2": 14 * (task.size or 0) ** 2, "l1": 10 * (task.size or 0), "l0": 0.0}[task.norm]
     if recipe.images == "digits":
         side = 28 * min(6, math.ceil(math.sqrt(max(1.0, need / 784))))
         return 3 if task.colour else 1, side, side
@@ -146,11 +146,16 @@ def _tiled(images: torch.Tensor, shape: tuple[int, int, int]) -> torch.Tensor:
 
 def _usual(norm: Norm, numbers: int) -> float:
     """A size for attacks that have no budget: a few per cent of the box."""
-    sizes: dict[Norm, float] = {"linf": 0.05, "l2": 0.05 * math.sqrt(numbers), "l1": 0.02 * numbers}
+    sizes: dict[Norm, float] = {
+        "linf": 0.05,
+        "l2": 0.05 * math.sqrt(numbers),
+        "l1": 0.02 * numbers,
+        "l0": 0.05 * numbers,
+    }
     return sizes[norm]
 
 
 def _blur(dtype: str, norm: Norm, size: float, numbers: int) -> float:
     """The size of what rounding may do to every number that a perturbation changes."""
-    unit: dict[Norm, float] = {"linf": 1.0, "l2": math.sqrt(numbers), "l1": 2 * size}
+    unit: dict[Norm, float] = {"linf": 1.0, "l2": math.sqrt(numbers), "l1": 2 * size, "l0": 0.0}
     return 2 * _ROUNDING[dtype] * unit[norm]

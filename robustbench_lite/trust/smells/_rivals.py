@@ -7,10 +7,12 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
-from robustbench_lite.results import Evaluation
+from robustbench_lite.results.evaluation import Evaluation
+from robustbench_lite.results.schema import size_column
+from robustbench_lite.results.worst_case import allowed
 from robustbench_lite.trust.smell import Case, alike
 
-__all__ = ["CONTROL", "beside", "needed"]
+__all__ = ["CONTROL", "beside", "blind", "needed"]
 
 CONTROL = "noise"  # the attack that is none
 
@@ -21,16 +23,21 @@ def beside(case: Case, own: Evaluation, everything: tuple[Case, ...]) -> list[Ev
     return [one for other in cells for one in other.scored if one.own and one.ok and one.samples == own.samples]
 
 
+def blind(one: Evaluation) -> bool:
+    """Whether the attack asked for no gradient: for scores, or decisions, alone. Its forwards are its queries."""
+    return bool(one.cell["backwards"] == 0)
+
+
 def needed(several: Iterable[Evaluation], own: Evaluation) -> npt.NDArray[np.float64]:
     """(n,) the smallest size, in the norm of `own` and within its budget, with which any of them broke a sample.
 
     inf where none did, and where the clean image is misclassified.
     """
     assert own.norm is not None
-    most = np.inf if own.epsilon is None else own.epsilon * (1 + 1e-5) + 1e-6  # as the judge measures
+    most = np.inf if own.epsilon is None else allowed(own.epsilon)
     least = np.full(len(own), np.inf)
     for one in several:
-        size = one[own.norm]
+        size = one[size_column(own.norm)]
         least = np.fmin(least, np.where(one.success & own["clean_correct"] & (size <= most), size, np.inf))
     return least
 

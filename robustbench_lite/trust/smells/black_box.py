@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from robustbench_lite.registry import canonical
-from robustbench_lite.results import Evaluation, mcnemar
+from robustbench_lite.results.evaluation import Evaluation
+from robustbench_lite.results.paired_tests import mcnemar
 from robustbench_lite.trust.smell import Case, Finding, alike, doubt, fine, register, unknown
-from robustbench_lite.trust.smells._rivals import CONTROL, beside, needed
+from robustbench_lite.trust.smells._rivals import CONTROL, beside, blind, needed
 
 _CLEARLY = 0.8  # of the size that one attack needs is clearly less
 _WHY = (
@@ -52,13 +53,13 @@ def _without_gradients(case: Case, own: Evaluation, everything: tuple[Case, ...]
 
     Within the budget; without one, with clearly less. Against all attacks that do see them together.
     """
-    if own.blind or own.norm is None or (own.epsilon is None and not own.unbounded):
+    if blind(own) or own.norm is None or (own.epsilon is None and not own.unbounded):
         return []
     others = beside(case, own, everything)
-    mine = needed([one for one in others if not one.blind], own)
+    mine = needed([one for one in others if not blind(one)], own)
     found = []
     for one in others:
-        if not one.blind or one.attack == CONTROL:
+        if not blind(one) or one.attack == CONTROL:
             continue
         theirs = needed([one], own)
         if own.epsilon is None:

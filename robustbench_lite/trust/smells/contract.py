@@ -22,7 +22,7 @@ def contract(case: Case, everything: tuple[Case, ...]) -> Finding:  # noqa: ARG0
         return warning("declared without clipping: the images may leave [0, 1]")
     if norm is None or eps is None:
         return fine("no budget to exceed; pixels in [0, 1]")
-    largest = float(np.max(one[norm]))
+    largest = float(np.max(one.size))
     if largest > eps * (1 + 1e-5) + 1e-6:
         return doubt(f"the largest stored {norm} size is {beside(largest, eps, 6)}, the budget {budget(eps)}")
     return fine(f"largest {norm} size {beside(largest, eps)} of {budget(eps)}")

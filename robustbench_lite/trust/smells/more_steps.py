@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from robustbench_lite.registry import canonical
-from robustbench_lite.results.paired import mcnemar
+from robustbench_lite.results.paired_tests import mcnemar
 from robustbench_lite.trust.smell import Case, Finding, alike, doubt, fine, register, unknown
 
 _WHY = (

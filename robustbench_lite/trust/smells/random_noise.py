@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from robustbench_lite.results import Evaluation
+from robustbench_lite.results.evaluation import Evaluation
 from robustbench_lite.trust.smell import Case, Finding, doubt, fine, register, unknown
 from robustbench_lite.trust.smells._rivals import CONTROL, beside, needed
 

@@ -7,9 +7,10 @@ import pytest
 from scipy.stats import binom, binomtest, wilcoxon
 
 from benchmarks.gate_simulation import alarms
+from robustbench_lite.gate.power import detectable
 from robustbench_lite.gate.rules import Gate, Limits
-from robustbench_lite.gate.statistics import Pairs, detectable, findings, floors
-from robustbench_lite.results.paired import holm, mcnemar
+from robustbench_lite.gate.statistics import Pairs, findings, floors
+from robustbench_lite.results.paired_tests import holm, mcnemar
 from robustbench_lite.results.statistics import clopper_pearson
 
 GATE = Gate()

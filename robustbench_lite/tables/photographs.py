@@ -15,7 +15,7 @@ from robustbench_lite.results.naming import class_names
 from robustbench_lite.results.schema import Row
 from robustbench_lite.results.statistics import wilson
 from robustbench_lite.tables.base import Column, Value
-from robustbench_lite.tables.common import label, number, share
+from robustbench_lite.tables.values import label, number, share
 
 if TYPE_CHECKING:
     from robustbench_lite.results.store import Results

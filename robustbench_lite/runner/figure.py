@@ -11,12 +11,12 @@ from pydantic import ValidationError
 from robustbench_lite.errors import UsageError, did_you_mean, problems_of
 from robustbench_lite.figures.base import Figure, figures
 from robustbench_lite.figures.contact_sheet import ContactSheet
-from robustbench_lite.guards.exact import deterministic
+from robustbench_lite.guards.determinism import deterministic
 from robustbench_lite.guards.foreign import blamed, undisturbed
 from robustbench_lite.results.store import Store, read
 from robustbench_lite.runner.assets import Assets
-from robustbench_lite.runner.recorded import suite_of
 from robustbench_lite.runner.run import device_named
+from robustbench_lite.runner.stored_suite import suite_of
 from robustbench_lite.suite.builder import Suite, load
 from robustbench_lite.transforms.distribution import operations
 

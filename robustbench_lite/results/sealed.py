@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from robustbench_lite.guards.files import contents
-from robustbench_lite.guards.unfold import stored_size, unfolded
+from robustbench_lite.guards.parquet import stored_size, unfolded
 
 __all__ = ["atomically", "flush", "make", "opened", "parsed", "rows_of", "seal", "sealed_json", "write_text"]
 

@@ -8,8 +8,8 @@ import pytest
 
 from robustbench_lite.errors import BaselineError
 from robustbench_lite.gate.baseline import read_baseline
-from robustbench_lite.guards import sealed
-from robustbench_lite.guards.unfold import unfolded
+from robustbench_lite.guards.parquet import unfolded
+from robustbench_lite.results import sealed
 
 MIB = 2**20
 

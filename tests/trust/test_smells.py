@@ -153,6 +153,132 @@ def test_a_black_box_that_beats_the_white_box(tmp_path, theirs, level):
     assert found[1].level == "ok"
 
 
+MISLED = "the gradient does not predict how the loss changes on 7 of 8 images"
+
+
+@pytest.mark.parametrize(
+    ("facts", "red"),
+    [
+        ({}, False),
+        ({"warnings": [MISLED], "warning_kinds": ["gradients"]}, True),
+        ({"warnings": [MISLED], "warning_kinds": ["gradients"], "backwards": 0}, False),  # asks for none
+        ({"warnings": [MISLED], "warning_kinds": ["other"]}, False),
+        ({"warnings": [f"fc: {MISLED}"], "warning_kinds": ["gradients"], "models": ["fc"]}, False),  # only scored
+        ({"warnings": [f"lenet: {MISLED}"], "warning_kinds": ["gradients"], "models": ["fc"]}, True),
+    ],
+)
+def test_a_gradient_that_predicts_nothing_matters_where_it_is_followed(tmp_path, facts, red):
+    write(tmp_path, cell_row("c", **facts))
+    assert levels(tmp_path, "misleading_gradient")[0].red is red
+
+
+def bounded(cell, attack="pgd", **changes):
+    params = changes.pop("params", {"steps": 10, "epsilon": 0.1})
+    return cell_row(cell, attack=attack, norm="linf", eps=0.1, goal="label", params=json.dumps(params), **changes)
+
+
+def first(n):
+    return [i < n for i in range(20)]
+
+
+def fallen(n):
+    return {"success": first(n), "adv_pred": [2 if i < n else 0 for i in range(20)]}
+
+
+@pytest.mark.parametrize(
+    ("one", "facts", "level"),
+    [
+        (5, {}, "ok"),
+        (8, {}, "ok"),  # may be chance
+        (14, {}, "warning"),
+        (14, {"eps": 0.2}, "unknown"),  # another budget
+        (14, {"goal": "target"}, "unknown"),
+        (14, {"params": '{"epsilon": 0.1, "clip": false}'}, "unknown"),  # another threat
+        (14, {"many": {"fit_n": 10}}, "ok"),  # one perturbation for all
+    ],
+)
+def test_one_step_that_beats_many(tmp_path, one, facts, level):
+    """Six of twenty are broken in ten steps."""
+    facts = dict(facts)
+    write(tmp_path, bounded("many") | facts.pop("many", {}), **fallen(6))
+    write(tmp_path, bounded("one", "fgsm", params={"epsilon": 0.1}) | facts, **fallen(one))
+    found = dict(zip(("many", "one"), levels(tmp_path, "one_step", {"cells": ["many", "one"]}), strict=True))
+    assert (found["many"].level, found["many"].red) == (level, level == "warning")
+    assert found["one"].level == "ok"  # is itself of one step
+
+
+@pytest.mark.parametrize(
+    ("broken", "size", "facts", "red"),
+    [
+        (6, 0.1, {}, False),
+        (6, 0.04, {}, True),
+        (6, [0.04] * 13 + [0.1] * 7, {}, False),  # seven of fourteen
+        (20, 0.01, {}, False),  # broken early
+        (6, 0.01, {"attack": "fab"}, False),  # looks for the smallest
+        (6, 0.01, {"eps": None}, False),
+        (6, 0.01, {"fit_n": 10}, False),  # one perturbation for all
+    ],
+)
+def test_a_budget_that_is_not_spent(tmp_path, broken, size, facts, red):
+    write(tmp_path, bounded("c") | facts, linf=size, **fallen(broken))
+    assert levels(tmp_path, "budget_unused")[0].red is red
+
+
+@pytest.mark.parametrize(
+    ("size", "steps", "broken", "red"),
+    [(0.01, 10, 6, False), (0.009, 10, 6, True), (0.009, 10, 20, False), (None, 10, 6, False), (0.025, 40, 6, False)],
+)
+def test_steps_that_cannot_cross_the_budget(tmp_path, size, steps, broken, red):
+    write(tmp_path, bounded("c", params={"steps": steps, "step_size": size, "epsilon": 0.1}), **fallen(broken))
+    assert levels(tmp_path, "reach")[0].red is red
+
+
+@pytest.mark.parametrize(
+    ("aims", "facts", "level"),
+    [
+        (3, {}, "ok"),
+        ([3] * 12 + [4] * 8, {}, "warning"),
+        (4, {"eps": 0.2}, "unknown"),
+        (4, {"goal": "label"}, "unknown"),
+    ],
+)
+def test_targets_that_differ(tmp_path, aims, facts, level):
+    write(tmp_path, bounded("a") | {"goal": "target"}, target=3)
+    write(tmp_path, bounded("b", source="fc") | {"goal": "target"} | facts, target=aims)
+    found = levels(tmp_path, "targets", {"cells": ["a", "b"]})[0]
+    assert (found.level, found.red) == (level, False)
+    assert ("on 8 of 20 samples" in found.text) is (level == "warning")
+
+
+@pytest.mark.parametrize(
+    ("facts", "columns", "red"),
+    [
+        ({}, {}, True),
+        ({}, {"forwards": 50}, False),  # found more, for more
+        ({}, {"linf": 0.11}, False),  # outside of the budget
+        ({}, fallen(8), False),  # may be chance
+        ({}, {"clean_correct": False}, False),  # was wrong before
+        ({"params": '{"clip": false}'}, {}, False),  # not an image
+        ({"models": ["fc"], "source": "fc"}, {}, False),  # of another classifier
+        ({"mine": {"goal": "target"}}, {}, False),  # wants more than another class
+        ({"mine": {"fit_n": 10}}, {}, False),  # one perturbation for all
+        (
+            {"sources": ["fc"], "source": "fc"},
+            {"forwards": 50},
+            True,
+        ),  # whoever does not see it may spend what it wants
+    ],
+)
+def test_another_cell_succeeds_within_this_budget_for_less(tmp_path, facts, columns, red):
+    """Six of twenty fall to ten steps, sixteen to a minimal attack of as many passes."""
+    facts = dict(facts)
+    write(tmp_path, bounded("mine") | facts.pop("mine", {}), forwards=10, backwards=10, linf=0.1, **fallen(6))
+    theirs = {"forwards": 10, "backwards": 10, "linf": 0.09, **fallen(16)} | columns
+    write(tmp_path, cell_row("theirs", goal="label", params="{}") | facts, **theirs)
+    found = levels(tmp_path, "within_budget", {"cells": ["mine", "theirs"]})
+    assert [one.red for one in found] == [red, False]
+
+
 def test_the_table_counts_warnings_and_explains_them(tmp_path):
     write(tmp_path, cell_row("a", near_ties=5))
     write(tmp_path, cell_row("b", "fc", status="failed", error="no"), rows=[])

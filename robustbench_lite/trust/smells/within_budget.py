@@ -1,0 +1,74 @@
+"""Does another attack break more within this budget, and for less?"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from robustbench_lite.results.evaluation import Evaluation, Flags, Reals
+from robustbench_lite.results.paired_tests import mcnemar
+from robustbench_lite.results.schema import size_column
+from robustbench_lite.results.worst_case import allowed
+from robustbench_lite.trust.smell import Case, Finding, alike, doubt, fine, register, unknown
+
+_LEAST = 0.1  # of all samples: attacks that keep their last iterate lose some to others on honest classifiers too
+_WHY = (
+    "A sample is robust at a budget only if no attack breaks it there: the worst case over all attacks counts. That a "
+    "strong attack finds more than a quick one is as it should be. Where one that spends no more passes on these "
+    "samples, or never saw the classifier, breaks many more within the budget (a tenth of all samples, and no "
+    "chance), the attack at hand was misled, and its own number says nothing."
+)
+
+
+@register("within_budget", "no cheaper success within the budget", _WHY)
+def within_budget(case: Case, everything: tuple[Case, ...]) -> Finding:
+    mine = next((one for one in case.scored if one.own), None)
+    if mine is None or mine.norm is None or mine.epsilon is None:
+        return fine("no budget on one classifier that it saw")
+    if mine.targeted or mine.fitted or mine.viewed:
+        return fine("the attack wants more than another class on each image")
+    rivals = [
+        one
+        for other in alike(case, everything, "data", lambda other: other.cell["dataset"])
+        for one in other.scored
+        if other is not case and _comparable(mine, one)
+    ]
+    if not rivals:
+        return unknown("no other attack on this classifier and these samples")
+    beaten = [text for one in rivals if (text := _beaten(mine, one, 0.05 / len(rivals)))]
+    if beaten:
+        return doubt("; ".join(beaten))
+    more = np.any([_within(mine, one) for one in rivals], axis=0) & mine.robust
+    return fine(f"{int(more.sum())} more fall to {len(rivals)} others, and no cheaper one finds many more")
+
+
+def _comparable(mine: Evaluation, other: Evaluation) -> bool:
+    """Whether the other attack's images are ones that this attack may make, of the same samples."""
+    same = mine.model == other.model and mine.samples == other.samples
+    return same and other.clipped and not other.viewed
+
+
+def _within(mine: Evaluation, other: Evaluation) -> Flags:
+    """(n,) the other attack's image is misclassified and lies in this budget."""
+    assert mine.norm is not None
+    assert mine.epsilon is not None
+    inside = other[size_column(mine.norm)] <= allowed(mine.epsilon)
+    return np.asarray(inside & ~other.correct & other["clean_correct"], np.bool_)
+
+
+def _beaten(mine: Evaluation, other: Evaluation, level: float) -> str:
+    """How many more fall to the other for no more passes, where that is no chance; else nothing."""
+    theirs = _within(mine, other)
+    more, fewer = mine.robust & theirs, ~mine.robust & mine["clean_correct"] & ~theirs
+    gain, sure = int(more.sum()) - int(fewer.sum()), mcnemar(int(more.sum()), int(fewer.sum())) < level
+    if gain <= _LEAST * len(mine) or not sure:
+        return ""
+    if other.white_box and _spent(other)[more].sum() > _spent(mine)[more].sum():
+        return ""
+    return (
+        f"{other.variant} through {other.through or 'itself'} breaks {int(more.sum())} more, {int(fewer.sum())} fewer"
+    )
+
+
+def _spent(one: Evaluation) -> Reals:
+    """(n,) passes; NaN where none were counted."""
+    return np.asarray(one["forwards"], np.float64) + np.asarray(one["backwards"], np.float64)
