@@ -26,7 +26,7 @@ import pyarrow as pa
 from robustbench_lite.registry import canonical
 from robustbench_lite.results.evaluation import Evaluation, Flags, Reals
 from robustbench_lite.results.evaluations import evaluations
-from robustbench_lite.results.schema import Row, size_column
+from robustbench_lite.results.schema import Row
 from robustbench_lite.text import budget
 
 if TYPE_CHECKING:

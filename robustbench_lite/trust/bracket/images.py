@@ -43,7 +43,7 @@ LONG = 500  # passes of an image
 
 def _sizes(attack: Attack, recipe: Recipe, batch_sizes: Sequence[int]) -> Sequence[int]:
     """The batch sizes to try: of an attack that asks for thousands of passes not each image alone."""
-    if attack.access == "gradients" or attack.typical_passes <= _LONG or len(batch_sizes) == 1:
+    if attack.access == "gradients" or attack.typical_passes <= LONG or len(batch_sizes) == 1:
         return batch_sizes
     return batch_sizes[1:] if recipe.plain else batch_sizes[-1:]
 
