@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 from robustbench_lite.api import run
 from robustbench_lite.trust.smell import Case, cases, checks
 
-N = 100
+N = 50
 BUDGETS = {"mnist": (0.1, 1.5), "fashion_mnist": (0.02, 0.4)}  # linf, l2: some images survive
 MODELS = {
     "mnist": ["lenet_mnist", "fc500_150_10_mnist"],

@@ -26,7 +26,7 @@ FACES = {
         Access Attack AttackResult BACKWARD CONTROL Card Crafted FORWARD Fitting GoalName Job Ledger NO_MEMORY
         Oracle Outcome PERTURBATION Pass Promise REASONS Scorer SetAttack Sources State StepAttack TARGETS Trial
         Verdicts Written ZERO_GRADIENT attacks checked_images checked_labels checked_members doubts_about finite
-        fitting interior look looked misleading pairs pooled run
+        fitting interior logits_of look looked misleading pairs pooled run
     """,
     "figures": """
         ContactSheet Figure PALETTE element figures
@@ -37,8 +37,8 @@ FACES = {
     """,
     "guards": """
         Stopped UnlockableError auto_batch_size blamed chunked contents deterministic excerpt exclusive installed
-        is_interrupt is_out_of_memory limited no_programs real regular theirs told trace uncollected undisturbed
-        where
+        is_interrupt is_out_of_memory limited no_programs real regular seeded theirs told trace uncollected
+        undisturbed where
     """,
     "models": """
         Card Classifier ModelSource load models
@@ -74,8 +74,8 @@ FACES = {
     """,
     "threat": """
         Ball Draw Goal Norm Setting Views climb clip content_id dual_size float_ids keys nearest_within per_row
-        pixel_id pixel_ids project project_within put sample shortest_within size steepest steepest_within tie
-        unique_ids
+        pixel_id pixel_ids project project_within put rounding sample shortest_within size steepest
+        steepest_within tie unique_ids
     """,
     "transforms": """
         Distribution Fill Interpolation Limits Operations PARAMETERS Range within

@@ -21,15 +21,19 @@ if TYPE_CHECKING:  # for editors; what there is at run time is what is registere
     from robustbench_lite.attacks.base import State as State
     from robustbench_lite.attacks.base import StepAttack as StepAttack
     from robustbench_lite.attacks.base import attacks as attacks
+    from robustbench_lite.attacks.cw import CW as CW
+    from robustbench_lite.attacks.ddn import DDN as DDN
     from robustbench_lite.attacks.deepfool import DeepFool as DeepFool
     from robustbench_lite.attacks.ensemble import Ensemble as Ensemble
     from robustbench_lite.attacks.eot import EOT as EOT
     from robustbench_lite.attacks.eot3d import EOT3D as EOT3D
     from robustbench_lite.attacks.fgsm import FGSM as FGSM
+    from robustbench_lite.attacks.fmn import FMN as FMN
     from robustbench_lite.attacks.lbfgs import LBFGS as LBFGS
     from robustbench_lite.attacks.mifgsm import MIFGSM as MIFGSM
     from robustbench_lite.attacks.pgd import PGD as PGD
     from robustbench_lite.attacks.rp2 import RP2 as RP2
+    from robustbench_lite.attacks.sigma_zero import SigmaZero as SigmaZero
     from robustbench_lite.attacks.spatial import Spatial as Spatial
     from robustbench_lite.attacks.square import Square as Square
     from robustbench_lite.attacks.universal import Universal as Universal

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
+from robustbench_lite.attacks._losses import Loss, climbed, likeliest
 from robustbench_lite.attacks._steps import ascend
 from robustbench_lite.attacks.base import StepAttack
 from robustbench_lite.engine.attack import State, attacks
@@ -27,11 +28,12 @@ class PGDState(State):
     adv: torch.Tensor  # the iterate that the next step evaluates
     taken: torch.Tensor  # (n,) gradient steps since the last restart
     restart: torch.Tensor  # (n,)
+    rivals: torch.Tensor  # (n, targets) the classes aimed at in turn, the likeliest where a row began; -1: not yet
 
 
 @attacks.register("pgd")
 class PGD(StepAttack):
-    """Steepest ascent on cross-entropy inside a ball around the image, from a random start."""
+    """Steepest ascent on a loss inside a ball around the image, from a random start."""
 
     card: ClassVar[Card] = Card(
         title="Projected gradient descent",
@@ -44,6 +46,8 @@ class PGD(StepAttack):
             "l2 and l1: numbers that stand at the box are left out of a step, and the projection is on ball and box "
             "together (l2). l1: a step is spread over the 5 % of the numbers with the largest gradients, in the last "
             "40 % of the steps over as few as can take it; what exceeds the ball is taken where it gains least.",
+            "loss and targets: beside the paper's cross-entropy, the difference of logits (Carlini and Wagner 2017) or "
+            "its ratio (Croce and Hein 2020), and restarts aimed at the likeliest classes (Gowal et al. 2019).",
             "With stop: success, a sample leaves at its first misclassified iterate: the verdict of the full run at "
             "a fraction of its cost.",
         ),
@@ -51,6 +55,7 @@ class PGD(StepAttack):
     changes: ClassVar[tuple[str, ...]] = ("epsilon", "step_size")
 
     version: ClassVar[int] = 2
+    later: ClassVar[tuple[tuple[str, ...], ...]] = (("loss",), ("targets",))
 
     norm: Literal["linf", "l2", "l1"] = Field("linf", description="Norm of the ball.")
     epsilon: Number = Field(8 / 255, gt=0, description="Radius of the ball, for images in [0, 1].")
@@ -58,6 +63,13 @@ class PGD(StepAttack):
     step_size: Number | None = Field(None, gt=0, description="Size of a step in the norm; null: 2.5 epsilon / steps.")
     random_start: bool = Field(default=True, description="Start at a uniform point of the ball, else at the image.")
     restarts: PositiveInt = Field(1, description="Independent runs; the best candidate of all counts.")
+    loss: Loss = Field(
+        "ce", description="What is climbed: cross-entropy, the margin, or the difference of logits ratio (3 classes)."
+    )
+    targets: PositiveInt = Field(
+        1,
+        description="Untargeted: each restart once for so many of the likeliest classes, aimed at them; 1: at none.",
+    )
     stop: Literal["success", "never"] = Field(
         "success", description="Stop a sample at its first success, or run on for the largest loss."
     )
@@ -68,24 +80,28 @@ class PGD(StepAttack):
             raise ValueError(
                 f"restarts: expected 1 with random_start: false, got {self.restarts}: each would repeat the same run"
             )
+        if self.targets > 1 and self.target is not None:
+            raise ValueError(f"targets: expected 1 beside a target, got {self.targets}: there is one class to aim at")
         return self
 
     @property
     def typical_passes(self) -> float:
-        return 2.0 * self.steps * self.restarts
+        return 2.0 * self.steps * self.restarts * self.targets
 
     def start(self, x: torch.Tensor, goal: Goal, draw: Draw) -> PGDState:
         count = torch.zeros(len(x), dtype=torch.int64, device=x.device)
         adv = self._begin(x, draw, count)
-        return PGDState(x, goal, draw, adv, count.float(), count.bool(), adv, count, count)
+        rivals = count[:, None].expand(-1, min(self.targets, goal.classes - 1)) - 1
+        return PGDState(x, goal, draw, adv, count.float(), count.bool(), adv, count, count, rivals)
 
     def step(self, oracle: Oracle, state: State) -> State:
         assert isinstance(state, PGDState)
         view = oracle.differentiate(state.adv)
         reached = state.goal.secured(view.logits)
-        loss, seed = state.goal.ascent(view.logits)
+        state = self._aim(state, view.logits)
+        loss, seed = self._climbed(state, view.logits)
         exhausted = state.taken >= self.steps
-        ended = exhausted & (state.restart + 1 >= self.restarts)
+        ended = exhausted & (state.restart + 1 >= self.restarts * state.rivals.shape[1])
         done = ended | reached if self.stop == "success" else ended
         moving = ~done & ~exhausted
         adv = state.adv
@@ -105,6 +121,24 @@ class PGD(StepAttack):
             adv = torch.where(per_row(again, adv), self._begin(state.x, state.draw, restart), adv)
         changes: dict[str, Any] = {"adv": adv, "taken": taken, "restart": restart}
         return replace(state, candidate=state.adv, won=reached, score=-loss, done=done, **changes)
+
+    def _aim(self, s: PGDState, logits: torch.Tensor) -> PGDState:
+        """The classes aimed at, fixed when a row takes its first step."""
+        if self.targets == 1:
+            return s
+        chosen = likeliest(s.goal, logits, s.rivals.shape[1])
+        return replace(s, rivals=torch.where(s.rivals < 0, chosen, s.rivals))
+
+    def _climbed(self, s: PGDState, logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """How good the iterates are (n,), whatever they are aimed at, and the gradient (n, K) of what is climbed."""
+        if self.loss == "ce" and self.targets == 1:
+            return s.goal.ascent(logits)
+        if self.targets == 1:
+            return s.goal.margin(logits), climbed(self.loss, s.goal, logits)[1]
+        rival = s.rivals.gather(1, (s.restart % s.rivals.shape[1])[:, None])[:, 0]
+        if self.loss == "ce":
+            return s.goal.margin(logits), Goal(rival, s.goal.classes, targeted=True).seed(logits)
+        return s.goal.margin(logits), climbed(self.loss, s.goal, logits, rival)[1]
 
     def _begin(self, x: torch.Tensor, draw: Draw, restart: torch.Tensor) -> torch.Tensor:
         if not self.random_start:

@@ -9,7 +9,7 @@ from robustbench_lite.engine.inputs import checked_images, checked_labels, check
 from robustbench_lite.engine.inspection import Scorer, doubts_about, looked
 from robustbench_lite.engine.job import CONTROL, PERTURBATION, Crafted, Fitting, Job
 from robustbench_lite.engine.judge import Verdicts, finite, look, pooled
-from robustbench_lite.engine.oracle import BACKWARD, FORWARD, ZERO_GRADIENT, Ledger, Oracle, Pass, interior
+from robustbench_lite.engine.oracle import BACKWARD, FORWARD, ZERO_GRADIENT, Ledger, Oracle, Pass, interior, logits_of
 from robustbench_lite.engine.protocol import GoalName, Sources
 from robustbench_lite.engine.result import AttackResult
 from robustbench_lite.engine.slopes import misleading
@@ -54,6 +54,7 @@ __all__ = [
     "finite",
     "fitting",
     "interior",
+    "logits_of",
     "look",
     "looked",
     "misleading",

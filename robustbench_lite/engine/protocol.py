@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
 
@@ -21,13 +21,16 @@ GoalName = Literal["label", "prediction"]
 Target = Literal["random", "least_likely", "next"] | NonNegativeInt
 Sources = Literal["single", "leave_one_out", "all"] | tuple[str, ...]
 
-# What came after the first results. Where no views are asked for and they are as usual, `params` and so cell ids leave
-# them out: what was stored before stands. Nothing else is ever left out.
-_LATER = ("under", "evaluation_draws")
+# What came after the first results, in groups. Where the first of a group is as usual, `params` and so cell ids leave
+# out whatever of it is: what was stored before stands. An attack has the same for its own, `later`. Nothing else is
+# ever left out.
+_LATER = (("under", "evaluation_draws"),)
 
 
 class Protocol(Config):
     """What every attack has beside its algorithm. The keys stand among its own, in Python as in YAML."""
+
+    later: ClassVar[tuple[tuple[str, ...], ...]] = ()  # parameters that came after the first results, in groups
 
     goal: GoalName = Field(
         "label", description="Untargeted: leave the true label, or the prediction on the clean image."
@@ -68,10 +71,11 @@ class Protocol(Config):
     def params(self) -> dict[str, Any]:
         """Every parameter, those aside that came later where nothing is said of them."""
         own = super().params()
-        if self.under is not None:
-            return own
-        usual = {key: type(self).model_fields[key].default for key in _LATER}
-        return {key: value for key, value in own.items() if key not in usual or value != usual[key]}
+        groups = [group for group in (*_LATER, *self.later) if self._usual(group[0], own)]
+        return {k: v for k, v in own.items() if not any(k in group and self._usual(k, own) for group in groups)}
+
+    def _usual(self, key: str, own: dict[str, Any]) -> bool:
+        return bool(own[key] == type(self).model_fields[key].default)
 
     @property
     def aim(self) -> str:

@@ -14,6 +14,7 @@ from robustbench_lite.guards.foreign import (
     undisturbed,
     where,
 )
+from robustbench_lite.guards.generators import seeded
 from robustbench_lite.guards.limits import Stopped, limited
 from robustbench_lite.guards.locking import UnlockableError, exclusive
 from robustbench_lite.guards.memory import auto_batch_size, chunked, is_out_of_memory, uncollected
@@ -35,6 +36,7 @@ __all__ = [
     "no_programs",
     "real",
     "regular",
+    "seeded",
     "theirs",
     "told",
     "trace",

@@ -22,7 +22,7 @@ from robustbench_lite.guards.limits import Interrupted, Overtime, Stopped, liste
 from robustbench_lite.lazy import torch
 from robustbench_lite.text import storable
 
-__all__ = ["OURS", "blamed", "excerpt", "installed", "is_interrupt", "real", "theirs"]
+__all__ = ["OURS", "blamed", "excerpt", "generators", "installed", "is_interrupt", "real", "theirs"]
 __all__ += ["told", "trace", "undisturbed", "where"]
 
 OURS = Path(__file__).resolve().parent.parent
@@ -42,7 +42,7 @@ def undisturbed() -> Iterator[None]:
     What is printed inside goes to stderr: stdout is for results.
     """
     kept = [(get, set_, get()) for get, set_ in _switches()]
-    states = [(set_, get()) for get, set_ in _generators()]
+    states = [(set_, get()) for get, set_ in generators()]
     path, arguments, folder = list(sys.path), list(sys.argv), _folder()
     try:
         with warnings.catch_warnings(), redirect_stdout(sys.stderr), listening():
@@ -84,7 +84,8 @@ def _deterministic() -> tuple[bool, bool]:
     return torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
 
 
-def _generators() -> Iterator[Switch]:
+def generators() -> Iterator[Switch]:
+    """(get, set) of the state of every random generator that other people's code may draw from."""
     yield random.getstate, random.setstate
     yield np.random.get_state, np.random.set_state
     yield torch.get_rng_state, torch.set_rng_state

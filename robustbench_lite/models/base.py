@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, PositiveInt
 
@@ -17,7 +17,18 @@ from robustbench_lite.registry import Config, Number, Records
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["Card", "Classifier", "ModelSource", "models"]
+__all__ = ["Card", "Classifier", "ModelSource", "Withstood", "models"]
+
+
+class Withstood(Config):
+    """How many of `n` images a classifier gets right under an attack in a ball, as measured."""
+
+    dataset: str
+    norm: str
+    epsilon: Number
+    attack: str
+    correct: int
+    n: int
 
 
 class Card(Config):
@@ -35,6 +46,7 @@ class Card(Config):
     source: str = ""  # where the weights come from, or the recipe that made them
     sha256: str = ""  # of the weights file
     accuracy: dict[str, tuple[int, int]] = {}  # dataset -> (correct, n), measured
+    robust: tuple[Withstood, ...] = ()  # of a defended classifier, against the ball it was trained against
     test_error: Number | None = None  # in percent, on the official test set of `dataset`
     dataset: str = ""
     published: dict[str, str] = {}  # what the papers call it: {classifier: LeNet, dataset: MNIST}
@@ -68,6 +80,16 @@ class ModelSource(Config, ABC):
         None, description="Channels, height and width of the images; null: what the source's card says."
     )
     classes: PositiveInt | None = Field(None, description="Number of classes; null: what the source's card says.")
+    expectation: PositiveInt | None = Field(
+        None,
+        description="Of a classifier that is random: logits, and with them gradients and verdicts, are the mean of its "
+        "probabilities over so many draws of its own randomness; null: it is not random, and refused where it is.",
+    )
+    backward: Literal["identity"] | None = Field(
+        None,
+        description="identity: gradients go straight through parts that give none (rounding, quantising; BPDA); null: "
+        "they are what PyTorch says.",
+    )
     trust: bool = Field(default=False, description="Whether this source may run code that the suite names.")
 
     @property

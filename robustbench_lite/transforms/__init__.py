@@ -1,4 +1,4 @@
-"""Differentiable transformations of images, and distributions of them; one operation a file."""
+"""Differentiable transformations of images, and distributions of them; one kind of operation a file."""
 
 from robustbench_lite.transforms.distribution import Distribution, Operations, Range, within
 from robustbench_lite.transforms.limits import PARAMETERS, Limits

@@ -159,6 +159,39 @@ def test_pgd_restarts_only_ever_help():
     assert loss(thrice).mean() >= loss(once).mean() - 1e-4
 
 
+@pytest.mark.parametrize("targets", [1, 3])
+@pytest.mark.parametrize("loss", ["ce", "margin", "dlr"])
+def test_pgd_succeeds_on_every_loss_where_the_exact_radius_says_so(loss, targets):
+    generator = torch.Generator().manual_seed(3)
+    weight = 20 * torch.randn((10, 64), generator=generator)  # the softmax is that of one rival
+    x = 0.5 + 0.02 * torch.rand((30, 1, 8, 8), generator=generator)
+    net = linear(weight, -weight.sum(1) / 2)
+    z, label = net(x), net(x).argmax(1)
+    length = dual_size((weight[None] - weight[label][:, None]).flatten(0, 1), "linf").view(30, 10)
+    gaps = (z.gather(1, label[:, None]) - z) / length.clamp_min(1e-9)
+    exact = gaps.scatter(1, label[:, None], float("inf")).amin(1)
+    epsilon = float(exact.median())
+    record = attacks.build("pgd", {"epsilon": epsilon, "loss": loss, "targets": targets, "random_start": False})
+    won = net(attack(record, net, x).candidates).argmax(1) != label
+    assert not won[exact > epsilon * 1.001].any()
+    assert won[exact * 1.05 < epsilon].float().mean() > (0.9 if targets == 1 else 0.99)
+
+
+def test_restarts_that_aim_find_a_class_that_the_likeliest_hides():
+    """The runner-up gains nothing from any change, so whoever climbs towards it stands still."""
+    weight = torch.zeros(4, 16)
+    weight[2] = torch.randn(16, generator=torch.Generator().manual_seed(1))
+    x = torch.full((5, 1, 4, 4), 0.5)
+    bias = torch.tensor([5.0, 4.9, 4.0, -50.0]) - weight.sum(1) / 2
+    net = linear(weight, bias)
+    flat = {"epsilon": 0.2, "steps": 10, "loss": "margin", "random_start": False}
+    plain, aimed = (attack(attacks.build("pgd", flat | {"targets": k}), net, x) for k in (1, 2))
+    assert (net(plain.candidates).argmax(1) == 0).all()
+    assert (net(aimed.candidates).argmax(1) == 2).all()
+    with pytest.raises(UsageError, match="expected 1 beside a target, got 2"):
+        attacks["pgd"](target=1, targets=2)
+
+
 @pytest.mark.parametrize(
     ("name", "params", "message"),
     [

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from robustbench_lite.attacks import CW, DDN, FMN, SigmaZero
 from robustbench_lite.engine.attack import attacks
 from robustbench_lite.threat.goal import Goal
+from robustbench_lite.threat.norms import size
 from tests.attacks.test_attacks import digits
 from tests.helpers import attack, images, mlp
 
@@ -25,6 +27,51 @@ def test_mifgsm_makes_torchattacks_images(steps):
     assert alike.median() > 0.99
     fooled = [(net(images).argmax(1) != label).float().mean() for images in (mine, theirs)]
     assert fooled[0] >= fooled[1] - 0.02
+
+
+def median(candidates, x, net, label, norm):
+    """The median size of successes, failures being infinite."""
+    fooled = net(candidates).argmax(1) != label
+    return float(torch.where(fooled, size(candidates - x, norm), float("inf")).median())
+
+
+@pytest.mark.parametrize("norm", ["l0", "l1", "l2", "linf"])
+def test_fmn_is_no_larger_than_that_of_others(norm):
+    foolbox, adv_lib = pytest.importorskip("foolbox"), pytest.importorskip("adv_lib.attacks")
+    net, x, _ = digits(100)
+    label = net(x).argmax(1)
+    mine = median(attack(FMN(norm=norm), net, x, 100).candidates, x, net, label, norm)
+    order = {"l0": 0, "l1": 1, "l2": 2, "linf": float("inf")}[norm]
+    theirs = adv_lib.fmn(net, x, label, norm=order, steps=100)
+    assert mine <= median(theirs, x, net, label, norm) * 1.005
+    box = foolbox.PyTorchModel(net, bounds=(0, 1), device="cpu")
+    record = {"l0": "L0", "l1": "L1", "l2": "L2", "linf": "LInf"}[norm]
+    _, theirs, _ = getattr(foolbox.attacks, f"{record}FMNAttack")(steps=100)(box, x, label, epsilons=None)
+    assert mine <= median(theirs, x, net, label, norm) * 1.005
+
+
+def test_ddn_and_cw_are_no_larger_than_those_of_others():
+    foolbox, adv_lib = pytest.importorskip("foolbox"), pytest.importorskip("adv_lib.attacks")
+    net, x, _ = digits(100)
+    label = net(x).argmax(1)
+    ddn, cw = (median(attack(one, net, x, 100).candidates, x, net, label, "l2") for one in (DDN(), CW()))
+    box = foolbox.PyTorchModel(net, bounds=(0, 1), device="cpu")
+    assert ddn <= median(adv_lib.ddn(net, x, label, steps=100, levels=None), x, net, label, "l2") * 1.005
+    assert ddn <= median(foolbox.attacks.DDNAttack(steps=100)(box, x, label, epsilons=None)[1], x, net, label, "l2")
+    steps = {"binary_search_steps": 5, "steps": 60}  # as many passes as ours
+    theirs = foolbox.attacks.L2CarliniWagnerAttack(**steps)(box, x, label, epsilons=None)[1]
+    assert cw <= median(theirs, x, net, label, "l2")
+
+
+def test_sigma_zero_is_no_larger_than_that_of_others():
+    adv_lib = pytest.importorskip("adv_lib.attacks")
+    net, x, _ = digits(100)
+    label = net(x).argmax(1)
+    mine = attack(SigmaZero(), net, x, 100).candidates
+    theirs = adv_lib.sigma_zero(net, x, label, num_steps=300)
+    sizes = [size(images - x, "l0").mean() for images in (mine, theirs) if (net(images).argmax(1) != label).all()]
+    assert len(sizes) == 2 and sizes[0] <= sizes[1]
+    assert median(mine, x, net, label, "l0") <= median(theirs, x, net, label, "l0")
 
 
 def coloured(n: int = 12):

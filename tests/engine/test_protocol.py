@@ -29,6 +29,14 @@ def test_what_came_later_is_stored_where_views_are_asked_for_or_something_is_sai
     assert later(under=UNDER) == {"under", "evaluation_draws"}
 
 
+def test_an_attacks_own_later_parameters_are_left_out_one_by_one_while_they_are_as_usual():
+    said = lambda **params: set(PGD(**params).params()) & {"loss", "targets"}
+    assert said() == said(loss="ce", targets=1) == set()
+    assert said(loss="margin") == {"loss"}
+    assert said(targets=3) == {"targets"}
+    assert PGD().fingerprint() == PGD(loss="ce").fingerprint() != PGD(loss="dlr").fingerprint()
+
+
 @pytest.mark.parametrize(
     ("params", "aim", "expected"),
     [

@@ -14,6 +14,7 @@ from robustbench_lite.datasets.base import images as as_images
 from robustbench_lite.engine.judge import look
 from robustbench_lite.errors import ModelError, SuiteError
 from robustbench_lite.models import archs, zoo
+from robustbench_lite.models._robust import withstood
 from robustbench_lite.models.base import Card, models
 from robustbench_lite.models.finish import content_hash, finish
 from robustbench_lite.models.recipe import recipe, recipes
@@ -86,7 +87,29 @@ def test_error_on_the_official_test_images(name, at_most, shared):
     assert error == pytest.approx(zoo.card(name).test_error, abs=0.005)
 
 
-@pytest.mark.parametrize("name", [name for name in zoo.available() if name.endswith("_fashion")])
+DEFENDED = [(name, threat) for name in zoo.available() for threat in zoo.card(name).robust]
+
+
+@pytest.mark.parametrize(("name", "threat"), DEFENDED, ids=lambda one: getattr(one, "attack", one))
+def test_a_defended_classifier_withstands_what_its_card_says(name, threat, request, monkeypatch):
+    if threat.dataset == "cifar10":
+        monkeypatch.setenv("ROBUSTBENCH_LITE_DATA", str(request.getfixturevalue("shared") / "data"))
+    kind = "on_demand" if threat.dataset == "cifar10" else "bundled"
+    samples = datasets.build(kind, {kind: threat.dataset}).load(ROOT)
+    right = withstood(models.build("zoo", {"zoo": name}).load(ROOT), samples, threat, 40)
+    said = wilson(threat.correct, threat.n)
+    assert wilson(int(right.sum()), len(right)).low <= said.high
+    assert wilson(int(right.sum()), len(right)).high >= said.low
+    assert (threat.norm, threat.epsilon) == (recipe(name).opponent.norm, recipe(name).opponent.epsilon)
+
+
+def test_every_recipe_with_a_ball_states_what_its_classifier_withstands():
+    assert {name for name in zoo.available() if recipe(name).adversary} == {name for name, _ in DEFENDED}
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in zoo.available() if name.endswith("_fashion") and not zoo.card(name).robust]
+)
 def test_at_least_91_percent_of_fashion_mnists_official_test_images(name):
     if not FASHION.is_dir():
         pytest.skip("needs Debian's package dataset-fashion-mnist")

@@ -116,6 +116,17 @@ def test_one_straight_step_that_is_clipped_is_what_it_says(norm):
     assert (size >= slope.radius(gain / 3) * (1 - 1e-9)).all()
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_exact_radius_in_l0_is_that_of_the_best_of_all_subsets(kind):
+    slope, gain = slopes(kind, "l0")
+    gains = slope.w.abs() * torch.where(slope.w > 0, 1 - slope.x, slope.x)
+    subsets = torch.tensor([[i >> k & 1 for k in range(7)] for i in range(128)]).double()
+    fewest = torch.where(gains @ subsets.T >= gain[:, None], subsets.sum(1), 8.0).amin(1)
+    assert slope.radius(gain).tolist() == fewest.tolist() == box_radius(slope.x, slope.w, gain, "l0").tolist()
+    best = torch.where(subsets.sum(1) == fewest[:, None], gains @ subsets.T, 0.0).amax(1)
+    assert torch.allclose(slope.gain(fewest), best)
+
+
 def test_what_the_box_does_not_allow_is_infinitely_far():
     slope, gain = slopes("corner", "linf")
     assert slope.radius(gain * 100).isinf().all()

@@ -62,7 +62,7 @@ def _beaten(mine: Evaluation, other: Evaluation, level: float) -> str:
     gain, sure = int(more.sum()) - int(fewer.sum()), mcnemar(int(more.sum()), int(fewer.sum())) < level
     if gain <= _LEAST * len(mine) or not sure:
         return ""
-    if other.white_box and _spent(other)[more].sum() > _spent(mine)[more].sum():
+    if other.white_box and not _spent(other)[more].sum() <= _spent(mine)[more].sum():
         return ""
     return (
         f"{other.variant} through {other.through or 'itself'} breaks {int(more.sum())} more, {int(fewer.sum())} fewer"
@@ -70,5 +70,5 @@ def _beaten(mine: Evaluation, other: Evaluation, level: float) -> str:
 
 
 def _spent(one: Evaluation) -> Reals:
-    """(n,) passes; NaN where none were counted."""
+    """(n,) passes; NaN where they were not counted, and nothing is cheaper than that."""
     return np.asarray(one["forwards"], np.float64) + np.asarray(one["backwards"], np.float64)
