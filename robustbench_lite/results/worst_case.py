@@ -26,7 +26,7 @@ import pyarrow as pa
 from robustbench_lite.registry import canonical
 from robustbench_lite.results.evaluation import Evaluation, Flags, Reals
 from robustbench_lite.results.evaluations import evaluations
-from robustbench_lite.results.schema import Row, size_column
+from robustbench_lite.results.schema import Row
 from robustbench_lite.text import budget
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def success_sizes(one: Evaluation) -> Reals:
     left = one["clean_correct"] & ~one.correct
     if not one.ok:
         left &= one["status"] == "ok"
-    size = one[size_column(str(one.norm))].astype(np.float64)
+    size = one.size
     if one.epsilon is not None:
         size = np.fmin(size, one.epsilon)  # it was judged to be within, up to the rounding of float32
     return np.where(left & ~np.isnan(size), size, np.inf)
