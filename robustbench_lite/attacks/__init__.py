@@ -34,8 +34,10 @@ if TYPE_CHECKING:  # for editors; what there is at run time is what is registere
     from robustbench_lite.attacks.fab import FAB as FAB
     from robustbench_lite.attacks.fgsm import FGSM as FGSM
     from robustbench_lite.attacks.fmn import FMN as FMN
+    from robustbench_lite.attacks.hop_skip_jump import HopSkipJump as HopSkipJump
     from robustbench_lite.attacks.lbfgs import LBFGS as LBFGS
     from robustbench_lite.attacks.mifgsm import MIFGSM as MIFGSM
+    from robustbench_lite.attacks.noise import Noise as Noise
     from robustbench_lite.attacks.pgd import PGD as PGD
     from robustbench_lite.attacks.rp2 import RP2 as RP2
     from robustbench_lite.attacks.sigma_zero import SigmaZero as SigmaZero

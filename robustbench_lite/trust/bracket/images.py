@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 
 from robustbench_lite.engine.attack import Attack
@@ -31,13 +32,20 @@ def on_images(
         if not whole and not recipe.plain and attack.typical_passes > LONG:
             continue
         problem = build(recipe, task)
-        for batch_size in batch_sizes if problem is not None else ():
+        for batch_size in _sizes(attack, recipe, batch_sizes) if problem is not None else ():
             assert problem is not None
             case = f"{problem.name}, {attack.threat or 'no norm'}{', targeted' * task.targeted}, batch {batch_size}"
             yield from guarded(attack, case, partial(_checked, attack, promise, problem, case, batch_size))
 
 
 LONG = 500  # passes of an image
+
+
+def _sizes(attack: Attack, recipe: Recipe, batch_sizes: Sequence[int]) -> Sequence[int]:
+    """The batch sizes to try: of an attack that asks for thousands of passes not each image alone."""
+    if attack.access == "gradients" or attack.typical_passes <= LONG or len(batch_sizes) == 1:
+        return batch_sizes
+    return batch_sizes[1:] if recipe.plain else batch_sizes[-1:]
 
 
 def _task(attack: Attack, promise: Promise) -> Task:
@@ -57,6 +65,8 @@ def _task(attack: Attack, promise: Promise) -> Task:
 
 
 def _checked(attack: Attack, promise: Promise, problem: Problem, case: str, batch_size: int) -> Iterator[Finding]:
+    if promise.pair and problem.goal.classes > 2:
+        problem = replace(problem, promised=problem.promised.masked_fill(problem.promised > 0, float("inf")))
     verdicts, _ = attempt(attack, problem.module, job(attack, problem.x, problem.goal), batch_size)
     if attack.threat is None:
         yield _free(attack, promise, problem, case, verdicts)
