@@ -15,6 +15,7 @@ from robustbench_lite.results.statistics import clopper_pearson
 from tests.results.test_worst_case import plant, run_of
 
 INF, N = np.inf, 60
+PASSES = {"forwards": 20, "backwards": 20}  # one is no cheaper than the other
 
 
 def broken(count):
@@ -24,8 +25,8 @@ def broken(count):
 def verdicts(tmp_path, before, after, **gate):
     """`before`, `after`: how many of 60 pgd breaks, and how many DeepFool breaks within its budget."""
     for name, (pgd, deepfool) in {"a": before, "b": after}.items():
-        plant(tmp_path / name, "pgd", broken(pgd), eps=0.1)
-        plant(tmp_path / name, "deepfool", [0.05] * deepfool + [0.5] * (N - deepfool))
+        plant(tmp_path / name, "pgd", broken(pgd), eps=0.1, columns=PASSES)
+        plant(tmp_path / name, "deepfool", [0.05] * deepfool + [0.5] * (N - deepfool), columns=PASSES)
     found = check(baseline_of(run_of(tmp_path / "a")), scores_of(run_of(tmp_path / "b")), gate_of(gate))
     return {verdict.scores.variant: verdict for verdict in found.verdicts}
 

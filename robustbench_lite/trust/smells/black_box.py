@@ -59,7 +59,7 @@ def _without_gradients(case: Case, own: Evaluation, everything: tuple[Case, ...]
     mine = needed([one for one in others if not blind(one)], own)
     found = []
     for one in others:
-        if not blind(one) or one.attack == CONTROL:
+        if not blind(one) or one.norm is None or one.attack == CONTROL:
             continue
         theirs = needed([one], own)
         if own.epsilon is None:
