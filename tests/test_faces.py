@@ -23,10 +23,10 @@ FACES = {
         DataSource Samples datasets load
     """,
     "engine": """
-        Access Attack AttackResult BACKWARD CONTROL Card Crafted FORWARD Fitting GoalName Job Ledger NO_MEMORY
-        Oracle Outcome PERTURBATION Pass Promise REASONS Scorer SetAttack Sources State StepAttack TARGETS Trial
-        Verdicts Written ZERO_GRADIENT attacks checked_images checked_labels checked_members doubts_about finite
-        fitting interior logits_of look looked misleading pairs pooled run
+        Access Attack AttackResult BACKWARD CONTROL Card Composition Crafted FORWARD Fitting GoalName Job Ledger
+        NO_MEMORY Oracle Outcome PERTURBATION Pass Promise Protocol REASONS Scorer SetAttack Sources State
+        StepAttack TARGETS Trial Verdicts Written ZERO_GRADIENT attacks checked_images checked_labels
+        checked_members doubts_about finite fitting interior logits_of look looked misleading pairs pooled run
     """,
     "figures": """
         ContactSheet Figure PALETTE element figures
@@ -57,8 +57,8 @@ FACES = {
         CELLS Caveat Change Curve ENOUGH Estimate Evaluation Flags Reals Results Row SAMPLES SCHEMA_VERSION Size
         Store Threat WORDS WorstCase allowed bootstrap_mean bootstrap_ratio called class_names clopper_pearson
         common earliest explained holm labels_of machine mcnemar mean_of_views median names_of newcombe
-        optimality permuted read robust runs sign_test size_column size_of success_sizes through versions wilson
-        worst_case_of worst_cases
+        optimality permuted read robust runs sign_test size_column size_of through versions wilson worst_case_of
+        worst_cases
     """,
     "runner": """
         Assets Cell CellReport Observer Options Preflight Silent attack contact_sheet device_named experiments
@@ -75,7 +75,7 @@ FACES = {
     "threat": """
         Ball Draw Goal Norm Setting Views climb clip content_id dual_size float_ids keys nearest_within per_row
         pixel_id pixel_ids project project_within put rounding sample shortest_within size steepest
-        steepest_within tie unique_ids
+        steepest_within stretched_within tie unique_ids
     """,
     "transforms": """
         Distribution Fill Interpolation Limits Operations PARAMETERS Range within
@@ -101,5 +101,5 @@ def test_every_room_has_a_face():
 def test_the_face_of_the_attacks_is_every_attack():
     """By the names of the classes; a new file with the decorator needs no edit of the face, nor of this test."""
     face = import_module("robustbench_lite.attacks")
-    own = "Attack AttackResult Card Draw Goal Number Oracle Promise SetAttack State StepAttack attacks"
+    own = "Attack AttackResult Card Composition Draw Goal Number Oracle Promise SetAttack State StepAttack attacks"
     assert set(face.__all__) == {*own.split(), *(attacks[name].__name__ for name in attacks)}

@@ -9,9 +9,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # for editors; what there is at run time is what is registered
+    from robustbench_lite.attacks.apgd import APGD as APGD
+    from robustbench_lite.attacks.autoattack import AutoAttack as AutoAttack
     from robustbench_lite.attacks.base import Attack as Attack
     from robustbench_lite.attacks.base import AttackResult as AttackResult
     from robustbench_lite.attacks.base import Card as Card
+    from robustbench_lite.attacks.base import Composition as Composition
     from robustbench_lite.attacks.base import Draw as Draw
     from robustbench_lite.attacks.base import Goal as Goal
     from robustbench_lite.attacks.base import Number as Number
@@ -21,21 +24,26 @@ if TYPE_CHECKING:  # for editors; what there is at run time is what is registere
     from robustbench_lite.attacks.base import State as State
     from robustbench_lite.attacks.base import StepAttack as StepAttack
     from robustbench_lite.attacks.base import attacks as attacks
+    from robustbench_lite.attacks.cascade import Cascade as Cascade
     from robustbench_lite.attacks.cw import CW as CW
     from robustbench_lite.attacks.ddn import DDN as DDN
     from robustbench_lite.attacks.deepfool import DeepFool as DeepFool
     from robustbench_lite.attacks.ensemble import Ensemble as Ensemble
     from robustbench_lite.attacks.eot import EOT as EOT
     from robustbench_lite.attacks.eot3d import EOT3D as EOT3D
+    from robustbench_lite.attacks.fab import FAB as FAB
     from robustbench_lite.attacks.fgsm import FGSM as FGSM
     from robustbench_lite.attacks.fmn import FMN as FMN
+    from robustbench_lite.attacks.hop_skip_jump import HopSkipJump as HopSkipJump
     from robustbench_lite.attacks.lbfgs import LBFGS as LBFGS
     from robustbench_lite.attacks.mifgsm import MIFGSM as MIFGSM
+    from robustbench_lite.attacks.noise import Noise as Noise
     from robustbench_lite.attacks.pgd import PGD as PGD
     from robustbench_lite.attacks.rp2 import RP2 as RP2
     from robustbench_lite.attacks.sigma_zero import SigmaZero as SigmaZero
     from robustbench_lite.attacks.spatial import Spatial as Spatial
     from robustbench_lite.attacks.square import Square as Square
+    from robustbench_lite.attacks.strongest import Strongest as Strongest
     from robustbench_lite.attacks.universal import Universal as Universal
     from robustbench_lite.attacks.universal_sgd import UniversalSGD as UniversalSGD
 

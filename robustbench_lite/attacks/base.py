@@ -26,6 +26,7 @@ __all__ = [
     "Attack",
     "AttackResult",
     "Card",
+    "Composition",
     "Draw",
     "Goal",
     "Number",
@@ -79,3 +80,7 @@ class StepAttack(_Called, contract.StepAttack):
 
 class SetAttack(_Called, contract.SetAttack):
     """All samples at once: `craft`."""
+
+
+class Composition(_Called, contract.Composition):
+    """Attacks of one budget, one after another: `members`."""

@@ -64,7 +64,9 @@ class CW(StepAttack):
     steps: PositiveInt = Field(60, description="Adam's steps for each c; the paper takes 10,000.")
     search_steps: PositiveInt = Field(5, description="Values of c; the paper tries 9.")
     rate: Number = Field(0.01, gt=0, description="Adam's learning rate.")
-    box: Literal["projected", "tanh"] = Field("projected", description="How iterates are kept in [0, 1].")
+    box: Literal["projected", "tanh"] = Field(
+        "projected", description="How iterates are kept in [0, 1]; tanh is slow where the image is 0 or 1."
+    )
     candidates: PositiveInt | None = Field(10, ge=2, description=CANDIDATES)
 
     @property

@@ -15,6 +15,7 @@ from robustbench_lite.engine.oracle import Oracle
 from robustbench_lite.errors import SuiteError
 from robustbench_lite.lazy import torch
 from robustbench_lite.registry import Number, fingerprint
+from robustbench_lite.results.worst_case import allowed
 from robustbench_lite.threat.draws import Draw
 from robustbench_lite.threat.goal import Goal
 from robustbench_lite.threat.norms import size
@@ -164,7 +165,7 @@ class Spatial(StepAttack):
         beyond = ~self.limits.contain(found) & ~nothing
         norm, budget = (self.follow_up.threat, self.follow_up.budget) if self.follow_up else ("linf", 0.0)
         away = size((candidates - self.rebuild(x, found)).double(), norm or "linf")
-        other = away > (float("inf") if budget is None else budget) * (1 + 1e-5) + 1e-6
+        other = away > (float("inf") if budget is None else allowed(budget))
         other |= nothing & (candidates != x).flatten(1).any(1)
         return [
             "parameters outside the limits" if beyond[i] else "its parameters give another image" if other[i] else ""

@@ -51,7 +51,8 @@ def problems() -> list[str]:
 def description(name: str) -> str:
     """A page about whatever is called `name`. Raises UsageError with a did-you-mean."""
     if name in attacks:
-        return _attack_page(attacks[name])
+        also = f"\n\n{_record_page(operations, name)}" if name in operations else ""  # noise is both
+        return _attack_page(attacks[name]) + also
     if name in zoo.available():
         return _card_page(name)
     if name in (facts := {one.name: one for one in bundled.available()}):
@@ -61,7 +62,7 @@ def description(name: str) -> str:
         return _wrapped([f"{name}: {tables.summary(name) if name in tables else WORDS[name]}"])[0]
     for registry in (datasets, models, figures, operations):
         if name in registry:
-            return f"{name}: {_first_line(registry[name])}\n\n{_parameters(registry[name])}"
+            return _record_page(registry, name)
     if Path(name).suffix in {".yaml", ".yml"} or name in shipped.names():
         return _suite_page(name)
     known = [
@@ -77,6 +78,10 @@ def description(name: str) -> str:
         *shipped.names(),
     ]
     raise UsageError(f"nothing is called '{name}'{did_you_mean(name, known)}")
+
+
+def _record_page(registry: Registry[Any], name: str) -> str:
+    return f"{name}: {_first_line(registry[name])}\n\n{_parameters(registry[name])}"
 
 
 def _models() -> Iterator[tuple[str, str]]:

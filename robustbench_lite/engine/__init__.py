@@ -1,7 +1,7 @@
 """One batch of images, attacked and judged: the contract of attacks, the oracle, the loop, the judge."""
 
 from robustbench_lite.engine.access import Access
-from robustbench_lite.engine.attack import Attack, SetAttack, State, StepAttack, attacks
+from robustbench_lite.engine.attack import Attack, Composition, SetAttack, State, StepAttack, attacks
 from robustbench_lite.engine.card import Card, Promise
 from robustbench_lite.engine.columns import Written
 from robustbench_lite.engine.drive import NO_MEMORY, REASONS, Outcome, run
@@ -10,7 +10,7 @@ from robustbench_lite.engine.inspection import Scorer, doubts_about, looked
 from robustbench_lite.engine.job import CONTROL, PERTURBATION, Crafted, Fitting, Job
 from robustbench_lite.engine.judge import Verdicts, finite, look, pooled
 from robustbench_lite.engine.oracle import BACKWARD, FORWARD, ZERO_GRADIENT, Ledger, Oracle, Pass, interior, logits_of
-from robustbench_lite.engine.protocol import GoalName, Sources
+from robustbench_lite.engine.protocol import GoalName, Protocol, Sources
 from robustbench_lite.engine.result import AttackResult
 from robustbench_lite.engine.slopes import misleading
 from robustbench_lite.engine.trial import TARGETS, Trial, fitting
@@ -29,6 +29,7 @@ __all__ = [
     "Attack",
     "AttackResult",
     "Card",
+    "Composition",
     "Crafted",
     "Fitting",
     "GoalName",
@@ -38,6 +39,7 @@ __all__ = [
     "Outcome",
     "Pass",
     "Promise",
+    "Protocol",
     "Scorer",
     "SetAttack",
     "Sources",

@@ -3,7 +3,8 @@
 A `StepAttack` is a pair of pure functions over per-sample state (as optax writes optimisers): `start` makes the state,
 `step` advances every row by about one forward and backward pass. It never loops over steps, batches or restarts: the
 engine does, so that no sample waits for another. A `SetAttack` needs all samples at once (one epsilon for a data set),
-or a setting that it `needs`: an object before a camera, photographs of one object, other images to fit on.
+or a setting that it `needs`: an object before a camera, photographs of one object, other images to fit on. A
+`Composition` is several attacks, one after another.
 
 This file is the contract that the loop (drive.py) and the judge know; it imports neither of them.
 """
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from robustbench_lite.threat.goal import Goal
     from robustbench_lite.threat.norms import Norm
 
-__all__ = ["Attack", "SetAttack", "State", "StepAttack", "attacks"]
+__all__ = ["Attack", "Composition", "SetAttack", "State", "StepAttack", "attacks"]
 
 
 @dataclass
@@ -158,6 +159,15 @@ class Attack(Protocol):
         """What else is wrong with each candidate (N,), made with `found` (N, D) from x; empty: nothing."""
         return [""] * len(x)
 
+    def remarks(self, goal: Goal) -> tuple[str, ...]:  # noqa: ARG002
+        """What a cell with such goals has to say of the attack, a sentence each: its notes begin with that."""
+        return ()
+
+    @property
+    def makers(self) -> tuple[str, ...]:
+        """What the attacks inside are called, of which one makes each candidate."""
+        return ()
+
     @property
     def follow_up(self) -> StepAttack | None:
         """An attack that the engine lets go on from the candidates of this one that do not succeed."""
@@ -210,6 +220,34 @@ class SetAttack(Attack):
     @abstractmethod
     def craft(self, oracle: Oracle, job: Job) -> Crafted:
         """Candidates for all samples of the job, in its setting; the oracle splits large batches itself."""
+
+
+class Composition(Attack):
+    """Attacks of one budget, one after another, each on the samples that those before it did not break."""
+
+    @property
+    @abstractmethod
+    def members(self) -> dict[str, Attack]:
+        """The attacks by what they are called here, in their order."""
+
+    @property
+    def makers(self) -> tuple[str, ...]:
+        return tuple(self.members)
+
+    @property
+    def typical_passes(self) -> float:
+        return sum(member.typical_passes for member in self.members.values())
+
+    @property
+    def bracket(self) -> str:
+        return "members"
+
+    def fingerprint(self) -> str:
+        return fingerprint([super().fingerprint(), [one.fingerprint() for one in self.members.values()]])
+
+    def remarks(self, goal: Goal) -> tuple[str, ...]:
+        said = ((name, text) for name, one in self.members.items() for text in one.remarks(goal))
+        return tuple(f"{name}: {text}" for name, text in said)
 
 
 attacks: Records[Attack] = Records("attack", "robustbench_lite.attacks")

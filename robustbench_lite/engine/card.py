@@ -29,10 +29,12 @@ class Promise:
     is that of one steepest step, clipped, which is not the best thing to do where the box binds (but in linf it is).
     `share`: of all images, those for which it holds. `reach`: attacks without a norm break boundaries up to this far
     away in linf.
+    `pair`: only between two classes; of several boundaries it finds one, not always the nearest.
     """
 
     factor: float = 1.05
     rivals: int | None = None
     straight: bool = False
     share: float = 1.0
+    pair: bool = False
     reach: float = 1 / 255  # less than one grey level: no attack that does anything is too weak for that

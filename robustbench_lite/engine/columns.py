@@ -90,6 +90,7 @@ class Written:
             "transform": self._transform(),
             "adv_second": verdicts.second.tolist(),
             "adv_second_confidence": verdicts.second_confidences.tolist(),
+            "broken_by": self._broken_by(),
             **{name: counts.tolist() for name, counts in self.scored.views.items()},
         }
 
@@ -105,6 +106,14 @@ class Written:
             canonical(dict(zip(names, row, strict=True))) if ok else None
             for row, ok in zip(found.tolist(), known, strict=True)
         ]
+
+    def _broken_by(self) -> list[str | None]:
+        """Which of the attacks inside made the candidate with which the sample is broken, as the judge says."""
+        maker, names = self.outcome.maker, self.attack.makers
+        if maker is None:
+            return [None] * len(self.ids)
+        won = self.scored.verdicts.success.tolist()
+        return [names[i] if ok and i >= 0 else None for i, ok in zip(maker.tolist(), won, strict=True)]
 
     def status(self) -> list[str]:
         """A broken contract fails the sample; a broken gradient does unless the judge saw a success all the same."""

@@ -8,72 +8,18 @@ out, retires samples whose gradient or logits are not finite, counts passes, and
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from robustbench_lite.engine.attack import Attack, SetAttack, State, StepAttack
+from robustbench_lite.engine.attack import Attack, Composition, SetAttack, State, StepAttack
 from robustbench_lite.engine.job import Job
-from robustbench_lite.engine.oracle import BACKWARD, FORWARD, ZERO_GRADIENT, Ledger, Oracle
+from robustbench_lite.engine.oracle import Ledger, Oracle
+from robustbench_lite.engine.outcome import NO_MEMORY, NOT_FINITE, OK, REASONS, Outcome
+from robustbench_lite.engine.turns import Progress, in_turn
 from robustbench_lite.guards.memory import is_out_of_memory
 from robustbench_lite.lazy import torch
 from robustbench_lite.threat.rows import put, rows
 
 __all__ = ["NO_MEMORY", "REASONS", "Outcome", "run"]
-
-OK, NOT_FINITE, NO_MEMORY = 0, 1, 2
-REASONS = {OK: "ok", NOT_FINITE: "gradient or logits not finite", NO_MEMORY: "out of memory at batch size 1"}
-
-
-@dataclass
-class Outcome:
-    """Per sample (N,): the proposed candidate, what it cost, and how it ended (a key of REASONS)."""
-
-    candidates: torch.Tensor
-    ledger: Ledger
-    status: torch.Tensor
-    found: torch.Tensor  # (N, D) the numbers behind each candidate, where the attack names them
-    wall: float = 0.0
-    notes: tuple[str, ...] = ()
-    artifacts: dict[str, torch.Tensor] = field(default_factory=dict)  # what was made for all samples together
-
-    @classmethod
-    def empty(cls, x: torch.Tensor, details: int = 0) -> Outcome:
-        """Nothing proposed yet."""
-        n, device = len(x), x.device
-        found = torch.full((n, details), float("nan"), dtype=torch.float64, device=device)
-        return cls(x.clone(), Ledger.empty(n, device), torch.zeros(n, dtype=torch.int64, device=device), found)
-
-    def cpu(self) -> Outcome:
-        """The same, on the CPU."""
-        ledger = Ledger(self.ledger.counts.cpu(), self.ledger.seconds.cpu())
-        candidates, status, found = self.candidates.cpu(), self.status.cpu(), self.found.cpu()
-        artifacts = {name: value.cpu() for name, value in self.artifacts.items()}
-        out = replace(self, candidates=candidates, ledger=ledger, status=status)
-        return replace(out, found=found, artifacts=artifacts)
-
-    @property
-    def forwards(self) -> torch.Tensor:
-        """Forward passes of every sample (N,)."""
-        return self.ledger.counts[:, FORWARD]
-
-    @property
-    def backwards(self) -> torch.Tensor:
-        """Backward passes of every sample (N,)."""
-        return self.ledger.counts[:, BACKWARD]
-
-    @property
-    def zero_gradient(self) -> torch.Tensor:
-        """Backward passes that returned exactly zero (N,)."""
-        return self.ledger.counts[:, ZERO_GRADIENT]
-
-    @property
-    def seconds(self) -> torch.Tensor:
-        """Every sample's share of the wall time of the steps in which it was active (N,)."""
-        return self.ledger.seconds
-
-    def reasons(self) -> list[str]:
-        """Every sample's status in words (N,)."""
-        return [REASONS[code] for code in self.status.tolist()]
 
 
 @dataclass
@@ -88,9 +34,6 @@ class Window:
     ledger: Ledger
 
 
-Progress = Callable[[int], None]
-
-
 def run(attack: Attack, oracle: Oracle, job: Job, progress: Progress = lambda _: None) -> Outcome:
     """Candidates for every sample of the job. Raises whatever the attack raises, but neither NaN nor lack of memory."""
     start = time.perf_counter()
@@ -100,10 +43,13 @@ def run(attack: Attack, oracle: Oracle, job: Job, progress: Progress = lambda _:
             outcome = _go_on(attack.follow_up, oracle, job, outcome)
     elif isinstance(attack, SetAttack):
         outcome = _craft(attack, oracle, job)
+    elif isinstance(attack, Composition):
+        outcome = in_turn(attack, oracle, job, progress, run)
     else:
-        raise TypeError(f"expected a StepAttack or a SetAttack, got {type(attack).__name__}")
+        raise TypeError(f"expected a StepAttack, a SetAttack or a Composition, got {type(attack).__name__}")
     oracle.synchronize()
     outcome.wall = time.perf_counter() - start
+    outcome.notes = (*attack.remarks(job.goal), *outcome.notes)
     progress(len(job.x))
     return outcome
 

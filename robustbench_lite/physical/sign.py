@@ -7,7 +7,6 @@ from functools import cache
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw
 
 __all__ = ["face", "outline", "stop_sign"]
 
@@ -20,6 +19,8 @@ Mask = npt.NDArray[np.float32]
 @cache
 def stop_sign(side: int) -> npt.NDArray[np.uint8]:
     """The sign (side, side, 3) on a black square."""
+    from PIL import Image, ImageDraw  # where it draws: whoever only names an attack does without
+
     big = side * _SMOOTH
     image = Image.new("RGB", (big, big))
     draw = ImageDraw.Draw(image)
@@ -47,6 +48,8 @@ def face(side: int) -> Mask:
 
 
 def _filled(side: int, inset: float) -> Mask:
+    from PIL import Image, ImageDraw
+
     big = side * _SMOOTH
     image = Image.new("L", (big, big))
     ImageDraw.Draw(image).polygon(_octagon(big, inset), fill=255)

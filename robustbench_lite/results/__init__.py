@@ -22,15 +22,7 @@ from robustbench_lite.results.statistics import (
     wilson,
 )
 from robustbench_lite.results.store import Results, Store, read, runs
-from robustbench_lite.results.worst_case import (
-    Threat,
-    WorstCase,
-    allowed,
-    robust,
-    success_sizes,
-    worst_case_of,
-    worst_cases,
-)
+from robustbench_lite.results.worst_case import Threat, WorstCase, allowed, robust, worst_case_of, worst_cases
 
 __all__ = [
     "CELLS",
@@ -76,7 +68,6 @@ __all__ = [
     "sign_test",
     "size_column",
     "size_of",
-    "success_sizes",
     "through",
     "versions",
     "wilson",

@@ -110,6 +110,7 @@ SAMPLES = pa.schema(
         ("l0_components", _int),  # the norm l0: how many numbers of the image are changed; null: an older run
         ("rho_l0", _real),
         ("rho_l1", _real),
+        ("broken_by", _text),  # which attack of a cascade broke the sample; null: none, or there is but one attack
     ],
     metadata=_META,
 )

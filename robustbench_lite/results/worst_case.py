@@ -13,6 +13,7 @@ one that each image may have, and counts.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -69,20 +70,21 @@ class Threat:
 
 def success_sizes(one: Evaluation) -> Reals:
     """(n,) size in its norm with which each sample that was right became wrong; infinite: it did not, or failed."""
-    left = one["clean_correct"] & ~one.correct & (one["status"] == "ok")
-    size = one[str(one.norm)].astype(np.float64)
+    left = one["clean_correct"] & ~one.correct
+    if not one.ok:
+        left &= one["status"] == "ok"
+    size = one.size
     if one.epsilon is not None:
         size = np.fmin(size, one.epsilon)  # it was judged to be within, up to the rounding of float32
     return np.where(left & ~np.isnan(size), size, np.inf)
 
 
-@dataclass(frozen=True)
-class Nearest:
-    """Of one sample the smallest success: its size, and whose it is (a place in the pool, and in its rows)."""
+class Nearest(NamedTuple):
+    """Of samples (n,) the smallest success: its size (infinite: none), of which member of a pool, in which row."""
 
-    size: float
-    member: int
-    row: int
+    sizes: Reals
+    members: npt.NDArray[np.int64]
+    rows: npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -97,16 +99,20 @@ class Pool:
         """The finished ones that attacked this classifier itself, with images as this threat has them."""
         return tuple(one for one in self.members if one.ok and one.own and one.clipped == self.threat.clipped)
 
-    def nearest(self, sample: str) -> Nearest | None:
-        """The smallest success on a sample; None: nothing broke it."""
-        place = self._places.get(sample)
-        if place is None or not np.isfinite(self._least.sizes[place]):
-            return None
-        return Nearest(*(column[place].item() for column in self._least))
+    def nearest(self, samples: Sequence[str]) -> Nearest:
+        """The smallest success on each of these samples (n,) of its members."""
+        at = np.array([self._places[sample] for sample in samples], np.int64)
+        least = self._least
+        return Nearest(least.sizes[at], least.members[at], least.rows[at])
 
     def sizes(self, one: Evaluation) -> Reals:
         """(n,) the smallest success on each sample of `one`: 0 where it was wrong before, infinite where none is."""
-        return np.where(one["clean_correct"], self._least.sizes[self._at(one)], 0.0)
+        return np.where(one["clean_correct"], self.nearest(one.samples).sizes, 0.0)
+
+    @cached_property
+    def successes(self) -> tuple[Reals, ...]:
+        """Of each member (n,) the sizes of its successes, infinite where there is none."""
+        return tuple(success_sizes(one) for one in self.members)
 
     @cached_property
     def _places(self) -> dict[str, int]:
@@ -114,28 +120,17 @@ class Pool:
         samples = dict.fromkeys(chain.from_iterable(one.samples for one in self.members))
         return {sample: i for i, sample in enumerate(samples)}
 
-    def _at(self, one: Evaluation) -> npt.NDArray[np.int64]:
-        return np.array([self._places[sample] for sample in one.samples], np.int64)
-
     @cached_property
-    def _least(self) -> _Least:
+    def _least(self) -> Nearest:
         n = len(self._places)
-        least = _Least(np.full(n, np.inf), np.full(n, -1), np.full(n, -1))
-        for member, one in enumerate(self.members):
-            at, sizes = self._at(one), success_sizes(one)
+        least = Nearest(np.full(n, np.inf), np.full(n, -1), np.full(n, -1))
+        for member, (one, sizes) in enumerate(zip(self.members, self.successes, strict=True)):
+            at = np.array([self._places[sample] for sample in one.samples], np.int64)
             better = np.flatnonzero(sizes < least.sizes[at])
             least.sizes[at[better]] = sizes[better]
             least.members[at[better]] = member
             least.rows[at[better]] = better
         return least
-
-
-class _Least(NamedTuple):
-    """Columns of `Nearest`."""
-
-    sizes: Reals
-    members: npt.NDArray[np.int64]
-    rows: npt.NDArray[np.int64]
 
 
 def pools(results: Results) -> list[Pool]:
@@ -183,35 +178,50 @@ class WorstCase:
     @cached_property
     def samples(self) -> list[str]:
         """The ids of all samples that an attack with this budget was run on."""
-        return list(dict.fromkeys(sample for one in self.attacks for sample in one.samples))
+        return list(self._rows)
+
+    @cached_property
+    def clean(self) -> Flags:
+        """(n,) which samples were right before any attack."""
+        return np.array([self.attacks[place]["clean_correct"][row] for place, row, _ in self._rows.values()], np.bool_)
+
+    @cached_property
+    def robust(self) -> Flags:
+        """(n,) which samples are right before and after every attack."""
+        return self._held & ~self._within
 
     @cached_property
     def evaluation(self) -> Evaluation:
         """Its samples as if one attack had done all: of each the smallest success within the budget, if there is one.
 
-        Otherwise the row of an attack with this budget, of one for which it was wrong before if there is such.
+        Otherwise the row of an attack with this budget, of one that broke it if there is such.
         """
         parts = [*self.pool.members, *self.attacks]
-        starts = np.cumsum([0, *map(len, parts)]).tolist()
-        places = [starts[part] + row for part, row in map(self._place, self.samples)]
-        rows = pa.concat_tables(one.rows for one in parts).take(pa.array(places, pa.int64()))
+        starts = np.cumsum([0, *map(len, parts)])
+        own = [starts[len(self.pool.members) + place] + row for place, row, _ in self._rows.values()]
+        places = np.where(self._within, starts[self._nearest.members] + self._nearest.rows, own)
+        rows = pa.concat_tables(one.rows for one in parts).take(pa.array(places.tolist(), pa.int64()))
         return Evaluation(self._cell, self.pool.threat.model, rows)
 
     @cached_property
     def others(self) -> tuple[Evaluation, ...]:
         """Whose successes within this budget broke what none of `attacks` did."""
-        held = [sample for sample in self.samples if self._rows[sample][2]]
-        found = {near.member for sample in held if (near := self._within(sample))}
-        return tuple(self.pool.members[place] for place in sorted(found))
+        found = np.unique(self._nearest.members[self._held & self._within])
+        return tuple(self.pool.members[place] for place in found.tolist())
 
-    def _within(self, sample: str) -> Nearest | None:
-        near = self.pool.nearest(sample)
-        return near if near is not None and near.size <= allowed(self.epsilon) else None
+    @cached_property
+    def _nearest(self) -> Nearest:
+        return self.pool.nearest(self.samples)
 
-    def _place(self, sample: str) -> tuple[int, int]:
-        """Which evaluation has the row of this sample, counted through the pool and then `attacks`, and where."""
-        near, (place, row, _) = self._within(sample), self._rows[sample]
-        return (near.member, near.row) if near else (len(self.pool.members) + place, row)
+    @property
+    def _within(self) -> Flags:
+        """(n,) on which samples something succeeded within the budget."""
+        return self._nearest.sizes <= allowed(self.epsilon)
+
+    @property
+    def _held(self) -> Flags:
+        """(n,) which samples are robust under each of `attacks` alone."""
+        return np.array([right for *_, right in self._rows.values()], np.bool_)
 
     @cached_property
     def _rows(self) -> dict[str, tuple[int, int, bool]]:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from statistics import median
 
+from robustbench_lite.engine.attack import Attack, Composition
 from robustbench_lite.engine.drive import Outcome, run
 from robustbench_lite.engine.job import Job
 from robustbench_lite.engine.oracle import Oracle
@@ -105,7 +106,7 @@ def _run(
     with stages("attack", "attacking"):
         outcome, oracle = attack(trial, progress)
     spent, alone = stages.seconds["attack"], None
-    if timing and not trial.victim.members and report.cell.attack.needs is None:
+    if timing and not trial.victim.members and _timed_alone(report.cell.attack):
         with stages("attack", "timing at batch size 1"):
             alone = _time_alone(trial)
     with stages("judge", "judging"):
@@ -132,6 +133,11 @@ def judge_again(trial: CellTrial, outcome: Outcome) -> CellReport:
 def attack(trial: CellTrial, progress: Callable[[int], None] = lambda _: None) -> tuple[Outcome, Oracle]:
     """Run the attack on the device; everything comes back to the CPU."""
     return trial.trial.propose(trial.victim.scorer, trial.victim.members, progress)
+
+
+def _timed_alone(attack: Attack) -> bool:
+    """Several attacks in turn take minutes for a sample, and no paper has their time."""
+    return attack.needs is None and not isinstance(attack, Composition)
 
 
 def _time_alone(trial: CellTrial) -> float:

@@ -147,11 +147,19 @@ def _outcome(cell: Cell, ids: Sequence[str], stored: Stored) -> Outcome:
         stored.row["seconds"] or 0.0,
         (),
         {name: torch.from_numpy(_array(row, "values")) for name, row in stored.artifacts.items()},
+        _made_by(cell, rows),
     )
 
 
 def _array(row: Row, column: str) -> npt.NDArray[np.float32]:
     return np.frombuffer(row[column], "<f4").reshape(row["shape"]).copy()
+
+
+def _made_by(cell: Cell, rows: Sequence[Row]) -> torch.Tensor | None:
+    """Which of the attacks inside (N,) the rows say made each candidate; -1: none of them."""
+    names = cell.attack.makers
+    numbers = [names.index(row["broken_by"]) if row["broken_by"] in names else -1 for row in rows]
+    return torch.tensor(numbers) if names else None
 
 
 def _made_with(cell: Cell, rows: Sequence[Row]) -> torch.Tensor:

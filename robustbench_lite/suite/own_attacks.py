@@ -7,14 +7,14 @@ import sys
 from contextlib import nullcontext
 from pathlib import Path
 
-from robustbench_lite.engine.attack import Attack, SetAttack, StepAttack, attacks
+from robustbench_lite.engine.attack import Attack, Composition, SetAttack, StepAttack, attacks
 from robustbench_lite.errors import UsageError
 from robustbench_lite.guards.foreign import blamed, undisturbed
 from robustbench_lite.models.imported import Home
 
 __all__ = ["own_attack"]
 
-_KINDS = (StepAttack, SetAttack)
+_KINDS = (StepAttack, SetAttack, Composition)
 
 
 def own_attack(python: str, root: Path) -> type[Attack]:

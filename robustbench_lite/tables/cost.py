@@ -32,7 +32,8 @@ COLUMNS = (
     Column("n", "n", priority=2),
 )
 _REMARK = (
-    "forward, backward: passes per sample; ms: per sample, in batches of the given size and at size 1; overhead: wall "
+    "forward, backward: passes per sample, where there are no backward ones the forward ones are queries of scores or "
+    "decisions alone; ms: per sample, in batches of the given size and at size 1; overhead: wall "
     "time beyond the time inside the attack's own forward and backward passes, which are the limit; 0 grad: steps in "
     "which a sample's gradient was exactly zero; ties: verdicts so close that another batch size may decide otherwise"
 )

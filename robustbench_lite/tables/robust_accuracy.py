@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from robustbench_lite.results.evaluation import Evaluation, Flags
+from robustbench_lite.results.evaluation import Evaluation, Flags, Reals
 from robustbench_lite.results.evaluations import evaluations
 from robustbench_lite.results.statistics import wilson
-from robustbench_lite.results.worst_case import Threat, WorstCase, allowed, success_sizes, worst_case_of
+from robustbench_lite.results.worst_case import Threat, WorstCase, allowed, worst_case_of
 from robustbench_lite.tables import references
 from robustbench_lite.tables._worst_changes import reds_of
 from robustbench_lite.tables.base import Column, Table, Value, filled, tables
@@ -96,12 +96,11 @@ def _rows(block: _Block, known: dict[str, tuple[Doubt, ...]], notes: Footnotes) 
     """Clean, each attack, what others did within the budget, and the worst case."""
     case = block.case
     if case is not None:
-        clean = case.evaluation["clean_correct"]
-        yield _row(label("clean"), _share(clean), len(clean))
+        yield _row(label("clean"), _share(case.clean), len(case.clean))
     for one in block.attacks:
         yield _attack(one, known.get(one.id, ()), notes)
     if case is not None:
-        yield from (_within(case, one, known.get(one.id, ()), notes) for one in _helpers(case))
+        yield from (_within(case, *pair, known.get(pair[0].id, ()), notes) for pair in _helpers(case))
         yield _worst(case, known, notes)
 
 
@@ -122,17 +121,21 @@ def _attack(one: Evaluation, red: tuple[Doubt, ...], notes: Footnotes) -> dict[s
     return _row(name, _share(one.robust), len(one), one)
 
 
-def _helpers(case: WorstCase) -> list[Evaluation]:
+def _helpers(case: WorstCase) -> Iterator[tuple[Evaluation, Reals]]:
     """Of the other attacks in this norm those without a budget, and those that broke something within this one."""
     mine = {one.id for one in case.attacks}
-    others = [one for one in case.pool.members if one.id not in mine]
-    return [one for one in others if one.minimal or (success_sizes(one) <= allowed(case.epsilon)).any()]
+    for one, sizes in zip(case.pool.members, case.pool.successes, strict=True):
+        if one.id not in mine and (one.minimal or (sizes <= allowed(case.epsilon)).any()):
+            yield one, sizes
 
 
-def _within(case: WorstCase, one: Evaluation, red: tuple[Doubt, ...], notes: Footnotes) -> dict[str, Value]:
+def _within(
+    case: WorstCase, one: Evaluation, sizes: Reals, red: tuple[Doubt, ...], notes: Footnotes
+) -> dict[str, Value]:
     """What another attack of the pool did within this budget, to the samples that are asked about."""
-    asked = np.isin(one.samples, case.samples)
-    held = (one["clean_correct"] & (success_sizes(one) > allowed(case.epsilon)))[asked]
+    held = one["clean_correct"] & (sizes > allowed(case.epsilon))
+    if one.samples != case.samples:
+        held = held[np.isin(one.samples, case.samples)]
     made = f" made for {one.through}" if one.through else ""
     name = _marked(notes.name(f"{one.variant}{made}, within", one), red, notes)
     return _row(name, _share(held), len(held), one)
@@ -140,8 +143,9 @@ def _within(case: WorstCase, one: Evaluation, red: tuple[Doubt, ...], notes: Foo
 
 def _worst(case: WorstCase, known: dict[str, tuple[Doubt, ...]], notes: Footnotes) -> dict[str, Value]:
     """No headline where the number of no attack with this budget stands."""
-    one, red = case.evaluation, reds_of(case, known)
-    return _row(_marked(label("worst case"), red, notes), _share(one.robust), len(one), one)
+    name = _marked(label("worst case"), reds_of(case, known), notes)
+    passes = {key: number(sum(one.cell[key] or 0 for one in case.pool.members) / len(case.robust)) for key in _PASSES}
+    return {"attack": name, "robust": _share(case.robust), "n": count(len(case.robust))} | passes
 
 
 def _marked(name: Value, red: tuple[Doubt, ...], notes: Footnotes) -> Value:

@@ -1,6 +1,14 @@
 """What an attacker may do and wants: norms, the box, the goal; records with a row per sample, and their draws."""
 
-from robustbench_lite.threat.box import climb, clip, nearest_within, project_within, shortest_within, steepest_within
+from robustbench_lite.threat.box import (
+    climb,
+    clip,
+    nearest_within,
+    project_within,
+    shortest_within,
+    steepest_within,
+    stretched_within,
+)
 from robustbench_lite.threat.draws import Draw, keys
 from robustbench_lite.threat.goal import Goal
 from robustbench_lite.threat.ids import content_id, float_ids, pixel_id, pixel_ids, unique_ids
@@ -35,6 +43,7 @@ __all__ = [
     "size",
     "steepest",
     "steepest_within",
+    "stretched_within",
     "tie",
     "unique_ids",
 ]

@@ -15,7 +15,16 @@ from robustbench_lite.threat.rows import per_row
 if TYPE_CHECKING:
     from robustbench_lite.threat.norms import Ball, Norm
 
-__all__ = ["box_radius", "climb", "clip", "nearest_within", "project_within", "shortest_within", "steepest_within"]
+__all__ = [
+    "box_radius",
+    "climb",
+    "clip",
+    "nearest_within",
+    "project_within",
+    "shortest_within",
+    "steepest_within",
+    "stretched_within",
+]
 
 _ROUNDING = 1e-6  # weights of a resampling need not sum to exactly 1
 _SPREAD, _SPREADING = 0.05, 0.6  # of the numbers; of the steps: those left can move all of the usual budget
@@ -88,6 +97,23 @@ def steepest_within(
     else:
         r = room.minimum(budget)
     return (r * g.flatten(1).sign()).view_as(x)
+
+
+def stretched_within(x: torch.Tensor, direction: torch.Tensor, norm: Ball, epsilon: float) -> torch.Tensor:
+    """The multiple of `direction` (n, ...) that, clipped so that x + r is in [0, 1], has the size epsilon.
+
+    linf: it is epsilon before it is clipped. The box, clipped to as a whole, where it leaves no room for epsilon.
+    """
+    length, room, _ = _pace(x, direction)
+    budget = room.new_full((len(x), 1), epsilon)
+    full = room / length.clamp_min(_NOTHING)  # where each number meets the box
+    if norm == "linf":
+        level = budget
+    elif norm == "l2":
+        level = _level(full.square(), length.square(), budget.square()).sqrt()
+    else:
+        level = _level(full, length, budget)
+    return ((level * length).minimum(room) * direction.flatten(1).sign()).view_as(x)
 
 
 def project_within(x: torch.Tensor, r: torch.Tensor, norm: Ball, epsilon: float) -> torch.Tensor:

@@ -163,7 +163,7 @@ def test_pgd_restarts_only_ever_help():
 @pytest.mark.parametrize("loss", ["ce", "margin", "dlr"])
 def test_pgd_succeeds_on_every_loss_where_the_exact_radius_says_so(loss, targets):
     generator = torch.Generator().manual_seed(3)
-    weight = 20 * torch.randn((10, 64), generator=generator)  # the softmax is that of one rival
+    weight = 1e3 * torch.randn((10, 64), generator=generator)  # the softmax is that of one rival
     x = 0.5 + 0.02 * torch.rand((30, 1, 8, 8), generator=generator)
     net = linear(weight, -weight.sum(1) / 2)
     z, label = net(x), net(x).argmax(1)

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from robustbench_lite.attacks import CW, DDN, FMN, SigmaZero
+from robustbench_lite.engine.attack import attacks
 from robustbench_lite.errors import UsageError
 from robustbench_lite.threat.box import box_radius
 from robustbench_lite.threat.goal import Goal
@@ -134,6 +135,44 @@ def test_sizes_in_l0_count_numbers_not_pixels():
     assert (result.size("l0") <= result.size("l0_components")).all()
     frame = result.frame()
     assert frame["norm"].eq("l0").all() and frame["l0_components"].tolist() == changed.tolist()
+
+
+def slide(net, x, label, epsilon, steps=40, share=0.01):
+    """Sparse l1 descent (Tramer and Boneh 2019), the simple way."""
+    adv = x.clone()
+    for _ in range(steps):
+        leaf = adv.clone().requires_grad_()
+        loss = torch.nn.functional.cross_entropy(net(leaf), label, reduction="sum")
+        g = torch.autograd.grad(loss, leaf)[0].flatten(1)
+        stuck = ((adv.flatten(1) <= 0) & (g < 0)) | ((adv.flatten(1) >= 1) & (g > 0))
+        g = g.masked_fill(stuck, 0)
+        top = g.abs() >= g.abs().quantile(1 - share, dim=1, keepdim=True)
+        step = g.sign() * top / top.sum(1, keepdim=True) * 2.5 * epsilon / steps
+        adv = (x + project(adv + step.view_as(x) - x, "l1", epsilon)).clamp(0, 1)
+    return adv
+
+
+@pytest.mark.parametrize("epsilon", [6.0, 9.0, 14.0])
+def test_pgd_in_l1_breaks_at_least_what_sparse_l1_descent_breaks(epsilon):
+    net, x, _ = digits(60)
+    label = net(x).argmax(1)
+    mine = attack(attacks.build("pgd", {"norm": "l1", "epsilon": epsilon}), net, x, 60).candidates
+    broken = [(net(images).argmax(1) != label).float().mean() for images in (mine, slide(net, x, label, epsilon))]
+    assert broken[0] >= broken[1] > 0
+
+
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+def test_deepfool_does_not_stall_on_two_centred_classes(norm, scale):
+    """Also where images lie nearly on the boundary."""
+    x = placed("anywhere")
+    w = torch.randn(64, generator=torch.Generator().manual_seed(3))
+    gap = torch.logspace(-3, 0, 24) * torch.where(torch.arange(24) % 2 == 0, 1, -1)
+    x = (x - (((x.flatten(1) @ w) - gap) / (w @ w))[:, None, None, None] * w.view(1, 1, 8, 8)).clamp(0, 1)
+    net = linear(torch.stack([-w / 2, w / 2]) * scale)
+    outcome = attack(attacks.build("deepfool", {"norm": norm}), net, x, 24)
+    assert (net(outcome.candidates).argmax(1) != net(x).argmax(1)).all()
+    assert outcome.forwards.max() <= 8
 
 
 @pytest.mark.parametrize(

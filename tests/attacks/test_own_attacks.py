@@ -35,7 +35,7 @@ def _as_before():
 
 
 def own(**more) -> dict:
-    return {"python": "my_attack.py:Noise", "trust": True, **more}
+    return {"python": "my_attack.py:Speckle", "trust": True, **more}
 
 
 def suite(folder, *entries, code=TEN_LINES):
@@ -54,12 +54,12 @@ def test_the_ten_lines_of_contributing_run_and_verify(tmp_path):
     results = run_suite(loaded, Options(results=tmp_path))
     cells = results.cells().set_index("attack")
     assert list(cells["status"]) == ["ok", "ok"], list(cells["error"])
-    assert cells.loc["noise", "eps"] == pytest.approx(0.1)
+    assert cells.loc["speckle", "eps"] == pytest.approx(0.1)
     frame = results.samples()
-    noise = frame[frame["attack"] == "noise"]
-    assert noise["linf"].between(0.05, 0.1 + 1e-6).all()  # of 784 uniform draws one comes close
-    assert noise["success"].mean() <= frame[frame["attack"] == "fgsm"]["success"].mean()
-    attacks._members.pop("noise")  # another process reads them
+    speckle = frame[frame["attack"] == "speckle"]
+    assert speckle["linf"].between(0.05, 0.1 + 1e-6).all()  # of 784 uniform draws one comes close
+    assert speckle["success"].mean() <= frame[frame["attack"] == "fgsm"]["success"].mean()
+    attacks._members.pop("speckle")  # another process reads them
     report = verify(tmp_path / "t", trust=True)
     assert (report.rows, list(report.disagreements)) == (16, [])
 
@@ -116,17 +116,17 @@ def test_attacks_on_whole_sets_and_on_what_they_need_run_and_verify(tmp_path):
 def test_names_parameters_and_matrices_are_as_for_any_attack(tmp_path):
     loaded = suite(tmp_path, own(), own(matrix={"epsilon": ["8/255", 0.1, 0.2]}, exclude=[{"epsilon": "8/255"}]))
     assert [entry.variant for entry in loaded.attacks] == [
-        "noise(epsilon=8/255)",
-        "noise(epsilon=0.1)",
-        "noise(epsilon=0.2)",
+        "speckle(epsilon=8/255)",
+        "speckle(epsilon=0.1)",
+        "speckle(epsilon=0.2)",
     ]
     loaded = suite(tmp_path, own(**{"as": "mine"}))
     assert [entry.variant for entry in loaded.attacks] == ["mine"]
 
 
 def test_without_the_decorator_it_is_called_as_its_class(tmp_path):
-    loaded = suite(tmp_path, own(), code=TEN_LINES.replace('@attacks.register("noise")\n', ""))
-    assert loaded.attacks[0].attack.registered == "noise"
+    loaded = suite(tmp_path, own(), code=TEN_LINES.replace('@attacks.register("speckle")\n', ""))
+    assert loaded.attacks[0].attack.registered == "speckle"
 
 
 def test_its_code_is_in_the_cell_id_neighbours_included(tmp_path):
@@ -150,7 +150,7 @@ def test_its_code_is_in_the_cell_id_neighbours_included(tmp_path):
         ({"trust": False}, TEN_LINES, "say `trust: true`"),
         ({"epsilom": 1}, TEN_LINES, "unknown key 'epsilom'; did you mean 'epsilon'?"),
         ({"epsilon": -1}, TEN_LINES, "epsilon: "),
-        ({"python": "absent.py:Noise"}, TEN_LINES, "no file 'absent.py'"),
+        ({"python": "absent.py:Speckle"}, TEN_LINES, "no file 'absent.py'"),
         ({"python": "my_attack.py:Nose"}, TEN_LINES, "'my_attack.py' has no 'Nose'"),
         ({"python": "my_attack.py"}, TEN_LINES, "expected path/to/file.py:Class"),
         ({"python": "my_attack.py:Goal"}, TEN_LINES, "expected a class derived from StepAttack"),
@@ -158,7 +158,7 @@ def test_its_code_is_in_the_cell_id_neighbours_included(tmp_path):
         ({}, "import no_such_module\n", "No module named 'no_such_module' (my_attack.py line 1, in <module>)"),
         ({}, "raise SystemExit(3)\n", "SystemExit: 3 (my_attack.py line 1, in <module>)"),
         ({}, TEN_LINES.replace("def step(", "def stop("), "the class does not define step"),
-        ({}, TEN_LINES.replace('register("noise")', 'register("pgd")'), "two attacks are called 'pgd'"),
+        ({}, TEN_LINES.replace('register("speckle")', 'register("pgd")'), "two attacks are called 'pgd'"),
     ],
 )
 def test_what_is_wrong_with_it_is_one_sentence(entry, code, sentence, tmp_path):
@@ -167,41 +167,41 @@ def test_what_is_wrong_with_it_is_one_sentence(entry, code, sentence, tmp_path):
 
 def test_two_of_one_name_are_told(tmp_path):
     (tmp_path / "other.py").write_text(TEN_LINES)
-    text = problem(tmp_path, own(), own(python="other.py:Noise", epsilon=0.2))
-    assert "two attacks are called 'noise'" in text
+    text = problem(tmp_path, own(), own(python="other.py:Speckle", epsilon=0.2))
+    assert "two attacks are called 'speckle'" in text
 
 
-def point(value: str, folder, monkeypatch, code=TEN_LINES, name="noise") -> None:
-    """An installed package `pkg_noise` with an entry point, and a registry that has not looked yet."""
-    (folder / "pkg_noise.py").write_text(code)
+def point(value: str, folder, monkeypatch, code=TEN_LINES, name="speckle") -> None:
+    """An installed package `pkg_own` with an entry point, and a registry that has not looked yet."""
+    (folder / "pkg_own.py").write_text(code)
     monkeypatch.syspath_prepend(str(folder))
-    sys.modules.pop("pkg_noise", None)
+    sys.modules.pop("pkg_own", None)
     entry = EntryPoint(name, value, "robustbench_lite.attacks")
     monkeypatch.setattr(registry, "_entry_points", lambda group: [entry] if group == entry.group else [])
     monkeypatch.setattr(attacks, "_loaded", False)
 
 
 def test_an_entry_point_is_a_name_like_any_other(tmp_path, monkeypatch):
-    point("pkg_noise:Noise", tmp_path, monkeypatch)
-    loaded = load({**PLAIN, "attacks": [{"noise": {"epsilon": 0.1}}]})
+    point("pkg_own:Speckle", tmp_path, monkeypatch)
+    loaded = load({**PLAIN, "attacks": [{"speckle": {"epsilon": 0.1}}]})
     assert loaded.attacks[0].attack.fingerprint() != ""
-    assert "noise" in dict(listing("attacks"))
+    assert "speckle" in dict(listing("attacks"))
     before = loaded.attacks[0].attack.fingerprint()
     assert "source" not in loaded.attacks[0].attack.params()
     from robustbench_lite.engine.attack import _source
 
     _source.cache_clear()
-    (tmp_path / "pkg_noise.py").write_text(TEN_LINES + "\n# changed\n")
-    assert load({**PLAIN, "attacks": [{"noise": {"epsilon": 0.1}}]}).attacks[0].attack.fingerprint() != before
+    (tmp_path / "pkg_own.py").write_text(TEN_LINES + "\n# changed\n")
+    assert load({**PLAIN, "attacks": [{"speckle": {"epsilon": 0.1}}]}).attacks[0].attack.fingerprint() != before
 
 
 @pytest.mark.parametrize(
     ("value", "code", "sentence"),
     [
-        ("pkg_noise:Noise", "1 / 0\n", "entry point noise (pkg_noise:Noise) cannot be loaded: ZeroDivisionError"),
-        ("pkg_noise:Nose", TEN_LINES, "entry point noise (pkg_noise:Nose) cannot be loaded: AttributeError"),
-        ("pkg_noise:Goal", TEN_LINES, "expected a class of attacks"),
-        ("pkg_gone:Noise", TEN_LINES, "No module named 'pkg_gone'"),
+        ("pkg_own:Speckle", "1 / 0\n", "entry point speckle (pkg_own:Speckle) cannot be loaded: ZeroDivisionError"),
+        ("pkg_own:Nose", TEN_LINES, "entry point speckle (pkg_own:Nose) cannot be loaded: AttributeError"),
+        ("pkg_own:Goal", TEN_LINES, "expected a class of attacks"),
+        ("pkg_gone:Speckle", TEN_LINES, "No module named 'pkg_gone'"),
     ],
 )
 def test_a_broken_entry_point_is_said_and_the_others_go_on(value, code, sentence, tmp_path, monkeypatch):
@@ -243,9 +243,9 @@ def test_plan_says_that_it_runs_code_and_validate_does_not_load_torch(tmp_path):
     path = tmp_path / "s.yaml"
     path.write_text(
         "version: 1\nname: t\ndata: {mnist: {samples: 8}}\nmodels: [lenet_mnist]\n"
-        "attacks: [{python: my_attack.py:Noise, trust: true, epsilon: 0.1}]\n"
+        "attacks: [{python: my_attack.py:Speckle, trust: true, epsilon: 0.1}]\n"
     )
-    assert "runs code of yours: noise" in cli("plan", str(path), "--results", str(tmp_path)).stdout
+    assert "runs code of yours: speckle" in cli("plan", str(path), "--results", str(tmp_path)).stdout
     code = (
         f"import sys\nfrom robustbench_lite.suite.builder import load\n"
         f"load(__import__('pathlib').Path({str(path)!r}))\n"

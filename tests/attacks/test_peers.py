@@ -109,3 +109,46 @@ def test_art_moves_the_whole_batch_alike_and_takes_the_channels_for_the_width():
     assert mine.found[:, 1].abs().max() == 3
     fallen = [(net(images).argmax(1) != label).sum() for images in (mine.candidates, candidates)]
     assert fallen[0] > fallen[1]
+
+
+class Spent(Exception):  # noqa: N818  (no error: the peer has asked as often as it may)
+    pass
+
+
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+def test_hop_skip_jump_comes_nearer_than_foolboxes_with_as_many_decisions(norm):
+    """The nearest adversarial image that each has seen after 1,000 decisions an image."""
+    foolbox = pytest.importorskip("foolbox")
+    net, x, label = digits(20)
+    nearest, asked = torch.full((len(x),), float("inf")), []
+
+    class Watched(torch.nn.Module):
+        def forward(self, images):
+            logits = net(images)
+            near = torch.where(logits.argmax(1) != label, size(images - x, norm), float("inf"))
+            torch.minimum(nearest, near, out=nearest)
+            asked.append(len(images))
+            if len(asked) == 1000:
+                raise Spent
+            return logits
+
+    box = foolbox.PyTorchModel(Watched().eval(), bounds=(0, 1), device="cpu")
+    with pytest.raises(Spent):
+        foolbox.attacks.HopSkipJumpAttack(steps=10_000, constraint=norm)(box, x, label, epsilons=None)
+    outcome = attack(attacks.build("hop_skip_jump", {"norm": norm, "n_queries": 1000}), net, x, 128, Goal(label, 10))
+    assert outcome.forwards.max() <= 1000
+    assert size(outcome.candidates - x, norm).median() < nearest.median()
+
+
+@pytest.mark.parametrize(("norm", "epsilon"), [("linf", 0.15), ("l2", 2.0), ("l1", 15.0)])
+def test_square_breaks_as_many_as_the_official_one(norm, epsilon):
+    """Within the noise of 100 images: each has its own random squares."""
+    official = pytest.importorskip("autoattack.square")
+    net, x, label = digits(100)
+    options = {"eps": epsilon, "n_queries": 1000, "p_init": 0.8, "seed": 0, "resc_schedule": True, "device": "cpu"}
+    with torch.no_grad():
+        theirs = official.SquareAttack(net, norm=norm.replace("l", "L"), verbose=False, **options).perturb(x, label)
+    record = attacks.build("square", {"norm": norm, "epsilon": epsilon, "n_queries": 1000})
+    outcome = attack(record, net, x, 100, Goal(label, 10))
+    broken = [int((net(images).argmax(1) != label).sum()) for images in (outcome.candidates, theirs)]
+    assert broken[0] >= broken[1] - 5

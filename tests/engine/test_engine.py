@@ -72,10 +72,15 @@ def test_nobody_waits_for_the_slowest():
     assert sum(count == 10 for count in calls) > 0.7 * len(calls)  # and the window stays full
 
 
-SHORT = {"pgd": {"epsilon": 0.03, "steps": 10}, "square": {"epsilon": 0.05, "n_queries": 100}}
+SHORT = {
+    "pgd": {"epsilon": 0.03, "steps": 10},
+    "square": {"epsilon": 0.05, "n_queries": 100},
+    "noise": {"epsilon": 0.3, "draws": 5},
+    "hop_skip_jump": {"n_queries": 200},
+}
 
 
-@pytest.mark.parametrize("name", ["pgd", "deepfool", "lbfgs", "fgsm", "square"])
+@pytest.mark.parametrize("name", ["pgd", "deepfool", "lbfgs", "fgsm", "square", "noise", "hop_skip_jump"])
 def test_verdicts_do_not_depend_on_the_batch_size(name):
     net, x = mlp(), images(12 if name == "lbfgs" else 40)
     label = net(x).argmax(1)

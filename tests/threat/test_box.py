@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.optimize import linprog, minimize
 
-from robustbench_lite.threat.box import box_radius, project_within, shortest_within, steepest_within
+from robustbench_lite.threat.box import box_radius, nearest_within, project_within, shortest_within, steepest_within
 from robustbench_lite.threat.norms import size
 
 NORMS = ("linf", "l2", "l1")
@@ -99,3 +99,16 @@ def test_the_projection_is_the_nearest_point_of_ball_and_box(norm, epsilon):
     for other in (*others, steepest_within(x, r - nearest, norm, epsilon)):
         angle = ((r - nearest) * (other - nearest)).flatten(1).sum(1)
         assert float(angle.max()) <= 1e-5
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("epsilon", [0.1, 1.0, 100.0])
+def test_the_nearest_point_of_ball_and_box_is_exact_from_anywhere(norm, epsilon):
+    x, w, _ = problem(3)
+    r, limit = 2 * w, torch.full((len(x),), epsilon)
+    nearest = nearest_within(x, r, norm, limit)
+    assert float(size(nearest, norm).max()) <= epsilon * (1 + 1e-5)
+    assert float((x + nearest).min()) >= -1e-6 and float((x + nearest).max()) <= 1 + 1e-6
+    ways = [torch.randn(x.shape, generator=torch.Generator().manual_seed(i)) for i in range(20)]
+    for other in (steepest_within(x, way, norm, epsilon) for way in (*ways, r - nearest)):
+        assert float(((r - nearest) * (other - nearest)).flatten(1).sum(1).max()) <= 1e-4

@@ -10,6 +10,7 @@ from typing import Any
 from robustbench_lite.engine.attack import Attack, attacks
 from robustbench_lite.trust.bracket.finding import Finding, guarded
 from robustbench_lite.trust.bracket.images import on_images
+from robustbench_lite.trust.bracket.members import in_turn
 from robustbench_lite.trust.bracket.objects import on_stickers, on_textures
 from robustbench_lite.trust.bracket.search import on_transforms
 from robustbench_lite.trust.bracket.universal import for_all
@@ -20,6 +21,7 @@ BATCH_SIZES = (1, 7, 64)
 _SHORT = (16,)  # not all images fit in, so that places in the window are refilled
 _BRACKETS: dict[str, Callable[..., Iterator[Finding]]] = {  # by what an attack, or the setting it needs, calls it
     "images": on_images,
+    "members": in_turn,
     "transforms": on_transforms,
     "textures": on_textures,
     "stickers": on_stickers,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 
 from robustbench_lite.engine.attack import Attack
@@ -10,32 +11,41 @@ from robustbench_lite.engine.card import Promise
 from robustbench_lite.engine.judge import Verdicts
 from robustbench_lite.trust.bracket.finding import Finding, attempt, guarded, job
 from robustbench_lite.trust.bracket.problems import Problem, build
-from robustbench_lite.trust.bracket.recipes import RECIPES, N, Task
+from robustbench_lite.trust.bracket.recipes import RECIPES, N, Recipe, Task
 
-__all__ = ["on_images"]
+__all__ = ["LONG", "on_images"]
 
 _RESOLUTION = 0.98  # nothing succeeds below this share of the exact radius
 _TINY = 1e-6  # sizes of perturbations that are none
 
 
-def on_images(attack: Attack, batch_sizes: Sequence[int], *, whole: bool) -> Iterator[Finding]:
+def on_images(
+    attack: Attack, batch_sizes: Sequence[int], *, whole: bool, recipes: Sequence[Recipe] = RECIPES
+) -> Iterator[Finding]:
     """The attack as it is configured, its views aside, on every problem; `whole`: also those that take long."""
     attack = attack.tried(N)
     promise = attack.promise  # before it runs
     task = _task(attack, promise)
-    for recipe in RECIPES:
+    for recipe in recipes:
         if attack.threat is None and recipe.gap < 1:
             continue  # what such an attack does depends on the scale of the logits: it may pay for distance
-        if not whole and not recipe.plain and attack.typical_passes > _LONG:
+        if not whole and not recipe.plain and attack.typical_passes > LONG:
             continue
         problem = build(recipe, task)
-        for batch_size in batch_sizes if problem is not None else ():
+        for batch_size in _sizes(attack, recipe, batch_sizes) if problem is not None else ():
             assert problem is not None
             case = f"{problem.name}, {attack.threat or 'no norm'}{', targeted' * task.targeted}, batch {batch_size}"
             yield from guarded(attack, case, partial(_checked, attack, promise, problem, case, batch_size))
 
 
-_LONG = 500  # passes of an image
+LONG = 500  # passes of an image
+
+
+def _sizes(attack: Attack, recipe: Recipe, batch_sizes: Sequence[int]) -> Sequence[int]:
+    """The batch sizes to try: of an attack that asks for thousands of passes not each image alone."""
+    if attack.access == "gradients" or attack.typical_passes <= LONG or len(batch_sizes) == 1:
+        return batch_sizes
+    return batch_sizes[1:] if recipe.plain else batch_sizes[-1:]
 
 
 def _task(attack: Attack, promise: Promise) -> Task:
@@ -55,6 +65,8 @@ def _task(attack: Attack, promise: Promise) -> Task:
 
 
 def _checked(attack: Attack, promise: Promise, problem: Problem, case: str, batch_size: int) -> Iterator[Finding]:
+    if promise.pair and problem.goal.classes > 2:
+        problem = replace(problem, promised=problem.promised.masked_fill(problem.promised > 0, float("inf")))
     verdicts, _ = attempt(attack, problem.module, job(attack, problem.x, problem.goal), batch_size)
     if attack.threat is None:
         yield _free(attack, promise, problem, case, verdicts)

@@ -156,6 +156,11 @@ def _usual(norm: Norm, numbers: int) -> float:
 
 
 def _blur(dtype: str, norm: Norm, size: float, numbers: int) -> float:
-    """The size of what rounding may do to every number that a perturbation changes."""
-    unit: dict[Norm, float] = {"linf": 1.0, "l2": math.sqrt(numbers), "l1": 2 * size, "l0": 0.0}
-    return 2 * _ROUNDING[dtype] * unit[norm]
+    """The size of what rounding may do to every number that a perturbation changes.
+
+    l1, coarse: half a level counts as a whole one, so that many such changes are worth twice as much.
+    """
+    step = 2 * _ROUNDING[dtype]
+    many = min(numbers, size / step) if dtype in {"float16", "bfloat16"} else 2 * size
+    unit: dict[Norm, float] = {"linf": 1.0, "l2": math.sqrt(numbers), "l1": many, "l0": 0.0}
+    return step * unit[norm]

@@ -7,7 +7,7 @@ from typing import Literal
 
 from robustbench_lite.threat.norms import Norm
 
-__all__ = ["PICTURES", "RECIPES", "N", "Recipe", "Task"]
+__all__ = ["PICTURES", "QUICK", "RECIPES", "N", "Recipe", "Task"]
 
 N = 24  # images of a problem
 
@@ -41,6 +41,7 @@ RECIPES = (
     Recipe("corners", 2, 3.0, dtype="float16"),
     Recipe("corners", 2, 3.0, dtype="bfloat16"),
 )
+QUICK = RECIPES[1]  # one that binds the box and has but one boundary to try
 PICTURES = Recipe("corners", 10, 10.0)  # textures of objects
 
 

@@ -1,0 +1,66 @@
+"""What becomes of the samples of a job: the proposed candidates, what each cost, and how it ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from robustbench_lite.engine.oracle import BACKWARD, FORWARD, ZERO_GRADIENT, Ledger
+from robustbench_lite.lazy import torch
+
+__all__ = ["NOT_FINITE", "NO_MEMORY", "OK", "REASONS", "Outcome"]
+
+OK, NOT_FINITE, NO_MEMORY = 0, 1, 2
+REASONS = {OK: "ok", NOT_FINITE: "gradient or logits not finite", NO_MEMORY: "out of memory at batch size 1"}
+
+
+@dataclass
+class Outcome:
+    """Per sample (N,): the proposed candidate, what it cost, and how it ended (a key of REASONS)."""
+
+    candidates: torch.Tensor
+    ledger: Ledger
+    status: torch.Tensor
+    found: torch.Tensor  # (N, D) the numbers behind each candidate, where the attack names them
+    wall: float = 0.0
+    notes: tuple[str, ...] = ()
+    artifacts: dict[str, torch.Tensor] = field(default_factory=dict)  # what was made for all samples together
+    maker: torch.Tensor | None = None  # (N,) which of the attacks inside made each candidate; -1: none did
+
+    @classmethod
+    def empty(cls, x: torch.Tensor, details: int = 0) -> Outcome:
+        """Nothing proposed yet."""
+        n, device = len(x), x.device
+        found = torch.full((n, details), float("nan"), dtype=torch.float64, device=device)
+        return cls(x.clone(), Ledger.empty(n, device), torch.zeros(n, dtype=torch.int64, device=device), found)
+
+    def cpu(self) -> Outcome:
+        """The same, on the CPU."""
+        ledger = Ledger(self.ledger.counts.cpu(), self.ledger.seconds.cpu())
+        candidates, status, found = self.candidates.cpu(), self.status.cpu(), self.found.cpu()
+        artifacts = {name: value.cpu() for name, value in self.artifacts.items()}
+        out = replace(self, candidates=candidates, ledger=ledger, status=status)
+        return replace(out, found=found, artifacts=artifacts, maker=None if self.maker is None else self.maker.cpu())
+
+    @property
+    def forwards(self) -> torch.Tensor:
+        """Forward passes of every sample (N,)."""
+        return self.ledger.counts[:, FORWARD]
+
+    @property
+    def backwards(self) -> torch.Tensor:
+        """Backward passes of every sample (N,)."""
+        return self.ledger.counts[:, BACKWARD]
+
+    @property
+    def zero_gradient(self) -> torch.Tensor:
+        """Backward passes that returned exactly zero (N,)."""
+        return self.ledger.counts[:, ZERO_GRADIENT]
+
+    @property
+    def seconds(self) -> torch.Tensor:
+        """Every sample's share of the wall time of the steps in which it was active (N,)."""
+        return self.ledger.seconds
+
+    def reasons(self) -> list[str]:
+        """Every sample's status in words (N,)."""
+        return [REASONS[code] for code in self.status.tolist()]

@@ -1,0 +1,70 @@
+"""Attacks in turn: each member of a composition works on the samples that none before it has broken."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+
+from robustbench_lite.engine.attack import Attack, Composition
+from robustbench_lite.engine.job import Job
+from robustbench_lite.engine.oracle import Oracle
+from robustbench_lite.engine.outcome import OK, Outcome
+from robustbench_lite.lazy import torch
+from robustbench_lite.results.worst_case import allowed
+from robustbench_lite.threat.norms import size
+from robustbench_lite.threat.rows import rows
+
+__all__ = ["Progress", "Run", "in_turn"]
+
+Progress = Callable[[int], None]
+Run = Callable[[Attack, Oracle, Job, Progress], Outcome]
+
+
+def in_turn(attack: Composition, oracle: Oracle, job: Job, progress: Progress, run: Run) -> Outcome:
+    """What the members make of those samples that none before them has broken; `run` drives one of them."""
+    n, last = len(job.x), attack.makers[-1]
+    outcome, rest = Outcome.empty(job.x), torch.arange(n, device=job.x.device)
+    outcome.maker, margin = torch.full_like(rest, -1), torch.full((n,), float("-inf"), device=rest.device)
+    for number, (name, member) in enumerate(attack.members.items()):
+        part = Job(job.x[rest], rows(job.goal, rest), rows(job.draw, rest).fork(name))
+        gone = n - len(rest)
+        more = run(member, oracle, part, partial(_onward, progress, gone) if name == last else lambda _: None)
+        won, gain = _reached(attack, oracle, part, more)
+        better = gain > margin[rest]
+        at = rest[better]
+        outcome.candidates[at], margin[at], outcome.maker[at] = more.candidates[better], gain[better], number
+        outcome.ledger.counts[rest] += more.ledger.counts
+        outcome.ledger.seconds[rest] += more.ledger.seconds
+        outcome.status[rest] = torch.where(outcome.status[rest] == OK, more.status, outcome.status[rest])
+        outcome.notes += (_told(name, won, more),)
+        rest = rest[~won]
+        progress(n - len(rest))
+    return outcome
+
+
+def _onward(progress: Progress, gone: int, finished: int) -> None:
+    progress(gone + finished)
+
+
+def _reached(attack: Attack, oracle: Oracle, job: Job, outcome: Outcome) -> tuple[torch.Tensor, torch.Tensor]:
+    """Whether candidates (n,) reach the goal within the budget, so that nobody need go on; and the margin (n,) of it.
+
+    A member may look for the smallest perturbation, which may be beyond; -inf: it is, or is none.
+    """
+    start, oracle.ledger = time.perf_counter(), outcome.ledger
+    every = torch.arange(len(job.x), device=job.x.device)
+    if not len(every):
+        return every > 0, every.float()
+    logits = oracle.chunked(lambda part: oracle.logits(outcome.candidates[part], every[part]), len(every))
+    outcome.ledger.seconds += (time.perf_counter() - start) / len(every)
+    most = float("inf") if attack.budget is None else allowed(attack.budget)
+    within = size((outcome.candidates - job.x).double(), attack.threat or "linf") <= most
+    margin = job.goal.margin(logits)
+    return job.goal.secured(logits) & within, margin.masked_fill(~within | margin.isnan(), float("-inf"))
+
+
+def _told(name: str, won: torch.Tensor, outcome: Outcome) -> str:
+    """What a member did, in a sentence for the notes."""
+    each = [float(passes.double().mean()) if len(won) else 0.0 for passes in (outcome.forwards, outcome.backwards)]
+    return f"{name}: breaks {int(won.sum())} of {len(won)}; forward, backward passes each: {each[0]:.1f}, {each[1]:.1f}"
