@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 __all__ = ["JUDGES", "judged", "withstood"]
 
-JUDGES = {"pgd": {"steps": 50, "restarts": 5}}
-AT_MOST = 500  # images: the first ones
+JUDGES: dict[str, dict[str, Any]] = {"pgd": {"steps": 50, "restarts": 5}, "autoattack": {}}
+AT_MOST = {"pgd": 500, "autoattack": 100}  # images: the first ones
 
 
 def judged(classifier: Classifier, samples: Samples, ball: Ball) -> Iterator[Withstood]:
     """A row for each attack of JUDGES in the ball that the classifier was trained against."""
     for name in JUDGES:
         threat = Withstood(dataset=samples.dataset, norm=ball.norm, epsilon=ball.epsilon, attack=name, correct=0, n=0)
-        right = withstood(classifier, samples, threat, AT_MOST)
+        right = withstood(classifier, samples, threat, AT_MOST[name])
         yield threat.model_copy(update={"correct": int(right.sum()), "n": len(right)})
 
 
