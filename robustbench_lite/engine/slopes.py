@@ -46,10 +46,14 @@ def agreement(scorer: Scorer, x: torch.Tensor) -> torch.Tensor | None:
     large = x[0].numel() > _LARGE
     steps, most = (_SHORTER, _FEWER) if large else (_STEPS, _IMAGES)
     places = torch.linspace(0, len(x) - 1, min(most, len(x))).round().long()
-    inside = 0.5 + (x[places] - 0.5) * (1 - 2 * max(steps))  # a step to either side stays an image
+    inside = x[places].clamp(
+        max(steps), 1 - max(steps)
+    )  # a step to either side stays an image
     labels = scorer.logits(inside).argmax(1)
     gradient = None
-    with suppress(Exception):  # whoever has no backward pass fails where it is attacked by one, and says so there
+    with suppress(
+        Exception, SystemExit
+    ):  # whoever has no backward pass fails where it is attacked by one, and says so there
         gradient = _gradient(scorer, inside, labels)
     if gradient is None:
         return None
@@ -90,8 +94,8 @@ def _change(scorer: Scorer, x: torch.Tensor, labels: torch.Tensor, moves: torch.
     """Of the loss (n, d) from each image x (n, C, H, W) minus each of the moves (d, C, H, W) to it plus the move."""
     ends = [(x[:, None] + side * moves).flatten(0, 1) for side in (1, -1)]
     own = labels.repeat_interleave(len(moves))
-    above, below = (_loss(scorer.logits(end), own).view(len(x), -1) for end in ends)
-    return above - below
+    above, below = scorer.logits(ends[0]), scorer.logits(ends[1])
+    return (_loss(above, own) - _loss(below, own)).view(len(x), -1)
 
 
 def _agree(change: torch.Tensor, predicted: torch.Tensor) -> torch.Tensor:

@@ -61,7 +61,7 @@ class Net(nn.Module):
         self.recorded += x.requires_grad
         if self.where == "forward" and self.plain >= self.at or self.where == "recorded" and self.recorded >= self.at:
             fail(self.error)
-        if self.where == "judge" and self.backwards and not x.requires_grad:
+        if self.where == "judge" and self.backwards > 1 and not x.requires_grad:  # the first is of the inspection
             fail(self.error)
         if self.where in ("backward", "judge") and x.requires_grad:
             x = Backward.apply(x, self)
@@ -157,8 +157,8 @@ PLACES = {
     ("forward", 3): "load",  # the first images of the data, for the plan: a failure there is found by the inspection
     ("forward", 5): "inspect",  # the second batch of the clean images
     ("recorded", 1): "inspect",
-    ("recorded", 3): "attack",  # the first batch of the attack, and the second
-    ("recorded", 4): "attack",
+    ("recorded", 4): "attack",  # the first batch of the attack, and the second
+    ("recorded", 5): "attack",
     ("backward", 1): "attack",
     ("backward", 2): "attack",
     ("judge", 99): "judge",
