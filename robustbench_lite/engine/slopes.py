@@ -46,9 +46,7 @@ def agreement(scorer: Scorer, x: torch.Tensor) -> torch.Tensor | None:
     large = x[0].numel() > _LARGE
     steps, most = (_SHORTER, _FEWER) if large else (_STEPS, _IMAGES)
     places = torch.linspace(0, len(x) - 1, min(most, len(x))).round().long()
-    inside = x[places].clamp(
-        max(steps), 1 - max(steps)
-    )  # a step to either side stays an image
+    inside = x[places].clamp(max(steps), 1 - max(steps))  # a step to either side stays an image
     labels = scorer.logits(inside).argmax(1)
     gradient = None
     with suppress(
