@@ -17,7 +17,7 @@ import torch
 from test_cost import BATCH, N, job, ours
 
 from robustbench_lite.datasets.base import datasets, images
-from robustbench_lite.engine.attack import attacks
+from robustbench_lite.engine.attack import Composition, attacks
 from robustbench_lite.engine.job import Fitting, Job
 from robustbench_lite.models.zoo import Zoo
 from robustbench_lite.threat.draws import Draw, keys
@@ -26,8 +26,12 @@ from robustbench_lite.threat.rows import rows
 
 ROUNDS = 5
 # wall time over the time of its passes alone: the attack's own arithmetic, bookkeeping, narrow batches at the end
-RATIO = {"lbfgs": 2.2, "spatial": 4.5}  # spatial: resampling a digit costs more than LeNet's look at it
+# spatial: resampling a digit costs more than LeNet's look at it; hop_skip_jump: so do random numbers for each query;
+# fab, fmn: sorting pixels within the box
+RATIO = {"lbfgs": 2.2, "spatial": 4.5, "hop_skip_jump": 2.4, "fab": 2.2, "fmn": 2.0}
 USUAL = 1.7
+# lists of attacks aside: what they cost is what their members cost
+ALONE = [name for name in attacks if attacks[name].needs is None and not issubclass(attacks[name], Composition)]
 FITTED = [name for name in attacks if attacks[name].needs is Fitting]
 # wall time over that inside its own passes, of attacks that are fitted; universal: DeepFool for one image at a time,
 # whose steps within the box are a few dozen small operations beside few passes of LeNet
@@ -37,6 +41,15 @@ INSIDE = {"universal": 2.4, "universal_sgd": 1.6}
 SEEN = {"eot": 1.5, "rp2": 3.5}
 VIEWS = {"eot": {"under": [{"affine": {"degrees": 20, "scale": [0.9, 1.1]}}], "steps": 4}, "rp2": {"steps": 8}}
 PARAMS = {
+    "apgd": {"steps": 10},
+    "cw": {"steps": 10, "search_steps": 2},
+    "ddn": {"steps": 10},
+    "fab": {"steps": 5, "targets": 1},
+    "fmn": {"steps": 10},
+    "hop_skip_jump": {"n_queries": 200},
+    "noise": {"draws": 10},
+    "sigma_zero": {"steps": 10},
+    "square": {"n_queries": 100},
     "ensemble": {"sources": None, "steps": 10},
     "pgd": {"stop": "never", "steps": 10},
     "lbfgs": {"targets": 1},
@@ -54,7 +67,7 @@ def passes_alone(net: torch.nn.Module, x: torch.Tensor) -> tuple[float, float]:
     return (middle - start) / len(leaf), (time.perf_counter() - middle) / len(leaf)
 
 
-@pytest.mark.parametrize("name", [name for name in attacks if attacks[name].needs is None])
+@pytest.mark.parametrize("name", ALONE)
 def test_cost_per_sample(benchmark, name):
     net, work = job("lenet_mnist", N)
     record = attacks.build(name, PARAMS.get(name, {}))
