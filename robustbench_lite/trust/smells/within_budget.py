@@ -8,7 +8,7 @@ from robustbench_lite.results.evaluation import Evaluation, Flags, Reals
 from robustbench_lite.results.paired_tests import mcnemar
 from robustbench_lite.results.schema import size_column
 from robustbench_lite.results.worst_case import allowed
-from robustbench_lite.trust.smell import Case, Finding, alike, doubt, fine, register, unknown
+from robustbench_lite.trust.smell import Case, Finding, doubt, fine, register, unknown
 
 _LEAST = 0.1  # of all samples: attacks that keep their last iterate lose some to others on honest classifiers too
 _WHY = (
@@ -26,12 +26,7 @@ def within_budget(case: Case, everything: tuple[Case, ...]) -> Finding:
         return fine("no budget on one classifier that it saw")
     if mine.targeted or mine.fitted or mine.viewed:
         return fine("the attack wants more than another class on each image")
-    rivals = [
-        one
-        for other in alike(case, everything, "data", lambda other: other.cell["dataset"])
-        for one in other.scored
-        if other is not case and _comparable(mine, one)
-    ]
+    rivals = [one for other, one in _comparable(case, everything, mine) if other is not case]
     if not rivals:
         return unknown("no other attack on this classifier and these samples")
     beaten = [text for one in rivals if (text := _beaten(mine, one, 0.05 / len(rivals)))]
@@ -41,10 +36,16 @@ def within_budget(case: Case, everything: tuple[Case, ...]) -> Finding:
     return fine(f"{int(more.sum())} more fall to {len(rivals)} others, and no cheaper one finds many more")
 
 
-def _comparable(mine: Evaluation, other: Evaluation) -> bool:
-    """Whether the other attack's images are ones that this attack may make, of the same samples."""
-    same = mine.model == other.model and mine.samples == other.samples
-    return same and other.clipped and not other.viewed
+def _comparable(case: Case, everything: tuple[Case, ...], mine: Evaluation) -> list[tuple[Case, Evaluation]]:
+    """Whose images are ones that this attack may make, of the same samples; all are looked through only once."""
+    index = case.results.memo.get("comparable")
+    if index is None:
+        index = case.results.memo["comparable"] = {}
+        for other in everything:
+            for one in other.scored:
+                if one.clipped and not one.viewed:
+                    index.setdefault((one.dataset, one.model, tuple(one.samples)), []).append((other, one))
+    return list(index.get((mine.dataset, mine.model, tuple(mine.samples)), []))
 
 
 def _within(mine: Evaluation, other: Evaluation) -> Flags:
