@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Results", "read", "runs"]
 
 _MOST = 50  # problems that are told one by one
+_AT_A_TIME = 4  # files
 _TOGETHER = 256  # cells whose rows become one piece: a thousand pieces are slow to slice, one needs memory twice
 
 
@@ -91,7 +96,9 @@ def _read(folder: Path) -> Results:
         raise NoResultsError(f"{folder}: no results there; {reason}")
     whole, samples = [empty(CELLS)], [empty(SAMPLES)]
     for start in range(0, len(cells), _TOGETHER):
-        pairs = [_with_samples(folder, cell, problems) for cell in cells[start : start + _TOGETHER]]
+        some = cells[start : start + _TOGETHER]
+        found = _read_all([folder / "samples" / f"{cell['cell'][0].as_py()}.parquet" for cell in some], SAMPLES)
+        pairs = [_with_samples(cell, *one, problems) for cell, one in zip(some, found, strict=True)]
         whole.append(pa.concat_tables(cell for cell, _ in pairs).combine_chunks())
         samples.append(pa.concat_tables(table for _, table in pairs).combine_chunks())
     if len(problems) > _MOST:
@@ -125,8 +132,8 @@ def _read_run(folder: Path) -> tuple[dict[str, Any], list[str]]:
 def _read_cells(folder: Path, run: dict[str, Any], problems: list[str]) -> list[pa.Table]:
     """The cells of the last run in its order, one row each; earlier versions of a suite may have left others."""
     found: dict[str, pa.Table] = {}
-    for path in files(folder / "cells"):
-        table, problem = read_file(path, CELLS)
+    paths = list(files(folder / "cells"))
+    for path, (table, problem) in zip(paths, _read_all(paths, CELLS), strict=True):
         if table is None:
             problems.append(problem)
         else:
@@ -137,14 +144,23 @@ def _read_cells(folder: Path, run: dict[str, Any], problems: list[str]) -> list[
     return [found[cell] for cell in planned if isinstance(cell, str) and cell in found]
 
 
-def _with_samples(folder: Path, cell: pa.Table, problems: list[str]) -> tuple[pa.Table, pa.Table]:
+def _read_all(paths: Sequence[Path], schema: pa.Schema) -> list[tuple[pa.Table | None, str]]:
+    """Each file's rows, or None and why not; several at a time, as digests and unpacking hold no lock of Python."""
+    with ThreadPoolExecutor(min(_AT_A_TIME, os.cpu_count() or 1)) as pool:
+        return list(pool.map(partial(_read_one, schema=schema), paths))
+
+
+def _read_one(path: Path, schema: pa.Schema) -> tuple[pa.Table | None, str]:
+    return read_file(path, schema) if path.exists() else (None, f"{path}: missing")
+
+
+def _with_samples(
+    cell: pa.Table, table: pa.Table | None, problem: str, problems: list[str]
+) -> tuple[pa.Table, pa.Table]:
     """A cell and its samples. Without them it is not finished, whatever its row says: it becomes a failed one."""
-    name, status = cell["cell"][0].as_py(), cell["status"][0].as_py()
-    path = folder / "samples" / f"{name}.parquet"
-    table, problem = read_file(path, SAMPLES) if path.is_file() else (None, f"{path}: missing")
     if table is not None:
         return cell, table
-    if status == "ok":
+    if cell["status"][0].as_py() == "ok":
         problems.append(problem)
         row = cell.to_pylist()[0] | {"status": "failed", "error": "its samples cannot be read; run the suite again"}
         cell = pa.Table.from_pylist([row], schema=CELLS)
