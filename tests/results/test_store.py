@@ -419,7 +419,7 @@ def test_a_pipe_among_the_results_is_no_reason_to_wait(tmp_path):
         (tmp_path / name).unlink()
         os.mkfifo(tmp_path / name)
     problems = " ".join(read(tmp_path).problems)
-    assert "a2.parquet: damaged (expected a regular file, got a pipe" in problems and "a1.parquet: missing" in problems
+    assert all(f"{name}.parquet: damaged (expected a regular file, got a pipe" in problems for name in ("a1", "a2"))
 
 
 @pytest.mark.parametrize("kind", ["pipe", "link"])
