@@ -27,8 +27,8 @@ from robustbench_lite.threat.box import box_radius
 from robustbench_lite.threat.norms import sample
 from robustbench_lite.trust import bracket as calibration
 from robustbench_lite.trust.bracket import cache, calibrate, usual
+from robustbench_lite.trust.bracket.bracket import lengthy
 from robustbench_lite.trust.bracket.exact import Slope
-from robustbench_lite.trust.bracket.images import LONG
 from robustbench_lite.trust.bracket.problems import build
 from robustbench_lite.trust.bracket.recipes import RECIPES, Task
 from robustbench_lite.trust.smell import cases
@@ -206,7 +206,7 @@ def _best(x: torch.Tensor, w: torch.Tensor, norm: str, size: torch.Tensor) -> to
 # attacks
 
 
-@pytest.mark.parametrize("name", [name for name in attacks if attacks.build(name).typical_passes <= LONG])
+@pytest.mark.parametrize("name", [name for name in attacks if not lengthy(attacks.build(name))])
 def test_every_attack_passes_with_its_usual_parameters(name):
     """Those of thousands of passes an image: `test_the_whole_bracket`, which is slow."""
     assert not [text for attack in usual(name) for text in failures(attack)]

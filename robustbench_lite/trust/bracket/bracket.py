@@ -9,13 +9,13 @@ from typing import Any
 
 from robustbench_lite.engine.attack import Attack, attacks
 from robustbench_lite.trust.bracket.finding import Finding, guarded
-from robustbench_lite.trust.bracket.images import on_images
+from robustbench_lite.trust.bracket.images import LONG, on_images
 from robustbench_lite.trust.bracket.members import in_turn
 from robustbench_lite.trust.bracket.objects import on_stickers, on_textures
 from robustbench_lite.trust.bracket.search import on_transforms
 from robustbench_lite.trust.bracket.universal import for_all
 
-__all__ = ["bracket", "calibrate", "summary", "usual"]
+__all__ = ["bracket", "calibrate", "lengthy", "summary", "usual"]
 
 BATCH_SIZES = (1, 7, 64)
 _SHORT = (16,)  # not all images fit in, so that places in the window are refilled
@@ -30,8 +30,22 @@ _BRACKETS: dict[str, Callable[..., Iterator[Finding]]] = {  # by what an attack,
 
 
 def bracket() -> list[Finding]:
-    """Every registered attack with its usual parameters, in each of its norms and goals, at several batch sizes."""
-    return [f for name in attacks for attack in usual(name) for f in calibrate(attack, BATCH_SIZES, whole=True)]
+    """Every registered attack with its usual parameters, in each of its norms and goals, at several batch sizes.
+
+    Those that ask for hundreds of passes an image are tried as before a run, in one batch: all would take hours.
+    """
+    return [finding for name in attacks for attack in usual(name) for finding in _thorough(attack)]
+
+
+def lengthy(attack: Attack) -> bool:
+    """Whether it asks for so many passes of each image that its bracket takes minutes."""
+    return attack.bracket in {"images", "members"} and attack.typical_passes > LONG
+
+
+def _thorough(attack: Attack) -> Iterator[Finding]:
+    if lengthy(attack):
+        return calibrate(attack)
+    return calibrate(attack, BATCH_SIZES, whole=True)
 
 
 def usual(name: str) -> Iterator[Attack]:
