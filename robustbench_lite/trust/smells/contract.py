@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from robustbench_lite.results.worst_case import allowed
 from robustbench_lite.text import beside, budget
 from robustbench_lite.trust.smell import Case, Finding, doubt, fine, register, warning
 
@@ -23,6 +24,6 @@ def contract(case: Case, everything: tuple[Case, ...]) -> Finding:  # noqa: ARG0
     if norm is None or eps is None:
         return fine("no budget to exceed; pixels in [0, 1]")
     largest = float(np.max(one.size))
-    if largest > eps * (1 + 1e-5) + 1e-6:
+    if largest > allowed(eps):
         return doubt(f"the largest stored {norm} size is {beside(largest, eps, 6)}, the budget {budget(eps)}")
     return fine(f"largest {norm} size {beside(largest, eps)} of {budget(eps)}")
