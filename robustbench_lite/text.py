@@ -59,6 +59,10 @@ _TEX = {
     "…": r"\ldots{}", "\0": "{}",
 }  # fmt: skip
 _TEX_CHARS = str.maketrans(_TEX)
+_MARKDOWN_CHARS = str.maketrans(
+    {"&": "&amp;", "<": "&lt;", ">": "&gt;", "@": "&#64;"} | {char: f"\\{char}" for char in "\\`*_[]|~#"}
+)
+_NUMBERS = re.compile(r"[0-9.][0-9., \[\]]*")  # which most cells of tables are: nothing in them is markup
 _MATH = {
     "||r|| / ||x||": r"\|r\| / \|x\|", "rho_adv": r"\hat{\rho}_{\mathrm{adv}}", "rho": r"\rho", "epsilon": r"\epsilon",
     "l0": r"\ell_0", "l1": r"\ell_1", "l2": r"\ell_2", "linf": r"\ell_\infty", "inf": r"\infty",
@@ -74,9 +78,11 @@ def visible(text: str, most: int = _LONGEST) -> str:
 
     So a name cannot move the cursor, reverse the line, look like another, or fill the screen.
     """
-    text = shortened(text, most)
-    if text.isprintable() and (text.isascii() or not _BLANK.search(text)):
+    if len(text) <= most and text.isascii() and text.isprintable():
         return text  # most are
+    text = shortened(text, most)
+    if text.isprintable() and not _BLANK.search(text):
+        return text
     return "".join(f"<U+{ord(char):04X}>" if _is_hidden(char) else char for char in text)
 
 
@@ -165,13 +171,14 @@ def listed(names: Sequence[str], most: int = 4) -> str:
 
 def for_markdown(text: str) -> str:
     """No markup, no HTML, no mention of a user."""
-    plain = visible(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("@", "&#64;")
-    return re.sub(r"([\\`*_\[\]|~]|#(?!64;))", r"\\\1", plain)
+    return visible(text).translate(_MARKDOWN_CHARS)
 
 
 def for_latex(text: str) -> str:
     """No name is a command, and what is mathematics is set as such."""
     text = visible(text)
+    if _NUMBERS.fullmatch(text):
+        return text
     out, start = [], 0
     for word in _WORDS.finditer(text):
         out += [_for_tex(text[start : word.start()]), f"${_MATH[word.group()]}$"]

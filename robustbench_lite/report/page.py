@@ -80,7 +80,7 @@ def _shown(value: object) -> object:
     """What the template prints: text of unknown origin cannot reverse a line."""
     if not isinstance(value, str) or isinstance(value, Markup):
         return value
-    return "\n".join(visible(line) for line in value.split("\n"))
+    return "\n".join(visible(line) for line in value.split("\n")) if "\n" in value else visible(value)
 
 
 def _changes(runs: Sequence[Results]) -> dict[str, Any] | None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from robustbench_lite.errors import NoResultsError, StoreError
+from robustbench_lite.guards.memory import uncollected
 from robustbench_lite.results._cell_files import PARTS, empty, files, read_file
 from robustbench_lite.results.run_json import misfit
 from robustbench_lite.results.schema import CELLS, SAMPLES
@@ -25,7 +26,7 @@ __all__ = ["Results", "read", "runs"]
 
 _MOST = 50  # problems that are told one by one
 _AT_A_TIME = 4  # files
-_TOGETHER = 256  # cells whose rows become one piece: a thousand pieces are slow to slice, one needs memory twice
+_TOGETHER = 128  # files whose rows become one piece: a thousand pieces are slow to slice, one needs memory twice
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,7 @@ class Results:
         return pa.concat_tables(tables)
 
 
+@uncollected()
 def read(folder: Path | str) -> Results:
     """The results in `folder`: cells in the order of the run, each with its samples.
 
@@ -91,19 +93,13 @@ def _read(folder: Path) -> Results:
         raise NoResultsError(f"{folder}: no such folder; `run` writes results there")
     run, problems = _read_run(folder)
     cells = _read_cells(folder, run, problems)
-    if not cells and not run:
+    if not len(cells) and not run:
         reason = problems[0] if problems else "expected a folder that `run` has written, such as results/NAME"
         raise NoResultsError(f"{folder}: no results there; {reason}")
-    whole, samples = [empty(CELLS)], [empty(SAMPLES)]
-    for start in range(0, len(cells), _TOGETHER):
-        some = cells[start : start + _TOGETHER]
-        found = _read_all([folder / "samples" / f"{cell['cell'][0].as_py()}.parquet" for cell in some], SAMPLES)
-        pairs = [_with_samples(cell, *one, problems) for cell, one in zip(some, found, strict=True)]
-        whole.append(pa.concat_tables(cell for cell, _ in pairs).combine_chunks())
-        samples.append(pa.concat_tables(table for _, table in pairs).combine_chunks())
+    cells, samples = _with_samples(folder, cells, problems)
     if len(problems) > _MOST:
         problems = [*problems[:_MOST], f"{folder}: {len(problems) - _MOST} more files are left out for such reasons"]
-    return Results(folder, pa.concat_tables(samples), pa.concat_tables(whole), run, tuple(problems))
+    return Results(folder, samples, cells, run, tuple(problems))
 
 
 def runs(folder: Path) -> list[Path]:
@@ -129,39 +125,52 @@ def _read_run(folder: Path) -> tuple[dict[str, Any], list[str]]:
     return run, []
 
 
-def _read_cells(folder: Path, run: dict[str, Any], problems: list[str]) -> list[pa.Table]:
+def _read_cells(folder: Path, run: dict[str, Any], problems: list[str]) -> pa.Table:
     """The cells of the last run in its order, one row each; earlier versions of a suite may have left others."""
-    found: dict[str, pa.Table] = {}
-    paths = list(files(folder / "cells"))
-    for path, (table, problem) in zip(paths, _read_all(paths, CELLS), strict=True):
-        if table is None:
-            problems.append(problem)
-        else:
-            found[path.stem] = table.slice(0, 1)
+    found = {path.stem: path for path in files(folder / "cells")}
     planned = run.get("cells")
-    if not isinstance(planned, list):
-        return list(found.values())
-    return [found[cell] for cell in planned if isinstance(cell, str) and cell in found]
+    order = found if not isinstance(planned, list) else dict.fromkeys(c for c in planned if isinstance(c, str))
+    cells, damaged = _read_all([found.pop(cell) for cell in list(order) if cell in found], CELLS, most=1)
+    _, others = _read_all(list(found.values()), CELLS, most=0)  # which of them are damaged is all that is asked
+    problems += [*damaged.values(), *others.values()]
+    return cells
 
 
-def _read_all(paths: Sequence[Path], schema: pa.Schema) -> list[tuple[pa.Table | None, str]]:
-    """Each file's rows, or None and why not; several at a time, as digests and unpacking hold no lock of Python."""
+def _with_samples(folder: Path, cells: pa.Table, problems: list[str]) -> tuple[pa.Table, pa.Table]:
+    """Cells and their samples. A cell without them is not finished, whatever its row says: it becomes a failed one."""
+    ids, ok = cells["cell"].to_pylist(), [status == "ok" for status in cells["status"].to_pylist()]
+    samples, lost = _read_all([folder / "samples" / f"{cell}.parquet" for cell in ids], SAMPLES)
+    failed = [i for i, cell in enumerate(ids) if ok[i] and cell in lost]
+    problems += [lost[ids[i]] for i in failed]
+    pieces, start = [], 0
+    for i in failed:
+        row = cells.slice(i, 1).to_pylist()[0]
+        row |= {"status": "failed", "error": "its samples cannot be read; run the suite again"}
+        pieces += [cells.slice(start, i - start), pa.Table.from_pylist([row], schema=CELLS)]
+        start = i + 1
+    return pa.concat_tables([*pieces, cells.slice(start)]).combine_chunks(), samples
+
+
+def _read_all(paths: Sequence[Path], schema: pa.Schema, most: int | None = None) -> tuple[pa.Table, dict[str, str]]:
+    """The rows of all files, of each at most so many, and why a file cannot be read, by its cell.
+
+    Several at a time: digests and unpacking hold no lock of Python.
+    """
+    parts = [paths[start : start + _TOGETHER] for start in range(0, len(paths), _TOGETHER)]
     with ThreadPoolExecutor(min(_AT_A_TIME, os.cpu_count() or 1)) as pool:
-        return list(pool.map(partial(_read_one, schema=schema), paths))
+        read = list(pool.map(partial(_read_some, schema=schema, most=most), parts))
+    return pa.concat_tables([empty(schema), *(table for table, _ in read)]), {
+        k: v for _, one in read for k, v in one.items()
+    }
 
 
-def _read_one(path: Path, schema: pa.Schema) -> tuple[pa.Table | None, str]:
-    return read_file(path, schema) if path.exists() else (None, f"{path}: missing")
-
-
-def _with_samples(
-    cell: pa.Table, table: pa.Table | None, problem: str, problems: list[str]
-) -> tuple[pa.Table, pa.Table]:
-    """A cell and its samples. Without them it is not finished, whatever its row says: it becomes a failed one."""
-    if table is not None:
-        return cell, table
-    if cell["status"][0].as_py() == "ok":
-        problems.append(problem)
-        row = cell.to_pylist()[0] | {"status": "failed", "error": "its samples cannot be read; run the suite again"}
-        cell = pa.Table.from_pylist([row], schema=CELLS)
-    return cell, empty(SAMPLES)
+def _read_some(paths: Sequence[Path], schema: pa.Schema, most: int | None) -> tuple[pa.Table, dict[str, str]]:
+    """The same of some files, in one piece: small tables that are kept make every later one slower to allocate."""
+    tables, wrong = [empty(schema)], {}
+    for path in paths:
+        table, problem = read_file(path, schema) if path.exists() else (None, f"{path}: missing")
+        if table is None:
+            wrong[path.stem] = problem
+        else:
+            tables.append(table.slice(0, most))
+    return pa.concat_tables(tables).combine_chunks(), wrong

@@ -252,7 +252,7 @@ class Evaluation:
 
     # in random views
 
-    @property
+    @cached_property
     def viewed(self) -> bool:
         """Whether its samples were scored in random views, or would have been."""
         if self.ok:

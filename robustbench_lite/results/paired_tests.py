@@ -14,6 +14,7 @@ __all__ = ["holm", "mcnemar", "permuted", "sign_test"]
 Values = npt.NDArray[np.float64] | Sequence[float]
 _ALL_SIGNS = 12  # differences whose signs are all tried; above, a sample of them
 _MOST = 2000  # differences; above, the normal law says the same
+_SMALL = 400  # differences: 32 MB for their signs as real numbers
 _BLOCK = 100  # resamples drawn at once: what fits into a cache
 
 
@@ -60,15 +61,18 @@ def permuted(differences: Values, *, seed: int = 0, draws: int = 10_000) -> floa
         return float((np.abs(signs @ data) >= least).mean())
     hits = 1  # what was seen is one of the outcomes
     for signs in _signs(n, seed, draws):
-        hits += int((np.abs(signs.astype(np.float64) @ data) >= least).sum())
+        hits += int((np.abs(signs.astype(np.float64, copy=False) @ data) >= least).sum())
     return hits / (draws + 1)
 
 
 @lru_cache(maxsize=2)
-def _signs(n: int, seed: int, draws: int) -> npt.NDArray[np.int8]:
-    """Random signs of n differences (draws / 100, 100, n); a ranking holds everybody against the best."""
+def _signs(n: int, seed: int, draws: int) -> npt.NDArray[np.int8 | np.float64]:
+    """Random signs of n differences (draws / 100, 100, n); a ranking holds everybody against the best.
+
+    Kept as they are multiplied, unless that takes too much memory.
+    """
     rng, blocks = np.random.default_rng(seed), -(-draws // _BLOCK)
-    signs = np.empty((blocks, _BLOCK, n), np.int8)
+    signs = np.empty((blocks, _BLOCK, n), np.float64 if n <= _SMALL else np.int8)
     for block in signs:
         block[:] = 1 - 2 * rng.integers(0, 2, (_BLOCK, n))
     return signs

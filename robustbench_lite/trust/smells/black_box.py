@@ -7,7 +7,7 @@ import numpy as np
 from robustbench_lite.registry import canonical
 from robustbench_lite.results.evaluation import Evaluation
 from robustbench_lite.results.paired_tests import mcnemar
-from robustbench_lite.trust.smell import Case, Finding, alike, doubt, fine, register, unknown
+from robustbench_lite.trust.smell import Case, Finding, doubt, fine, register, unknown
 from robustbench_lite.trust.smells._rivals import CONTROL, beside, blind, needed
 
 _CLEARLY = 0.8  # of the size that one attack needs is clearly less
@@ -39,8 +39,14 @@ def black_box(case: Case, everything: tuple[Case, ...]) -> Finding:
 
 def _transferred(case: Case, own: Evaluation, everything: tuple[Case, ...]) -> list[tuple[str, int, int]]:
     """How many more and fewer the same attack on each other classifier breaks of this one's samples."""
-    others = alike(case, everything, "attack", _attack)
-    scored = [one for other in others for one in other.scored if one.model == own.model and not one.white_box]
+    index = case.results.memo.get("transferred")
+    if index is None:
+        index = case.results.memo["transferred"] = {}
+        for other in everything:
+            for one in other.scored:
+                if not one.white_box:
+                    index.setdefault((_attack(other), one.model), []).append(one)
+    scored = index.get((_attack(case), own.model), []) if index else []
     return [
         (str(one.cell["source"]), int((one.success & ~own.success).sum()), int((own.success & ~one.success).sum()))
         for one in scored
@@ -56,11 +62,10 @@ def _without_gradients(case: Case, own: Evaluation, everything: tuple[Case, ...]
     if blind(own) or own.norm is None or (own.epsilon is None and not own.unbounded):
         return []
     others = beside(case, own, everything)
-    mine = needed([one for one in others if not blind(one)], own)
+    rivals = [one for one in others if blind(one) and one.norm is not None and one.attack != CONTROL]
+    mine = needed([one for one in others if not blind(one)], own) if rivals else None
     found = []
-    for one in others:
-        if not blind(one) or one.norm is None or one.attack == CONTROL:
-            continue
+    for one in rivals:
         theirs = needed([one], own)
         if own.epsilon is None:
             more, fewer = theirs < _CLEARLY * mine, mine < _CLEARLY * theirs

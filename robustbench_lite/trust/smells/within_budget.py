@@ -29,10 +29,12 @@ def within_budget(case: Case, everything: tuple[Case, ...]) -> Finding:
     rivals = [one for other, one in _comparable(case, everything, mine) if other is not case]
     if not rivals:
         return unknown("no other attack on this classifier and these samples")
-    beaten = [text for one in rivals if (text := _beaten(mine, one, 0.05 / len(rivals)))]
+    theirs = [_within(mine, one) for one in rivals]
+    level = 0.05 / len(rivals)
+    beaten = [text for one, fell in zip(rivals, theirs, strict=True) if (text := _beaten(mine, one, fell, level))]
     if beaten:
         return doubt("; ".join(beaten))
-    more = np.any([_within(mine, one) for one in rivals], axis=0) & mine.robust
+    more = np.any(theirs, axis=0) & mine.robust
     return fine(f"{int(more.sum())} more fall to {len(rivals)} others, and no cheaper one finds many more")
 
 
@@ -56,10 +58,12 @@ def _within(mine: Evaluation, other: Evaluation) -> Flags:
     return np.asarray(inside & ~other.correct & other["clean_correct"], np.bool_)
 
 
-def _beaten(mine: Evaluation, other: Evaluation, level: float) -> str:
+def _beaten(mine: Evaluation, other: Evaluation, theirs: Flags, level: float) -> str:
     """How many more fall to the other for no more passes, where that is no chance; else nothing."""
-    theirs = _within(mine, other)
-    more, fewer = mine.robust & theirs, ~mine.robust & mine["clean_correct"] & ~theirs
+    more = mine.robust & theirs
+    if np.count_nonzero(more) <= _LEAST * len(mine):
+        return ""
+    fewer = ~mine.robust & mine["clean_correct"] & ~theirs
     gain, sure = int(more.sum()) - int(fewer.sum()), mcnemar(int(more.sum()), int(fewer.sum())) < level
     if gain <= _LEAST * len(mine) or not sure:
         return ""
