@@ -63,7 +63,9 @@ def _without_gradients(case: Case, own: Evaluation, everything: tuple[Case, ...]
         return []
     others = beside(case, own, everything)
     rivals = [one for one in others if blind(one) and one.norm is not None and one.attack != CONTROL]
-    mine = needed([one for one in others if not blind(one)], own) if rivals else None
+    if not rivals:
+        return []
+    mine = needed([one for one in others if not blind(one)], own)
     found = []
     for one in rivals:
         theirs = needed([one], own)
