@@ -7,11 +7,10 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 
-from robustbench_lite.attacks._minimal import CANDIDATES, Look, Search, boundary, cosine, look
+from robustbench_lite.attacks._minimal import Look, Search, Smallest, boundary, cosine, look
 from robustbench_lite.attacks._steps import Adam
-from robustbench_lite.attacks.base import StepAttack
 from robustbench_lite.engine.attack import State, attacks
-from robustbench_lite.engine.card import Card, Promise
+from robustbench_lite.engine.card import Card
 from robustbench_lite.engine.oracle import Oracle
 from robustbench_lite.lazy import torch
 from robustbench_lite.registry import Number
@@ -38,7 +37,7 @@ class CWState(Search):
 
 
 @attacks.register("cw")
-class CW(StepAttack):
+class CW(Smallest):
     """Minimises ||r||^2 + c max(f(x + r), 0) by Adam, and searches for the smallest c that succeeds."""
 
     card: ClassVar[Card] = Card(
@@ -58,7 +57,6 @@ class CW(StepAttack):
         ),
         factor=1.03,
     )
-    minimal: ClassVar[bool] = True
     threat: ClassVar[Norm] = "l2"
 
     steps: PositiveInt = Field(60, description="Adam's steps for each c; the paper takes 10,000.")
@@ -67,15 +65,10 @@ class CW(StepAttack):
     box: Literal["projected", "tanh"] = Field(
         "projected", description="How iterates are kept in [0, 1]; tanh is slow where the image is 0 or 1."
     )
-    candidates: PositiveInt | None = Field(10, ge=2, description=CANDIDATES)
 
     @property
     def typical_passes(self) -> float:
         return 2.0 * self.steps * self.search_steps + (self.candidates or 0)
-
-    @property
-    def promise(self) -> Promise:
-        return Promise(factor=self.card.factor, rivals=(self.candidates or 2) - 1)
 
     def start(self, x: torch.Tensor, goal: Goal, draw: Draw) -> CWState:
         search = Search.fresh(x, goal, draw)
