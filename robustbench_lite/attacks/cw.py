@@ -32,7 +32,7 @@ class CWState(Search):
     low: torch.Tensor  # (n,) the largest c that has failed
     high: torch.Tensor  # (n,) the smallest c that has succeeded; inf: none yet
     hit: torch.Tensor  # (n,) whether this minimisation has succeeded
-    best: torch.Tensor  # (n, C, H, W) the smallest success, else the image: where minimisations begin
+    best: torch.Tensor  # (n, C, H, W) the smallest success: where the next minimisations begin
     smallest: torch.Tensor  # (n,) its size; inf: none yet
 
 
@@ -53,7 +53,8 @@ class CW(Smallest):
             "The first c is the one whose minimiser lies on the boundary where the classifier is linear, not 1e-3: "
             "that is right for logits of one scale only.",
             "The first minimisation begins at the nearest boundary of the linearisation (candidates: null: at the "
-            "image), those after it at the smallest success so far; in each the rate falls to a hundredth on a cosine.",
+            "image), those after it at the smallest success so far, without one where the last has ended; in each the "
+            "rate falls to a hundredth on a cosine.",
         ),
         factor=1.03,
     )
@@ -140,8 +141,8 @@ class CW(Smallest):
         constant = torch.where(high.isfinite(), (low + high) / 2, 10 * s.constant).clamp_max(1e20)
         changes: dict[str, Any] = {"constant": constant, "low": low, "high": high, "hit": torch.zeros_like(s.hit)}
         changes = {name: torch.where(ended, value, getattr(s, name)) for name, value in changes.items()}
-        free = torch.where(per_row(ended, s.free), self._into(s.best), s.free)
-        adv = torch.where(per_row(ended, s.adv), s.best, s.adv)
+        back = per_row(ended & s.smallest.isfinite(), s.free)
+        free, adv = torch.where(back, self._into(s.best), s.free), torch.where(back, s.best, s.adv)
         return replace(s, **changes, free=free, adv=adv, moments=s.moments.reset(ended))
 
     def _into(self, x: torch.Tensor) -> torch.Tensor:
