@@ -5,6 +5,7 @@ Images are grey and budgets small, so that the box binds nowhere: what is done t
 
 from __future__ import annotations
 
+from copy import deepcopy
 from math import cos, pi
 
 import pytest
@@ -39,11 +40,15 @@ X = near(N)
 LABEL = NET(X).argmax(1)
 
 
-def iterates(record, steps: int, x: torch.Tensor = X) -> torch.Tensor:
+SURE = deepcopy(NET)  # so sure of its class that nothing leaves it
+SURE[-1].bias.data[LABEL[0]] += 9
+
+
+def iterates(record, steps: int, net: torch.nn.Module = NET, x: torch.Tensor = X) -> torch.Tensor:
     """What the attack evaluates (steps, N, C, H, W)."""
-    oracle = Oracle(NET, CPU, N)
+    oracle = Oracle(net, CPU, N)
     oracle.open(N)
-    state = record.start(x, Goal(NET(x).argmax(1), 5), Draw(keys(0, "", [str(i) for i in range(N)])))
+    state = record.start(x, Goal(LABEL, 5), Draw(keys(0, "", [str(i) for i in range(N)])))
     found = []
     for _ in range(steps):
         found.append(state.adv)
@@ -51,19 +56,19 @@ def iterates(record, steps: int, x: torch.Tensor = X) -> torch.Tensor:
     return torch.stack(found)
 
 
-def gap(adv: torch.Tensor, i: int) -> tuple[float, torch.Tensor]:
+def gap(adv: torch.Tensor, i: int, net: torch.nn.Module = NET) -> tuple[float, torch.Tensor]:
     """The largest other logit less the own one, and its gradient (1, C, H, W)."""
     leaf = adv.clone().requires_grad_()
-    z = NET(leaf)[0]
+    z = net(leaf)[0]
     value = z[torch.arange(5) != LABEL[i]].max() - z[LABEL[i]]
     (slope,) = torch.autograd.grad(value, leaf)
     return value.item(), slope
 
 
-def log_odds(adv: torch.Tensor, i: int) -> tuple[float, torch.Tensor]:
+def log_odds(adv: torch.Tensor, i: int, net: torch.nn.Module = NET) -> tuple[float, torch.Tensor]:
     """What cross-entropy says, without its saturation: the log-odds against the label."""
     leaf = adv.clone().requires_grad_()
-    p = NET(leaf).log_softmax(1)[0]
+    p = net(leaf).log_softmax(1)[0]
     value = p[torch.arange(5) != LABEL[i]].logsumexp(0) - p[LABEL[i]]
     (slope,) = torch.autograd.grad(value, leaf)
     return value.item(), slope
@@ -83,33 +88,33 @@ def assert_same(found: torch.Tensor, i: int, wanted: list[torch.Tensor], toleran
 @pytest.mark.parametrize("loss", ["margin", "ce"])
 def test_apgd(norm, loss):
     """Algorithm 1 (Croce and Hein 2020); 50 steps have their checkpoints at 11, 21, 29, 35, ..."""
-    epsilon, steps, checkpoints = {"linf": 0.03, "l2": 0.25}[norm], 50, {11, 21, 29, 35, 40, 44, 47}
+    epsilon, steps, checkpoints = {"linf": 0.03, "l2": 0.3}[norm], 50, {11, 21, 29, 35, 40, 44, 47}
     far = 0.5 + 0.3 * (images(N, SHAPE) - 0.5)
-    found = iterates(APGD(norm=norm, epsilon=epsilon, loss=loss, steps=steps), steps + 1, far)[1:]
-    climbed, went_back, seen = {"margin": gap, "ce": log_odds}[loss], 0, 0
+    found = iterates(APGD(norm=norm, epsilon=epsilon, loss=loss, steps=steps), steps + 1, SURE, far)[1:]
+    climbed, same, went_back, went_on = {"margin": gap, "ce": log_odds}[loss], 0, 0, 0
     for i in range(N):
         inside = lambda adv, i=i: far[i : i + 1] + project(adv - far[i : i + 1], norm, epsilon)
         x, before, wanted, best = found[0, i : i + 1], found[0, i : i + 1], [], (-torch.inf, None, None)
         eta, last, helped, mark, halved, checkpoint = 2 * epsilon, torch.inf, 0, -torch.inf, False, 0
         for k in range(steps):
             wanted.append(x)
-            value, g = climbed(x, i)
+            value, g = climbed(x, i, SURE)
             helped += value > last
             best = max(best, (value, x, g), key=lambda one: one[0])
             if k in checkpoints:
                 halve = helped < 0.75 * (k - checkpoint) or (not halved and best[0] <= mark)
                 mark, halved, helped, checkpoint = best[0], halve, 0, k
+                went_on += not halve
                 if halve:
                     went_back += not torch.equal(x, best[1])
                     eta, (value, x, g) = eta / 2, best
             z = inside(x + eta * steepest(g, norm))
             new = 0.75 if k else 1.0
             x, before, last = inside(x + new * (z - x) + (1 - new) * (x - before)), x, value
-        if not any(gap(adv, i)[0] > 0 for adv in wanted):
-            assert_same(found, i, wanted)
-            seen += 1
-    assert seen >= 3
-    assert went_back >= 3
+        same += float((found[:steps, i] - torch.cat(wanted)).abs().max()) < 1e-3 * epsilon
+    assert same >= (N if norm == "l2" else N - 3)  # the sign of next to nothing is chance
+    assert went_back >= N - 3
+    assert went_on >= (norm == "l2")
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
