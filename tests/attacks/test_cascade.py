@@ -57,6 +57,19 @@ def test_a_candidate_beyond_the_budget_breaks_nothing():
     assert float(size(outcome.candidates - x, "linf").max()) <= 0.03 * (1 + 1e-5)
 
 
+def test_what_is_broken_beyond_the_budget_alone_is_passed_on():
+    net, x, epsilon = mlp(), images(40), 0.05
+    far = {"deepfool": {"overshoot": 0.9}}
+    outcome = attack(attacks.build("cascade", {"epsilon": epsilon, "attacks": [far, "apgd"]}), net, x)
+    label = net(x).argmax(1)
+    fool = attack(attacks.build("deepfool", far["deepfool"] | {"norm": "linf"}), net, x)
+    alone = net(attack(attacks.build("apgd", {"epsilon": epsilon}), net, x).candidates).argmax(1) != label
+    beyond = alone & (size(fool.candidates - x, "linf") > epsilon * (1 + 1e-4))
+    assert beyond.sum() > 2
+    assert (net(outcome.candidates).argmax(1) != label)[beyond].all()
+    assert (outcome.maker[beyond] == 1).all()
+
+
 @pytest.mark.parametrize("batch_size", [1, 7])
 def test_verdicts_do_not_depend_on_the_batch(batch_size):
     net, x = mlp(), images(20)

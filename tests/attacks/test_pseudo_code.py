@@ -1,17 +1,21 @@
 """Attacks beside the pseudo-code of their papers, written plainly for one image: the same iterates.
 
-Images are grey and budgets small, so that the box binds nowhere: what is done there is not the papers'.
+Images are grey and budgets small, so that the box binds nowhere: what is done there is not the papers', and has tests
+of its own.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from copy import deepcopy
 from math import cos, pi
 
 import pytest
 import torch
 
-from robustbench_lite.attacks import APGD, CW, DDN, FAB, FMN, SigmaZero
+from robustbench_lite.attacks import APGD, CW, DDN, FAB, FMN, HopSkipJump, SigmaZero, Square
+from robustbench_lite.attacks.hop_skip_jump import STEP
+from robustbench_lite.engine.attack import State
 from robustbench_lite.engine.oracle import Oracle
 from robustbench_lite.threat.draws import Draw, keys
 from robustbench_lite.threat.goal import Goal
@@ -44,16 +48,20 @@ SURE = deepcopy(NET)  # so sure of its class that nothing leaves it
 SURE[-1].bias.data[LABEL[0]] += 9
 
 
+def states(record, steps: int, net: torch.nn.Module, x: torch.Tensor) -> Iterator[State]:
+    """What there is before each step, and after the last."""
+    oracle = Oracle(net, CPU, 512)
+    oracle.open(len(x))
+    state = record.start(x, Goal(net(x).argmax(1), 5), Draw(keys(0, "", [str(i) for i in range(len(x))])))
+    yield state
+    for _ in range(steps):
+        state = record.step(oracle, state)
+        yield state
+
+
 def iterates(record, steps: int, net: torch.nn.Module = NET, x: torch.Tensor = X) -> torch.Tensor:
     """What the attack evaluates (steps, N, C, H, W)."""
-    oracle = Oracle(net, CPU, N)
-    oracle.open(N)
-    state = record.start(x, Goal(LABEL, 5), Draw(keys(0, "", [str(i) for i in range(N)])))
-    found = []
-    for _ in range(steps):
-        found.append(state.adv)
-        state = record.step(oracle, state)
-    return torch.stack(found)
+    return torch.stack([state.adv for state in states(record, steps - 1, net, x)])
 
 
 def gap(adv: torch.Tensor, i: int, net: torch.nn.Module = NET) -> tuple[float, torch.Tensor]:
@@ -237,3 +245,56 @@ def test_cw():
             adv = best.clone() if smallest < torch.inf else adv.clone()
         assert_same(found, i, wanted)
     assert failed >= 3
+
+
+CORNERS = images(N, SHAPE, seed=4).round()
+BALLS = [
+    *(APGD(norm=n, epsilon=e) for n, e in (("linf", 0.1), ("l2", 0.5), ("l1", 2.0))),
+    *(Square(norm=n, epsilon=e) for n, e in (("linf", 0.1), ("l2", 0.5), ("l1", 2.0))),
+]
+SMALLEST = [FAB(norm=n) for n in ("linf", "l2", "l1")] + [
+    FMN(norm=n, candidates=None) for n in ("linf", "l2", "l1", "l0")
+]
+SMALLEST += [DDN(candidates=None), CW(candidates=None), CW(candidates=None, box="tanh"), SigmaZero(candidates=None)]
+SMALLEST += [HopSkipJump(norm="l2"), HopSkipJump(norm="linf")]
+
+
+@pytest.mark.parametrize("record", BALLS + SMALLEST, ids=lambda one: f"{type(one).__name__} {one.threat}")
+def test_whatever_is_evaluated_is_an_image_in_the_ball(record):
+    """Also where the image is a corner of the box. APGD in l1 is in larger balls at first, and says so."""
+    for state in states(record, 30, NET, CORNERS):
+        assert float(state.candidate.min()) >= 0
+        assert float(state.candidate.max()) <= 1
+        counts = state.score.isfinite() | state.won
+        if record.budget is not None and counts.any():
+            assert float(size(state.candidate - CORNERS, record.threat)[counts].max()) <= record.budget * (1 + 1e-5)
+
+
+def test_ddn_has_the_size_that_it_wants_where_the_box_binds():
+    for k, state in enumerate(states(DDN(candidates=None), 25, NET, CORNERS)):
+        assert k == 0 or torch.allclose(size(state.adv - CORNERS, "l2"), state.epsilon, rtol=1e-4)
+
+
+def test_the_radius_in_l0_changes_by_a_number_at_least():
+    before, seen = None, set()
+    for state in states(FMN(norm="l0", candidates=None), 40, NET, CORNERS):
+        if before is not None:
+            for won, old, new in zip(state.won, before.epsilon, state.epsilon, strict=True):
+                seen.add(bool(won))
+                assert new <= max(1, old - 1) if won else new >= old + 1
+        before = state
+    assert seen == {True, False}
+
+
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+def test_hop_skip_jump_probes_more_and_steps_less_with_the_root_of_the_turn(norm):
+    turns, before = set(), None
+    for state in states(HopSkipJump(norm=norm, probes=10), 150, NET, X):
+        if before is not None:
+            new = (state.phase == STEP) & (before.phase != STEP)
+            wanted = size(state.at - X, norm).double() / state.turn.double().sqrt()
+            assert torch.allclose(state.length[new], wanted[new], rtol=1e-6)
+            assert torch.equal(state.asked[new], (10 * state.turn[new].double().sqrt()).long())
+            turns |= set(state.turn[new].tolist())
+        before = state
+    assert turns >= {1, 2, 3}
