@@ -70,6 +70,15 @@ def test_what_is_broken_beyond_the_budget_alone_is_passed_on():
     assert (outcome.maker[beyond] == 1).all()
 
 
+def test_of_what_nobody_breaks_the_candidate_with_the_largest_margin_stays():
+    net, x = mlp(), images(40)
+    slow = {"pgd": {"steps": 1, "step_size": 0.001, "random_start": False}, "as": "slow"}
+    outcome = attack(attacks.build("cascade", {"epsilon": 0.03, "attacks": ["apgd", slow]}), net, x)
+    left = net(outcome.candidates).argmax(1) == net(x).argmax(1)
+    assert left.sum() > 2
+    assert (outcome.maker[left] == 0).all()  # the last one hardly moves
+
+
 @pytest.mark.parametrize("batch_size", [1, 7])
 def test_verdicts_do_not_depend_on_the_batch(batch_size):
     net, x = mlp(), images(20)

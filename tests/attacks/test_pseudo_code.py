@@ -275,7 +275,7 @@ def test_ddn_has_the_size_that_it_wants_where_the_box_binds():
         assert k == 0 or torch.allclose(size(state.adv - CORNERS, "l2"), state.epsilon, rtol=1e-4)
 
 
-def test_the_radius_in_l0_changes_by_a_number_at_least():
+def test_the_radius_of_fmn_in_l0_changes_by_a_number_at_least():
     before, seen = None, set()
     for state in states(FMN(norm="l0", candidates=None), 40, NET, CORNERS):
         if before is not None:
