@@ -34,8 +34,9 @@ class Strongest(Composition):
         paper="none: AutoAttack of Croce and Hein, ICML 2020, with more targets, losses, restarts and steps",
         arxiv="2003.01690",
         protocol=(
-            "AutoAttack; after its APGDs PGD on the margins to 9 classes, 100 steps from corner to corner of the ball "
-            "by gradients of a smoothed loss; on what all leave APGD on these margins, 5 restarts of 200 steps."
+            "AutoAttack; after its APGDs PGD on the margins to 9 classes, 3 restarts of 100 steps from corner to "
+            "corner of the ball by gradients of a smoothed loss; on what all leave APGD on these margins, 5 restarts of "
+            "200 steps."
         ),
     )
 
@@ -50,5 +51,5 @@ class Strongest(Composition):
     def _smoothed(self) -> dict[str, Any]:
         """From corner to corner of the ball with a view far beyond it: what leads off a plateau."""
         targets = 9 if self.target is None else 1
-        steps = {"steps": 100, "step_size": 2 * self.epsilon, "smoothing": 6}
+        steps = {"steps": 100, "step_size": 2 * self.epsilon, "smoothing": 8, "restarts": 3}
         return {"pgd": {"loss": "margin", "targets": targets, **steps}, "as": "pgd-smoothed-t"}
