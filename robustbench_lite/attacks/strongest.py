@@ -35,8 +35,8 @@ class Strongest(Composition):
         arxiv="2003.01690",
         protocol=(
             "AutoAttack; after its APGDs PGD on the margins to 9 classes, 3 restarts of 100 steps from corner to "
-            "corner of the ball by gradients of a smoothed loss; on what all leave APGD on these margins, 5 restarts of "
-            "200 steps."
+            "corner of the ball by gradients of a smoothed loss; on what all leave APGD on these margins, 5 restarts "
+            "of 200 steps."
         ),
     )
 
