@@ -79,6 +79,13 @@ def test_of_what_nobody_breaks_the_candidate_with_the_largest_margin_stays():
     assert (outcome.maker[left] == 0).all()  # the last one hardly moves
 
 
+def test_the_same_attack_again_draws_anew():
+    net, x = mlp(), images(40)
+    noise = {"noise": {"draws": 1}}
+    outcome = attack(attacks.build("cascade", {"epsilon": 0.3, "attacks": [noise, noise]}), net, x)
+    assert ((outcome.maker == 1) & (net(outcome.candidates).argmax(1) != net(x).argmax(1))).any()
+
+
 @pytest.mark.parametrize("batch_size", [1, 7])
 def test_verdicts_do_not_depend_on_the_batch(batch_size):
     net, x = mlp(), images(20)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from copy import deepcopy
+from itertools import pairwise
 from math import cos, pi
 
 import pytest
@@ -298,3 +299,34 @@ def test_hop_skip_jump_probes_more_and_steps_less_with_the_root_of_the_turn(norm
             turns |= set(state.turn[new].tolist())
         before = state
     assert turns >= {1, 2, 3}
+
+
+def begun(record, steps: int) -> list[tuple[State, State]]:
+    """The states at the start of every run after the first, each with the one before; all rows are in step."""
+    found = list(states(record, steps, SURE, X))
+    return [(old, new) for old, new in pairwise(found) if (new.run > old.run).all() and not new.done.all()]
+
+
+def test_restarts_of_apgd_begin_elsewhere():
+    starts = [new.adv for _, new in begun(APGD(epsilon=0.03, restarts=3, steps=4), 20)]
+    first = iterates(APGD(epsilon=0.03, restarts=3, steps=4), 2, SURE)[1]
+    assert len(starts) == 2
+    assert all((one != other).flatten(1).any(1).all() for one, other in pairwise([first, *starts]))
+
+
+def test_a_smaller_ball_of_apgd_in_l1_begins_where_the_larger_one_was_best():
+    stages = begun(APGD(norm="l1", epsilon=0.5, steps=20), 30)
+    assert len(stages) == 2
+    for times, (_, new) in zip((2, 1), stages, strict=True):
+        assert torch.allclose(new.adv - X, project(new.best - X, "l1", times * 0.5), atol=1e-5)
+
+
+def test_restarts_of_fab_begin_at_random_within_half_of_what_is_known():
+    record = FAB(restarts=2, targets=1, steps=6)
+    found = [(old, new) for old, new in pairwise(states(record, 40, NET, X)) if (new.run > old.run).any()]
+    old, new = found[0]
+    again = (new.run == 1) & (old.run == 0)
+    assert again.any()
+    far = size(new.adv - X, "linf")[again]
+    assert (far > 0).all()
+    assert (far <= new.near[again] / 2 * (1 + 1e-5)).all()
