@@ -19,8 +19,8 @@ from robustbench_lite.guards.foreign import blamed, trace, undisturbed
 from robustbench_lite.guards.limits import limited
 from robustbench_lite.guards.memory import auto_batch_size
 from robustbench_lite.lazy import torch
+from robustbench_lite.models.attackable import attackable
 from robustbench_lite.models.base import Classifier
-from robustbench_lite.models.finish import attackable
 from robustbench_lite.runner._samples import Selection, head
 from robustbench_lite.runner.probing import Probe, answers, close, state_of
 from robustbench_lite.threat.draws import Draw, keys
@@ -194,7 +194,7 @@ class Assets:
     def _load(self, name: str) -> Classifier:
         source = next(model for model in self.suite.models if model.title == name)
         with blamed(name, ModelError, "load"), undisturbed(), limited(self.timeout):
-            classifier = attackable(source.load(self.suite.root), source.backward, source.expectation)
+            classifier = attackable(source, self.suite.root)
             classifier.module.to(self.device)
             state = state_of(classifier.module)
         if self._states.setdefault(name, state) != state:

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
+from robustbench_lite.engine.expectation import Expectation
 from robustbench_lite.guards.generators import seeded
-from robustbench_lite.models.archs.expectation import Expectation
 from robustbench_lite.runner.run import Options, run_suite
 from robustbench_lite.suite.builder import load
 from robustbench_lite.trust.smell import doubts
