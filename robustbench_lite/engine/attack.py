@@ -111,6 +111,11 @@ class Attack(Protocol):
         return getattr(self, "epsilon", None)
 
     @property
+    def spends(self) -> bool:
+        """Whether it ends far out in its budget where it fails; not if it is after the smallest perturbation."""
+        return not self.minimal
+
+    @property
     def typical_passes(self) -> float:
         """Forwards and backwards per sample, or image to fit on, that `plan` should expect; a guess, not a bound."""
         return 2.0
@@ -233,6 +238,10 @@ class Composition(Attack):
     @property
     def makers(self) -> tuple[str, ...]:
         return tuple(self.members)
+
+    @property
+    def spends(self) -> bool:
+        return any(member.spends for member in self.members.values())
 
     @property
     def typical_passes(self) -> float:

@@ -81,6 +81,7 @@ def _described(cell: Cell, device: torch.device) -> Row:
         "version": attack.version,
         "norm": attack.threat,
         "eps": attack.budget,
+        "spends": attack.spends,
         "goal": attack.aim,
         "seed": cell.seed,
         "status": "ok",
