@@ -93,7 +93,10 @@ def _mean(classifier: Classifier, draws: int) -> Classifier:
 
     note = f"the mean over {draws} draws of its own randomness; each is an own pass, and counted as part of one"
     module = Expectation(classifier.module, draws).eval()
-    return replace(_with(classifier, {"expectation": draws}, note), module=module)
+    with blamed(classifier.name, ModelError, "load"):
+        alone = module.try_batches(_random(classifier))
+    note += f"; images go through one by one, which is slow: in batches {alone}" if alone else ""
+    return replace(_with(classifier, {"expectation": draws}, note), module=module, draws=draws)
 
 
 def _with(classifier: Classifier, change: dict[str, object], note: str) -> Classifier:

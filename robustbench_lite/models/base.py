@@ -76,6 +76,7 @@ class Classifier:
     weights: str  # content hash of parameters and buffers, and of the code where that is the user's
     warnings: tuple[str, ...] = field(default=())
     notes: tuple[str, ...] = field(default=())  # how it was understood
+    draws: int = 1  # passes that one of `module` consists of: of the classifier's own randomness
     code: str = ""  # hash of what computes the logits, or its version
     opaque: bool = False  # what it computes may depend on more than `weights` and `code` say: settings, other files
 
