@@ -212,6 +212,10 @@ class StepAttack(Attack):
     def start(self, x: torch.Tensor, goal: Goal, draw: Draw) -> State:
         """State of fresh samples x (n, C, H, W) in [0, 1]; no forward passes here."""
 
+    def begin(self, x: torch.Tensor, goal: Goal, draw: Draw, setting: Setting | None) -> State:  # noqa: ARG002
+        """The same in the setting of the job: for an attack that asks for other images (`images_to_fit`)."""
+        return self.start(x, goal, draw)
+
     @abstractmethod
     def step(self, oracle: Oracle, state: State) -> State:
         """Advance every row once; a new state, the old one is not changed (it may be retried in halves)."""

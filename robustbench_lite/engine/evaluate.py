@@ -180,8 +180,9 @@ class _Call:
             return None
         if fit is None or len(fit) < wanted:
             raise UsageError(
-                f"{called(attack)} is fitted on other images than those that are attacked: expected {wanted} in "
-                f"fit=, or fewer with the parameter `fit`, got {'none' if fit is None else len(fit)}"
+                f"{called(attack)} {'is fitted on' if attack.needs else 'starts at'} other images than those that are "
+                f"attacked: expected {wanted} in fit=, or fewer with the parameter "
+                f"`{'fit' if attack.needs else 'starts'}`, got {'none' if fit is None else len(fit)}"
             )
         images, scorer = fit[:wanted], Scorer("fit", self.module, self.device, self.size)
         return fitting(attack, scorer, images, float_ids(images.numpy()), self.seed, len(self.members))

@@ -49,7 +49,7 @@ def _status(samples: list[Row]) -> Row:
 def _on_fitting_set(cell: CellTrial, outcome: Outcome) -> Row:
     """How many images a perturbation was fitted on, and how many of them it fools: here too the judge looks."""
     fitting = cell.job.setting
-    if not isinstance(fitting, Fitting):
+    if not isinstance(fitting, Fitting) or PERTURBATION not in outcome.artifacts:
         return {}
     x = cell.cell.attack.apply(fitting.x, outcome.artifacts[PERTURBATION])
     after = finite(cell.victim.scorer.logits(x), "perturbed images that it was fitted on").argmax(1)
