@@ -6,11 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from robustbench_lite.errors import ModelError, SuiteError
+from robustbench_lite.errors import ModelError, SuiteError, UsageError
 from robustbench_lite.models import load as classifier
 from robustbench_lite.models.archs.straight import go_straight
 from robustbench_lite.runner.preview import preview
 from robustbench_lite.runner.run import Options, run_suite
+from robustbench_lite.runner.verify import verify
 from robustbench_lite.suite.builder import load
 from robustbench_lite.trust.smell import doubts
 from tests.helpers import images, mlp
@@ -152,6 +153,7 @@ def test_where_there_is_a_gradient_there_is_nothing_to_stand_in_for(folder):
 def test_a_random_one_is_attacked_as_the_mean(folder):
     (cell,) = ran(folder, named("m", "soft.py:noisy", expectation=3)).cell_table.to_pylist()
     assert cell["status"] == "ok"
+    assert not any("one by one" in note for note in cell["notes"])  # in batches
 
 
 def test_a_cell_is_known_by_the_code_that_it_runs(folder):
@@ -178,6 +180,23 @@ def test_it_needs_trust_and_a_plan_says_that_code_runs(folder):
         classifier("lenet_mnist", backward="python:soft.py:soft")
     plan = preview(load({**PLAIN, "models": [{**zoo, "trust": True}]}, root=folder), Options(results=folder))
     assert "runs code of yours: lenet_mnist" in plan.footnotes
+
+
+def test_a_results_folder_is_verified_only_by_who_trusts_its_code(folder):
+    (folder / "straight.py").write_text("def straight(x):\n    return x\n")
+    entry = named("m", "straight.py:straight", python="rounded.py:make")
+    (folder / "rounded.py").write_text(
+        NET.replace("Levels(), Sum()", "Rounded()")
+        + ("class Rounded(nn.Module):\n    def forward(self, x):\n        return (15 * x).round() / 15\n")
+    )
+    suite = load({**PLAIN, "models": [entry], "images": "all"}, root=folder)
+    run_suite(suite, Options(results=folder, timing=False))
+    with pytest.raises(
+        UsageError,
+        match=r"its suite names code that would run here: python: rounded.py:make, backward: python:straight.py:straight",
+    ):
+        verify(folder / "t")
+    assert verify(folder / "t", trust=True).sound
 
 
 @pytest.mark.parametrize("text", ["python:soft", "soft.py:soft", "python:soft.py:", "no"])

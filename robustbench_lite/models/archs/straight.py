@@ -24,7 +24,7 @@ def itself(x: Tensor) -> Tensor:
 
 @dataclass
 class Detour:
-    """Names of the parts in whose place the stand-in is; and of others that give no gradient, why it cannot be."""
+    """Names of the parts in whose place the stand-in is; where there is none, why it is in that of no other."""
 
     taken: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
@@ -63,17 +63,19 @@ def go_straight(module: nn.Module, x: Tensor, stand_in: StandIn = itself, within
     A part is a module `within` the module, or the whole of it, that makes one tensor of one; of nested ones the
     outermost that returns what has the shape of the stand-in's. What the module computes does not change by a bit.
     """
-    detour = Detour()
+    taken, unfit = list[str](), list[tuple[_Part, str]]()
     for part in _parts(module, x, within or module):
-        inside = any(not outer or part.name.startswith(f"{outer}.") for outer in detour.taken)
-        if inside or not _gives_none(part.module, part.given):
+        if any(not outer or part.name.startswith(f"{outer}.") for outer in taken):
             continue
         if problem := _unfit(stand_in, part):
-            detour.refused.append(f"{part.name or 'the whole'}: {problem}")
-        else:
+            unfit.append((part, problem))
+        elif _gives_none(part.module, part.given):
             _replace(part.module, stand_in)
-            detour.taken.append(part.name)
-    return detour
+            taken.append(part.name)
+    if taken or stand_in is itself:
+        return Detour(taken)
+    shut = [(part, problem) for part, problem in unfit if _gives_none(part.module, part.given)]
+    return Detour(refused=[f"{part.name or 'the whole'}: {problem}" for part, problem in shut])
 
 
 def _replace(part: nn.Module, stand_in: StandIn) -> None:
