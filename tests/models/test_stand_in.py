@@ -193,7 +193,7 @@ def test_a_results_folder_is_verified_only_by_who_trusts_its_code(folder):
     run_suite(suite, Options(results=folder, timing=False))
     with pytest.raises(
         UsageError,
-        match=r"its suite names code that would run here: python: rounded.py:make, backward: python:straight.py:straight",
+        match=r"here: python: rounded.py:make, backward: python:straight.py:straight; that",
     ):
         verify(folder / "t")
     assert verify(folder / "t", trust=True).sound
