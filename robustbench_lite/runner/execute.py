@@ -94,6 +94,7 @@ def described(cell: Cell, device: torch.device | str) -> Row:
         "version": attack.version,
         "norm": attack.threat,
         "eps": attack.budget,
+        "spends": attack.spends,
         "goal": attack.aim,
         "seed": cell.seed,
         "status": "ok",
@@ -226,9 +227,10 @@ def _time_alone(trial: CellTrial) -> float:
     """Seconds per sample at batch size 1, as the papers report it: the median over the first few samples."""
     times: list[float] = []
     job, scorer = trial.job, trial.victim.scorer
+    others = job.setting if trial.cell.attack.images_to_fit else None
     for i in range(min(_ALONE, len(job.x))):
         index = torch.tensor([i])
-        one = Job(job.x[index], rows(job.goal, index), rows(job.draw, index)).to(scorer.device)
+        one = Job(job.x[index], rows(job.goal, index), rows(job.draw, index), others).to(scorer.device)
         times.append(run(trial.cell.attack, Oracle(scorer.module, scorer.device, 1), one).wall)
         if sum(times) > _ALONE_SECONDS:
             break

@@ -80,8 +80,9 @@ def run(
 ) -> Results:
     """Run a suite (a file, the name of one that is shipped, or its content as a mapping) and return its Results.
 
-    `models`: modules in memory by name, `data`: pairs (images, labels), beside those that the suite names, if it names
-    any; attacks, tables and gates know them by these names. `options` are those of `Options`. Raises SuiteError for an
+    `models`: modules in memory by name, or mappings {"module": net, "expectation": 20, "backward": stand_in}
+    (docs/models.md); `data`: pairs (images, labels), beside those that the suite names, if it names any;
+    attacks, tables and gates know them by these names. `options` are those of `Options`. Raises SuiteError for an
     invalid suite. Failed cells do not raise: they are rows of `cells()` with a reason.
     """
     loaded = suite if isinstance(suite, Suite) else load(suite, objects=in_memory(models, data))

@@ -46,7 +46,7 @@ def _named(cell: CellTrial) -> Row:
 def fitted(cell: CellTrial, outcome: Outcome) -> Row:
     """How many images a perturbation was fitted on, and how many of them it fools: here too the judge looks."""
     fitting = cell.job.setting
-    if not isinstance(fitting, Fitting):
+    if not isinstance(fitting, Fitting) or PERTURBATION not in outcome.artifacts:
         return {}
     x = cell.cell.attack.apply(fitting.x, outcome.artifacts[PERTURBATION])
     after = finite(cell.victim.scorer.logits(x), "perturbed images that it was fitted on").argmax(1)
