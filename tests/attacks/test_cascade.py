@@ -147,6 +147,11 @@ def test_an_attack_that_cannot_be_targeted_is_refused_where_there_is_a_target():
         attacks.build("cascade", {"norm": "l2", "attacks": ["deepfool"], "target": 3})
 
 
+def test_members_have_the_target_of_the_list():
+    record = attacks.build("cascade", {"attacks": ["apgd", "square"], "target": 3})
+    assert [one.target for one in record.members.values()] == [3, 3]
+
+
 def test_a_list_is_what_is_stored_of_it():
     record = both()
     assert attacks.build("cascade", record.params()) == record
