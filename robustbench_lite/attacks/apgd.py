@@ -75,7 +75,8 @@ class APGD(StepAttack):
         arxiv="2003.01690",
         protocol=(
             "Steps of 2 epsilon, momentum 0.75, halved at the paper's checkpoints, where a run goes on from its best "
-            "iterate. l1: sparse steps in balls of 3, 2 and 1 epsilon for 30, 30 and 40 % of the steps."
+            "iterate. l1: sparse steps in balls of 3, 2 and 1 epsilon for 30, 30 and 40 % of the steps, in each "
+            "as sparse as what the last one found; restarts begin at Gaussian noise brought to the ball."
         ),
         deviations=(
             "A row is done at its first success; the clean image is looked at first, which chooses the targets.",
@@ -197,16 +198,25 @@ class APGD(StepAttack):
         s = replace(s, run=s.run + (which & ended))
         radius, at = self._stage(s)[0], which.nonzero()[:, 0]
         part, reach = rows(s, at), radius[at]
-        new = sample(part.draw, part.x, self.norm, 1.0, part.run)
-        adv = part.x + nearest_within(part.x, new * per_row(reach, new), self.norm, reach)
+        adv, later = self._opening(part, reach), part.run % len(self._stages) > 0
         if len(self._stages) > 1:  # a smaller ball begins where the larger one ended
             inner = part.x + nearest_within(part.x, part.best - part.x, self.norm, reach)
-            adv = torch.where(per_row(part.run % len(self._stages) > 0, adv), inner, adv)
+            adv = torch.where(per_row(later, adv), inner, adv)
         adv, zero, far = adv.clamp_(0, 1), torch.zeros_like(part.top), torch.full_like(part.top, -torch.inf)
         fresh = {"adv": adv, "before": adv, "top": far, "last": -far, "helped": zero, "mark": far}
         fresh |= {"length": reach * (1 if self.norm == "l1" else 2), "halved": zero.bool(), "taken": zero.long()}
-        fresh |= {"share": zero + _SPARSE, "support": zero + part.x[0].numel()}
+        numbers, support = adv[0].numel(), (adv != part.x).flatten(1).sum(1).to(zero.dtype)  # and is as sparse as that
+        fresh |= {"share": torch.where(later, support / numbers / _SHRINK, _SPARSE)}
+        fresh |= {"support": torch.where(later, support, numbers)}
         return replace(s, **{name: getattr(s, name).index_copy(0, at, value) for name, value in fresh.items()})
+
+    def _opening(self, s: APGDState, radius: torch.Tensor) -> torch.Tensor:
+        """Random images (n, C, H, W) in the ball. l1: those of later runs move few numbers."""
+        new = per_row(radius, s.x) * sample(s.draw, s.x, self.norm, 1.0, s.run)
+        if self.norm == "l1":  # Gaussian noise, of which the ball leaves the largest numbers
+            sparse = s.draw.normal("sparse", tuple(s.x.shape[1:]), s.run)
+            new = torch.where(per_row(s.run < len(self._stages), new), new, sparse)
+        return s.x + nearest_within(s.x, new, self.norm, radius)
 
     def _climb(self, s: APGDState, loss: torch.Tensor, g: torch.Tensor, radius: torch.Tensor) -> APGDState:
         """The state after a step of every row, whose iterate has this loss (n,) and gradient (n, C, H, W)."""

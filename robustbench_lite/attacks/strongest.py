@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from robustbench_lite.attacks.autoattack import entries
 from robustbench_lite.attacks.base import Composition
 from robustbench_lite.attacks.cascade import Entries, in_turn
 from robustbench_lite.engine.attack import Attack, attacks
@@ -14,13 +15,7 @@ from robustbench_lite.registry import Number
 
 __all__ = ["Strongest"]
 
-_ATTACKS: Entries = (
-    {"apgd": {}, "as": "apgd-ce"},
-    {"apgd": {"loss": "dlr_targeted"}, "as": "apgd-t"},
-    {"fab": {}, "as": "fab-t"},
-    "square",
-    {"apgd": {"loss": "margin", "targets": 9, "steps": 200, "restarts": 5}, "as": "apgd-margin-t"},
-)
+_MORE: Entries = ({"apgd": {"loss": "margin", "targets": 9, "steps": 200, "restarts": 5}, "as": "apgd-margin-t"},)
 
 
 @attacks.register("strongest")
@@ -39,4 +34,4 @@ class Strongest(Composition):
 
     @property
     def members(self) -> dict[str, Attack]:
-        return in_turn(_ATTACKS, self.norm, self.epsilon, self.target)
+        return in_turn(entries("standard", self.norm) + _MORE, self.norm, self.epsilon, self.target)
