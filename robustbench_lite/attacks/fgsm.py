@@ -69,6 +69,10 @@ class FGSM(SetAttack):
         return 2.0 if self.fraction is None else 35.0
 
     @property
+    def separable(self) -> bool:
+        return self.fraction is None
+
+    @property
     def boxed(self) -> bool:
         return self.clip
 

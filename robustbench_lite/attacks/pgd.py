@@ -12,13 +12,13 @@ from robustbench_lite.attacks._steps import ascend
 from robustbench_lite.attacks.base import StepAttack
 from robustbench_lite.engine.attack import State, attacks
 from robustbench_lite.engine.card import Card
-from robustbench_lite.engine.oracle import Oracle
+from robustbench_lite.engine.oracle import Oracle, Pass
 from robustbench_lite.lazy import torch
 from robustbench_lite.registry import Number
 from robustbench_lite.threat.draws import Draw
 from robustbench_lite.threat.goal import Goal
 from robustbench_lite.threat.norms import sample
-from robustbench_lite.threat.rows import per_row
+from robustbench_lite.threat.rows import per_row, rows
 
 __all__ = ["PGD"]
 
@@ -48,6 +48,8 @@ class PGD(StepAttack):
             "40 % of the steps over as few as can take it; what exceeds the ball is taken where it gains least.",
             "loss and targets: beside the paper's cross-entropy, the difference of logits (Carlini and Wagner 2017) or "
             "its ratio (Croce and Hein 2020), and restarts aimed at the likeliest classes (Gowal et al. 2019).",
+            "smoothing: gradients at random points around the iterate, also outside the box, as the mean of many is "
+            "the gradient of a smoothed loss (Wu et al. 2018, arXiv:1802.09707); one in each step, ever nearer.",
             "With stop: success, a sample leaves at its first misclassified iterate: the verdict of the full run at "
             "a fraction of its cost.",
         ),
@@ -55,7 +57,7 @@ class PGD(StepAttack):
     changes: ClassVar[tuple[str, ...]] = ("epsilon", "step_size")
 
     version: ClassVar[int] = 2
-    later: ClassVar[tuple[tuple[str, ...], ...]] = (("loss",), ("targets",))
+    later: ClassVar[tuple[tuple[str, ...], ...]] = (("loss",), ("targets",), ("smoothing",))
 
     norm: Literal["linf", "l2", "l1"] = Field("linf", description="Norm of the ball.")
     epsilon: Number = Field(8 / 255, gt=0, description="Radius of the ball, for images in [0, 1].")
@@ -69,6 +71,14 @@ class PGD(StepAttack):
     targets: PositiveInt = Field(
         1,
         description="Untargeted: each restart once for so many of the likeliest classes, aimed at them; 1: at none.",
+    )
+    smoothing: Number = Field(
+        0,
+        ge=0,
+        description=(
+            "Take each gradient at a random point around the iterate, in a ball that begins so many times as large as "
+            "epsilon and has shrunk to nothing by the last step: it leads off plateaus. 0: at the iterate."
+        ),
     )
     stop: Literal["success", "never"] = Field(
         "success", description="Stop a sample at its first success, or run on for the largest loss."
@@ -86,7 +96,7 @@ class PGD(StepAttack):
 
     @property
     def typical_passes(self) -> float:
-        return 2.0 * self.steps * self.restarts * self.targets
+        return (3.0 if self.smoothing else 2.0) * self.steps * self.restarts * self.targets
 
     def start(self, x: torch.Tensor, goal: Goal, draw: Draw) -> PGDState:
         count = torch.zeros(len(x), dtype=torch.int64, device=x.device)
@@ -96,23 +106,23 @@ class PGD(StepAttack):
 
     def step(self, oracle: Oracle, state: State) -> State:
         assert isinstance(state, PGDState)
-        view = oracle.differentiate(state.adv)
-        reached = state.goal.secured(view.logits)
-        state = self._aim(state, view.logits)
-        loss, seed = self._climbed(state, view.logits)
+        view = None if self.smoothing else oracle.differentiate(state.adv)
+        logits = oracle.logits(state.adv) if view is None else view.logits
+        reached = state.goal.secured(logits)
+        state = self._aim(state, logits)
+        loss, seed = self._climbed(state, logits)
         exhausted = state.taken >= self.steps
         ended = exhausted & (state.restart + 1 >= self.restarts * state.rivals.shape[1])
         done = ended | reached if self.stop == "success" else ended
         moving = ~done & ~exhausted
         adv = state.adv
         if bool(moving.any()):
-            part, at = view.narrow(moving.nonzero()[:, 0])
+            index = moving.nonzero()[:, 0]
+            gradient, at = self._around(oracle, state, index) if view is None else _here(view, seed, index)
             if at is None:
-                adv = self._ascend(state.x, adv, part.gradient(seed)[0], state.taken)
+                adv = self._ascend(state.x, adv, gradient, state.taken)
             else:
-                adv = adv.index_copy(
-                    0, at, self._ascend(state.x[at], adv[at], part.gradient(seed[at])[0], state.taken[at])
-                )
+                adv = adv.index_copy(0, at, self._ascend(state.x[at], adv[at], gradient, state.taken[at]))
         taken, restart = state.taken + 1, state.restart
         again = exhausted & ~done
         if bool(again.any()):
@@ -140,6 +150,14 @@ class PGD(StepAttack):
             return s.goal.margin(logits), Goal(rival, s.goal.classes, targeted=True).seed(logits)
         return s.goal.margin(logits), climbed(self.loss, s.goal, logits, rival)[1]
 
+    def _around(self, oracle: Oracle, state: PGDState, index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Gradients of the rows `index` (m,), each at a random point around its iterate."""
+        s = rows(state, index)
+        radius = self.smoothing * self.epsilon * (1 - s.taken / self.steps)
+        noise = sample(s.draw.fork("smoothing"), s.adv, self.norm, 1.0, s.restart * self.steps + s.taken)
+        view = oracle.differentiate(s.adv + noise * per_row(radius, noise), index)
+        return view.gradient(self._climbed(s, view.logits)[1])[0], index
+
     def _begin(self, x: torch.Tensor, draw: Draw, restart: torch.Tensor) -> torch.Tensor:
         if not self.random_start:
             return x
@@ -147,3 +165,9 @@ class PGD(StepAttack):
 
     def _ascend(self, x: torch.Tensor, adv: torch.Tensor, gradient: torch.Tensor, taken: torch.Tensor) -> torch.Tensor:
         return ascend(x, adv, gradient, taken, self.norm, self.epsilon, self.steps, self.step_size)
+
+
+def _here(view: Pass, seed: torch.Tensor, index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Gradients of the rows `index` (m,) at the iterate; None: of all rows, and only those count."""
+    part, at = view.narrow(index)
+    return part.gradient(seed if at is None else seed[at])[0], at

@@ -29,7 +29,7 @@ def _outcome(report: CellReport) -> str:
     row = report.row
     if report.failed:
         return visible(f"FAILED: {row['error']}")
-    broken = sum(sample["success"] for sample in report.samples) / len(report.samples)
+    broken = report.share("success")
     text = f"{broken:6.1%} succeed, {row['seconds']:.2f} s{_beside(row)}"
     return "; ".join([text, *(visible(f"WARNING: {warning}") for warning in row["warnings"])])
 

@@ -61,6 +61,13 @@ def _batch_size(_: click.Context, __: click.Parameter, value: str) -> int | None
 @click.option("--batch-size", default="auto", show_default=True, callback=_batch_size, help="Window of active samples.")
 @click.option("--limit", type=click.IntRange(min=1), help="At most this many samples of each dataset.")
 @click.option("--fresh", is_flag=True, help="Run cells again that are in the store already.")
+@click.option(
+    "--shard-size",
+    default="auto",
+    show_default=True,
+    callback=_batch_size,
+    help="Samples of a cell after which they are stored; auto: about two minutes of work.",
+)
 @click.option("--cell-timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds that a cell may take.")
 @click.option("--timing/--no-timing", default=True, help="Also time some samples of each cell at batch size 1.")
 def run(suite: Path, overrides: tuple[str, ...], **options: Any) -> None:

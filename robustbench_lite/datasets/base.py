@@ -48,9 +48,10 @@ class Samples:
         return len(self.ids)
 
 
-def images(samples: Samples) -> torch.Tensor:
-    """The samples as float32 (N, C, H, W) in [0, 1], on the CPU."""
-    return torch.from_numpy(samples.images).float() / 255
+def images(samples: Samples, places: torch.Tensor | None = None) -> torch.Tensor:
+    """The samples, or those at `places` (n,), as float32 (n, C, H, W) in [0, 1], on the CPU."""
+    pixels = samples.images if places is None else samples.images[places.numpy()]
+    return torch.from_numpy(pixels).float() / 255
 
 
 def padded(samples: Samples, pad: int) -> Samples:

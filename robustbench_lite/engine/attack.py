@@ -139,6 +139,11 @@ class Attack(Protocol):
         """How many other images the data have to give it to fit on (its setting is then `Fitting`); 0: none."""
         return 0
 
+    @property
+    def separable(self) -> bool:
+        """Whether nothing that becomes of a sample depends on which others are attacked: then shards are attacked."""
+        return False
+
     def apply(self, x: torch.Tensor, perturbation: torch.Tensor) -> torch.Tensor:
         """The images x (n, C, H, W) with the perturbation (n or 1, C, H, W) on them; in [0, 1] if they must be."""
         moved = x + perturbation
@@ -211,6 +216,10 @@ class StepAttack(Attack):
     def step(self, oracle: Oracle, state: State) -> State:
         """Advance every row once; a new state, the old one is not changed (it may be retried in halves)."""
 
+    @property
+    def separable(self) -> bool:
+        return self.needs is None
+
     def details(self, state: State) -> torch.Tensor:
         """The numbers (n, D) called `found` behind every row's best candidate; float64."""
         return state.score.new_zeros((len(state.score), 0))
@@ -233,6 +242,10 @@ class Composition(Attack):
     @property
     def makers(self) -> tuple[str, ...]:
         return tuple(self.members)
+
+    @property
+    def separable(self) -> bool:
+        return all(member.separable for member in self.members.values())
 
     @property
     def typical_passes(self) -> float:

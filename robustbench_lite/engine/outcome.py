@@ -7,10 +7,31 @@ from dataclasses import dataclass, field, replace
 from robustbench_lite.engine.oracle import BACKWARD, FORWARD, ZERO_GRADIENT, Ledger
 from robustbench_lite.lazy import torch
 
-__all__ = ["NOT_FINITE", "NO_MEMORY", "OK", "REASONS", "Outcome"]
+__all__ = ["NOT_FINITE", "NO_MEMORY", "OK", "REASONS", "Outcome", "Tally"]
 
 OK, NOT_FINITE, NO_MEMORY = 0, 1, 2
 REASONS = {OK: "ok", NOT_FINITE: "gradient or logits not finite", NO_MEMORY: "out of memory at batch size 1"}
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What one of several attacks in turn did: samples that it was given and broke, and the passes that they cost."""
+
+    name: str
+    broken: int
+    tried: int
+    forwards: int
+    backwards: int
+
+    def __add__(self, other: Tally) -> Tally:
+        """Of the samples of both."""
+        counts = [getattr(self, name) + getattr(other, name) for name in ("broken", "tried", "forwards", "backwards")]
+        return Tally(self.name, *counts)
+
+    def told(self) -> str:
+        """A sentence for the notes."""
+        each = ", ".join(f"{passes / max(1, self.tried):.1f}" for passes in (self.forwards, self.backwards))
+        return f"{self.name}: breaks {self.broken} of {self.tried}; forward, backward passes each: {each}"
 
 
 @dataclass
@@ -25,6 +46,7 @@ class Outcome:
     notes: tuple[str, ...] = ()
     artifacts: dict[str, torch.Tensor] = field(default_factory=dict)  # what was made for all samples together
     maker: torch.Tensor | None = None  # (N,) which of the attacks inside made each candidate; -1: none did
+    tally: tuple[Tally, ...] = ()  # of attacks in turn, one each
 
     @classmethod
     def empty(cls, x: torch.Tensor, details: int = 0) -> Outcome:
@@ -60,6 +82,10 @@ class Outcome:
     def seconds(self) -> torch.Tensor:
         """Every sample's share of the wall time of the steps in which it was active (N,)."""
         return self.ledger.seconds
+
+    def told(self) -> tuple[str, ...]:
+        """All that is to be said of the samples together."""
+        return (*self.notes, *(one.told() for one in self.tally))
 
     def reasons(self) -> list[str]:
         """Every sample's status in words (N,)."""

@@ -94,7 +94,7 @@ class AttackResult:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        return self.outcome.notes
+        return self.outcome.told()
 
     @property
     def artifacts(self) -> dict[str, torch.Tensor]:

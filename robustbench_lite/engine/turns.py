@@ -9,7 +9,7 @@ from functools import partial
 from robustbench_lite.engine.attack import Attack, Composition
 from robustbench_lite.engine.job import Job
 from robustbench_lite.engine.oracle import Oracle
-from robustbench_lite.engine.outcome import OK, Outcome
+from robustbench_lite.engine.outcome import OK, Outcome, Tally
 from robustbench_lite.lazy import torch
 from robustbench_lite.results.worst_case import allowed
 from robustbench_lite.threat.norms import size
@@ -37,7 +37,7 @@ def in_turn(attack: Composition, oracle: Oracle, job: Job, progress: Progress, r
         outcome.ledger.counts[rest] += more.ledger.counts
         outcome.ledger.seconds[rest] += more.ledger.seconds
         outcome.status[rest] = torch.where(outcome.status[rest] == OK, more.status, outcome.status[rest])
-        outcome.notes += (_told(name, won, more),)
+        outcome.tally += (_tally(name, won, more),)
         rest = rest[~won]
         progress(n - len(rest))
     return outcome
@@ -64,7 +64,7 @@ def _reached(attack: Attack, oracle: Oracle, job: Job, outcome: Outcome) -> tupl
     return job.goal.secured(logits) & within, margin.masked_fill(~within | margin.isnan(), float("-inf"))
 
 
-def _told(name: str, won: torch.Tensor, outcome: Outcome) -> str:
-    """What a member did, in a sentence for the notes."""
-    each = [float(passes.double().mean()) if len(won) else 0.0 for passes in (outcome.forwards, outcome.backwards)]
-    return f"{name}: breaks {int(won.sum())} of {len(won)}; forward, backward passes each: {each[0]:.1f}, {each[1]:.1f}"
+def _tally(name: str, won: torch.Tensor, outcome: Outcome) -> Tally:
+    """What a member did; `won` (n,) are the samples that it broke."""
+    passes = [int(column.sum()) for column in (outcome.forwards, outcome.backwards)]
+    return Tally(name, int(won.sum()), len(won), *passes)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import pyarrow as pa
 
+from robustbench_lite.errors import StoreError
 from robustbench_lite.results.schema import ARTIFACTS, CELLS, FILE_VERSION, IMAGES, SAMPLES, Row, earliest
 from robustbench_lite.results.sealed import opened, rows_of, seal
 
-__all__ = ["NEWER", "PARTS", "empty", "files", "read_file", "stands", "table_of", "write_parquet"]
+__all__ = ["NEWER", "PARTS", "empty", "files", "read_file", "stands", "table_of", "unwritable", "write_parquet"]
 
 PARTS = {"samples": SAMPLES, "images": IMAGES, "artifacts": ARTIFACTS, "cells": CELLS}
 NEWER = "is newer than this version's"
@@ -34,11 +37,14 @@ def _nulls(table: pa.Table) -> str:
     return next((name for name in fields if table[name].null_count), "")
 
 
-def write_parquet(table: pa.Table, path: Path) -> None:
-    """Images shrink well; of small columns the fastest to read are those that are hardly compressed."""
+def write_parquet(table: pa.Table, path: Path, more: Iterable[pa.Table] = ()) -> None:
+    """A table, and `more` below it, which need not be in memory together.
+
+    Images shrink well; of small columns the fastest to read are those that are hardly compressed.
+    """
     heavy = any(pa.types.is_binary(kind) for kind in table.schema.types)
     names = [field.name for field in table.schema if pa.types.is_string(field.type)]
-    seal(table, path, compression="zstd" if heavy else "snappy", use_dictionary=names)
+    seal(table, path, more, compression="zstd" if heavy else "snappy", use_dictionary=names)
 
 
 def empty(schema: pa.Schema) -> pa.Table:
@@ -103,3 +109,10 @@ def _conform(table: pa.Table, schema: pa.Schema, *, sealed: bool) -> pa.Table:
     if name := _nulls(whole):
         raise ValueError(f"a null in '{name}'")
     return whole
+
+
+def unwritable(error: OSError, path: Path) -> StoreError:
+    """What the system refused, in a sentence."""
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return StoreError(f"{path}: the disk is full; make room, and the same command goes on where it stopped")
+    return StoreError(f"{path}: cannot be written ({error.strerror or error}); use --results for another folder")

@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -75,10 +76,14 @@ def write_text(path: Path, text: str) -> None:
     atomically(path, lambda temporary: temporary.write_bytes(content))
 
 
-def seal(table: pa.Table, path: Path, **options: Any) -> None:
-    """Write a table as Parquet with checksums of its pages and a digest of the file. Raises OSError."""
+def seal(table: pa.Table, path: Path, more: Iterable[pa.Table] = (), **options: Any) -> None:
+    """Write a table, and `more` below it, as Parquet with checksums of its pages and a digest of the file.
+
+    Raises OSError.
+    """
     with pq.ParquetWriter(path, table.schema, write_page_checksum=True, **options) as writer:
-        writer.write_table(table)
+        for part in chain([table], more):
+            writer.write_table(part)
         writer.add_key_value_metadata({DIGEST: _BLANK})
     with path.open("r+b") as file:
         digest = hashlib.sha256()

@@ -6,11 +6,11 @@ leaves either all of a cell or nothing that is ever read.
 
 from __future__ import annotations
 
-import errno
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,21 @@ import pyarrow as pa
 
 from robustbench_lite.errors import StoreError
 from robustbench_lite.guards.locking import UnlockableError, exclusive
-from robustbench_lite.results._cell_files import NEWER, PARTS, files, read_file, stands, table_of, write_parquet
+from robustbench_lite.results._cell_files import (
+    NEWER,
+    PARTS,
+    empty,
+    files,
+    read_file,
+    stands,
+    table_of,
+    unwritable,
+    write_parquet,
+)
 from robustbench_lite.results._reading import Results, read, runs
-from robustbench_lite.results.schema import CELLS, SAMPLES, Row
+from robustbench_lite.results.schema import ARTIFACTS, CELLS, IMAGES, SAMPLES, Row
 from robustbench_lite.results.sealed import atomically, flush, sealed_json
+from robustbench_lite.results.shards import Shards, sharded
 
 __all__ = ["Results", "Store", "read", "runs"]
 
@@ -50,7 +61,7 @@ class Store:
                 raise StoreError(f"{self.folder}: {error}; run there, results can be read anywhere") from None
             except OSError as error:
                 if not self.read_only:
-                    raise _sentence(error, self.folder) from None
+                    raise unwritable(error, self.folder) from None
             else:
                 self._clear()
             yield
@@ -61,7 +72,8 @@ class Store:
         return (self.folder / "cells").is_dir() and not os.access(self.folder, os.W_OK)
 
     def _clear(self) -> None:
-        for folder in (self.folder, *(self.folder / part for part in PARTS)):
+        shards = (self.shards(cell).folder for cell in self.sharded())
+        for folder in (self.folder, *(self.folder / part for part in PARTS), *shards):
             for stale in folder.glob(".*.tmp"):
                 with suppress(OSError):
                     stale.unlink()
@@ -69,24 +81,43 @@ class Store:
     def write(
         self,
         cell: str,
-        samples: list[Row],
+        samples: list[Row] | pa.Table,
         row: Row,
-        images: list[Row] | None = None,
+        images: list[Row] | Iterable[pa.Table] = (),
         artifacts: list[Row] | None = None,
     ) -> None:
-        """Store one cell, replacing what was there. Raises StoreError (disk full, ...); then the cell does not count.
+        """Store one cell, replacing what was there; images may come in several tables, of which one is in memory.
 
-        Raises ValueError for a column that the schema lacks: pyarrow would drop it without a word.
+        Raises StoreError (disk full, ...); then the cell does not count. Raises ValueError for a column that the schema
+        lacks: pyarrow would drop it without a word.
         """
-        contents = {"samples": samples, "images": images or [], "artifacts": artifacts or [], "cells": [row]}
-        tables = {part: table_of(rows, PARTS[part]) for part, rows in contents.items()}
+        contents: dict[str, Iterator[pa.Table]] = {
+            "samples": iter([samples if isinstance(samples, pa.Table) else table_of(samples, SAMPLES)]),
+            "images": iter([table_of(images, IMAGES)]) if isinstance(images, list) else iter(images),
+            "artifacts": iter([table_of(artifacts or [], ARTIFACTS)]),
+            "cells": iter([table_of([row], CELLS)]),
+        }
         self._drop(self._path("cells", cell))
-        for part, table in tables.items():
-            path = self._path(part, cell)
-            if len(table):
-                self._atomically(path, lambda temporary, table=table: write_parquet(table, temporary))  # type: ignore[misc]
+        for part, tables in contents.items():
+            path, first = self._path(part, cell), next(tables, empty(PARTS[part]))
+            if len(first):
+                write = partial(write_parquet, first, more=tables)
+                self._atomically(path, lambda temporary, write=write: write(temporary))  # type: ignore[misc]
             else:
                 self._drop(path)
+
+    def shards(self, cell: str) -> Shards:
+        """What is stored of a cell that is not finished."""
+        return Shards(self.folder, cell)
+
+    def sharded(self) -> set[str]:
+        """The cells of which shards are stored."""
+        return sharded(self.folder)
+
+    def forget(self, cells: Iterable[str]) -> None:
+        """Remove what shards there are of these cells: they are finished, or nobody asks for them."""
+        for cell in self.sharded().intersection(cells):
+            self.shards(cell).drop()
 
     def relabel(self, cell: str, labels: Row, models: Mapping[str, str]) -> None:
         """Write a whole cell again under other names: columns of `cells`, and old to new classifiers. Images stay."""
@@ -149,7 +180,7 @@ class Store:
         try:
             atomically(path, write)
         except OSError as error:
-            raise _sentence(error, path) from None
+            raise unwritable(error, path) from None
 
     def _drop(self, path: Path) -> None:
         try:
@@ -157,10 +188,4 @@ class Store:
                 path.unlink()
                 flush(path.parent)
         except OSError as error:
-            raise _sentence(error, path) from None
-
-
-def _sentence(error: OSError, path: Path) -> StoreError:
-    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return StoreError(f"{path}: the disk is full; make room, and the same command goes on where it stopped")
-    return StoreError(f"{path}: cannot be written ({error.strerror or error}); use --results for another folder")
+            raise unwritable(error, path) from None

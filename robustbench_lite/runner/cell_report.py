@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
+
+import pyarrow as pa
 
 from robustbench_lite.errors import RobustbenchError
 from robustbench_lite.guards.foreign import told, trace
@@ -52,8 +54,8 @@ class CellReport:
     described: Row
     seconds: dict[str, float] = field(default_factory=dict)  # by stage; those of `store` are written nowhere
     summary: Row = field(default_factory=dict)
-    samples: list[Row] = field(default_factory=list)
-    images: list[Row] = field(default_factory=list)
+    samples: pa.Table | None = None
+    images: Iterable[pa.Table] = ()
     artifacts: list[Row] = field(default_factory=list)
 
     @property
@@ -71,6 +73,15 @@ class CellReport:
         """Where it failed; None: it did not."""
         stage: Stage | None = self.row["stage"]
         return stage
+
+    def rows(self) -> list[Row]:
+        """A row for every sample and classifier; none where it has failed."""
+        return [] if self.samples is None else list(self.samples.to_pylist())
+
+    def share(self, column: str) -> float:
+        """Of how many of these rows a column of flags is true."""
+        flags: list[bool] = [] if self.samples is None else self.samples[column].to_pylist()
+        return sum(flags) / max(1, len(flags))
 
     def failure(self, error: BaseException, stage: Stage) -> CellReport:
         """The same cell as one that has failed at this stage: a sentence and the whole traceback, and no numbers."""

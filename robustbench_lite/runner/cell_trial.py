@@ -17,7 +17,7 @@ from robustbench_lite.runner.plan import Cell
 from robustbench_lite.runner.preflight import Inspection, Preflight
 from robustbench_lite.threat.setting import Setting
 
-__all__ = ["CellTrial", "Target", "prepare"]
+__all__ = ["CellTrial", "Prepared", "Target", "prepare"]
 
 
 @dataclass(frozen=True)
@@ -57,32 +57,66 @@ class CellTrial:
 
 
 def prepare(cell: Cell, preflight: Preflight) -> CellTrial:
-    """Load and inspect what the cell needs. Raises RobustbenchError where that cannot be attacked."""
-    if cell.error:
-        problem = AttackError(cell.error)
-        problem.stage, problem.traceback = cell.stage, cell.traceback
-        raise problem
-    return _Preparation(cell, preflight).trial()
+    """All samples of a cell. Raises RobustbenchError where what it needs cannot be loaded or attacked."""
+    return Prepared.of(cell, preflight).part()
 
 
 @dataclass(frozen=True)
-class _Preparation:
+class Prepared:
+    """A cell that can be attacked: what it needs is loaded and inspected. `keep` (n,): as in `CellTrial`."""
+
     cell: Cell
     preflight: Preflight
+    samples: Samples
+    keep: torch.Tensor
+    clean: torch.Tensor  # logits (N, K) on the pool of what is attacked
+    facts: Row
 
-    def trial(self) -> CellTrial:
-        cell, attack, assets = self.cell, self.cell.attack, self.preflight.assets
-        samples, kept = assets.samples(cell.dataset), self.preflight.kept(cell.dataset)
+    @classmethod
+    def of(cls, cell: Cell, preflight: Preflight) -> Prepared:
+        """Load and inspect. Raises RobustbenchError."""
+        if cell.error:
+            problem = AttackError(cell.error)
+            problem.stage, problem.traceback = cell.stage, cell.traceback
+            raise problem
+        samples, kept = preflight.assets.samples(cell.dataset), preflight.kept(cell.dataset)
         keep = _without_target(cell, samples, kept)
-        x, labels = images(samples)[keep], torch.from_numpy(samples.labels)[keep]
+        clean = preflight.clean_logits(cell.dataset, cell.sources, cell.attack.shares)
+        facts = _facts(cell, preflight, samples, clean, kept=len(kept), n=len(keep))
+        return cls(cell, preflight, samples, keep, clean, facts)
+
+    def __len__(self) -> int:
+        """How many samples are attacked."""
+        return len(self.keep)
+
+    @property
+    def pace(self) -> float:
+        """Seconds that a forward pass of an image took through all sources, when they were inspected."""
+        return sum(self.preflight.inspect(self.cell.dataset, name).pace for name in self.cell.sources)
+
+    def like(self) -> torch.Tensor:
+        """An image (1, C, H, W) like those that are attacked."""
+        return images(self.samples, self.keep[:1])
+
+    @property
+    def separable(self) -> bool:
+        """Whether its samples can be attacked some at a time."""
+        return self.cell.attack.separable and self.samples.scene is None
+
+    def part(self, start: int = 0, stop: int | None = None) -> CellTrial:
+        """The samples from `start` to `stop`; all of them: to the end."""
+        cell, attack, assets = self.cell, self.cell.attack, self.preflight.assets
+        samples, keep = self.samples, self.keep[start:stop]
+        x, labels = images(samples, keep), torch.from_numpy(samples.labels)[keep]
         ids = [samples.ids[i] for i in keep.tolist()]
         victim = assets.victim(cell.sources, attack.shares, x, scene := _scene(cell, samples, keep))
-        clean = self.preflight.clean_logits(cell.dataset, cell.sources, attack.shares)
         setting = self._fitting(victim) if attack.images_to_fit else scene
-        trial = Trial.of(attack, x, labels, clean[keep], ids, cell.seed, setting=setting, members=len(cell.sources))
+        clean = self.clean[keep]
+        trial = Trial.of(attack, x, labels, clean, ids, cell.seed, setting=setting, members=len(cell.sources))
         targets = tuple(self._target(name, x, scene, keep) for name in cell.targets)
-        facts = self._facts(samples, clean, kept=len(kept), n=len(keep))
-        return CellTrial(cell, trial, victim, targets, samples, keep, facts, stores_images=assets.suite.images == "all")
+        return CellTrial(
+            cell, trial, victim, targets, samples, keep, self.facts, stores_images=assets.suite.images == "all"
+        )
 
     def _target(self, name: str, x: torch.Tensor, scene: Setting | None, keep: torch.Tensor) -> Target:
         assets, inspection = self.preflight.assets, self.preflight.inspect(self.cell.dataset, name)
@@ -94,25 +128,25 @@ class _Preparation:
         others = self.preflight.assets.fitting(cell.dataset, cell.attack.images_to_fit)
         return fitting(cell.attack, victim.scorer, images(others), others.ids, cell.seed, len(cell.sources))
 
-    def _facts(self, samples: Samples, clean: torch.Tensor, *, kept: int, n: int) -> Row:
-        """Columns of CELLS, from the logits (N, K) on the pool, of which `kept` take part, and n are attacked."""
-        cell, assets = self.cell, self.preflight.assets
-        names = tuple(dict.fromkeys((*cell.sources, *cell.targets)))
-        inspections = {name: self.preflight.inspect(cell.dataset, name) for name in names}
-        alone = inspections[cell.source] if len(cell.sources) == 1 else None
-        labels = torch.from_numpy(samples.labels)
-        others = [*samples.warnings, *_left_out(cell, kept=kept, n=n)]
-        caveats = [*_doubts(inspections), *(Caveat("other", text) for text in others)]
-        return {
-            "n": n,
-            "warnings": [text for _, text in caveats],
-            "warning_kinds": [kind for kind, _ in caveats],
-            "notes": [f"{name}: {note}" for name in names for note in assets.classifier(name).notes],
-            "clean_accuracy": float((clean.argmax(1) == labels).double().mean()),
-            "card_accuracy": alone.card_accuracy if alone else None,
-            "card_test_error": assets.classifier(cell.source).card.test_error if alone else None,
-            "classes": clean.shape[1],
-        }
+
+def _facts(cell: Cell, preflight: Preflight, samples: Samples, clean: torch.Tensor, *, kept: int, n: int) -> Row:
+    """Columns of CELLS, from the logits (N, K) on the pool, of which `kept` take part, and n are attacked."""
+    assets, names = preflight.assets, tuple(dict.fromkeys((*cell.sources, *cell.targets)))
+    inspections = {name: preflight.inspect(cell.dataset, name) for name in names}
+    alone = inspections[cell.source] if len(cell.sources) == 1 else None
+    labels = torch.from_numpy(samples.labels)
+    others = [*samples.warnings, *_left_out(cell, kept=kept, n=n)]
+    caveats = [*_doubts(inspections), *(Caveat("other", text) for text in others)]
+    return {
+        "n": n,
+        "warnings": [text for _, text in caveats],
+        "warning_kinds": [kind for kind, _ in caveats],
+        "notes": [f"{name}: {note}" for name in names for note in assets.classifier(name).notes],
+        "clean_accuracy": float((clean.argmax(1) == labels).double().mean()),
+        "card_accuracy": alone.card_accuracy if alone else None,
+        "card_test_error": assets.classifier(cell.source).card.test_error if alone else None,
+        "classes": clean.shape[1],
+    }
 
 
 def _without_target(cell: Cell, samples: Samples, keep: torch.Tensor) -> torch.Tensor:

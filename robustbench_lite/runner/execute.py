@@ -5,9 +5,11 @@ It knows neither the store nor who looks on: whoever calls it keeps the report, 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from statistics import median
+from typing import Any
 
 from robustbench_lite.engine.attack import Attack, Composition
 from robustbench_lite.engine.drive import Outcome, run
@@ -20,38 +22,51 @@ from robustbench_lite.lazy import torch
 from robustbench_lite.registry import canonical
 from robustbench_lite.results import provenance
 from robustbench_lite.results.schema import Row
-from robustbench_lite.runner.assets import Assets
+from robustbench_lite.results.shards import Shard, Shards, in_order
 from robustbench_lite.runner.cell_report import CellReport, Stages
-from robustbench_lite.runner.cell_trial import CellTrial, prepare
+from robustbench_lite.runner.cell_trial import CellTrial, Prepared
 from robustbench_lite.runner.plan import Cell, labels
 from robustbench_lite.runner.preflight import Preflight
-from robustbench_lite.runner.verdict import add_verdicts
+from robustbench_lite.runner.sizes import Sizes
+from robustbench_lite.runner.verdict import artifacts, fitted, judged, summed
 from robustbench_lite.text import listed
 from robustbench_lite.threat.rows import rows
 
-__all__ = ["attack", "execute", "judge_again"]
+__all__ = ["Watch", "attack", "execute", "judge_again"]
 
 _ALONE = 5  # samples that are also timed at batch size 1
 _ALONE_SECONDS = 5.0  # but no longer than this
 
 
+@dataclass(frozen=True)
+class Watch:
+    """Who is told how many samples of the cell are done, and what it is doing."""
+
+    progressed: Callable[[int], None] = lambda _: None
+    entered: Callable[[str], None] = lambda _: None
+
+
 def execute(
     cell: Cell,
     preflight: Preflight,
-    progress: Callable[[int], None] = lambda _: None,
-    said: Callable[[str], None] = lambda _: None,
+    watch: Watch | None = None,
     *,
     timing: bool = True,
+    shards: Shards | None = None,
+    shard_size: int | None = None,
 ) -> CellReport:
     """Run one cell. Never raises for what a classifier or an attack does wrong; only for interrupts.
 
-    `said` is told what the cell is doing; `timing`: also time a few samples at batch size 1.
+    `timing`: also time a few samples at batch size 1. `shards`: where those that are done are found, and the others
+    kept until the cell is finished; `shard_size`: samples in each, null: minutes of work.
     """
-    started, assets, stages = datetime.now(UTC), preflight.assets, Stages(said)
+    watch = watch or Watch()
+    started, assets, stages = datetime.now(UTC), preflight.assets, Stages(watch.entered)
     report = CellReport(cell, _described(cell, assets.device), stages.seconds)
     try:
         with undisturbed(), limited(assets.timeout):
-            _steadily(cell, assets, lambda: _run(report, preflight, progress, stages, timing=timing))
+            assets.changed(_involved(cell))  # by a cell that failed
+            _Work(report, preflight, watch, stages, shards, shard_size, timing).do()
     except BaseException as error:  # the one broad except: a cell must not stop the others
         if is_interrupt(error):
             raise
@@ -60,13 +75,8 @@ def execute(
     return report
 
 
-def _steadily(cell: Cell, assets: Assets, work: Callable[[], None]) -> None:
-    """Do the work. Raises AttackError where it does not leave the classifiers as they were."""
-    involved = tuple(dict.fromkeys((*cell.sources, *cell.targets)))
-    assets.changed(involved)  # by a cell that failed
-    work()
-    if changed := assets.changed(involved):
-        raise AttackError(f"{listed(changed)}: parameters, buffers or answers changed during the cell")
+def _involved(cell: Cell) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*cell.sources, *cell.targets)))
 
 
 def _described(cell: Cell, device: torch.device) -> Row:
@@ -97,36 +107,105 @@ def _described(cell: Cell, device: torch.device) -> Row:
     }
 
 
-def _run(
-    report: CellReport, preflight: Preflight, progress: Callable[[int], None], stages: Stages, *, timing: bool
-) -> None:
-    """Attack the sources once, score every target; all of it goes into the report."""
-    with stages("inspect", "inspecting"):
-        trial = prepare(report.cell, preflight)
-    with stages("attack", "attacking"):
-        outcome, oracle = attack(trial, progress)
-    spent, alone = stages.seconds["attack"], None
-    if timing and not trial.victim.members and _timed_alone(report.cell.attack):
-        with stages("attack", "timing at batch size 1"):
-            alone = _time_alone(trial)
-    with stages("judge", "judging"):
-        add_verdicts(report, trial, outcome)
-    report.summary |= {
-        "seconds": outcome.wall,
-        "seconds_forward": oracle.clock.forward,
-        "seconds_backward": oracle.clock.backward,
-        "seconds_judge": stages.seconds["judge"],
-        "seconds_inspect": stages.seconds["inspect"],
-        "seconds_timing": None if alone is None else stages.seconds["attack"] - spent,
-        "seconds_alone": alone,
-        "batch_size": oracle.batch_size,
-    }
+@dataclass
+class _Work:
+    """A cell at work: its sources are attacked and every target scored, shard by shard; all goes into the report."""
+
+    report: CellReport
+    preflight: Preflight
+    watch: Watch
+    stages: Stages
+    shards: Shards | None
+    shard_size: int | None
+    timing: bool
+
+    def do(self) -> None:
+        cell, stages = self.report.cell, self.stages
+        with stages("inspect", "inspecting"):
+            whole = Prepared.of(cell, self.preflight)
+        self.report.summary |= whole.facts
+        done = self._stored(whole)
+        for start, stop in Sizes.of(whole, self.shard_size).parts(done):
+            shard = self._attacked(whole.part(start, stop), start, timing=self.timing and not _timed(done))
+            self._keep(shard, whole, done)
+        self._conclude(done)
+
+    def _stored(self, whole: Prepared) -> list[Shard]:
+        """Shards of an earlier run that was stopped, where it asked the same under the same names."""
+        if self.shards is None or not whole.separable:
+            return []
+        done = [shard for shard in self.shards.stored() if shard.facts["labels"] == self._labels]
+        self.watch.progressed(sum(shard.stop - shard.start for shard in done))
+        return [shard for shard in done if shard.stop <= len(whole)]
+
+    @property
+    def _labels(self) -> list[Any]:
+        """Names and answers in the light of which a shard was made; a list, as JSON gives it back."""
+        return [canonical(labels(self.report.cell)), self.report.described["probes"]]
+
+    def _attacked(self, trial: CellTrial, start: int, *, timing: bool) -> Shard:
+        stages, cell = self.stages, self.report.cell
+        with stages("attack", "attacking"):
+            outcome, oracle = attack(trial, lambda n: self.watch.progressed(start + n))
+        alone, spent = None, stages.seconds["attack"]
+        if timing and not trial.victim.members and _worth_timing(cell.attack):
+            with stages("attack", "timing at batch size 1"):
+                alone = _time_alone(trial)
+        before = stages.seconds.get("judge", 0.0)
+        with stages("judge", "judging"):
+            shard = judged(trial, outcome, start)
+            self.report.artifacts = list(artifacts(trial, outcome))
+            self.report.summary |= fitted(trial, outcome)
+        shard.facts.update(
+            labels=self._labels,
+            seconds=outcome.wall,
+            seconds_forward=oracle.clock.forward,
+            seconds_backward=oracle.clock.backward,
+            seconds_judge=stages.seconds["judge"] - before,
+            seconds_timing=None if alone is None else stages.seconds["attack"] - spent,
+            seconds_alone=alone,
+            batch_size=oracle.batch_size,
+        )
+        return shard
+
+    def _keep(self, shard: Shard, whole: Prepared, done: list[Shard]) -> None:
+        """One that is the whole cell need not be stored apart. Raises AttackError where classifiers have changed."""
+        if changed := self.preflight.assets.changed(_involved(self.report.cell)):
+            raise AttackError(f"{listed(changed)}: parameters, buffers or answers changed during the cell")
+        if self.shards is not None and shard.stop - shard.start < len(whole):
+            with self.stages("store"):
+                self.shards.add(shard)
+            shard = shard.without_images()
+        done.append(shard)
+        done.sort(key=lambda one: one.start)
+
+    def _conclude(self, done: list[Shard]) -> None:
+        report, facts = self.report, [shard.facts for shard in done]
+        seconds = ("seconds", "seconds_forward", "seconds_backward", "seconds_judge")
+        timings = [one["seconds_timing"] for one in facts if one["seconds_timing"] is not None]
+        notes = report.summary["notes"]
+        report.summary |= summed(done)
+        report.summary["notes"] = [*report.summary["notes"], *notes]
+        report.summary |= {name: sum(one[name] for one in facts) for name in seconds} | {
+            "seconds_inspect": self.stages.seconds["inspect"],
+            "seconds_timing": sum(timings) if timings else None,
+            "seconds_alone": next((one["seconds_alone"] for one in facts if one["seconds_alone"] is not None), None),
+            "batch_size": facts[-1]["batch_size"],
+        }
+        report.samples = in_order(done)
+        shards = self.shards
+        report.images = (one.images if shards is None or len(one.images) else shards.images(one) for one in done)
+
+
+def _timed(done: Sequence[Shard]) -> bool:
+    return any(shard.facts["seconds_alone"] is not None for shard in done)
 
 
 def judge_again(trial: CellTrial, outcome: Outcome) -> CellReport:
     """What a run stores of a cell whose attack proposed this, its costs and times aside; nothing is attacked."""
-    report = CellReport(trial.cell, _described(trial.cell, trial.victim.scorer.device))
-    add_verdicts(report, trial, outcome)
+    report, shard = CellReport(trial.cell, _described(trial.cell, trial.victim.scorer.device)), judged(trial, outcome)
+    report.summary |= trial.facts | fitted(trial, outcome) | summed([shard])
+    report.samples, report.images, report.artifacts = shard.samples, [shard.images], list(artifacts(trial, outcome))
     return report
 
 
@@ -135,7 +214,7 @@ def attack(trial: CellTrial, progress: Callable[[int], None] = lambda _: None) -
     return trial.trial.propose(trial.victim.scorer, trial.victim.members, progress)
 
 
-def _timed_alone(attack: Attack) -> bool:
+def _worth_timing(attack: Attack) -> bool:
     """Several attacks in turn take minutes for a sample, and no paper has their time."""
     return attack.needs is None and not isinstance(attack, Composition)
 

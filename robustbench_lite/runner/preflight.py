@@ -6,6 +6,7 @@ clean accuracy agrees with the card. What fails here fails the cells of that cla
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -35,6 +36,7 @@ class Inspection:
     accuracy: float
     card_accuracy: float | None
     warnings: tuple[Caveat, ...]
+    pace: float  # seconds that an image took in a forward pass
 
 
 @dataclass
@@ -59,8 +61,10 @@ class Preflight:
             x = shown(samples)
             scorer = assets.scorer(classifier.name, x)
             _check_size(scorer, classifier, samples, x, canvas=canvas)
+            start = time.perf_counter()
             logits = looked(scorer, x, classifier.card.classes)
-            return _inspection(classifier, samples, logits, tuple(misleading(scorer, x)))
+            pace = (time.perf_counter() - start) / len(samples)
+            return _inspection(classifier, samples, logits, tuple(misleading(scorer, x)), pace)
 
     def kept(self, data: str) -> torch.Tensor:
         """Indices of the samples that take part: all, or the first that every classifier gets right."""
@@ -85,7 +89,9 @@ class Preflight:
         return mix(logits, shares)
 
 
-def _inspection(classifier: Classifier, samples: Samples, logits: torch.Tensor, slopes: tuple[str, ...]) -> Inspection:
+def _inspection(
+    classifier: Classifier, samples: Samples, logits: torch.Tensor, slopes: tuple[str, ...], pace: float
+) -> Inspection:
     """What the logits (N * views, K) on the clean images say; `slopes`: what is wrong with the gradient."""
     labels = torch.from_numpy(samples.labels).repeat_interleave(len(logits) // len(samples))
     correct = int((logits.argmax(1) == labels).sum())
@@ -100,6 +106,7 @@ def _inspection(classifier: Classifier, samples: Samples, logits: torch.Tensor, 
             *(Caveat("outputs", text) for text in doubts_about(logits)),
             *(Caveat("gradients", text) for text in slopes),
         ),
+        pace,
     )
 
 

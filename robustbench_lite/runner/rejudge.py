@@ -183,8 +183,9 @@ def _rows(report: CellReport, stored: Stored, differences: Differences) -> int:
     there = {(row["model"], row["sample"]): row for row in stored.samples}
     absent = _absent(SAMPLES, stored.samples)
     names = [name for name in _written(SAMPLES, stored.samples, old=stored.old) if name not in absent]
-    scale, ties = max(abs(row["margin"]) for row in report.samples), 0
-    for row in report.samples:
+    judged = report.rows()
+    scale, ties = max(abs(row["margin"]) for row in judged), 0
+    for row in judged:
         theirs = there[row["model"], row["sample"]]
         wrong = [name for name in names if not _same(name, theirs[name], row.get(name), scale)]
         if row["near_tie"] and "success" in wrong:  # ours, whatever the stored row says of itself

@@ -20,7 +20,7 @@ from robustbench_lite.results.sealed import parsed
 from robustbench_lite.results.store import Results, Store, read
 from robustbench_lite.runner.assets import Assets
 from robustbench_lite.runner.cell_report import CellReport
-from robustbench_lite.runner.execute import execute
+from robustbench_lite.runner.execute import Watch, execute
 from robustbench_lite.runner.namesake import refuse_namesake
 from robustbench_lite.runner.objects import in_memory, shaped
 from robustbench_lite.runner.observer import Observer, Phases, Silent
@@ -46,6 +46,7 @@ class Options:
     only: Callable[[Cell], bool] | None = None  # of the planned cells; the others stay "not run yet"
     timing: bool = True  # also time a few samples of each cell at batch size 1
     cell_timeout: float | None = None  # seconds; null: what the suite says
+    shard_size: int | None = None  # samples of a cell that are attacked before they are stored; null: minutes of work
 
 
 def device_named(name: str) -> torch.device:
@@ -97,6 +98,7 @@ def run_suite(suite: Suite, options: Options, observer: Observer | None = None) 
             cells = plan(suite, assets)
             record = record_of(suite, options, assets, cells)
         cached = set() if options.fresh else resumed(store, cells)
+        store.forget(cached)
         told.planned(cells, len(cached))
         due = [cell for cell in cells if cell.id not in cached and (options.only is None or options.only(cell))]
         if not due and store.read_only:
@@ -104,10 +106,16 @@ def run_suite(suite: Suite, options: Options, observer: Observer | None = None) 
         record["calibration"] = _calibration(folder, cells, due, phases)
         told.calibrated(record["calibration"])
         store.write_run(record | {"seconds": phases.seconds})
+        watch = Watch(told.progressed, told.entered)
         for cell in due:
             told.started(cell)
-            report = execute(cell, preflight, told.progressed, told.entered, timing=options.timing)
+            shards = store.shards(cell.id)
+            if options.fresh:
+                shards.drop()
+            size, timing = options.shard_size, options.timing
+            report = execute(cell, preflight, watch, timing=timing, shards=shards, shard_size=size)
             told.finished(keep(report, store))
+        store.forget(store.sharded() - {cell.id for cell in cells})  # of what is in the suite no longer
         store.write_run(record | {"seconds": phases.seconds, "finished": _now()})
     return read(folder)
 
@@ -119,12 +127,19 @@ def keep(report: CellReport, store: Store) -> CellReport:
     """
     start = time.perf_counter()
     try:
-        store.write(report.cell.id, report.samples, report.row, report.images, report.artifacts)
+        _write(report, store)
     except (ValueError, TypeError, ArithmeticError, pa.ArrowException) as error:  # rows that the schema does not hold
         report = report.failure(error, "store")
-        store.write(report.cell.id, report.samples, report.row, report.images, report.artifacts)
+        _write(report, store)
+    if not report.failed:
+        store.shards(report.cell.id).drop()
     report.seconds["store"] = time.perf_counter() - start
     return report
+
+
+def _write(report: CellReport, store: Store) -> None:
+    samples = [] if report.samples is None else report.samples
+    store.write(report.cell.id, samples, report.row, report.images, report.artifacts)
 
 
 def record_of(suite: Suite, options: Options, assets: Assets, cells: Iterable[Cell]) -> dict[str, Any]:

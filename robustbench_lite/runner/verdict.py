@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from functools import reduce
+from operator import add
 
 from robustbench_lite.engine.columns import Written
 from robustbench_lite.engine.drive import Outcome
 from robustbench_lite.engine.job import PERTURBATION, Fitting
 from robustbench_lite.engine.judge import finite
+from robustbench_lite.engine.outcome import Tally
 from robustbench_lite.results.schema import Row
-from robustbench_lite.runner.cell_report import CellReport
+from robustbench_lite.results.shards import Shard
 from robustbench_lite.runner.cell_trial import CellTrial
 
-__all__ = ["add_verdicts"]
+__all__ = ["artifacts", "fitted", "judged", "summed"]
 
 
-def add_verdicts(report: CellReport, cell: CellTrial, outcome: Outcome) -> None:
-    """Add the rows of all targets to the report, and what the cell's own row sums up of them."""
+def judged(cell: CellTrial, outcome: Outcome, start: int = 0) -> Shard:
+    """The rows of all targets for these samples, the first of which is the cell's number `start`; and their images."""
     samples, near_ties = list[Row](), 0
     scene = cell.samples.scene
     origins = None if scene is None else scene.pick(cell.keep).origins()
@@ -25,11 +29,24 @@ def add_verdicts(report: CellReport, cell: CellTrial, outcome: Outcome) -> None:
         near_ties += int(scored.verdicts.near_tie.sum())
         written = Written(cell.cell.attack, _named(cell), scored, cell.ids, cell.trial.labels, outcome, origins)
         samples += written.rows()
-    report.samples, report.images = samples, list(_images(cell, outcome)) if cell.stores_images else []
-    report.artifacts = list(_artifacts(cell, outcome))
-    report.summary |= cell.facts | _status(samples) | _on_fitting_set(cell, outcome)
-    report.summary |= {"notes": [*outcome.notes, *cell.facts["notes"]], "near_ties": near_ties}
-    report.summary |= {"forwards": int(outcome.forwards.sum()), "backwards": int(outcome.backwards.sum())}
+    images = list(_images(cell, outcome)) if cell.stores_images else []
+    facts = {
+        "near_ties": near_ties,
+        "forwards": int(outcome.forwards.sum()),
+        "backwards": int(outcome.backwards.sum()),
+        "notes": list(outcome.notes),
+        "tally": [asdict(one) for one in outcome.tally],
+    }
+    return Shard.of(start, start + len(cell.ids), samples, images, facts)
+
+
+def summed(shards: Sequence[Shard]) -> Row:
+    """What the cell's own row sums up of its shards."""
+    facts = [shard.facts for shard in shards]
+    counts = {name: sum(one[name] for one in facts) for name in ("near_ties", "forwards", "backwards")}
+    tallies = zip(*([Tally(**tally) for tally in one["tally"]] for one in facts), strict=True)
+    told = [reduce(add, members).told() for members in tallies]
+    return counts | {"notes": [*dict.fromkeys(note for one in facts for note in one["notes"]), *told]} | _status(shards)
 
 
 def _named(cell: CellTrial) -> Row:
@@ -38,15 +55,16 @@ def _named(cell: CellTrial) -> Row:
     return {"cell": of.id, "suite": of.suite, "dataset": of.dataset, "source": of.source, "variant": of.variant}
 
 
-def _status(samples: list[Row]) -> Row:
+def _status(shards: Sequence[Shard]) -> Row:
     """One failed sample withholds the cell."""
-    failed = [row["status"] for row in samples if row["status"] != "ok"]
+    status = [text for shard in shards for text in shard.samples["status"].to_pylist()]
+    failed = [text for text in status if text != "ok"]
     if not failed:
         return {}
-    return {"status": "failed", "error": f"{len(failed)} of {len(samples)} rows: {failed[0]}", "stage": "judge"}
+    return {"status": "failed", "error": f"{len(failed)} of {len(status)} rows: {failed[0]}", "stage": "judge"}
 
 
-def _on_fitting_set(cell: CellTrial, outcome: Outcome) -> Row:
+def fitted(cell: CellTrial, outcome: Outcome) -> Row:
     """How many images a perturbation was fitted on, and how many of them it fools: here too the judge looks."""
     fitting = cell.job.setting
     if not isinstance(fitting, Fitting):
@@ -56,7 +74,7 @@ def _on_fitting_set(cell: CellTrial, outcome: Outcome) -> Row:
     return {"fit_n": len(x), "fit_rate": float((after != fitting.goal.label).double().mean())}
 
 
-def _artifacts(cell: CellTrial, outcome: Outcome) -> Iterator[Row]:
+def artifacts(cell: CellTrial, outcome: Outcome) -> Iterator[Row]:
     """What was made for all samples together."""
     for name, value in outcome.artifacts.items():
         content = value.numpy().astype("<f4").tobytes()

@@ -305,6 +305,40 @@ def test_deepfool_does_not_miss_a_class_whose_gradient_is_long(batch_size, sprea
     assert outcome.backwards.max() <= 30
 
 
+class Plateau(torch.nn.Module):
+    """Flat but for one corner of the cube: class 1 wins by how far the mean of the pixels exceeds a level."""
+
+    def __init__(self, level: float) -> None:
+        super().__init__()
+        self.level = level
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        active = torch.relu(x.mean((1, 2, 3)) - self.level)
+        return torch.stack([0 * active + 0.01, 10 * active], dim=1)
+
+
+def test_smoothing_leads_off_a_plateau_on_which_every_gradient_is_zero():
+    x, epsilon = torch.full((20, 1, 3, 3), 0.5), 0.1
+    options = {"epsilon": epsilon, "loss": "margin", "step_size": 2 * epsilon, "restarts": 3}
+    inside, outside = Plateau(0.5 + 0.95 * epsilon - 0.001), Plateau(0.5 + 1.05 * epsilon)
+    plain, smooth, none = (
+        attack(attacks.build("pgd", options | {"smoothing": k}), net, x)
+        for net, k in ((inside, 0), (inside, 6), (outside, 6))
+    )
+    assert (inside(plain.candidates).argmax(1) == 0).all() and (plain.zero_gradient > 0).all()
+    assert (inside(smooth.candidates).argmax(1) == 1).all() and (outside(none.candidates).argmax(1) == 0).all()
+    assert (size(smooth.candidates - x, "linf") <= epsilon * (1 + 1e-5)).all()
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
+def test_smoothed_steps_cost_one_more_forward_and_do_not_depend_on_the_batch(norm):
+    net, x = mlp(), images(7)
+    record = attacks.build("pgd", {"norm": norm, "epsilon": 1e-3, "smoothing": 2, "steps": 5, "restarts": 2})
+    whole, single = attack(record, net, x, 7), attack(record, net, x, 1)
+    assert torch.equal(whole.candidates, single.candidates)
+    assert (whole.backwards == 2 * 5).all() and (whole.forwards == 2 * (2 * 5 + 1)).all()
+
+
 def test_random_starts_are_what_restarts_differ_in():
     with pytest.raises(UsageError, match="expected 1 with random_start: false, got 3"):
         attacks["pgd"](random_start=False, restarts=3)

@@ -40,7 +40,7 @@ def test_each_attack_works_on_what_those_before_it_left():
     assert torch.equal(survivors, ~broken)
     few = outcome.forwards[~broken] - (3 + 103)  # both: their steps, where they begin, and a look; apgd: the image
     assert (few >= 0).all() and (few < 10).all()  # some steps are computed again for the few that go on
-    notes = " ".join(outcome.notes)
+    notes = " ".join(outcome.told())
     assert f"quick: breaks {int(quick.sum())} of 40" in notes
     assert f"apgd: breaks {int(slow.sum())} of {40 - int(quick.sum())}" in notes
 

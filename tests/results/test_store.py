@@ -95,11 +95,11 @@ def test_a_full_disk_leaves_a_cell_that_does_not_count(tmp_path, monkeypatch, pa
     put(store, cell)
     real = module.write_parquet
 
-    def full(table, path):
+    def full(table, path, more=()):
         path.write_bytes(b"PAR1")
         if path.parent.name == part:
             raise OSError(errno.ENOSPC, "No space left on device")
-        real(table, path)
+        real(table, path, more)
 
     monkeypatch.setattr(module, "write_parquet", full)
     with pytest.raises(StoreError, match=r"disk is full.*same command"):

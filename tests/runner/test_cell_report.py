@@ -120,7 +120,7 @@ def test_what_is_wrong_with_the_plan_of_a_cell_fails_it_before_anything_is_loade
 
 
 def test_a_judge_that_fails_is_a_stage_of_its_own(tmp_path, monkeypatch):
-    monkeypatch.setattr(executor, "add_verdicts", lambda *_: 1 / 0)
+    monkeypatch.setattr(executor, "judged", lambda *_: 1 / 0)
     (report,), (row,) = reports(tmp_path)
     assert report.stage == "judge" and "ZeroDivisionError" in row["traceback"]
     assert list(json.loads(row["seconds_stages"])) == ["attack", "inspect", "judge"]

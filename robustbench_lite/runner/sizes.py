@@ -1,0 +1,54 @@
+"""How many samples are attacked before they are stored: minutes of work, and no more than fit into memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Self
+
+from robustbench_lite.results.shards import Shard, gaps
+from robustbench_lite.runner.cell_trial import Prepared
+
+__all__ = ["Sizes"]
+
+_SECONDS = 120.0  # of work that a run which is killed may lose
+_BYTES = 256 * 2**20  # of images as float32; an attack holds several times as much
+_FEWEST = 16  # a smaller window wastes the device
+_DEARER = 1.5  # a pass, half of them backwards, than a forward pass
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """The shards of n samples: `wanted` in each, or null: at least `least`, at most `most`, by how long they take."""
+
+    n: int
+    wanted: int | None
+    least: int
+    most: int
+    expected: float  # seconds for a sample
+
+    @classmethod
+    def of(cls, whole: Prepared, wanted: int | None) -> Self:
+        """Those of a cell; one that cannot be taken apart has one."""
+        n, assets = len(whole), whole.preflight.assets
+        if not whole.separable:
+            return cls(n, n, n, n, 0.0)
+        shape = whole.samples.images.shape[1:]
+        window = assets.batch_for(whole.like())
+        least = window if assets.device.type == "cuda" else min(window, _FEWEST)
+        most = max(1, _BYTES // (4 * shape[0] * shape[1] * shape[2]))
+        return cls(n, wanted, least, most, whole.cell.attack.typical_passes * whole.pace * _DEARER)
+
+    def parts(self, done: list[Shard]) -> Iterator[tuple[int, int]]:
+        """From which to which sample the next shard is, as long as any are missing; `done` grows meanwhile."""
+        while left := gaps(done, self.n):
+            start, stop = left[0]
+            size = self._size(done)
+            yield start, stop if stop - start < 1.5 * size and self.wanted is None else min(stop, start + size)
+
+    def _size(self, done: list[Shard]) -> int:
+        if self.wanted is not None:
+            return self.wanted
+        spent = sum(shard.facts["seconds"] + shard.facts["seconds_judge"] for shard in done)
+        each = spent / sum(shard.stop - shard.start for shard in done) if done else self.expected
+        return min(self.most, max(self.least, int(_SECONDS / max(each, 1e-9))))
