@@ -35,6 +35,7 @@ _NEW = 0.75  # alpha: the share of the new step; the rest is momentum
 _HELPED = 0.75  # rho: the share of steps since the last checkpoint that have to increase the loss
 _FIRST, _SHORTER, _SHORTEST = 0.22, 0.03, 0.06  # of all steps: the first period, how much shorter the next is, at most
 _NINE = 9  # targets
+_FEW = 0.25  # l1: how far the first run begins from a uniform point towards a sparse one; later ones begin there
 # l1: the share of the numbers that the first step moves; how often that share is set anew, in parts of all steps; by
 # what it and steps shrink; the least of a step; when a perturbation has become sparser; stages in 3, 2, 1 times epsilon
 _SPARSE, _EVERY, _SHRINK, _LEAST, _SPARSER, _STAGES = 0.2, 0.04, 1.5, 0.1, 0.95, ((3, 0.3), (2, 0.3), (1, 0.4))
@@ -76,7 +77,8 @@ class APGD(StepAttack):
         protocol=(
             "Steps of 2 epsilon, momentum 0.75, halved at the paper's checkpoints, where a run goes on from its best "
             "iterate. l1: sparse steps in balls of 3, 2 and 1 epsilon for 30, 30 and 40 % of the steps, in each "
-            "as sparse as what the last one found; restarts begin at Gaussian noise brought to the ball."
+            "as sparse as what the last one found; runs after the first begin at Gaussian noise "
+            "brought to the ball, the first near a uniform point."
         ),
         deviations=(
             "A row is done at its first success; the clean image is looked at first, which chooses the targets.",
@@ -211,12 +213,14 @@ class APGD(StepAttack):
         return replace(s, **{name: getattr(s, name).index_copy(0, at, value) for name, value in fresh.items()})
 
     def _opening(self, s: APGDState, radius: torch.Tensor) -> torch.Tensor:
-        """Random images (n, C, H, W) in the ball. l1: those of later runs move few numbers."""
+        """Random images (n, C, H, W) in the ball. l1: between a uniform point and one that changes a few numbers."""
         new = per_row(radius, s.x) * sample(s.draw, s.x, self.norm, 1.0, s.run)
-        if self.norm == "l1":  # Gaussian noise, of which the ball leaves the largest numbers
-            sparse = s.draw.normal("sparse", tuple(s.x.shape[1:]), s.run)
-            new = torch.where(per_row(s.run < len(self._stages), new), new, sparse)
-        return s.x + nearest_within(s.x, new, self.norm, radius)
+        near = nearest_within(s.x, new, self.norm, radius)
+        if self.norm != "l1":
+            return s.x + near
+        noise = s.draw.normal("sparse", tuple(s.x.shape[1:]), s.run)  # of which the ball leaves the largest numbers
+        share = per_row(torch.where(s.run < len(self._stages), _FEW, 1.0), near)
+        return s.x + near.lerp(nearest_within(s.x, noise, "l1", radius), share)
 
     def _climb(self, s: APGDState, loss: torch.Tensor, g: torch.Tensor, radius: torch.Tensor) -> APGDState:
         """The state after a step of every row, whose iterate has this loss (n,) and gradient (n, C, H, W)."""
