@@ -76,9 +76,8 @@ class APGD(StepAttack):
         arxiv="2003.01690",
         protocol=(
             "Steps of 2 epsilon, momentum 0.75, halved at the paper's checkpoints, where a run goes on from its best "
-            "iterate. l1: sparse steps in balls of 3, 2 and 1 epsilon for 30, 30 and 40 % of the steps, in each "
-            "as sparse as what the last one found; runs after the first begin at Gaussian noise "
-            "brought to the ball, the first near a uniform point."
+            "iterate. l1: sparse steps in balls of 3, 2 and 1 epsilon for 30, 30 and 40 % of the steps, in each as "
+            "sparse as what the last one found; restarts begin at Gaussian noise brought to the ball."
         ),
         deviations=(
             "A row is done at its first success; the clean image is looked at first, which chooses the targets.",
