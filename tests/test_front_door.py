@@ -408,3 +408,39 @@ assert set(result.frame()["attack"]) == {"noise"}
 def test_an_attack_that_was_typed_in_needs_no_file():
     done = subprocess.run([sys.executable, "-"], input=OWN, text=True, capture_output=True, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr
+
+
+class Noisy(nn.Module):
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, x):
+        return self.net(x + 0.1 * torch.randn_like(x))
+
+
+def test_a_random_model_is_attacked_as_its_mean(tmp_path):
+    noisy, x, attack = Noisy(mlp()).train(), (255 * images(20)).round() / 255, PGD(epsilon=0.03, steps=5)
+    y = labels_of(mlp(), x)
+    with pytest.raises(ModelError, match=r"Noisy: two calls .* or expectation=20 in a call"):
+        attack(noisy, x, y)
+    whole, some = (attack(noisy, x, y, expectation=4, batch_size=size) for size in (20, 3))
+    assert torch.equal(whole.success, some.success) and whole.success.any() and not whole.success.all()
+    assert noisy.training and repr(whole).startswith("<AttackResult pgd on Noisy")
+    suite = {"version": 1, "name": "t", "attacks": [{"pgd": {"epsilon": 0.03, "steps": 5}}]}
+    data, model = {"d": (x, y)}, {"module": noisy, "expectation": 4}
+    rows = run(suite, tmp_path, models={"Noisy": model}, data=data, timing=False).samples()
+    theirs, ours = (dict(zip(part["sample"], part["success"], strict=True)) for part in (rows, whole.frame()))
+    assert theirs == ours
+
+
+@pytest.mark.parametrize("draws", [0, -1, 2.0, True, "3"])
+def test_a_number_of_draws_is_a_whole_one(draws):
+    with pytest.raises(UsageError, match="expectation: expected a number of draws, 1 at least, or None, got"):
+        PGD()(mlp(), images(2), torch.zeros(2).long(), expectation=draws)
+
+
+def test_several_random_models_are_the_mean_of_their_means():
+    x, attack = images(12), PGD(epsilon=0.05, steps=3)
+    result = attack([Noisy(mlp()), Noisy(mlp(seed=1))], x, torch.zeros(12).long(), expectation=3)
+    assert (result.forwards % 2 == 0).all() and len(result.success) == 12

@@ -66,7 +66,8 @@ def run(
     """Run a suite (a file, the name of one that is shipped, or its content as a mapping) and return its Results.
 
     They go to the folder of the suite's name in `results`; what is there already is not run again. `models`: modules
-    in memory by name, `data`: pairs (images, labels), beside those that the suite names, if any. `options`: device,
+    in memory by name, or mappings {"module": net, "expectation": 20, "backward": stand_in}
+    (docs/models.md); `data`: pairs (images, labels), beside those that the suite names, if any. `options`: device,
     batch_size, limit, fresh, timing, cell_timeout (docs/suites.md). Raises SuiteError for an invalid suite; failed
     cells do not raise: they are rows of `cells()` with a reason.
     """

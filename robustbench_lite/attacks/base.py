@@ -60,6 +60,7 @@ class _Called(Attack):
         batch_size: int | None = None,
         fit: torch.Tensor | None = None,
         inspect: bool = True,
+        expectation: int | None = None,
     ) -> AttackResult:
         """Attack images x (N, C, H, W) float32 in [0, 1] with true labels y (N,), and let the judge decide.
 
@@ -69,9 +70,11 @@ class _Called(Attack):
 
         `batch_size`: active samples, halved when memory runs out. `fit`: other images, for attacks that are fitted on
         such. `inspect`: ask the model in batches of 1, 7 and all, with gradients and without, and refuse one whose
-        answers differ. Raises UsageError, ModelError or AttackError, a sentence each.
+        answers differ. `expectation`: attack and judge the mean of so many draws of a model that is random.
+        Raises UsageError, ModelError or AttackError, a sentence each.
         """
-        return evaluate(self, model, x, y, seed=seed, batch_size=batch_size, fit=fit, inspect=inspect)
+        options: dict[str, Any] = {"fit": fit, "inspect": inspect, "expectation": expectation}
+        return evaluate(self, model, x, y, seed=seed, batch_size=batch_size, **options)
 
 
 class StepAttack(_Called, contract.StepAttack):

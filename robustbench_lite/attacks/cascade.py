@@ -104,6 +104,7 @@ def _member(name: str, params: dict[str, Any], common: dict[str, Any]) -> Attack
         built = attacks.build(name, params | {key: value for key, value in common.items() if key in known})
     except SuiteError as error:
         raise ValueError(f"{name}: {error}") from None
-    if built.needs is not None or isinstance(built, Composition) or built.threat != common["norm"] or not built.boxed:
+    more = built.needs is not None or built.images_to_fit > 0 or isinstance(built, Composition)
+    if more or built.threat != common["norm"] or not built.boxed:
         raise ValueError(f"{name} cannot be one of the list; expected an attack on single images in [0, 1] and a norm")
     return built

@@ -11,12 +11,15 @@ from robustbench_lite.attacks.base import StepAttack
 from robustbench_lite.engine.access import Access
 from robustbench_lite.engine.attack import State, attacks
 from robustbench_lite.engine.card import Card, Promise
+from robustbench_lite.engine.job import Fitting
 from robustbench_lite.engine.oracle import Oracle
+from robustbench_lite.errors import AttackError
 from robustbench_lite.lazy import torch
 from robustbench_lite.threat.draws import Draw
 from robustbench_lite.threat.goal import Goal
 from robustbench_lite.threat.norms import size
 from robustbench_lite.threat.rows import per_row, rows
+from robustbench_lite.threat.setting import Setting
 
 __all__ = ["HopSkipJump"]
 
@@ -65,7 +68,7 @@ class HopSkipJump(StepAttack):
             "Asks about the image itself first. Where uniform noise of single pixels is not adversarial, noise of "
             "coarser blocks is tried in turn.",
             "Searches end, and probes begin, at what float32 images resolve.",
-            "Untargeted: a targeted one starts at an image of the target class, and has none here.",
+            "Targeted: of other images that the classifier takes for the target the nearest is where it starts.",
         ),
     )
     access: ClassVar[Access] = "labels"
@@ -77,7 +80,17 @@ class HopSkipJump(StepAttack):
     probes: PositiveInt = Field(100, ge=2, description="Probes of the first turn; sqrt(t) times as many in turn t.")
     most_probes: PositiveInt = Field(10_000, ge=2, description="Probes of a turn at most.")
 
-    target: None = Field(None, description="Untargeted.")
+    starts: PositiveInt = Field(
+        100,
+        description="Targeted: so many images of the same data that are not attacked, `fit=` in a call; the nearest "
+        "one that the classifier takes for the target is where it starts.",
+    )
+
+    later: ClassVar[tuple[tuple[str, ...], ...]] = (("starts",),)
+
+    @property
+    def images_to_fit(self) -> int:
+        return 0 if self.target is None else self.starts
 
     @property
     def typical_passes(self) -> float:
@@ -96,6 +109,28 @@ class HopSkipJump(StepAttack):
         zero, far, sums = none.double(), torch.full((len(x),), float("inf"), device=x.device), x.double() * 0
         base = (x, goal, draw, x, far, none.bool())
         return HopState(*base, none, none, none, x, zero, zero, zero, x, none, none, sums, sums, x, zero)
+
+    def begin(self, x: torch.Tensor, goal: Goal, draw: Draw, setting: Setting | None) -> HopState:
+        """Targeted, the state knows from where to set out. Raises AttackError where there is no such image."""
+        state = self.start(x, goal, draw)
+        if self.target is None:
+            return state
+        far = self._nearest(x, goal.label, Fitting.of(setting, self.registered))
+        return replace(state, far=far, reach=size(far - x, self.norm).double())
+
+    def _nearest(self, x: torch.Tensor, label: torch.Tensor, others: Fitting) -> torch.Tensor:
+        """Of the other images the nearest (n, C, H, W) to each that the classifier takes for its target (n,)."""
+        nearest = x.clone()
+        for target in sorted(set(label.tolist())):
+            which, there = (label == target).nonzero()[:, 0], others.x[others.goal.label == target]
+            if not len(there):
+                raise AttackError(
+                    f"{self.registered}: found no start: of {len(others.x)} other images none is taken for class "
+                    f"{target}, the target; raise `starts`, or choose another target"
+                )
+            far = torch.stack([size(there - x[i], self.norm).argmin() for i in which])
+            nearest[which] = there[far]
+        return nearest
 
     def step(self, oracle: Oracle, state: State) -> State:
         assert isinstance(state, HopState)
@@ -140,7 +175,7 @@ class HopSkipJump(StepAttack):
         return image
 
     def _noise(self, s: HopState) -> torch.Tensor:
-        """The image itself, then uniform noise: of single pixels, of blocks of 2, 4, ... and again."""
+        """The image itself, one of the target's class, then uniform noise: of single pixels, of blocks of 2, 4, ..."""
         shape = s.x.shape[1:]
         noise = s.draw.uniform("start", tuple(shape), s.queries)
         scales = max(1, max(shape[1:]).bit_length())
@@ -148,6 +183,7 @@ class HopSkipJump(StepAttack):
             which = (s.queries - 1) % scales == k
             lines = [torch.arange(side, device=s.x.device) >> k << k for side in shape[1:]]
             noise = torch.where(per_row(which, noise), noise[:, :, lines[0]][:, :, :, lines[1]], noise)
+        noise = torch.where(per_row((s.queries == 1) & (s.reach > 0), s.far), s.far, noise)
         return torch.where(per_row(s.queries == 0, s.x), s.x, noise)
 
     def _between(self, s: HopState, share: torch.Tensor) -> torch.Tensor:

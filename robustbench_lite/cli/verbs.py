@@ -61,6 +61,7 @@ def _batch_size(_: click.Context, __: click.Parameter, value: str) -> int | None
 @click.option("--batch-size", default="auto", show_default=True, callback=_batch_size, help="Window of active samples.")
 @click.option("--limit", type=click.IntRange(min=1), help="At most this many samples of each dataset.")
 @click.option("--fresh", is_flag=True, help="Run cells again that are in the store already.")
+@click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Processes that attack.")
 @click.option(
     "--shard-size",
     default="auto",

@@ -111,6 +111,11 @@ class Attack(Protocol):
         return getattr(self, "epsilon", None)
 
     @property
+    def spends(self) -> bool:
+        """Whether it ends far out in its budget where it fails; not if it is after the smallest perturbation."""
+        return not self.minimal
+
+    @property
     def typical_passes(self) -> float:
         """Forwards and backwards per sample, or image to fit on, that `plan` should expect; a guess, not a bound."""
         return 2.0
@@ -212,6 +217,10 @@ class StepAttack(Attack):
     def start(self, x: torch.Tensor, goal: Goal, draw: Draw) -> State:
         """State of fresh samples x (n, C, H, W) in [0, 1]; no forward passes here."""
 
+    def begin(self, x: torch.Tensor, goal: Goal, draw: Draw, setting: Setting | None) -> State:  # noqa: ARG002
+        """The same in the setting of the job: for an attack that asks for other images (`images_to_fit`)."""
+        return self.start(x, goal, draw)
+
     @abstractmethod
     def step(self, oracle: Oracle, state: State) -> State:
         """Advance every row once; a new state, the old one is not changed (it may be retried in halves)."""
@@ -242,6 +251,10 @@ class Composition(Attack):
     @property
     def makers(self) -> tuple[str, ...]:
         return tuple(self.members)
+
+    @property
+    def spends(self) -> bool:
+        return any(member.spends for member in self.members.values())
 
     @property
     def separable(self) -> bool:

@@ -149,7 +149,7 @@ class _Drive:
         self.queued = stop
         index = torch.arange(start, stop, device=self.job.x.device)
         x = rows(self.job.x, index)
-        state = self.attack.start(x, rows(self.job.goal, index), rows(self.job.draw, index))
+        state = self.attack.begin(x, rows(self.job.goal, index), rows(self.job.draw, index), self.job.setting)
         score = torch.full((stop - start,), float("inf"), device=x.device)
         won = torch.zeros_like(score, dtype=torch.bool)
         return Window(index, state, x.clone(), won, score, Ledger.empty(stop - start, x.device))

@@ -18,7 +18,7 @@ from robustbench_lite.engine.slopes import misleading
 from robustbench_lite.engine.trial import Trial, fitting
 from robustbench_lite.errors import ModelError, UsageError
 from robustbench_lite.guards.determinism import deterministic
-from robustbench_lite.guards.foreign import undisturbed
+from robustbench_lite.guards.foreign import blamed, undisturbed
 from robustbench_lite.guards.frozen import frozen
 from robustbench_lite.guards.memory import auto_batch_size
 from robustbench_lite.lazy import torch
@@ -40,13 +40,18 @@ def evaluate(
     batch_size: int | None = None,
     fit: torch.Tensor | None = None,
     inspect: bool = True,
+    expectation: int | None = None,
 ) -> AttackResult:
     """What `attack` does to images x (N, C, H, W) in [0, 1] with true labels y (N,); see `Attack.__call__`."""
     members, images = checked_members(model), checked_images(x)
+    if expectation is not None and not (type(expectation) is int and expectation > 0):
+        raise UsageError(f"expectation: expected a number of draws, 1 at least, or None, got {expectation!r}")
     if problem := attack.too_far(tuple(images.shape[1:])):
         raise UsageError(problem)
     call = _Call(attack, members, images, x.device, seed, batch_size, inspect=inspect)
     with call.settled() as changed:
+        if expectation is not None:
+            call = call.of_mean(expectation)
         result = call.result(y, None if fit is None else checked_images(fit, "fit"))
     doubts = [f"the forward pass changes {name}, which was put back" for name in changed]
     images, labels = (part.to(x.device) for part in (result.images, result.labels))
@@ -64,6 +69,21 @@ class _Call:
     seed: int
     batch_size: int | None
     inspect: bool
+    draws: int = 1
+
+    def of_mean(self, draws: int) -> _Call:
+        """The same on the means over so many draws of the randomness of each classifier."""
+        from robustbench_lite.engine.expectation import Expectation  # its class statement needs torch
+
+        members = []
+        for member in self.members:
+            mean = Expectation(member, draws)
+            mean.training = False  # what is inside is in eval mode already
+            vars(mean)["name"] = _called(member)
+            with blamed(_called(member), ModelError, "inspect"):
+                mean.try_batches(self.x[:2].to(_device(member, self.lying)))
+            members.append(mean)
+        return replace(self, members=tuple(members), draws=draws)
 
     def __post_init__(self) -> None:
         sources, shares = self.attack.sources, self.attack.shares
@@ -91,12 +111,11 @@ class _Call:
     @cached_property
     def device(self) -> torch.device:
         """That of the first parameter or buffer, else of the images."""
-        tensors = [*self.module.parameters(), *self.module.buffers()]
-        return tensors[0].device if tensors else self.lying
+        return _device(self.module, self.lying)
 
     @cached_property
     def size(self) -> int:
-        return self.batch_size or auto_batch_size(self.x, self.device)
+        return self.batch_size or auto_batch_size(self.x, self.device, self.draws)
 
     @contextmanager
     def settled(self) -> Iterator[list[str]]:
@@ -161,11 +180,17 @@ class _Call:
             return None
         if fit is None or len(fit) < wanted:
             raise UsageError(
-                f"{called(attack)} is fitted on other images than those that are attacked: expected {wanted} in "
-                f"fit=, or fewer with the parameter `fit`, got {'none' if fit is None else len(fit)}"
+                f"{called(attack)} {'is fitted on' if attack.needs else 'starts at'} other images than those that are "
+                f"attacked: expected {wanted} in fit=, or fewer with the parameter "
+                f"`{'fit' if attack.needs else 'starts'}`, got {'none' if fit is None else len(fit)}"
             )
         images, scorer = fit[:wanted], Scorer("fit", self.module, self.device, self.size)
         return fitting(attack, scorer, images, float_ids(images.numpy()), self.seed, len(self.members))
+
+
+def _device(module: nn.Module, otherwise: torch.device) -> torch.device:
+    tensors = [*module.parameters(), *module.buffers()]
+    return tensors[0].device if tensors else otherwise
 
 
 def _called(module: nn.Module) -> str:

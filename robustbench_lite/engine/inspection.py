@@ -91,8 +91,8 @@ def _check_consistent(name: str, scorer: Scorer, x: torch.Tensor, logits: torch.
     if gap := _gap(scorer.logits(x[: scorer.size]), logits[: scorer.size], allowed):
         raise ModelError(
             f"{name}: two calls on the same images give different logits ({gap}); a random layer (dropout, noise) is "
-            "active; in a suite say `expectation: 20` on this classifier: gradients and verdicts are then those of the "
-            "mean over so many draws"
+            "active; say `expectation: 20` on this classifier in a suite, or expectation=20 in a call: gradients and "
+            "verdicts are then those of the mean over so many draws"
         )
     company = torch.cat([probe, *[0.5 * probe.flip(-1)] * (_FEWER // len(probe))])  # where there are few images
     for size in dict.fromkeys((1, 7, scorer.size)):

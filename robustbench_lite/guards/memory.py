@@ -67,9 +67,12 @@ def _give_back() -> None:
         torch.cuda.empty_cache()  # nothing where CUDA was not used
 
 
-def auto_batch_size(x: torch.Tensor, device: torch.device) -> int:
-    """A window that fills the device without thrashing its caches; the engine halves it when memory runs out."""
-    elements = x[0].numel()
+def auto_batch_size(x: torch.Tensor, device: torch.device, draws: int = 1) -> int:
+    """A window that fills the device without thrashing its caches; the engine halves it when memory runs out.
+
+    `draws`: passes of every image whose graphs live at the same time.
+    """
+    elements = x[0].numel() * draws
     if device.type == "cpu":
         return max(8, min(512, 2**19 // elements))
     return max(16, min(1024, 2**23 // elements))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from robustbench_lite.models.attackable import attackable
 from robustbench_lite.models.base import models
-from robustbench_lite.models.finish import attackable
 
 if TYPE_CHECKING:
     from torch import nn
@@ -22,6 +22,6 @@ def load(name: str, **options: Any) -> nn.Module:
     """
     kind, colon, value = name.partition(":")
     source = models.build(*((kind, {kind: value, **options}) if colon else ("zoo", {"zoo": name, **options})))
-    module = attackable(source.load(Path.cwd()), source.backward, source.expectation).module
+    module = attackable(source, Path.cwd()).module
     vars(module)["name"] = source.title  # what results call it
     return module

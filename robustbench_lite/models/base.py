@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field, PositiveInt
+from pydantic import AfterValidator, Field, PositiveInt, WithJsonSchema
 
 from robustbench_lite.registry import Config, Number, Records
 
@@ -18,6 +20,18 @@ if TYPE_CHECKING:
     from torch import nn
 
 __all__ = ["Card", "Classifier", "ModelSource", "Withstood", "models"]
+
+_STAND_IN = re.compile(r"python:(?P<place>.+):(?P<name>[^:]+)")
+
+
+def _backward(text: str) -> str:
+    if text != "identity" and not _STAND_IN.fullmatch(text):
+        raise ValueError(f"expected identity, python:package.module:name or python:path/to/file.py:name, got '{text}'")
+    return text
+
+
+_SHAPES = {"anyOf": [{"const": "identity"}, {"type": "string", "pattern": "^python:.+:.+$"}]}
+Backward = Annotated[str, AfterValidator(_backward), WithJsonSchema(_SHAPES)]
 
 
 class Withstood(Config):
@@ -62,6 +76,7 @@ class Classifier:
     weights: str  # content hash of parameters and buffers, and of the code where that is the user's
     warnings: tuple[str, ...] = field(default=())
     notes: tuple[str, ...] = field(default=())  # how it was understood
+    draws: int = 1  # passes that one of `module` consists of: of the classifier's own randomness
     code: str = ""  # hash of what computes the logits, or its version
     opaque: bool = False  # what it computes may depend on more than `weights` and `code` say: settings, other files
 
@@ -85,10 +100,11 @@ class ModelSource(Config, ABC):
         description="Of a classifier that is random: logits, and with them gradients and verdicts, are the mean of its "
         "probabilities over so many draws of its own randomness; null: it is not random, and refused where it is.",
     )
-    backward: Literal["identity"] | None = Field(
+    backward: Backward | None = Field(
         None,
-        description="identity: gradients go straight through parts that give none (rounding, quantising; BPDA); null: "
-        "they are what PyTorch says.",
+        description="Of parts that give no gradient (rounding, quantising; BPDA). identity: gradients go straight "
+        "through them; `python:package.module:name` or `python:path/to/file.py:name`: through that function of a "
+        "tensor, or module, in their place; null: they are what PyTorch says.",
     )
     trust: bool = Field(default=False, description="Whether this source may run code that the suite names.")
 
@@ -101,6 +117,22 @@ class ModelSource(Config, ABC):
     def runs_code(self) -> bool:
         """Whether loading executes code that the suite names (then `trust: true` is required)."""
         return False
+
+    @property
+    def stand_in(self) -> tuple[str, str] | None:
+        """The module or file, and the name in it, of what parts without a gradient are differentiated as."""
+        parts = _STAND_IN.fullmatch(self.backward or "")
+        return (parts["place"], parts["name"]) if parts else None
+
+    @property
+    def stand_in_memory(self) -> Callable[[Any], Any] | None:
+        """The same where it is in memory already."""
+        return None
+
+    def absent(self, root: Path) -> Iterator[tuple[str, str]]:
+        file = self.stand_in[0] if self.stand_in else ""
+        if file.endswith(".py") and not (root / file).is_file():
+            yield "backward", f"no file '{file}' under the suite's folder"
 
     @abstractmethod
     def load(self, root: Path) -> Classifier:

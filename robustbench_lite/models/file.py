@@ -46,6 +46,7 @@ class File(ModelSource):
         return self.name or Path(self.file).stem
 
     def absent(self, root: Path) -> Iterator[tuple[str, str]]:
+        yield from super().absent(root)
         if self._path(root) is None:
             yield "file", self._missing()
 

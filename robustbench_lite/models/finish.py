@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,12 +11,11 @@ from robustbench_lite.errors import ModelError
 from robustbench_lite.guards.foreign import blamed
 from robustbench_lite.lazy import torch
 from robustbench_lite.models.base import Card, Classifier
-from robustbench_lite.registry import fingerprint
 
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["attackable", "channels_last", "content_hash", "finish", "sha256_of"]
+__all__ = ["channels_last", "content_hash", "finish", "sha256_of"]
 
 
 def finish(card: Card, net: nn.Module) -> Classifier:
@@ -38,42 +36,6 @@ def finish(card: Card, net: nn.Module) -> Classifier:
         module, card = TwoClasses(module), card.model_copy(update={"classes": 2})
         notes = ("one logit z is read as two classes with the logits 0 and z: class 1 where z > 0",)
     return Classifier(card.name, card, module.eval(), content_hash(net), notes=notes)
-
-
-def attackable(classifier: Classifier, backward: str | None, draws: int | None) -> Classifier:
-    """With gradients straight through parts that give none, and as the mean over draws of its own randomness.
-
-    Itself where neither is asked for. Raises ModelError where there is no such part.
-    """
-    if backward is not None:
-        classifier = _straight(classifier, backward)
-    return classifier if draws is None else _mean(classifier, draws)
-
-
-def _straight(classifier: Classifier, backward: str) -> Classifier:
-    from robustbench_lite.models.archs.straight import go_straight  # its class statement needs torch
-
-    x = torch.rand((2, *classifier.card.size), generator=torch.Generator().manual_seed(0))
-    with blamed(classifier.name, ModelError, "load"):
-        parts = go_straight(classifier.module, x)
-    if not parts:
-        raise ModelError(
-            f"{classifier.name}: backward: {backward}: expected a part of the network that gives no gradient, an "
-            "nn.Module inside that returns a tensor of the shape it is given; found none: put what rounds or quantises "
-            "into a module of its own, or leave this out"
-        )
-    note = f"gradients go straight through {', '.join(map(_inner, parts))}"
-    weights = fingerprint([classifier.weights, {"backward": backward}])
-    return replace(classifier, weights=weights, notes=(*classifier.notes, note))
-
-
-def _mean(classifier: Classifier, draws: int) -> Classifier:
-    from robustbench_lite.models.archs.expectation import Expectation  # its class statement needs torch
-
-    note = f"the mean over {draws} draws of its own randomness; each is an own pass, and counted as part of one"
-    weights = fingerprint([classifier.weights, {"expectation": draws}])
-    module = Expectation(classifier.module, draws).eval()
-    return replace(classifier, module=module, weights=weights, notes=(*classifier.notes, note))
 
 
 def channels_last(net: nn.Module) -> nn.Module:

@@ -29,11 +29,14 @@ class Memory(ModelSource):
     """An nn.Module; a copy is attacked, so that its mode and its gradients stay as they are."""
 
     _module: Any = PrivateAttr(None)
+    _stand_in: Any = PrivateAttr(None)
 
     @classmethod
-    def of(cls, module: Any, **facts: Any) -> Memory:
-        source = cls(**facts)
+    def of(cls, module: Any, *, backward: Any = None, **facts: Any) -> Memory:
+        """`backward`: identity, or a stand-in itself."""
+        source = cls(backward=backward if isinstance(backward, str) else None, **facts)
         source._module = module
+        source._stand_in = None if isinstance(backward, str) else backward
         return source
 
     @property
@@ -45,6 +48,10 @@ class Memory(ModelSource):
         """The module itself, of which `load` gives a copy."""
         module: nn.Module = self._module
         return module
+
+    @property
+    def stand_in_memory(self) -> Any:
+        return self._stand_in
 
     def load(self, root: Path) -> Classifier:  # noqa: ARG002  (nothing is on the disk)
         assert self.size and self.classes

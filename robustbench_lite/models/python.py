@@ -57,6 +57,7 @@ class Python(ModelSource):
         return True
 
     def absent(self, root: Path) -> Iterator[tuple[str, str]]:
+        yield from super().absent(root)
         place = self.python.rpartition(":")[0]
         if place.endswith(".py") and not (root / place).is_file():
             yield "python", f"no file '{place}' under the suite's folder"

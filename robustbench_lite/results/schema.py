@@ -162,6 +162,7 @@ CELLS = pa.schema(
         ("seconds_timing", _real),  # what it took to time samples at batch size 1; null: not timed
         ("warning_kinds", pa.list_(_text)),  # of each of `warnings`: clean_accuracy, outputs, gradients, other
         ("seconds_stages", _text),  # canonical JSON: stage -> seconds spent there, of a failed cell too
+        ("spends", _bool),  # whether it ends far out in its budget where it fails; null: an older run, yes
     ],
     metadata=_META,
 )

@@ -43,6 +43,10 @@ class Shard:
         """The shard with these rows. Raises ValueError where the schema does not hold them."""
         return cls(start, stop, table_of(samples, SAMPLES), table_of(images, IMAGES), facts)
 
+    def __len__(self) -> int:
+        """How many samples these are."""
+        return self.stop - self.start
+
     def without_images(self) -> Shard:
         """The same once they are stored."""
         return replace(self, images=empty(IMAGES))
@@ -87,6 +91,11 @@ class Shards:
         """Its images, none where none were kept. Raises ValueError, OSError or pa.ArrowException where damaged."""
         path = self._images(shard)
         return rows_of(opened(path)[0]).cast(IMAGES) if path.exists() else empty(IMAGES)
+
+    def remove(self, shard: Shard) -> None:
+        """Take one out."""
+        for path in (self._samples(shard.start, shard.stop), self._images(shard)):
+            path.unlink(missing_ok=True)
 
     def drop(self) -> None:
         """Remove them all; those that cannot be removed do no harm."""
@@ -135,7 +144,7 @@ def gaps(shards: Iterable[Shard], n: int) -> list[tuple[int, int]]:
 
 def in_order(shards: Iterable[Shard]) -> pa.Table:
     """The rows of all samples of a cell as one table: one classifier after another."""
-    parts = [(shard.samples, shard.stop - shard.start) for shard in shards]
+    parts = [(shard.samples, len(shard)) for shard in shards]
     targets = len(parts[0][0]) // parts[0][1]
     pieces = [table.slice(k * n, n) for k in range(targets) for table, n in parts]
     return pa.concat_tables(pieces).combine_chunks()

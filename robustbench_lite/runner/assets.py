@@ -19,8 +19,8 @@ from robustbench_lite.guards.foreign import blamed, trace, undisturbed
 from robustbench_lite.guards.limits import limited
 from robustbench_lite.guards.memory import auto_batch_size
 from robustbench_lite.lazy import torch
+from robustbench_lite.models.attackable import attackable
 from robustbench_lite.models.base import Classifier
-from robustbench_lite.models.finish import attackable
 from robustbench_lite.runner._samples import Selection, head
 from robustbench_lite.runner.probing import Probe, answers, close, state_of
 from robustbench_lite.threat.draws import Draw, keys
@@ -93,7 +93,8 @@ class Assets:
 
     def scorer(self, name: str, x: torch.Tensor, setting: Setting | None = None) -> Scorer:
         """The same, asked about as many images like x (N, C, H, W), or views in the setting, as fit together."""
-        return Scorer(name, self.classifier(name).module, self.device, self.batch_for(x, setting))
+        classifier = self.classifier(name)
+        return Scorer(name, classifier.module, self.device, self.batch_for(x, setting, classifier.draws))
 
     def victim(
         self, names: tuple[str, ...], shares: tuple[float, ...] | None, x: torch.Tensor, setting: Setting | None = None
@@ -110,7 +111,8 @@ class Assets:
 
         members = tuple(classifier.module for classifier in classifiers)
         mean = Mixture(members, shares).eval()
-        return Victim(Scorer("+".join(names), mean, self.device, self.batch_for(x, setting)), members)
+        size = self.batch_for(x, setting, max(classifier.draws for classifier in classifiers))
+        return Victim(Scorer("+".join(names), mean, self.device, size), members)
 
     def samples(self, name: str) -> Samples:
         """The selected samples of dataset `name`; with `keep: correct_by_all` the pool they are kept from.
@@ -185,16 +187,16 @@ class Assets:
         loaded = {name: entry for name, entry in self._samples.items() if isinstance(entry, Samples)}
         return {name: list(samples.classes) for name, samples in loaded.items()}
 
-    def batch_for(self, x: torch.Tensor, setting: Setting | None = None) -> int:
-        """How many images like x (N, C, H, W), or views in the setting, a classifier looks at together."""
+    def batch_for(self, x: torch.Tensor, setting: Setting | None = None, draws: int = 1) -> int:
+        """How many images like x (N, C, H, W), or views in the setting, a classifier of so many draws looks at."""
         screen = None if setting is None else setting.screen
         like = x if screen is None else torch.empty((1, *screen), device="meta")
-        return self.batch_size or auto_batch_size(like, self.device)
+        return self.batch_size or auto_batch_size(like, self.device, draws)
 
     def _load(self, name: str) -> Classifier:
         source = next(model for model in self.suite.models if model.title == name)
         with blamed(name, ModelError, "load"), undisturbed(), limited(self.timeout):
-            classifier = attackable(source.load(self.suite.root), source.backward, source.expectation)
+            classifier = attackable(source, self.suite.root)
             classifier.module.to(self.device)
             state = state_of(classifier.module)
         if self._states.setdefault(name, state) != state:

@@ -57,6 +57,7 @@ class CellReport:
     samples: pa.Table | None = None
     images: Iterable[pa.Table] = ()
     artifacts: list[Row] = field(default_factory=list)
+    whole: bool = True  # false: shards of it are missing still, which others attack
 
     @property
     def row(self) -> Row:

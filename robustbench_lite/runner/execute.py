@@ -22,17 +22,18 @@ from robustbench_lite.lazy import torch
 from robustbench_lite.registry import canonical
 from robustbench_lite.results import provenance
 from robustbench_lite.results.schema import Row
-from robustbench_lite.results.shards import Shard, Shards, in_order
+from robustbench_lite.results.shards import Shard, Shards, gaps
 from robustbench_lite.runner.cell_report import CellReport, Stages
 from robustbench_lite.runner.cell_trial import CellTrial, Prepared
+from robustbench_lite.runner.conclude import conclude, summed
 from robustbench_lite.runner.plan import Cell, labels
 from robustbench_lite.runner.preflight import Preflight
-from robustbench_lite.runner.sizes import Sizes
-from robustbench_lite.runner.verdict import artifacts, fitted, judged, summed
+from robustbench_lite.runner.sizes import WHOLE, Share, Sizes
+from robustbench_lite.runner.verdict import artifacts, fitted, judged
 from robustbench_lite.text import listed
 from robustbench_lite.threat.rows import rows
 
-__all__ = ["Watch", "attack", "execute", "judge_again"]
+__all__ = ["Watch", "attack", "described", "execute", "judge_again"]
 
 _ALONE = 5  # samples that are also timed at batch size 1
 _ALONE_SECONDS = 5.0  # but no longer than this
@@ -54,19 +55,21 @@ def execute(
     timing: bool = True,
     shards: Shards | None = None,
     shard_size: int | None = None,
+    share: Share = WHOLE,
 ) -> CellReport:
     """Run one cell. Never raises for what a classifier or an attack does wrong; only for interrupts.
 
     `timing`: also time a few samples at batch size 1. `shards`: where those that are done are found, and the others
-    kept until the cell is finished; `shard_size`: samples in each, null: minutes of work.
+    kept until the cell is finished; `shard_size`: samples in each, null: minutes of work. `share`: of its samples; what
+    is left to others makes a report that is not `whole`.
     """
     watch = watch or Watch()
     started, assets, stages = datetime.now(UTC), preflight.assets, Stages(watch.entered)
-    report = CellReport(cell, _described(cell, assets.device), stages.seconds)
+    report = CellReport(cell, described(cell, assets.device), stages.seconds)
     try:
         with undisturbed(), limited(assets.timeout):
             assets.changed(_involved(cell))  # by a cell that failed
-            _Work(report, preflight, watch, stages, shards, shard_size, timing).do()
+            _Work(report, preflight, watch, stages, shards, shard_size, share, timing).do()
     except BaseException as error:  # the one broad except: a cell must not stop the others
         if is_interrupt(error):
             raise
@@ -79,7 +82,7 @@ def _involved(cell: Cell) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*cell.sources, *cell.targets)))
 
 
-def _described(cell: Cell, device: torch.device) -> Row:
+def described(cell: Cell, device: torch.device | str) -> Row:
     """The columns of a cell that are known before it runs."""
     attack = cell.attack
     return {
@@ -91,6 +94,7 @@ def _described(cell: Cell, device: torch.device) -> Row:
         "version": attack.version,
         "norm": attack.threat,
         "eps": attack.budget,
+        "spends": attack.spends,
         "goal": attack.aim,
         "seed": cell.seed,
         "status": "ok",
@@ -117,36 +121,35 @@ class _Work:
     stages: Stages
     shards: Shards | None
     shard_size: int | None
+    share: Share
     timing: bool
 
     def do(self) -> None:
         cell, stages = self.report.cell, self.stages
         with stages("inspect", "inspecting"):
             whole = Prepared.of(cell, self.preflight)
-        self.report.summary |= whole.facts
         done = self._stored(whole)
-        for start, stop in Sizes.of(whole, self.shard_size).parts(done):
-            shard = self._attacked(whole.part(start, stop), start, timing=self.timing and not _timed(done))
+        for start, stop in Sizes.of(whole, self.shard_size).parts(done, self.share):
+            trial, behind = whole.part(start, stop), sum(len(shard) for shard in done)
+            shard = self._attacked(trial, start, behind, timing=self.timing and not _timed(done))
             self._keep(shard, whole, done)
-        self._conclude(done)
+        if gaps(done, len(whole)):
+            self.report.whole = False
+        else:
+            conclude(self.report, done, self.shards)
 
     def _stored(self, whole: Prepared) -> list[Shard]:
-        """Shards of an earlier run that was stopped, where it asked the same under the same names."""
+        """Shards of an earlier run that was stopped."""
         if self.shards is None or not whole.separable:
             return []
-        done = [shard for shard in self.shards.stored() if shard.facts["labels"] == self._labels]
-        self.watch.progressed(sum(shard.stop - shard.start for shard in done))
-        return [shard for shard in done if shard.stop <= len(whole)]
+        done = [shard for shard in current(self.shards, self.report.cell) if shard.stop <= len(whole)]
+        self.watch.progressed(sum(len(shard) for shard in done))
+        return done
 
-    @property
-    def _labels(self) -> list[Any]:
-        """Names and answers in the light of which a shard was made; a list, as JSON gives it back."""
-        return [canonical(labels(self.report.cell)), self.report.described["probes"]]
-
-    def _attacked(self, trial: CellTrial, start: int, *, timing: bool) -> Shard:
+    def _attacked(self, trial: CellTrial, start: int, behind: int, *, timing: bool) -> Shard:
         stages, cell = self.stages, self.report.cell
         with stages("attack", "attacking"):
-            outcome, oracle = attack(trial, lambda n: self.watch.progressed(start + n))
+            outcome, oracle = attack(trial, lambda n: self.watch.progressed(behind + n))
         alone, spent = None, stages.seconds["attack"]
         if timing and not trial.victim.members and _worth_timing(cell.attack):
             with stages("attack", "timing at batch size 1"):
@@ -157,11 +160,13 @@ class _Work:
             self.report.artifacts = list(artifacts(trial, outcome))
             self.report.summary |= fitted(trial, outcome)
         shard.facts.update(
-            labels=self._labels,
+            labels=_labels(self.report.cell),
+            cell=self.report.described | trial.facts,
             seconds=outcome.wall,
             seconds_forward=oracle.clock.forward,
             seconds_backward=oracle.clock.backward,
             seconds_judge=stages.seconds["judge"] - before,
+            seconds_inspect=stages.seconds["inspect"],
             seconds_timing=None if alone is None else stages.seconds["attack"] - spent,
             seconds_alone=alone,
             batch_size=oracle.batch_size,
@@ -172,29 +177,28 @@ class _Work:
         """One that is the whole cell need not be stored apart. Raises AttackError where classifiers have changed."""
         if changed := self.preflight.assets.changed(_involved(self.report.cell)):
             raise AttackError(f"{listed(changed)}: parameters, buffers or answers changed during the cell")
-        if self.shards is not None and shard.stop - shard.start < len(whole):
+        if self.shards is not None and len(shard) < len(whole):
             with self.stages("store"):
                 self.shards.add(shard)
             shard = shard.without_images()
         done.append(shard)
         done.sort(key=lambda one: one.start)
 
-    def _conclude(self, done: list[Shard]) -> None:
-        report, facts = self.report, [shard.facts for shard in done]
-        seconds = ("seconds", "seconds_forward", "seconds_backward", "seconds_judge")
-        timings = [one["seconds_timing"] for one in facts if one["seconds_timing"] is not None]
-        notes = report.summary["notes"]
-        report.summary |= summed(done)
-        report.summary["notes"] = [*report.summary["notes"], *notes]
-        report.summary |= {name: sum(one[name] for one in facts) for name in seconds} | {
-            "seconds_inspect": self.stages.seconds["inspect"],
-            "seconds_timing": sum(timings) if timings else None,
-            "seconds_alone": next((one["seconds_alone"] for one in facts if one["seconds_alone"] is not None), None),
-            "batch_size": facts[-1]["batch_size"],
-        }
-        report.samples = in_order(done)
-        shards = self.shards
-        report.images = (one.images if shards is None or len(one.images) else shards.images(one) for one in done)
+
+def current(shards: Shards, cell: Cell) -> list[Shard]:
+    """The stored shards of a cell that were made under the names of now; others are removed."""
+    done = []
+    for shard in shards.stored():
+        if shard.facts.get("labels") == _labels(cell):
+            done.append(shard)
+        else:
+            shards.remove(shard)
+    return done
+
+
+def _labels(cell: Cell) -> list[Any]:
+    """Names and answers in the light of which a shard was made; a list, as JSON gives it back."""
+    return [canonical(labels(cell)), described(cell, "")["probes"]]
 
 
 def _timed(done: Sequence[Shard]) -> bool:
@@ -203,7 +207,7 @@ def _timed(done: Sequence[Shard]) -> bool:
 
 def judge_again(trial: CellTrial, outcome: Outcome) -> CellReport:
     """What a run stores of a cell whose attack proposed this, its costs and times aside; nothing is attacked."""
-    report, shard = CellReport(trial.cell, _described(trial.cell, trial.victim.scorer.device)), judged(trial, outcome)
+    report, shard = CellReport(trial.cell, described(trial.cell, trial.victim.scorer.device)), judged(trial, outcome)
     report.summary |= trial.facts | fitted(trial, outcome) | summed([shard])
     report.samples, report.images, report.artifacts = shard.samples, [shard.images], list(artifacts(trial, outcome))
     return report
@@ -223,9 +227,10 @@ def _time_alone(trial: CellTrial) -> float:
     """Seconds per sample at batch size 1, as the papers report it: the median over the first few samples."""
     times: list[float] = []
     job, scorer = trial.job, trial.victim.scorer
+    others = job.setting if trial.cell.attack.images_to_fit else None
     for i in range(min(_ALONE, len(job.x))):
         index = torch.tensor([i])
-        one = Job(job.x[index], rows(job.goal, index), rows(job.draw, index)).to(scorer.device)
+        one = Job(job.x[index], rows(job.goal, index), rows(job.draw, index), others).to(scorer.device)
         times.append(run(trial.cell.attack, Oracle(scorer.module, scorer.device, 1), one).wall)
         if sum(times) > _ALONE_SECONDS:
             break

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from robustbench_lite.datasets.base import DataSource
 from robustbench_lite.datasets.memory import MemoryData
 from robustbench_lite.engine.inputs import checked_members
-from robustbench_lite.errors import ModelError, UsageError
+from robustbench_lite.errors import ModelError, UsageError, did_you_mean, problems_of
 from robustbench_lite.guards.foreign import blamed, undisturbed
 from robustbench_lite.guards.frozen import frozen
 from robustbench_lite.lazy import torch
@@ -22,9 +24,11 @@ if TYPE_CHECKING:
 
 __all__ = ["in_memory", "shaped"]
 
+_OPTIONS = ("module", "expectation", "backward", "mean", "std")
+
 
 def in_memory(models: Mapping[str, Any] | None, data: Mapping[str, Any] | None) -> Objects:
-    """Modules by name, and pairs (images, labels) by name. Raises UsageError for anything else."""
+    """Modules by name, with options or without, and pairs (images, labels) by name. Raises UsageError."""
     return Objects(
         tuple(_model(name, model) for name, model in (models or {}).items()),
         tuple(DataEntry(name, _data(name, pair)) for name, pair in (data or {}).items()),
@@ -43,10 +47,20 @@ def shaped(suite: Suite) -> Suite:
 
 
 def _model(name: str, model: Any) -> ModelSource:
+    """A module, or a mapping of one with options of a suite's entry. Raises UsageError."""
     if isinstance(model, Memory):
         return model
-    (module,) = checked_members((model,))
-    return Memory.of(module, name=name)
+    options = dict(model) if isinstance(model, Mapping) else {"module": model}
+    if unknown := [key for key in options if key not in _OPTIONS]:
+        raise UsageError(f"models: '{name}': unknown key '{unknown[0]}'{did_you_mean(str(unknown[0]), _OPTIONS)}")
+    if isinstance(backward := options.get("backward"), str) and backward != "identity":
+        raise UsageError(f"models: '{name}': backward: expected identity or the stand-in itself, got '{backward}'")
+    (module,) = checked_members((options.pop("module", None),))
+    try:
+        return Memory.of(module, name=name, **options)
+    except ValidationError as error:
+        text = "; ".join(text for _, text in problems_of(error, Memory))
+        raise UsageError(f"models: '{name}': {text}") from None
 
 
 def _data(name: str, pair: Any) -> DataSource:

@@ -70,7 +70,7 @@ class Pace:
 
     def seconds(self, cell: Cell) -> float:
         """Of the attack. Raises ModelError where a source cannot be attacked."""
-        images = cell.attack.images_to_fit or cell.n
+        images = cell.attack.images_to_fit if cell.attack.needs else cell.n
         return images * self.passes(cell) * self._per_pass(cell)
 
     def _per_pass(self, cell: Cell) -> float:

@@ -38,7 +38,7 @@ def preview(suite: Suite, options: Options, clock: Callable[[], float] = time.pe
     finished = Store(folder).standing() if folder.is_dir() else {}
     stored, pace = settled(cells, finished), Pace(assets, finished.values(), clock)
     rows = tuple(_row(cell, pace, stored=cell.id in stored) for cell in cells)
-    code = [model.title for model in suite.models if model.runs_code]
+    code = [model.title for model in suite.models if model.runs_code or model.stand_in]
     code += [entry.variant for entry in suite.attacks if entry.attack.source]
     notes = [
         "passes: forwards and backwards per sample, or image to fit on: of finished cells, else typical; estimate: at "

@@ -39,7 +39,7 @@ _SOFT = {
     "control_pred", "draws_target", "draws_label", "clean_draws_target", "clean_draws_label",
 }  # fmt: skip
 _SHARE = 0.01  # of the rows that may differ so on another machine
-_LATER = {"warning_kinds", "l0_components", "rho_l0", "rho_l1"}  # nothing is stored there by versions of before
+_LATER = {"warning_kinds", "l0_components", "rho_l0", "rho_l1", "spends"}  # not stored by versions of before
 _WORDING = {"warnings", "error", "version"}  # another version of this package may say it otherwise
 
 

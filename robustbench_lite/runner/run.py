@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,13 +21,16 @@ from robustbench_lite.results.sealed import parsed
 from robustbench_lite.results.store import Results, Store, read
 from robustbench_lite.runner.assets import Assets
 from robustbench_lite.runner.cell_report import CellReport
-from robustbench_lite.runner.execute import Watch, execute
+from robustbench_lite.runner.execute import Watch, current, execute
 from robustbench_lite.runner.namesake import refuse_namesake
 from robustbench_lite.runner.objects import in_memory, shaped
 from robustbench_lite.runner.observer import Observer, Phases, Silent
+from robustbench_lite.runner.pace import Pace
 from robustbench_lite.runner.plan import Cell, plan
+from robustbench_lite.runner.pool import Driver, devices, portable, shares, threads
 from robustbench_lite.runner.preflight import Preflight
 from robustbench_lite.runner.resume import resumed
+from robustbench_lite.runner.worker import Order
 from robustbench_lite.suite.builder import Suite, load
 from robustbench_lite.trust.bracket import calibrated, key_of
 
@@ -46,6 +50,7 @@ class Options:
     only: Callable[[Cell], bool] | None = None  # of the planned cells; the others stay "not run yet"
     timing: bool = True  # also time a few samples of each cell at batch size 1
     cell_timeout: float | None = None  # seconds; null: what the suite says
+    jobs: int = 1  # processes that attack; more than one: on as many parts of the cores, or each on a GPU
     shard_size: int | None = None  # samples of a cell that are attacked before they are stored; null: minutes of work
 
 
@@ -75,8 +80,9 @@ def run(
 ) -> Results:
     """Run a suite (a file, the name of one that is shipped, or its content as a mapping) and return its Results.
 
-    `models`: modules in memory by name, `data`: pairs (images, labels), beside those that the suite names, if it names
-    any; attacks, tables and gates know them by these names. `options` are those of `Options`. Raises SuiteError for an
+    `models`: modules in memory by name, or mappings {"module": net, "expectation": 20, "backward": stand_in}
+    (docs/models.md); `data`: pairs (images, labels), beside those that the suite names, if it names any;
+    attacks, tables and gates know them by these names. `options` are those of `Options`. Raises SuiteError for an
     invalid suite. Failed cells do not raise: they are rows of `cells()` with a reason.
     """
     loaded = suite if isinstance(suite, Suite) else load(suite, objects=in_memory(models, data))
@@ -88,6 +94,8 @@ def run_suite(suite: Suite, options: Options, observer: Observer | None = None) 
     told = observer or Silent()
     timeout = suite.timeout if options.cell_timeout is None else options.cell_timeout
     assets = Assets(suite, device_named(options.device), options.batch_size, options.limit, timeout)
+    if options.jobs > 1:
+        portable(assets)
     preflight = Preflight(assets)
     folder = options.results / suite.name
     store = Store(folder)
@@ -106,18 +114,58 @@ def run_suite(suite: Suite, options: Options, observer: Observer | None = None) 
         record["calibration"] = _calibration(folder, cells, due, phases)
         told.calibrated(record["calibration"])
         store.write_run(record | {"seconds": phases.seconds})
-        watch = Watch(told.progressed, told.entered)
-        for cell in due:
-            told.started(cell)
-            shards = store.shards(cell.id)
-            if options.fresh:
-                shards.drop()
-            size, timing = options.shard_size, options.timing
-            report = execute(cell, preflight, watch, timing=timing, shards=shards, shard_size=size)
-            told.finished(keep(report, store))
+        if options.fresh:
+            store.forget(cell.id for cell in due)
+        with closing(_reports(due, preflight, options, store, told)) as reports:
+            for report in reports:
+                told.finished(keep(report, store))
         store.forget(store.sharded() - {cell.id for cell in cells})  # of what is in the suite no longer
         store.write_run(record | {"seconds": phases.seconds, "finished": _now()})
     return read(folder)
+
+
+def _reports(
+    due: list[Cell], preflight: Preflight, options: Options, store: Store, told: Observer
+) -> Generator[CellReport]:
+    """What became of each cell, as it is done: here, or in other processes."""
+    if options.jobs > 1 and due:
+        yield from _elsewhere(due, preflight.assets, options, store, told)
+        return
+    watch = Watch(told.progressed, told.entered)
+    for cell in due:
+        told.started(cell)
+        size, timing, shards = options.shard_size, options.timing, store.shards(cell.id)
+        yield execute(cell, preflight, watch, timing=timing, shards=shards, shard_size=size)
+
+
+def _elsewhere(
+    due: list[Cell], assets: Assets, options: Options, store: Store, told: Observer
+) -> Generator[CellReport]:
+    jobs, suite = options.jobs, assets.suite
+    orders = [
+        Order(
+            suite=suite.resolved(),
+            root=suite.root.resolve(),
+            folder=store.folder.resolve(),
+            device=device,
+            threads=threads(jobs),
+            batch_size=assets.batch_size,
+            limit=assets.limit,
+            timeout=assets.timeout,
+            shard_size=options.shard_size,
+            timing=options.timing,
+        )
+        for device in devices(str(assets.device), jobs)
+    ]
+    for cell in due:
+        current(store.shards(cell.id), cell)  # what others would take for theirs
+    hopeless = [cell for cell in due if cell.error]
+    for cell in hopeless:
+        told.started(cell)
+        yield execute(cell, Preflight(assets))
+    others = [cell for cell in due if not cell.error]
+    tasks = shares(others, Pace(assets, store.standing().values()), jobs)
+    yield from Driver(store, orders, told).run(others, tasks)
 
 
 def keep(report: CellReport, store: Store) -> CellReport:

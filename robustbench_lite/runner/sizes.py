@@ -9,12 +9,27 @@ from typing import Self
 from robustbench_lite.results.shards import Shard, gaps
 from robustbench_lite.runner.cell_trial import Prepared
 
-__all__ = ["Sizes"]
+__all__ = ["WHOLE", "Share", "Sizes"]
 
 _SECONDS = 120.0  # of work that a run which is killed may lose
 _BYTES = 256 * 2**20  # of images as float32; an attack holds several times as much
 _FEWEST = 16  # a smaller window wastes the device
 _DEARER = 1.5  # a pass, half of them backwards, than a forward pass
+
+
+@dataclass(frozen=True)
+class Share:
+    """The part `number` (from 0) of so many equal `parts` of the samples of a cell."""
+
+    number: int = 0
+    parts: int = 1
+
+    def of(self, n: int) -> tuple[int, int]:
+        """From which to which of n samples it is."""
+        return n * self.number // self.parts, n * (self.number + 1) // self.parts
+
+
+WHOLE = Share()
 
 
 @dataclass(frozen=True)
@@ -39,16 +54,16 @@ class Sizes:
         most = max(1, _BYTES // (4 * shape[0] * shape[1] * shape[2]))
         return cls(n, wanted, least, most, whole.cell.attack.typical_passes * whole.pace * _DEARER)
 
-    def parts(self, done: list[Shard]) -> Iterator[tuple[int, int]]:
+    def parts(self, done: list[Shard], share: Share = WHOLE) -> Iterator[tuple[int, int]]:
         """From which to which sample the next shard is, as long as any are missing; `done` grows meanwhile."""
-        while left := gaps(done, self.n):
-            start, stop = left[0]
-            size = self._size(done)
+        first, last = share.of(self.n)
+        while left := [(max(first, a), min(last, b)) for a, b in gaps(done, self.n) if a < last and b > first]:
+            (start, stop), size = left[0], self._size(done)
             yield start, stop if stop - start < 1.5 * size and self.wanted is None else min(stop, start + size)
 
     def _size(self, done: list[Shard]) -> int:
         if self.wanted is not None:
             return self.wanted
         spent = sum(shard.facts["seconds"] + shard.facts["seconds_judge"] for shard in done)
-        each = spent / sum(shard.stop - shard.start for shard in done) if done else self.expected
+        each = spent / sum(len(shard) for shard in done) if done else self.expected
         return min(self.most, max(self.least, int(_SECONDS / max(each, 1e-9))))

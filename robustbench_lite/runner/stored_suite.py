@@ -57,8 +57,9 @@ def _trusting(part: Any) -> Iterator[str]:
     if isinstance(part, dict):
         if part.get("trust", False) is not False:
             others = {key: value for key, value in part.items() if key != "trust" and isinstance(value, str)}
-            key = "python" if "python" in others else next(iter(others), "")
-            yield visible(f"{key}: {others[key]}" if key else "trust", _LONGEST)
+            code = [key for key, value in others.items() if key == "python" or value.startswith("python:")]
+            for key in sorted(code, reverse=True) or list(others)[:1] or [""]:
+                yield visible(f"{key}: {others[key]}" if key else "trust", _LONGEST)
         for inner in part.values():
             yield from _trusting(inner)
     elif isinstance(part, list):

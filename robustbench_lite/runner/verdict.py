@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict
-from functools import reduce
-from operator import add
 
 from robustbench_lite.engine.columns import Written
 from robustbench_lite.engine.drive import Outcome
 from robustbench_lite.engine.job import PERTURBATION, Fitting
 from robustbench_lite.engine.judge import finite
-from robustbench_lite.engine.outcome import Tally
 from robustbench_lite.results.schema import Row
 from robustbench_lite.results.shards import Shard
 from robustbench_lite.runner.cell_trial import CellTrial
 
-__all__ = ["artifacts", "fitted", "judged", "summed"]
+__all__ = ["artifacts", "fitted", "judged"]
 
 
 def judged(cell: CellTrial, outcome: Outcome, start: int = 0) -> Shard:
@@ -40,34 +37,16 @@ def judged(cell: CellTrial, outcome: Outcome, start: int = 0) -> Shard:
     return Shard.of(start, start + len(cell.ids), samples, images, facts)
 
 
-def summed(shards: Sequence[Shard]) -> Row:
-    """What the cell's own row sums up of its shards."""
-    facts = [shard.facts for shard in shards]
-    counts = {name: sum(one[name] for one in facts) for name in ("near_ties", "forwards", "backwards")}
-    tallies = zip(*([Tally(**tally) for tally in one["tally"]] for one in facts), strict=True)
-    told = [reduce(add, members).told() for members in tallies]
-    return counts | {"notes": [*dict.fromkeys(note for one in facts for note in one["notes"]), *told]} | _status(shards)
-
-
 def _named(cell: CellTrial) -> Row:
     """The columns of a sample that say which cell it is of."""
     of = cell.cell
     return {"cell": of.id, "suite": of.suite, "dataset": of.dataset, "source": of.source, "variant": of.variant}
 
 
-def _status(shards: Sequence[Shard]) -> Row:
-    """One failed sample withholds the cell."""
-    status = [text for shard in shards for text in shard.samples["status"].to_pylist()]
-    failed = [text for text in status if text != "ok"]
-    if not failed:
-        return {}
-    return {"status": "failed", "error": f"{len(failed)} of {len(status)} rows: {failed[0]}", "stage": "judge"}
-
-
 def fitted(cell: CellTrial, outcome: Outcome) -> Row:
     """How many images a perturbation was fitted on, and how many of them it fools: here too the judge looks."""
     fitting = cell.job.setting
-    if not isinstance(fitting, Fitting):
+    if not isinstance(fitting, Fitting) or PERTURBATION not in outcome.artifacts:
         return {}
     x = cell.cell.attack.apply(fitting.x, outcome.artifacts[PERTURBATION])
     after = finite(cell.victim.scorer.logits(x), "perturbed images that it was fitted on").argmax(1)

@@ -84,8 +84,9 @@ def _model(parts: Parts, path: Key, entry: Any) -> ModelSource | None:
         parts.wrong(path, f"expected a classifier's name or a mapping, got {kind_of(entry)}")
         return None
     source = parts.record(models, kind, params, path)
-    if source is not None and source.runs_code and not source.trust:
-        parts.wrong(path, f"'{kind}:' runs code that the suite names; say `trust: true` if you trust it")
+    if source is not None and not source.trust and (source.runs_code or source.stand_in):
+        what = f"{kind}:" if source.runs_code else "backward: python:"
+        parts.wrong(path, f"'{what}' runs code that the suite names; say `trust: true` if you trust it")
     return source
 
 

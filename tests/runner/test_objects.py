@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 from torch import nn
@@ -112,3 +114,71 @@ def test_a_suite_without_any_objects_needs_its_own(tmp_path):
         run(PLAIN, tmp_path, models={"n": mlp()})
     with pytest.raises(SuiteError, match="'models' is missing"):
         run(PLAIN, tmp_path, data={"d": (images(3), torch.zeros(3).long())})
+
+
+class Noisy(nn.Module):
+    def __init__(self, net, noise=0.05):
+        super().__init__()
+        self.net, self.noise = net, noise
+
+    def forward(self, x):
+        return self.net(x + self.noise * torch.randn_like(x))
+
+
+class Rounded(nn.Module):
+    def forward(self, x):
+        return (x * 15).round() / 15
+
+
+def soft(x):
+    return x - torch.sin(30 * torch.pi * x) / (30 * torch.pi)
+
+
+def test_a_module_stands_beside_options_of_an_entry(tmp_path):
+    x, y = images(20), torch.arange(20) % 5
+    hard = nn.Sequential(Rounded(), mlp())
+    models = {
+        "random": Noisy(mlp()),
+        "mean": {"module": Noisy(mlp()), "expectation": 4},
+        "more": {"module": Noisy(mlp()), "expectation": 5},
+        "hard": hard,
+        "straight": {"module": hard, "backward": "identity"},
+        "soft": {"module": hard, "backward": soft},
+        "shifted": {"module": mlp(), "mean": [0.5], "std": [0.5]},
+    }
+    results = run(PLAIN, tmp_path, models=models, data={"d": (x, y)}, timing=False)
+    cells = {cell["source"]: cell for cell in results.cells().to_dict("records")}
+    assert {name for name, cell in cells.items() if cell["status"] != "ok"} == {"random"}
+    assert "say `expectation: 20` on this classifier in a suite" in cells["random"]["error"]
+    assert len({cell["weights"] for cell in cells.values()}) == len(models)
+    said = {name: " ".join(cell["notes"]) for name, cell in cells.items()}
+    assert "the mean over 4 draws" in said["mean"] and "one by one" not in said["mean"]
+    assert "gradients go straight through 0" in said["straight"]
+    assert "gradients go through soft in the place of 0" in said["soft"]
+    assert hard(x[:1].requires_grad_()).grad_fn and "forward" not in vars(hard[0])  # the user's own is as it was
+    due = []
+    run(PLAIN, tmp_path, models=models, data={"d": (x, y)}, timing=False, only=lambda cell: due.append(cell.source))
+    assert due == ["random"]  # which has failed
+
+
+@pytest.mark.parametrize(
+    ("model", "sentence"),
+    [
+        ({"module": mlp(), "expectations": 3}, "models: 'm': unknown key 'expectations'; did you mean 'expectation'?"),
+        ({"module": mlp(), "expectation": 0}, "models: 'm': expectation: "),
+        ({"module": mlp(), "expectation": "3"}, "models: 'm': expectation: "),
+        ({"module": mlp(), "backward": "python:soft.py:soft"}, "expected identity or the stand-in itself"),
+        ({"expectation": 3}, "model: expected an nn.Module"),
+    ],
+)
+def test_what_is_wrong_beside_a_module_is_a_sentence(tmp_path, model, sentence):
+    with pytest.raises(UsageError, match=re.escape(sentence)):
+        run(PLAIN, tmp_path, models={"m": model}, data={"d": (images(4), torch.zeros(4).long())})
+
+
+def test_what_cannot_stand_in_for_a_module_fails_its_cell(tmp_path):
+    hard, data = nn.Sequential(Rounded(), mlp()), {"d": (images(8), torch.zeros(8).long())}
+    models = {"a": {"module": hard, "backward": lambda x: x[:, :, 1:]}, "b": {"module": hard, "backward": 3}}
+    cells = run(PLAIN, tmp_path, models=models, data=data, timing=False).cells()
+    assert "0: (2, 1, 6, 6) became (2, 1, 6, 6), of which the stand-in makes (2, 1, 5, 6)" in cells["error"][0]
+    assert cells["error"][1] == "b: backward: expected a function of a tensor, an nn.Module or a class of such, got int"

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from robustbench_lite.results.store import Store, read
+from robustbench_lite.runner.run import Options, run_suite
+from robustbench_lite.suite.builder import load
 from robustbench_lite.tables.base import tables
 from robustbench_lite.trust.smell import cases, checks, doubts
 from tests.synthetic import cell_row, sample_rows
@@ -214,7 +216,8 @@ def test_one_step_that_beats_many(tmp_path, one, facts, level):
         (6, 0.04, {}, True),
         (6, [0.04] * 13 + [0.1] * 7, {}, False),  # seven of fourteen
         (20, 0.01, {}, False),  # broken early
-        (6, 0.01, {"attack": "fab"}, False),  # looks for the smallest
+        (6, 0.01, {"spends": True}, True),
+        (6, 0.01, {"spends": False}, False),  # looks for the smallest
         (6, 0.01, {"eps": None}, False),
         (6, 0.01, {"fit_n": 10}, False),  # one perturbation for all
     ],
@@ -222,6 +225,17 @@ def test_one_step_that_beats_many(tmp_path, one, facts, level):
 def test_a_budget_that_is_not_spent(tmp_path, broken, size, facts, red):
     write(tmp_path, bounded("c") | facts, linf=size, **fallen(broken))
     assert levels(tmp_path, "budget_unused")[0].red is red
+
+
+def test_whether_a_budget_is_spent_is_what_the_attack_declares(tmp_path):
+    """Of attacks in turn what one of them declares; a budget this small breaks nothing."""
+    smallest, both = [{"fab": {"steps": 3}}], [{"fab": {"steps": 3}}, {"pgd": {"steps": 3}}]
+    lists = [{"cascade": {"epsilon": 1e-4, "attacks": one}, "as": name} for name, one in (("a", smallest), ("b", both))]
+    plain = {"version": 1, "name": "t", "data": {"mnist": {"samples": 6}}, "models": ["lenet_mnist"], "images": "none"}
+    results = run_suite(load({**plain, "attacks": [*lists, "fab"]}), Options(results=tmp_path, timing=False))
+    assert list(results.cells()["spends"]) == [False, True, False]
+    assert (results.samples().query("variant == 'a'")["linf"] == 0).all()
+    assert not any(one.check == "budget_unused" for every in doubts(results).values() for one in every)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,9 @@ from functools import partial
 
 from robustbench_lite.engine.attack import Attack
 from robustbench_lite.engine.card import Promise
+from robustbench_lite.engine.job import Fitting
 from robustbench_lite.engine.judge import Verdicts
+from robustbench_lite.threat.goal import Goal
 from robustbench_lite.trust.bracket.finding import Finding, attempt, guarded, job
 from robustbench_lite.trust.bracket.problems import Problem, build
 from robustbench_lite.trust.bracket.recipes import RECIPES, N, Recipe, Task
@@ -67,7 +69,11 @@ def _task(attack: Attack, promise: Promise) -> Task:
 def _checked(attack: Attack, promise: Promise, problem: Problem, case: str, batch_size: int) -> Iterator[Finding]:
     if promise.pair and problem.goal.classes > 2:
         problem = replace(problem, promised=problem.promised.masked_fill(problem.promised > 0, float("inf")))
-    verdicts, _ = attempt(attack, problem.module, job(attack, problem.x, problem.goal), batch_size)
+    work = job(attack, problem.x, problem.goal)
+    if attack.images_to_fit:
+        seen = Goal(problem.module(problem.x).argmax(1), problem.goal.classes)
+        work.setting = Fitting(work.x, seen, work.draw)
+    verdicts, _ = attempt(attack, problem.module, work, batch_size)
     if attack.threat is None:
         yield _free(attack, promise, problem, case, verdicts)
     elif attack.minimal:

@@ -9,7 +9,6 @@ from robustbench_lite.trust.smell import Case, Finding, doubt, fine, register
 
 _FAR = 0.5  # of the budget: below, an image lies far inside of the ball
 _MOST = 0.05  # of all samples
-_SMALLEST = {"fab", "hop_skip_jump"}  # look for the smallest perturbation, and keep none where they find none
 _WHY = (
     "The loss grows towards the border of the ball, and an attack with a budget that fails should end there. Where "
     "most of the samples that it did not break lie less than half way out, it stood still or went in circles: steps "
@@ -22,7 +21,7 @@ def budget_unused(case: Case, everything: tuple[Case, ...]) -> Finding:  # noqa:
     first = case.scored[0]
     if first.norm is None or first.epsilon is None:
         return fine("the attack has no budget")
-    if first.fitted or first.attack in _SMALLEST:
+    if first.fitted or case.cell["spends"] is False:
         return fine("the attack need not spend all of it")
     broken = np.any([one.success for one in case.seen or case.scored], axis=0)
     far = ~broken & (first[first.norm] < _FAR * first.epsilon)

@@ -1,0 +1,138 @@
+"""Several processes: the same rows as one, and nothing lost or made twice whoever dies."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import torch
+
+from robustbench_lite.errors import UsageError
+from robustbench_lite.results.store import Store
+from robustbench_lite.runner.assets import Assets
+from robustbench_lite.runner.pace import Pace
+from robustbench_lite.runner.plan import plan
+from robustbench_lite.runner.pool import devices, shares, threads
+from robustbench_lite.runner.run import run
+from robustbench_lite.runner.sizes import Share
+from robustbench_lite.suite.builder import load
+from tests.helpers import cli
+from tests.runner.test_shards import SUITE as SMALL
+from tests.runner.test_shards import rows, summary
+
+N = 40
+SUITE = {**SMALL, "name": "jobs", "data": {"mnist": {"samples": N}}, "models": ["lenet_mnist"]}
+OPTIONS = {"device": "cpu", "batch_size": 1, "timing": False}
+MODEL = """
+import multiprocessing, os, signal, pathlib, torch
+
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(784, 10))
+
+    def forward(self, x):
+        file = pathlib.Path(__file__).with_name("deaths")
+        deaths = len(file.read_text()) if file.exists() else 0
+        if x.requires_grad and multiprocessing.parent_process() is not None and deaths < LIMIT:
+            file.write_text("x" * (deaths + 1))
+            os.kill(os.getpid(), signal.SIGKILL)
+        return self.net(x)
+
+def make():
+    torch.manual_seed(0)
+    return Net()
+"""
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    return run(SUITE, tmp_path_factory.mktemp("alone"), **OPTIONS)
+
+
+def test_rows_and_images_are_those_of_one_process(alone, tmp_path):
+    found = run(SUITE, tmp_path, **OPTIONS, jobs=2, shard_size=7)
+    assert rows(found) == rows(alone) and summary(found) == summary(alone)
+    assert found.images().to_pylist() == alone.images().to_pylist()
+    assert not (found.folder / "shards").exists()
+
+
+@pytest.mark.parametrize(("deaths", "status"), [(2, "ok"), (99, "failed")])
+def test_a_worker_that_dies_is_replaced_and_a_job_that_kills_three_fails_its_cell(deaths, status, tmp_path):
+    (tmp_path / "net.py").write_text(MODEL.replace("LIMIT", str(deaths)))
+    models = [{"python": "net.py:make", "size": [1, 28, 28], "classes": 10, "trust": True, "name": "mortal"}]
+    suite = {**SUITE, "models": [*models, "lenet_mnist"], "attacks": [{"fgsm": {"epsilon": 0.1}}]}
+    found = run(load(suite, root=tmp_path), tmp_path / "out", **OPTIONS, jobs=2)
+    cells = found.cells().set_index("source")
+    assert cells.loc["mortal", "status"] == status
+    assert cells.loc["lenet_mnist", "status"] == "ok", cells.loc["lenet_mnist", "error"]
+    if status == "failed":
+        assert "3 processes have died of it (killed by signal 9" in cells.loc["mortal", "error"]
+
+
+def test_when_the_driver_is_killed_its_workers_end_and_the_same_command_goes_on(alone, tmp_path):
+    code = (
+        "import sys, json; from robustbench_lite.runner.run import run\n"
+        "if __name__ == '__main__': run(json.loads(sys.argv[1]), sys.argv[2], device='cpu', batch_size=1, timing=False,"
+        " jobs=2, shard_size=2)"
+    )
+    script = tmp_path / "driver.py"
+    script.write_text(code)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    driver = subprocess.Popen([sys.executable, str(script), json.dumps(SUITE), str(tmp_path / "out")], env=environment)
+    store, deadline = Store(tmp_path / "out" / "jobs"), time.monotonic() + 120
+    while not store.sharded() and driver.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    workers = [int(pid) for pid in _children(driver.pid)]
+    driver.send_signal(signal.SIGKILL)
+    driver.wait()
+    while any(Path(f"/proc/{pid}").exists() for pid in workers) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert workers and not any(Path(f"/proc/{pid}").exists() for pid in workers)
+    found = run(SUITE, tmp_path / "out", **OPTIONS)
+    assert rows(found) == rows(alone) and summary(found) == summary(alone)
+
+
+def _children(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+
+
+def test_long_cells_are_done_in_shares_and_the_longest_begin():
+    suite = load({**SUITE, "data": {"mnist": {"samples": 200}}})
+    assets = Assets(suite, torch.device("cpu"))
+    cells = [cell for cell in plan(suite, assets) if not cell.error]
+    seconds = {cell.id: 10.0 / (i + 1) for i, cell in enumerate(cells)}
+
+    class Known(Pace):
+        def seconds(self, cell):
+            return seconds[cell.id]
+
+    jobs = shares(cells, Known(assets), 2)
+    parts = {cell.id: [job.share for job in jobs if job.cell.id == cell.id] for cell in cells}
+    assert len(parts[cells[0].id]) > len(parts[cells[-1].id]) >= 1
+    for found in parts.values():
+        edges = [share.of(199) for share in sorted(found, key=lambda one: one.number)]
+        assert edges[0][0] == 0 and edges[-1][1] == 199
+        assert all(before[1] == after[0] for before, after in pairwise(edges))
+    each = [seconds[job.cell.id] / job.share.parts for job in jobs]
+    assert each == sorted(each, reverse=True)
+    assert Share().of(5) == (0, 5) and devices("cpu", 3) == ["cpu"] * 3 and threads(10_000) == 1
+
+
+def test_what_is_in_memory_stays_in_one_process(tmp_path):
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(784, 10)).eval()
+    with pytest.raises(UsageError, match="--jobs: modules and data in memory cannot be sent"):
+        run(SUITE, tmp_path, models={"mine": net}, jobs=2)
+
+
+def test_the_command_line_runs_jobs(tmp_path):
+    done = cli("run", "ci", "--results", str(tmp_path), "--limit", "20", "--jobs", "2", "--no-timing")
+    assert done.returncode == 0, done.stderr
+    assert cli("run", "ci", "--limit", "20", "--jobs", "0").returncode == 2
