@@ -72,7 +72,7 @@ def left(net, candidates, label) -> int:
 @pytest.mark.parametrize(("zoo", "norm", "epsilon"), CASES)
 @pytest.mark.parametrize("loss", ["ce", "dlr", "dlr_targeted"])
 def test_apgd_leaves_no_more_than_the_official_one_in_no_more_passes(zoo, norm, epsilon, loss):
-    """l1: both in balls of 3, 2 and 1 epsilon. Towards targets: 3, so that it does not take long."""
+    """l1: both in balls of 3, 2 and 1 epsilon, three runs: of one, more depends on where it begins. Targets: 3."""
     base = pytest.importorskip("autoattack.autopgd_base", reason="needs the official AutoAttack")
     net, x, label = problem(zoo)
     counted = Counted(net).eval()
@@ -80,8 +80,9 @@ def test_apgd_leaves_no_more_than_the_official_one_in_no_more_passes(zoo, norm, 
     if loss == "dlr_targeted":
         theirs = base.APGDAttack_targeted(counted, n_target_classes=3, **options).perturb(x, label)
     else:
+        options |= {"n_restarts": 3 if norm == "l1" else 1}
         theirs = base.APGDAttack(counted, loss=loss, **options).perturb(x, label)
-    more = {"targets": 3} if loss == "dlr_targeted" else {}
+    more = {"targets": 3} if loss == "dlr_targeted" else {"restarts": 3} if norm == "l1" else {}
     mine = ours("apgd", net, x, label, norm=norm, epsilon=epsilon, loss=loss, **more)
     few = {"linf": 2, "l2": 1, "l1": 3}[norm]  # of 60, between seeds either varies by 5
     assert left(net, mine.candidates, label) <= left(net, theirs, label) + few
