@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import pi
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from pydantic import Field, PositiveInt
 
 from robustbench_lite.attacks._losses import Loss, climbed, likeliest
+from robustbench_lite.attacks.base import StepAttack
 from robustbench_lite.engine.attack import State
+from robustbench_lite.engine.card import Promise
 from robustbench_lite.engine.oracle import Pass
 from robustbench_lite.lazy import torch
 from robustbench_lite.threat.box import shortest_within
@@ -19,13 +23,9 @@ from robustbench_lite.threat.ties import rounding
 if TYPE_CHECKING:
     from robustbench_lite.threat.draws import Draw
 
-__all__ = ["CANDIDATES", "Look", "Search", "boundary", "cosine", "free", "look", "moved", "progress", "second"]
+__all__ = ["Look", "Search", "Smallest", "boundary", "cosine", "free", "look", "progress", "second"]
 
 _BEYOND = 1e-3  # of the gap: a step to the boundary goes a little further; whole numbers (l0) do so anyway
-CANDIDATES = (
-    "Begin at the nearest boundary of the linearisation at the image, of so many of the likeliest classes, the own one "
-    "included (one backward pass each); null: at the image, as in the paper."
-)
 
 
 @dataclass
@@ -69,6 +69,45 @@ class Look:
         return self.reached & (self.size == 0)
 
 
+class Smallest(StepAttack):
+    minimal: ClassVar[bool] = True
+
+    steps: PositiveInt = Field(100, description="Gradient steps.")
+    candidates: PositiveInt | None = Field(
+        10,
+        ge=2,
+        description=(
+            "Begin at the nearest boundary of the linearisation at the image, of so many of the likeliest classes, the "
+            "own one included (one backward pass each); null: at the image, as in the paper."
+        ),
+    )
+
+    @property
+    def typical_passes(self) -> float:
+        return 2.0 * self.steps + (self.candidates or 0)
+
+    @property
+    def promise(self) -> Promise:
+        return Promise(factor=self.card.factor, rivals=(self.candidates or 2) - 1)
+
+    def onward(
+        self, s: Search, seen: Look, adv: torch.Tensor, epsilon: torch.Tensor, tried: torch.Tensor, reach: torch.Tensor
+    ) -> dict[str, Any]:
+        """What the look says of the iterates; next comes adv (n, C, H, W), but first what is `tried`, if in `reach`."""
+        first, again = reach.isfinite(), second(s, self.steps)
+        return {
+            "candidate": s.adv,
+            "won": seen.reached,
+            "score": seen.score,
+            "done": seen.spotless | (s.taken >= self.steps),
+            "adv": torch.where(per_row(first, adv), tried, torch.where(per_row(again, adv), s.later, adv)),
+            "later": torch.where(per_row(first, adv), adv, s.later),
+            "reach": torch.where(first, reach, s.reach),
+            "epsilon": torch.where(again, s.reach, epsilon),
+            "taken": s.taken + 1,
+        }
+
+
 def look(view: Pass, state: State, adv: torch.Tensor, norm: Norm, loss: Loss) -> Look:
     """A look at the iterates adv (n, C, H, W), of which the view is, uphill in the loss."""
     gradient, slope = view.gradient(climbed(loss, state.goal, view.logits)[1])
@@ -99,20 +138,6 @@ def progress(s: Search, steps: int) -> torch.Tensor:
 def second(s: Search, steps: int) -> torch.Tensor:
     """Whether (n,) the second run begins with the next step."""
     return (s.taken == (steps + 1) // 2) & s.reach.isfinite()
-
-
-def moved(
-    s: Search, adv: torch.Tensor, epsilon: torch.Tensor, tried: torch.Tensor, reach: torch.Tensor, steps: int
-) -> dict[str, Any]:
-    """What the search has next: adv (n, C, H, W), but first what is `tried`, where it is in `reach` (n,)."""
-    first, again = reach.isfinite(), second(s, steps)
-    return {
-        "adv": torch.where(per_row(first, adv), tried, torch.where(per_row(again, adv), s.later, adv)),
-        "later": torch.where(per_row(first, adv), adv, s.later),
-        "reach": torch.where(first, reach, s.reach),
-        "epsilon": torch.where(again, s.reach, epsilon),
-        "taken": s.taken + 1,
-    }
 
 
 def _nearest(view: Pass, x: torch.Tensor, goal: Goal, norm: Norm, candidates: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -39,6 +39,7 @@ _FEW = 0.25  # l1: how far the first run begins from a uniform point towards a s
 # l1: the share of the numbers that the first step moves; how often that share is set anew, in parts of all steps; by
 # what it and steps shrink; the least of a step; when a perturbation has become sparser; stages in 3, 2, 1 times epsilon
 _SPARSE, _EVERY, _SHRINK, _LEAST, _SPARSER, _STAGES = 0.2, 0.04, 1.5, 0.1, 0.95, ((3, 0.3), (2, 0.3), (1, 0.4))
+_DUST = 1e-5  # l1: of a full pixel: what rounding leaves of a number that a projection sets back is no change
 
 
 @dataclass
@@ -257,7 +258,7 @@ class APGD(StepAttack):
         numbers = g[0].numel()
         due = (s.taken > 0) & (s.taken % max(1, math.ceil(_EVERY * self.steps)) == 0)
         if bool(due.any()):
-            support = (s.best != s.x).flatten(1).sum(1).to(s.support.dtype)
+            support = ((s.best - s.x).abs() > _DUST).flatten(1).sum(1).to(s.support.dtype)
             sparser = due & (support < _SPARSER * s.support)
             s, g = self._back(s, sparser, g)
             shorter = (s.length / _SHRINK).maximum(_LEAST * radius)

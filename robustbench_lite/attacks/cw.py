@@ -7,11 +7,10 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 
-from robustbench_lite.attacks._minimal import CANDIDATES, Look, Search, boundary, cosine, look
+from robustbench_lite.attacks._minimal import Look, Search, Smallest, boundary, cosine, look
 from robustbench_lite.attacks._steps import Adam
-from robustbench_lite.attacks.base import StepAttack
 from robustbench_lite.engine.attack import State, attacks
-from robustbench_lite.engine.card import Card, Promise
+from robustbench_lite.engine.card import Card
 from robustbench_lite.engine.oracle import Oracle
 from robustbench_lite.lazy import torch
 from robustbench_lite.registry import Number
@@ -33,12 +32,12 @@ class CWState(Search):
     low: torch.Tensor  # (n,) the largest c that has failed
     high: torch.Tensor  # (n,) the smallest c that has succeeded; inf: none yet
     hit: torch.Tensor  # (n,) whether this minimisation has succeeded
-    best: torch.Tensor  # (n, C, H, W) the smallest success, else the image: where minimisations begin
+    best: torch.Tensor  # (n, C, H, W) the smallest success: where the next minimisations begin
     smallest: torch.Tensor  # (n,) its size; inf: none yet
 
 
 @attacks.register("cw")
-class CW(StepAttack):
+class CW(Smallest):
     """Minimises ||r||^2 + c max(f(x + r), 0) by Adam, and searches for the smallest c that succeeds."""
 
     card: ClassVar[Card] = Card(
@@ -54,11 +53,11 @@ class CW(StepAttack):
             "The first c is the one whose minimiser lies on the boundary where the classifier is linear, not 1e-3: "
             "that is right for logits of one scale only.",
             "The first minimisation begins at the nearest boundary of the linearisation (candidates: null: at the "
-            "image), those after it at the smallest success so far; in each the rate falls to a hundredth on a cosine.",
+            "image), those after it at the smallest success so far, without one where the last has ended; in each the "
+            "rate falls to a hundredth on a cosine.",
         ),
         factor=1.03,
     )
-    minimal: ClassVar[bool] = True
     threat: ClassVar[Norm] = "l2"
 
     steps: PositiveInt = Field(60, description="Adam's steps for each c; the paper takes 10,000.")
@@ -67,15 +66,10 @@ class CW(StepAttack):
     box: Literal["projected", "tanh"] = Field(
         "projected", description="How iterates are kept in [0, 1]; tanh is slow where the image is 0 or 1."
     )
-    candidates: PositiveInt | None = Field(10, ge=2, description=CANDIDATES)
 
     @property
     def typical_passes(self) -> float:
         return 2.0 * self.steps * self.search_steps + (self.candidates or 0)
-
-    @property
-    def promise(self) -> Promise:
-        return Promise(factor=self.card.factor, rivals=(self.candidates or 2) - 1)
 
     def start(self, x: torch.Tensor, goal: Goal, draw: Draw) -> CWState:
         search = Search.fresh(x, goal, draw)
@@ -147,8 +141,8 @@ class CW(StepAttack):
         constant = torch.where(high.isfinite(), (low + high) / 2, 10 * s.constant).clamp_max(1e20)
         changes: dict[str, Any] = {"constant": constant, "low": low, "high": high, "hit": torch.zeros_like(s.hit)}
         changes = {name: torch.where(ended, value, getattr(s, name)) for name, value in changes.items()}
-        free = torch.where(per_row(ended, s.free), self._into(s.best), s.free)
-        adv = torch.where(per_row(ended, s.adv), s.best, s.adv)
+        back = per_row(ended & s.smallest.isfinite(), s.free)
+        free, adv = torch.where(back, self._into(s.best), s.free), torch.where(back, s.best, s.adv)
         return replace(s, **changes, free=free, adv=adv, moments=s.moments.reset(ended))
 
     def _into(self, x: torch.Tensor) -> torch.Tensor:

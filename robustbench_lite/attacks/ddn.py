@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import ClassVar
 
-from pydantic import Field, PositiveInt
+from pydantic import Field
 
-from robustbench_lite.attacks._minimal import CANDIDATES, Search, boundary, cosine, free, look, moved, progress
-from robustbench_lite.attacks.base import StepAttack
+from robustbench_lite.attacks._minimal import Search, Smallest, boundary, cosine, free, look, progress
 from robustbench_lite.engine.attack import State, attacks
-from robustbench_lite.engine.card import Card, Promise
+from robustbench_lite.engine.card import Card
 from robustbench_lite.engine.oracle import Oracle
 from robustbench_lite.lazy import torch
 from robustbench_lite.registry import Number
@@ -24,7 +23,7 @@ __all__ = ["DDN"]
 
 
 @attacks.register("ddn")
-class DDN(StepAttack):
+class DDN(Smallest):
     """Steps uphill, and sets the size of the perturbation apart: smaller after a success, larger after a failure."""
 
     card: ClassVar[Card] = Card(
@@ -46,20 +45,9 @@ class DDN(StepAttack):
         ),
         factor=1.02,
     )
-    minimal: ClassVar[bool] = True
     threat: ClassVar[Norm] = "l2"
 
-    steps: PositiveInt = Field(100, description="Gradient steps.")
     gamma: Number = Field(0.05, gt=0, lt=1, description="Share by which the size changes; it falls to a tenth.")
-    candidates: PositiveInt | None = Field(10, ge=2, description=CANDIDATES)
-
-    @property
-    def typical_passes(self) -> float:
-        return 2.0 * self.steps + (self.candidates or 0)
-
-    @property
-    def promise(self) -> Promise:
-        return Promise(factor=self.card.factor, rivals=(self.candidates or 2) - 1)
 
     def start(self, x: torch.Tensor, goal: Goal, draw: Draw) -> Search:
         return Search.fresh(x, goal, draw)
@@ -76,11 +64,4 @@ class DDN(StepAttack):
         length = cosine(1.0, 0.01, share)
         way = state.adv - state.x + per_row(length, state.x) * steepest(free(state.adv, seen.gradient), "l2")
         adv = (state.x + steepest_within(state.x, way, "l2", epsilon)).clamp_(0, 1)
-        return replace(
-            state,
-            candidate=state.adv,
-            won=seen.reached,
-            score=seen.score,
-            done=seen.spotless | (state.taken >= self.steps),
-            **moved(state, adv, epsilon, tried, reach, self.steps),
-        )
+        return replace(state, **self.onward(state, seen, adv, epsilon, tried, reach))

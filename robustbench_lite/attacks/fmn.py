@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field
 
-from robustbench_lite.attacks._minimal import CANDIDATES, Look, Search, boundary, cosine, free, look, moved, progress
-from robustbench_lite.attacks.base import StepAttack
+from robustbench_lite.attacks._minimal import Look, Search, Smallest, boundary, cosine, free, look, progress
 from robustbench_lite.engine.attack import State, attacks
-from robustbench_lite.engine.card import Card, Promise
+from robustbench_lite.engine.card import Card
 from robustbench_lite.engine.oracle import Oracle
 from robustbench_lite.lazy import torch
 from robustbench_lite.registry import Number
@@ -29,7 +28,7 @@ class FMNState(Search):
 
 
 @attacks.register("fmn")
-class FMN(StepAttack):
+class FMN(Smallest):
     """Steps uphill and back into a ball that shrinks after a success and grows after a failure."""
 
     card: ClassVar[Card] = Card(
@@ -49,23 +48,12 @@ class FMN(StepAttack):
         ),
         factor=1.02,
     )
-    minimal: ClassVar[bool] = True
 
     norm: Literal["l2", "linf", "l1", "l0"] = Field("l2", description="Norm that is minimised.")
-    steps: PositiveInt = Field(100, description="Gradient steps.")
     step_size: Number | None = Field(
         None, gt=0, description="l2 length of the first step; it falls to a hundredth. null: 1, in linf 10."
     )
     gamma: Number = Field(0.05, gt=0, lt=1, description="Share by which the radius changes; it falls to a fiftieth.")
-    candidates: PositiveInt | None = Field(10, ge=2, description=CANDIDATES)
-
-    @property
-    def typical_passes(self) -> float:
-        return 2.0 * self.steps + (self.candidates or 0)
-
-    @property
-    def promise(self) -> Promise:
-        return Promise(factor=self.card.factor, rivals=(self.candidates or 2) - 1)
 
     def start(self, x: torch.Tensor, goal: Goal, draw: Draw) -> FMNState:
         search = Search.fresh(x, goal, draw)
@@ -80,15 +68,7 @@ class FMN(StepAttack):
         tried, reach = boundary(view, state, self.norm, self.candidates)
         epsilon = torch.where(reach.isfinite(), reach, self._radius(state, seen, best))
         adv = state.x + self._perturbation(state, seen, epsilon)
-        return replace(
-            state,
-            candidate=state.adv,
-            won=seen.reached,
-            score=seen.score,
-            done=seen.spotless | (state.taken >= self.steps),
-            best=best,
-            **moved(state, adv, epsilon, tried, reach, self.steps),
-        )
+        return replace(state, best=best, **self.onward(state, seen, adv, epsilon, tried, reach))
 
     def _radius(self, s: FMNState, seen: Look, best: torch.Tensor) -> torch.Tensor:
         """The radius (n,) of the next ball: lines 5 to 13 of the paper's algorithm."""

@@ -7,9 +7,8 @@ from typing import ClassVar
 
 from pydantic import Field, PositiveInt
 
-from robustbench_lite.attacks._minimal import CANDIDATES, Look, Search, boundary, cosine, look, moved, progress, second
+from robustbench_lite.attacks._minimal import Look, Search, Smallest, boundary, cosine, look, progress, second
 from robustbench_lite.attacks._steps import Adam
-from robustbench_lite.attacks.base import StepAttack
 from robustbench_lite.engine.attack import State, attacks
 from robustbench_lite.engine.card import Card, Promise
 from robustbench_lite.engine.oracle import Oracle
@@ -31,7 +30,7 @@ class SigmaZeroState(Search):
 
 
 @attacks.register("sigma_zero")
-class SigmaZero(StepAttack):
+class SigmaZero(Smallest):
     """Descends on the difference of logits plus a smooth count of changed numbers, and drops the small ones."""
 
     card: ClassVar[Card] = Card(
@@ -49,7 +48,6 @@ class SigmaZero(StepAttack):
             "(candidates: null: one run, as in the paper).",
         ),
     )
-    minimal: ClassVar[bool] = True
     threat: ClassVar[Norm] = "l0"
 
     steps: PositiveInt = Field(300, description="Gradient steps.")
@@ -57,11 +55,6 @@ class SigmaZero(StepAttack):
     sigma: Number = Field(1e-3, gt=0, description="How smooth the count is: a change of its root counts for a half.")
     threshold: Number = Field(0.3, gt=0, lt=1, description="The first threshold, in units of a full pixel.")
     adjustment: Number = Field(0.01, gt=0, description="Share of the step size by which the threshold changes.")
-    candidates: PositiveInt | None = Field(10, ge=2, description=CANDIDATES)
-
-    @property
-    def typical_passes(self) -> float:
-        return 2.0 * self.steps + (self.candidates or 0)
 
     @property
     def promise(self) -> Promise:
@@ -82,14 +75,10 @@ class SigmaZero(StepAttack):
         anew = second(state, self.steps) | reach.isfinite()
         return replace(
             state,
-            candidate=state.adv,
-            won=seen.reached,
-            score=seen.score,
-            done=seen.spotless | (state.taken >= self.steps),
             tau=torch.where(anew, self.threshold, tau),
             moments=moments.reset(anew),
             steps=torch.where(anew, 0, state.steps + 1),
-            **moved(state, adv, state.epsilon, tried, reach, self.steps),
+            **self.onward(state, seen, adv, state.epsilon, tried, reach),
         )
 
     def _descend(self, s: SigmaZeroState, seen: Look) -> tuple[torch.Tensor, torch.Tensor, Adam]:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from robustbench_lite.figures.svg import PALETTE, element
 
-__all__ = ["DASHES", "Line", "Point", "Trade", "curves", "round_up", "trades"]
+__all__ = ["DASHES", "Fall", "Line", "Point", "Trade", "curves", "falls", "round_up", "trades"]
 
 DASHES = ("none", "6 3", "2 3", "9 3 2 3")  # a second signal beside colour, every four lines
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 620, 250, 52, 14, 10, 36
@@ -24,6 +24,18 @@ class Line:
     name: str
     x: npt.NDArray[np.float64]
     y: npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Fall:
+    """A share (n,) in percent from each budget on, up to the next, with its interval; not `whole`: only there."""
+
+    name: str
+    budget: npt.NDArray[np.float64]
+    share: npt.NDArray[np.float64]
+    low: npt.NDArray[np.float64]
+    high: npt.NDArray[np.float64]
+    whole: bool
 
 
 @dataclass(frozen=True)
@@ -90,6 +102,34 @@ def curves(lines: Sequence[Line], label: str, title: str, end: float) -> str:
     return _svg(title, parts)
 
 
+def falls(lines: Sequence[Fall], label: str, title: str, end: float) -> str:
+    """Robust accuracy (percent) against the budget, which ends at `end`: stairs in the band of their interval."""
+    frame = _Frame(0, end, 100)
+    parts = list(frame.parts([share * end for share in (0, 0.25, 0.5, 0.75, 1)], label, " %"))
+    for i, line in enumerate(lines):
+        parts += (_stairs if line.whole else _marks)(frame, i, line)
+    return _svg(title, parts)
+
+
+def _stairs(frame: _Frame, i: int, line: Fall) -> Iterator[str]:
+    inside = line.budget <= frame.high
+    x = np.repeat(np.append(line.budget[inside], frame.high), 2)[1:-1]
+    low, share, high = (
+        [(frame.x(at), frame.y(value)) for at, value in zip(x, np.repeat(y[inside], 2), strict=True)]
+        for y in (line.low, line.share, line.high)
+    )
+    yield element("polygon", points=_text([*high, *reversed(low)]), fill=PALETTE[i % 8], opacity=0.12)
+    yield _polyline(i, share)
+
+
+def _marks(frame: _Frame, i: int, line: Fall) -> Iterator[str]:
+    """Where only some budgets were tried: a mark at each, and its interval."""
+    for at, share, low, high in zip(line.budget, line.share, line.low, line.high, strict=True):
+        if at <= frame.high:
+            yield _polyline(i, [(frame.x(at), frame.y(low)), (frame.x(at), frame.y(high))])
+            yield element("circle", cx=frame.x(at), cy=frame.y(share), r=4, fill=PALETTE[i % 8])
+
+
 def trades(found: Sequence[Trade], label: str, top: float, unit: str, title: str, between: tuple[float, float]) -> str:
     """What attacks achieve (0 to `top`) against what they cost (logarithmic); a line joins those on one classifier."""
     frame = _Frame(between[0] / 1.3, between[1] * 1.3, top, log=True)
@@ -116,11 +156,20 @@ def trades(found: Sequence[Trade], label: str, top: float, unit: str, title: str
 
 
 def _polyline(i: int, points: Sequence[tuple[float, float]], opacity: float = 1.0) -> str:
-    text = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
     colour, dash = PALETTE[i % 8], DASHES[i // 4 % 4]
     return element(
-        "polyline", points=text, fill="none", stroke=colour, stroke_width=2, stroke_dasharray=dash, opacity=opacity
+        "polyline",
+        points=_text(points),
+        fill="none",
+        stroke=colour,
+        stroke_width=2,
+        stroke_dasharray=dash,
+        opacity=opacity,
     )
+
+
+def _text(points: Sequence[tuple[float, float]]) -> str:
+    return " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
 
 
 def _svg(title: str, parts: Sequence[str]) -> str:

@@ -19,7 +19,8 @@ from robustbench_lite.report.changes import run_changes
 from robustbench_lite.report.comparison import comparison
 from robustbench_lite.report.perturbations import perturbations
 from robustbench_lite.report.pictures import MOST, pictures
-from robustbench_lite.report.strength import Drawn, Limits, broken, costs, limits
+from robustbench_lite.report.robustness import by_size
+from robustbench_lite.report.strength import Drawn, Limits, costs, limits
 from robustbench_lite.report.trust import failures, trust
 from robustbench_lite.results.evaluation import through
 from robustbench_lite.results.evaluations import evaluations
@@ -100,7 +101,7 @@ def _run(results: Results, name: str, shared: _Shared) -> dict[str, Any]:
     answered = frozenset(cell for ranking in ranked(results) for entry in ranking.entries for cell in entry.cells)
     names = [name for name in (run.get("tables") or []) if name in tables and name not in _TABLES]
     optional = {
-        "curves": [_chart(one) for one in broken(results, shared.limits)],
+        "curves": [_chart(one) for one in by_size(results, shared.limits)],
         "cost": [_chart(one) for one in costs(results, shared.limits)],
         "transfer": list(_heats(results)),
         "perturbations": perturbations(results),

@@ -21,9 +21,9 @@ from robustbench_lite.text import budget
 if TYPE_CHECKING:
     from robustbench_lite.results.store import Results
 
-__all__ = ["Drawn", "Limits", "broken", "costs", "limits"]
+__all__ = ["MOST", "Drawn", "Limits", "broken", "costs", "cut", "legend", "limits"]
 
-_LINES = 16  # in one chart; more cannot be told apart
+MOST = 16  # in one chart; more cannot be told apart
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,8 @@ def _sizes(one: Evaluation) -> npt.NDArray[np.float64]:
     return np.where(one.success, one.size, np.inf)
 
 
-def broken(results: Results, ends: Limits) -> Iterator[Drawn]:
-    """Share of samples broken as the perturbation grows, from the sizes of minimal attacks' successes."""
+def broken(results: Results, ends: Limits) -> Iterator[tuple[tuple[str, str], Drawn]]:
+    """Of each data set and norm the share of samples broken as the perturbation grows: sizes of minimal attacks."""
     found: dict[tuple[str, str], list[Line]] = {}
     for one in evaluations(results):
         if not (_white(one) and one.minimal):
@@ -87,17 +87,18 @@ def broken(results: Results, ends: Limits) -> Iterator[Drawn]:
         found.setdefault((one.dataset, str(one.norm)), []).append(line)
     for (dataset, norm), lines in found.items():
         title = f"{dataset}: share of samples broken against the {norm} size of the perturbation"
-        drawn = lines[:_LINES]
+        drawn = lines[:MOST]
         chart = curves(drawn, f"{norm} size, images in [0, 1]", title, ends.size.get(norm, 1.0))
-        whole = title + _cut(len(drawn), len(lines))
-        yield Drawn(whole, "", chart, _legend([line.name for line in drawn]), _quantiles(lines))
+        whole = title + cut(len(drawn), len(lines))
+        yield (dataset, norm), Drawn(whole, "", chart, legend([line.name for line in drawn]), _quantiles(lines))
 
 
-def _cut(drawn: int, of: int) -> str:
+def cut(drawn: int, of: int) -> str:
+    """What a title says where not all lines are drawn."""
     return f" (the first {drawn} of {of}; all in the data)" if drawn < of else ""
 
 
-def _legend(names: Sequence[str]) -> list[tuple[str, str, str]]:
+def legend(names: Sequence[str]) -> list[tuple[str, str, str]]:
     """Name, colour and dashes of each line."""
     return [(name, PALETTE[i % 8], DASHES[i // 4 % 4]) for i, name in enumerate(names)]
 
@@ -126,15 +127,15 @@ def costs(results: Results, ends: Limits) -> Iterator[Drawn]:
         all_of = [Trade(name, points) for name, points in finite.items() if points]
         if not all_of:
             continue  # nothing but infinite medians
-        drawn = all_of[:_LINES]
+        drawn = all_of[:MOST]
         top = 100.0 if eps is not None else ends.middle.get(norm, 1.0)
         label = "forward and backward passes per sample"
-        whole = title + _cut(len(drawn), len(all_of))
+        whole = title + cut(len(drawn), len(all_of))
         says = "left is cheaper; " + ("lower" if eps is None else "higher") + " is the stronger attack"
         off = sum(map(len, models.values())) - sum(map(len, finite.values()))
         says += f"; {off} that broke less than half {'is' if off == 1 else 'are'} in the data only" if off else ""
         chart = trades(drawn, label, top, unit, title, ends.passes)
-        yield Drawn(whole, says, chart, _legend([trade.name for trade in drawn]), _costs(models, what, unit))
+        yield Drawn(whole, says, chart, legend([trade.name for trade in drawn]), _costs(models, what, unit))
 
 
 def _costs(models: dict[str, list[tuple[Point, float]]], what: str, unit: str) -> Table:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from robustbench_lite.results.evaluation import Evaluation, Reals
-from robustbench_lite.results.statistics import Estimate, wilson
+from robustbench_lite.results.statistics import Estimate, bootstrap_ratio, wilson
 from robustbench_lite.results.worst_case import Pool, Threat, allowed, pools, success_sizes
 
 if TYPE_CHECKING:
@@ -81,14 +81,14 @@ def _smallest(pool: Pool) -> tuple[tuple[str, ...], Reals]:
     return tuple(found), np.array([*found.values()], np.float64)
 
 
-def optimality(sizes: Reals, best: Reals) -> float:
+def optimality(sizes: Reals, best: Reals) -> Estimate:
     """How near an attack's sizes (n,) come to the best known (n,): 1, the same; 0, as good as none; NaN: undefined.
 
     Local optimality of AttackBench (Cina et al., https://arxiv.org/abs/2404.19460): areas under robust accuracy against
-    size, up to the largest of the best sizes. 0 stands for wrong before, infinity for not broken.
+    size, up to the largest of the best sizes. 0 stands for wrong before, infinity for not broken. Each area is a mean
+    over samples, so that this is a ratio of means; its interval is for that largest size as it is.
     """
-    known = best[np.isfinite(best)]
-    most = float(known.max(initial=0.0))
-    area, least = (float(np.minimum(one, most).mean()) for one in (sizes, best)) if len(best) else (0.0, 0.0)
-    whole = float((best > 0).mean()) * most if len(best) else 0.0
-    return 1 - (area - least) / (whole - least) if whole > least else float("nan")
+    most = float(best[np.isfinite(best)].max(initial=0.0))
+    room = np.where(best > 0, most, 0.0) - np.minimum(best, most)
+    lost = np.minimum(sizes, most) - np.minimum(best, most)
+    return bootstrap_ratio(room - lost, room)

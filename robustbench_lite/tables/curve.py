@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ from robustbench_lite.trust.smell import Doubt, doubts
 if TYPE_CHECKING:
     from robustbench_lite.results.store import Results
 
-__all__ = ["curve", "end", "grouped"]
+__all__ = ["Key", "curve", "end", "group", "grouped"]
 
 _STEPS = 8
 _MOST = 0.95  # of the sizes that the rows reach: the largest few would leave no room for the others
@@ -33,10 +33,18 @@ Key = tuple[str, str, bool]  # dataset, norm, whether images stay in the box
 
 @tables.register("curve", "Robust accuracy against the budget, from the smallest success on each sample.")
 def curve(results: Results) -> Table:
-    found, known, notes = curves(results), doubts(results), Footnotes()
-    models = list(dict.fromkeys(one.threat.model for one in found))
-    columns = _columns(models)
-    rows = tuple(row for key, members in grouped(found).items() for row in _rows(key, members, columns, known, notes))
+    return _table(results, grouped(curves(results)))
+
+
+def group(results: Results, key: Key, members: Sequence[Curve]) -> Table:
+    """The rows of those that belong on the same axes alone."""
+    return _table(results, {key: members})
+
+
+def _table(results: Results, groups: Mapping[Key, Sequence[Curve]]) -> Table:
+    found, known, notes = [one for members in groups.values() for one in members], doubts(results), Footnotes()
+    columns = _columns(list(dict.fromkeys(one.threat.model for one in found)))
+    rows = tuple(row for key, members in groups.items() for row in _rows(key, members, columns, known, notes))
     notes.cells |= {one.id for each in found for one in each.attacks}
     remark = _REMARK if found else "no attack in these results measures its changes in a norm"
     return Table(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from math import isnan
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +12,7 @@ from robustbench_lite.results.curves import Curve, curves, optimality
 from robustbench_lite.results.evaluation import Evaluation
 from robustbench_lite.tables.base import Column, Row, Table, Value, filled, tables
 from robustbench_lite.tables.curve import Key, grouped
-from robustbench_lite.tables.values import MISSING, Footnotes, count, label, number
+from robustbench_lite.tables.values import MISSING, Footnotes, count, label, number, spread
 
 if TYPE_CHECKING:
     from robustbench_lite.results.store import Results
@@ -23,8 +24,9 @@ _REMARK = (
     "local optimality, a column for each classifier: 1 - (A - A*) / (c d - A*), A the area under robust accuracy "
     "against the size of this attack's successes up to d, A* that of the smallest success of the pool on each sample, "
     "d the largest of these, c the clean accuracy; 1: nobody in the pool did better on any sample, 0: no better than "
-    "not to attack; global: the mean over the classifiers (Cina et al., AttackBench, arXiv 2404.19460). A stronger "
-    "attack in the pool lowers everybody: only numbers of the same pool are compared"
+    "not to attack; [95 % bootstrap interval over samples, d as it is]; global: the mean over these classifiers (Cina "
+    "et al., AttackBench, arXiv 2404.19460). A stronger attack in the pool lowers everybody: only numbers of the same "
+    "pool are compared"
 )
 
 
@@ -44,7 +46,7 @@ def _columns(models: Sequence[str]) -> tuple[Column, ...]:
         Column("dataset", "dataset", numeric=False, group=True),
         Column("norm", "norm", numeric=False, group=True),
         Column("attack", "attack", numeric=False),
-        *(Column(_key(model), model, named=True, better="higher") for model in models),
+        *(Column(_key(model), model, interval=True, named=True, better="higher") for model in models),
         Column("global", "global", better="higher"),
         Column("success", "success", "%", priority=2),
         Column("passes", "passes", better="lower", priority=2),
@@ -89,7 +91,9 @@ def _local(curve: Curve, one: Evaluation) -> Value:
         return Value("—", kind="missing", note="alone in its pool: there is nothing to be near to")
     if set(one.samples) != set(curve.samples):
         return Value("—", kind="missing", note="not the same samples as the others of the pool")
-    return number(optimality(curve.own_sizes(one), curve.sizes))
+    found = optimality(curve.own_sizes(one), curve.sizes)
+    undefined = Value("—", kind="missing", note="no attack of the pool can be nearer than another")
+    return undefined if isnan(found.value) else spread(found)
 
 
 def _pools(groups: dict[Key, list[Curve]]) -> Iterator[str]:

@@ -57,6 +57,35 @@ def test_a_candidate_beyond_the_budget_breaks_nothing():
     assert float(size(outcome.candidates - x, "linf").max()) <= 0.03 * (1 + 1e-5)
 
 
+def test_what_is_broken_beyond_the_budget_alone_is_passed_on():
+    net, x, epsilon = mlp(), images(40), 0.05
+    far = {"deepfool": {"overshoot": 0.9}}
+    outcome = attack(attacks.build("cascade", {"epsilon": epsilon, "attacks": [far, "apgd"]}), net, x)
+    label = net(x).argmax(1)
+    fool = attack(attacks.build("deepfool", far["deepfool"] | {"norm": "linf"}), net, x)
+    alone = net(attack(attacks.build("apgd", {"epsilon": epsilon}), net, x).candidates).argmax(1) != label
+    beyond = alone & (size(fool.candidates - x, "linf") > epsilon * (1 + 1e-4))
+    assert beyond.sum() > 2
+    assert (net(outcome.candidates).argmax(1) != label)[beyond].all()
+    assert (outcome.maker[beyond] == 1).all()
+
+
+def test_of_what_nobody_breaks_the_candidate_with_the_largest_margin_stays():
+    net, x = mlp(), images(40)
+    slow = {"pgd": {"steps": 1, "step_size": 0.001, "random_start": False}, "as": "slow"}
+    outcome = attack(attacks.build("cascade", {"epsilon": 0.03, "attacks": ["apgd", slow]}), net, x)
+    left = net(outcome.candidates).argmax(1) == net(x).argmax(1)
+    assert left.sum() > 2
+    assert (outcome.maker[left] == 0).all()  # the last one hardly moves
+
+
+def test_the_same_attack_again_draws_anew():
+    net, x = mlp(), images(40)
+    noise = {"noise": {"draws": 1}}
+    outcome = attack(attacks.build("cascade", {"epsilon": 0.3, "attacks": [noise, noise]}), net, x)
+    assert ((outcome.maker == 1) & (net(outcome.candidates).argmax(1) != net(x).argmax(1))).any()
+
+
 @pytest.mark.parametrize("batch_size", [1, 7])
 def test_verdicts_do_not_depend_on_the_batch(batch_size):
     net, x = mlp(), images(20)
@@ -116,6 +145,11 @@ def test_an_attack_that_cannot_be_targeted_is_refused_where_there_is_a_target():
     attacks.build("cascade", {"norm": "l2", "attacks": ["deepfool"]})
     with pytest.raises(SuiteError, match="target"):
         attacks.build("cascade", {"norm": "l2", "attacks": ["deepfool"], "target": 3})
+
+
+def test_members_have_the_target_of_the_list():
+    record = attacks.build("cascade", {"attacks": ["apgd", "square"], "target": 3})
+    assert [one.target for one in record.members.values()] == [3, 3]
 
 
 def test_a_list_is_what_is_stored_of_it():

@@ -77,3 +77,55 @@ def test_a_renamed_classifier_is_compared_with_itself(tmp_path):
     assert "called lenet_mnist · fgsm · mnist in the baseline; the weights are the same" in " ".join(
         done.stdout.split()
     )
+
+
+# the whole way on the command line: run, baseline, report, table, check
+
+NETS = """
+from robustbench_lite.models.zoo import Zoo
+from tests.helpers import ROOT
+from tests.masked import HONEST, MASKED
+
+def net(kind):
+    return (MASKED | HONEST)[kind](Zoo(zoo="lenet_mnist").load(ROOT).module).eval()
+"""
+
+
+def written(folder, kind):
+    """A suite of one classifier, `mine`, of that kind; the folder of its results after `run`."""
+    model = {"python": "nets.py:net", "args": {"kind": kind}, "size": [1, 28, 28], "classes": 10, "trust": True}
+    suite = {**SUITE, "models": [model | {"name": "mine"}], "attacks": ATTACKS}
+    place = folder / kind.replace(" ", "-")
+    place.mkdir()
+    (place / "nets.py").write_text(NETS)
+    (place / "t.yaml").write_text(json.dumps(suite))  # JSON is YAML
+    done = cli("run", str(place / "t.yaml"), "--results", str(place / "results"), timeout=300)
+    assert done.returncode == 0, done.stderr
+    return place / "results" / "t"
+
+
+@pytest.fixture(scope="module")
+def before(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("verbs")
+    results = written(folder, "itself")
+    assert cli("baseline", str(results), "-o", str(folder / "baseline.parquet")).returncode == 0
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["clamped logarithm", "partial rounding"])
+def test_a_masked_classifier_goes_from_run_to_the_gate_without_ever_being_better(before, kind):
+    results, page = written(before, kind), before / f"{kind}.html"
+    table = cli("table", str(results), "trust", "--format", "csv").stdout
+    looked = [line for line in table.splitlines() if "gradient predicts the loss" in line]
+    assert len(looked) == len(ATTACKS)
+    assert all("WARNING" in line for line in looked)
+    assert cli("report", str(results), "-o", str(page)).returncode == 0
+    text = page.read_text(encoding="utf-8")
+    assert "does not stand, not ranked" in text
+    assert '<i class="dot best"' not in text and '<i class="dot only"' not in text
+    done = cli("check", str(results), "--baseline", str(before / "baseline.parquet"), "--format", "json")
+    assert done.returncode == 4, done.stderr
+    assert {one["status"] for one in json.loads(done.stdout)["verdicts"]} == {"incomparable"}
+    assert "improved" not in done.stdout
+    told = " ".join(cli("check", str(results), "--baseline", str(before / "baseline.parquet")).stdout.split())
+    assert "not comparable" in told and "improved" not in told

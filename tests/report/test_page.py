@@ -12,10 +12,12 @@ from robustbench_lite.report.comparison import comparison
 from robustbench_lite.report.page import page
 from robustbench_lite.report.pictures import pictures, specimen
 from robustbench_lite.report.ranking import rankings
+from robustbench_lite.report.robustness import by_size
 from robustbench_lite.report.strength import limits
 from robustbench_lite.report.trust import failures, trust
 from robustbench_lite.results.store import Store, read
 from robustbench_lite.runner.run import run
+from tests.results.test_worst_case import INF, plant, run_of
 from tests.synthetic import cell_row, example, two, write
 
 
@@ -38,6 +40,48 @@ def test_the_same_quantity_ends_at_the_same_place_all_over_a_page(tmp_path):
     text = page(runs)
     ended = re.findall(r'text-anchor="middle">([\d.]+)</text><text [^>]*>l2 size', text)
     assert len(ended) == 2 and set(ended) == {"1.2"}
+
+
+def test_robust_accuracy_against_the_budget_stands_beside_what_each_attack_broke(tmp_path):
+    """Of five samples one was wrong before, one is never broken; a budget lowers what the smallest sizes say."""
+    clean = [False, True, True, True, True]
+    plant(tmp_path, "deepfool", [0.0, 0.1, 0.3, 0.4, INF], clean=clean)
+    plant(tmp_path, "pgd", [0.0, INF, 0.2, INF, INF], clean=clean, eps=0.2)
+    plant(tmp_path, "fc", [0.1] * 4 + [INF], eps=0.1, model="fc")
+    results = run_of(tmp_path)
+    found = list(by_size(results, limits([results])))
+    assert [one.title for one in found] == [
+        "mnist: robust accuracy against the linf budget",
+        "mnist: share of samples broken against the linf size of the perturbation",
+    ]
+    one = found[0]
+    assert "of 5 samples" in one.says and "worst case over deepfool, pgd and fc" in one.says
+    assert [name for name, *_ in one.legend] == ["lenet", "fc"]
+    rows = {row["epsilon"].value: row for row in one.table.rows}
+    shares = [rows[epsilon]["lenet"].value for epsilon in (0.0, 0.1, 0.2, 0.4)]
+    assert shares == [80, pytest.approx(60), pytest.approx(40), pytest.approx(20)]
+    assert all(row["lenet"].low < row["lenet"].value < row["lenet"].high for row in rows.values())
+    assert rows[0.1]["fc"].value == pytest.approx(20) and rows[0.2]["fc"].value is None
+    (stairs,) = re.findall(r'<polyline points="([^"]*)" fill="none" stroke="#0072B2"', one.chart)
+    heights = [float(point.split(",")[1]) for point in stairs.split()]
+    assert heights == sorted(heights) and heights[0] == heights[1] and len(set(heights)) == 4
+    assert one.chart.count("<polygon") == 1 and one.chart.count("<circle") == 2  # fc: a mark at 0 and at its budget
+    text = page([results])
+    assert text.index(found[0].title) < text.index(found[1].title)
+
+
+def test_a_curve_of_which_no_number_stands_says_so(tmp_path):
+    plant(tmp_path, "deepfool", [0.1, 0.2, INF, INF])  # without a budget
+    results = run_of(tmp_path)
+    one, _ = by_size(results, limits([results]))
+    assert [name for name, *_ in one.legend] == ["lenet, does not stand"]
+    assert any("does not stand" in note for note in one.table.footnotes)
+
+
+def test_without_smallest_sizes_there_is_no_curve(tmp_path):
+    results = two(tmp_path)
+    assert not list(by_size(results, limits([results])))
+    assert "against the linf budget" not in page([results])
 
 
 def test_colours_say_best_tied_worse_and_red(tmp_path):

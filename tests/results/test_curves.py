@@ -64,18 +64,18 @@ BEST = np.array([1.0, 2.0, 3.0, 4.0])
     ],
 )
 def test_optimality_is_a_ratio_of_areas(sizes, value):
-    assert optimality(np.array(sizes), BEST) == pytest.approx(value)
+    assert optimality(np.array(sizes), BEST).value == pytest.approx(value)
 
 
 def test_optimality_with_what_was_wrong_before_and_what_nobody_broke():
     """c = 4/5, d = 4: c d = 3.2; A* = (0 + 1 + 2 + 4 + 4) / 5 = 2.2, A = (0 + 2 + 2 + 4 + 4) / 5 = 2.4."""
     best, sizes = np.array([0.0, 1.0, 2.0, 4.0, INF]), np.array([0.0, 2.0, 2.0, 4.0, INF])
-    assert optimality(sizes, best) == pytest.approx(1 - 0.2 / 1.0)
+    assert optimality(sizes, best).value == pytest.approx(1 - 0.2 / 1.0)
 
 
 @pytest.mark.parametrize("best", [[], [0.0, 0.0], [INF, INF], [2.0, 2.0]])
 def test_optimality_is_not_defined_where_nobody_can_be_better_than_another(best):
-    assert np.isnan(optimality(np.array(best), np.array(best)))
+    assert np.isnan(optimality(np.array(best), np.array(best)).value)
 
 
 @given(st.lists(st.tuples(st.floats(0.01, 10), st.floats(1, 3)), min_size=2, max_size=30))
@@ -86,4 +86,22 @@ def test_optimality_is_the_area_between_two_curves(pairs):
     grid = (np.arange(20_000) + 0.5) * most / 20_000
     area, least = (float((one[None] > grid[:, None]).mean(1).mean() * most) for one in (sizes, best))
     if most - least > 0.01 * most:
-        assert optimality(sizes, best) == pytest.approx(1 - (area - least) / (most - least), abs=0.02)
+        assert optimality(sizes, best).value == pytest.approx(1 - (area - least) / (most - least), abs=0.02)
+
+
+def test_the_interval_of_optimality_covers_what_many_samples_say():
+    """Sizes 1 to 1.5 times the best ones, which are uniform up to a known d; below ten samples there is none."""
+    rng = np.random.default_rng(0)
+
+    def drawn(n):
+        best = np.append(rng.uniform(0, 1, n - 1), 1.0)
+        return best * rng.uniform(1, 1.5, n), best
+
+    truth, covered = optimality(*drawn(400_000)).value, 0
+    for _ in range(200):
+        one = optimality(*drawn(40))
+        assert one.low <= one.value <= one.high and one.n == 40
+        covered += one.low <= truth <= one.high
+    assert 180 <= covered <= 199
+    few = optimality(*drawn(9))
+    assert np.isnan(few.low) and few.value > 0

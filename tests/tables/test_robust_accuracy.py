@@ -193,6 +193,16 @@ def test_optimality_names_its_pool_and_averages_over_classifiers(tmp_path):
     assert "pool on mnist, linf: a, b" in table.footnotes
 
 
+def test_optimality_has_an_interval_where_there_are_ten_samples(tmp_path):
+    best = [1.0 + i / 10 for i in range(12)]
+    plant(tmp_path, "a", best)
+    plant(tmp_path, "b", [size * (1.5 if i % 3 else 1.1) for i, size in enumerate(best)], attack="lbfgs")
+    first, second = (row["lenet"] for row in tables.make("optimality", run_of(tmp_path)).rows)
+    assert (first.low, first.value, first.high, first.n) == (1, 1, 1, 12)
+    assert second.low < second.value < second.high < 1
+    assert second.text.count("[") == 1
+
+
 def renamed(folder):
     """The same variant on several classifiers: what stands before the underscore."""
     results = run_of(folder)

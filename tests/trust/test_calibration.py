@@ -29,6 +29,7 @@ from robustbench_lite.trust import bracket as calibration
 from robustbench_lite.trust.bracket import cache, calibrate, usual
 from robustbench_lite.trust.bracket.bracket import lengthy
 from robustbench_lite.trust.bracket.exact import Slope
+from robustbench_lite.trust.bracket.images import on_images
 from robustbench_lite.trust.bracket.problems import build
 from robustbench_lite.trust.bracket.recipes import RECIPES, Task
 from robustbench_lite.trust.smell import cases
@@ -210,6 +211,14 @@ def _best(x: torch.Tensor, w: torch.Tensor, norm: str, size: torch.Tensor) -> to
 def test_every_attack_passes_with_its_usual_parameters(name):
     """Those of thousands of passes an image: `test_the_whole_bracket`, which is slow."""
     assert not [text for attack in usual(name) for text in failures(attack)]
+
+
+@pytest.mark.parametrize("epsilon", [8, 15])
+@pytest.mark.parametrize("steps", [50, 100])
+def test_what_rounding_leaves_of_a_number_does_not_stall_sparse_steps(epsilon, steps):
+    record = attacks.build("apgd", {"norm": "l1", "epsilon": epsilon, "steps": steps})
+    found = list(on_images(record, (16,), whole=False, recipes=RECIPES[2:4]))
+    assert found and all(one.passed for one in found), found
 
 
 @pytest.mark.parametrize("attack", CONFIGURED.values())

@@ -281,6 +281,9 @@ def test_targets_that_differ(tmp_path, aims, facts, level):
             {"forwards": 50},
             True,
         ),  # whoever does not see it may spend what it wants
+        ({"mine": {"backwards": 0}}, {}, False),  # whoever sees no gradient is slower
+        ({"mine": {"backwards": 0}, "backwards": 0}, {}, True),  # not than others of its kind
+        ({"mine": {"backwards": 0, "attack": "noise"}, "backwards": 0}, {}, False),  # does not try
     ],
 )
 def test_another_cell_succeeds_within_this_budget_for_less(tmp_path, facts, columns, red):

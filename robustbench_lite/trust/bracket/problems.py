@@ -86,7 +86,7 @@ def _classes(recipe: Recipe, task: Task, generator: torch.Generator) -> tuple[to
 
 def _shape(recipe: Recipe, task: Task) -> tuple[int, int, int]:
     """C, H, W: large enough for a budget that is meant for larger images than ours."""
-    need = {"linf": 0.0, "l2": 14 * (task.size or 0) ** 2, "l1": 10 * (task.size or 0), "l0": 0.0}[task.norm]
+    need = {"linf": 0.0, "l2": 14 * (task.size or 0) ** 2, "l1": 50 * (task.size or 0), "l0": 0.0}[task.norm]
     if recipe.images == "digits":
         side = 28 * min(6, math.ceil(math.sqrt(max(1.0, need / 784))))
         return 3 if task.colour else 1, side, side

@@ -9,13 +9,15 @@ from robustbench_lite.results.paired_tests import mcnemar
 from robustbench_lite.results.schema import size_column
 from robustbench_lite.results.worst_case import allowed
 from robustbench_lite.trust.smell import Case, Finding, doubt, fine, register, unknown
+from robustbench_lite.trust.smells._rivals import CONTROL, blind
 
 _LEAST = 0.1  # of all samples: attacks that keep their last iterate lose some to others on honest classifiers too
 _WHY = (
     "A sample is robust at a budget only if no attack breaks it there: the worst case over all attacks counts. That a "
     "strong attack finds more than a quick one is as it should be. Where one that spends no more passes on these "
     "samples, or never saw the classifier, breaks many more within the budget (a tenth of all samples, and no "
-    "chance), the attack at hand was misled, and its own number says nothing."
+    "chance), the attack at hand was misled, and its own number says nothing. Without gradients it cannot be misled, "
+    "only slower: it is held against others of its kind, and noise, which does not try, against nobody."
 )
 
 
@@ -26,7 +28,10 @@ def within_budget(case: Case, everything: tuple[Case, ...]) -> Finding:
         return fine("no budget on one classifier that it saw")
     if mine.targeted or mine.fitted or mine.viewed:
         return fine("the attack wants more than another class on each image")
+    if mine.attack == CONTROL:
+        return fine("noise is a control: it does not try")
     rivals = [one for other, one in _comparable(case, everything, mine) if other is not case]
+    rivals = [one for one in rivals if blind(one) or not blind(mine)]
     if not rivals:
         return unknown("no other attack on this classifier and these samples")
     theirs = [_within(mine, one) for one in rivals]
