@@ -208,8 +208,8 @@ class APGD(StepAttack):
         fresh = {"adv": adv, "before": adv, "top": far, "last": -far, "helped": zero, "mark": far}
         fresh |= {"length": reach * (1 if self.norm == "l1" else 2), "halved": zero.bool(), "taken": zero.long()}
         numbers, support = adv[0].numel(), (adv != part.x).flatten(1).sum(1).to(zero.dtype)  # and is as sparse as that
-        fresh |= {"share": torch.where(later, support / numbers / _SHRINK, _SPARSE)}
-        fresh |= {"support": torch.where(later, support, numbers)}
+        share = torch.where(later, support / numbers / _SHRINK, _SPARSE)
+        fresh |= {"share": share, "support": torch.where(later, support, numbers)}
         return replace(s, **{name: getattr(s, name).index_copy(0, at, value) for name, value in fresh.items()})
 
     def _opening(self, s: APGDState, radius: torch.Tensor) -> torch.Tensor:
@@ -255,8 +255,8 @@ class APGD(StepAttack):
 
     def _sparse_step(self, s: APGDState, g: torch.Tensor, radius: torch.Tensor) -> APGDState:
         """l1: an equal change of the numbers with the largest gradients, as many as the best candidate suggests."""
-        numbers = g[0].numel()
-        due = (s.taken > 0) & (s.taken % max(1, math.ceil(_EVERY * self.steps)) == 0)
+        numbers, every = g[0].numel(), max(1, math.ceil(_EVERY * self.steps))
+        due = (s.taken > 0) & (s.taken % every == 0)
         if bool(due.any()):
             support = ((s.best - s.x).abs() > _DUST).flatten(1).sum(1).to(s.support.dtype)
             sparser = due & (support < _SPARSER * s.support)
@@ -269,9 +269,8 @@ class APGD(StepAttack):
                 support=torch.where(due, support, s.support),
             )
         flat = _free(s, g).flatten(1)
-        ordered = flat.abs().sort(dim=1, descending=True).values
-        least = ordered.gather(1, (s.share * numbers).long().clamp(1, numbers)[:, None] - 1)
-        way = flat.sign() * (flat.abs() >= least)
+        last = (s.share * numbers).long().clamp(1, numbers)[:, None] - 1
+        way = flat.sign() * (flat.abs() >= flat.abs().sort(dim=1, descending=True).values.gather(1, last))
         way = (way / way.abs().sum(1, keepdim=True).clamp_min(1)).view_as(g) * per_row(s.length, g)
         moved = nearest_within(s.x, way + (s.adv - s.x), "l1", radius)
         return replace(s, adv=moved.add_(s.x).clamp_(0, 1), before=s.adv)
