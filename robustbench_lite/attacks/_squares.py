@@ -7,6 +7,7 @@ and place: coordinates instead of slices.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from robustbench_lite.lazy import torch
 from robustbench_lite.threat.draws import Draw
@@ -24,9 +25,14 @@ _TINY = 1e-12
 
 def side(p: float, query: torch.Tensor, queries: int, shape: Sequence[int], *, odd: bool) -> torch.Tensor:
     """The side (n,) of the squares of that `query` (n,) of so many, for images (n, C, H, W); at first a share p."""
-    height, width = shape[-2:]
-    halvings = torch.tensor(_HALVINGS, device=query.device)
-    times = torch.searchsorted(halvings, query * _OF // queries, right=True)
+    return _sides(p, queries, tuple(shape[-2:]), odd=odd).to(query.device)[query.clamp_max(queries)]
+
+
+@lru_cache(maxsize=16)
+def _sides(p: float, queries: int, shape: tuple[int, int], *, odd: bool) -> torch.Tensor:
+    """The side of the squares for every query (queries + 1,)."""
+    height, width = shape
+    times = torch.searchsorted(torch.tensor(_HALVINGS), torch.arange(queries + 1) * _OF // queries, right=True)
     length = (p * height * width * 0.5 ** times.double()).sqrt()
     least, most = (_LEAST if odd else 1), min(height, width)
     if odd:
@@ -125,8 +131,8 @@ def _places(count: int, length: int) -> tuple[list[int], list[int]]:
 
 def _corner(random: torch.Tensor, length: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
     """Where squares begin (n, 2), uniform among the places where they fit, from uniform numbers (n, 2)."""
-    room = torch.tensor(shape[-2:], device=length.device) - length[:, None] + 1
-    return (random * room).long().minimum(room - 1)
+    room = torch.stack([side - length for side in shape[-2:]], 1)  # less one place
+    return (random * (room + 1)).long().minimum(room)
 
 
 def _window(corner: torch.Tensor, length: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:

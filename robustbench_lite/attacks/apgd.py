@@ -35,6 +35,7 @@ _NEW = 0.75  # alpha: the share of the new step; the rest is momentum
 _HELPED = 0.75  # rho: the share of steps since the last checkpoint that have to increase the loss
 _FIRST, _SHORTER, _SHORTEST = 0.22, 0.03, 0.06  # of all steps: the first period, how much shorter the next is, at most
 _NINE = 9  # targets
+_FEW = 0.25  # l1: how far the first run begins from a uniform point towards a sparse one; later ones begin there
 # l1: the share of the numbers that the first step moves; how often that share is set anew, in parts of all steps; by
 # what it and steps shrink; the least of a step; when a perturbation has become sparser; stages in 3, 2, 1 times epsilon
 _SPARSE, _EVERY, _SHRINK, _LEAST, _SPARSER, _STAGES = 0.2, 0.04, 1.5, 0.1, 0.95, ((3, 0.3), (2, 0.3), (1, 0.4))
@@ -76,7 +77,8 @@ class APGD(StepAttack):
         arxiv="2003.01690",
         protocol=(
             "Steps of 2 epsilon, momentum 0.75, halved at the paper's checkpoints, where a run goes on from its best "
-            "iterate. l1: sparse steps in balls of 3, 2 and 1 epsilon for 30, 30 and 40 % of the steps."
+            "iterate. l1: sparse steps in balls of 3, 2 and 1 epsilon for 30, 30 and 40 % of the steps, in each as "
+            "sparse as what the last one found; restarts begin at Gaussian noise brought to the ball."
         ),
         deviations=(
             "A row is done at its first success; the clean image is looked at first, which chooses the targets.",
@@ -198,16 +200,27 @@ class APGD(StepAttack):
         s = replace(s, run=s.run + (which & ended))
         radius, at = self._stage(s)[0], which.nonzero()[:, 0]
         part, reach = rows(s, at), radius[at]
-        new = sample(part.draw, part.x, self.norm, 1.0, part.run)
-        adv = part.x + nearest_within(part.x, new * per_row(reach, new), self.norm, reach)
+        adv, later = self._opening(part, reach), part.run % len(self._stages) > 0
         if len(self._stages) > 1:  # a smaller ball begins where the larger one ended
             inner = part.x + nearest_within(part.x, part.best - part.x, self.norm, reach)
-            adv = torch.where(per_row(part.run % len(self._stages) > 0, adv), inner, adv)
+            adv = torch.where(per_row(later, adv), inner, adv)
         adv, zero, far = adv.clamp_(0, 1), torch.zeros_like(part.top), torch.full_like(part.top, -torch.inf)
         fresh = {"adv": adv, "before": adv, "top": far, "last": -far, "helped": zero, "mark": far}
         fresh |= {"length": reach * (1 if self.norm == "l1" else 2), "halved": zero.bool(), "taken": zero.long()}
-        fresh |= {"share": zero + _SPARSE, "support": zero + part.x[0].numel()}
+        numbers, support = adv[0].numel(), (adv != part.x).flatten(1).sum(1).to(zero.dtype)  # and is as sparse as that
+        share = torch.where(later, support / numbers / _SHRINK, _SPARSE)
+        fresh |= {"share": share, "support": torch.where(later, support, numbers)}
         return replace(s, **{name: getattr(s, name).index_copy(0, at, value) for name, value in fresh.items()})
+
+    def _opening(self, s: APGDState, radius: torch.Tensor) -> torch.Tensor:
+        """Random images (n, C, H, W) in the ball. l1: between a uniform point and one that changes a few numbers."""
+        new = per_row(radius, s.x) * sample(s.draw, s.x, self.norm, 1.0, s.run)
+        near = nearest_within(s.x, new, self.norm, radius)
+        if self.norm != "l1":
+            return s.x + near
+        noise = s.draw.normal("sparse", tuple(s.x.shape[1:]), s.run)  # of which the ball leaves the largest numbers
+        share = per_row(torch.where(s.run < len(self._stages), _FEW, 1.0), near)
+        return s.x + near.lerp(nearest_within(s.x, noise, "l1", radius), share)
 
     def _climb(self, s: APGDState, loss: torch.Tensor, g: torch.Tensor, radius: torch.Tensor) -> APGDState:
         """The state after a step of every row, whose iterate has this loss (n,) and gradient (n, C, H, W)."""
@@ -242,8 +255,8 @@ class APGD(StepAttack):
 
     def _sparse_step(self, s: APGDState, g: torch.Tensor, radius: torch.Tensor) -> APGDState:
         """l1: an equal change of the numbers with the largest gradients, as many as the best candidate suggests."""
-        numbers = g[0].numel()
-        due = (s.taken > 0) & (s.taken % max(1, math.ceil(_EVERY * self.steps)) == 0)
+        numbers, every = g[0].numel(), max(1, math.ceil(_EVERY * self.steps))
+        due = (s.taken > 0) & (s.taken % every == 0)
         if bool(due.any()):
             support = ((s.best - s.x).abs() > _DUST).flatten(1).sum(1).to(s.support.dtype)
             sparser = due & (support < _SPARSER * s.support)
@@ -256,9 +269,8 @@ class APGD(StepAttack):
                 support=torch.where(due, support, s.support),
             )
         flat = _free(s, g).flatten(1)
-        ordered = flat.abs().sort(dim=1, descending=True).values
-        least = ordered.gather(1, (s.share * numbers).long().clamp(1, numbers)[:, None] - 1)
-        way = flat.sign() * (flat.abs() >= least)
+        last = (s.share * numbers).long().clamp(1, numbers)[:, None] - 1
+        way = flat.sign() * (flat.abs() >= flat.abs().sort(dim=1, descending=True).values.gather(1, last))
         way = (way / way.abs().sum(1, keepdim=True).clamp_min(1)).view_as(g) * per_row(s.length, g)
         moved = nearest_within(s.x, way + (s.adv - s.x), "l1", radius)
         return replace(s, adv=moved.add_(s.x).clamp_(0, 1), before=s.adv)

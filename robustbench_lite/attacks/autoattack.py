@@ -12,7 +12,7 @@ from robustbench_lite.engine.attack import Attack, attacks
 from robustbench_lite.engine.card import Card
 from robustbench_lite.registry import Number
 
-__all__ = ["AutoAttack"]
+__all__ = ["AutoAttack", "entries"]
 
 _EDITIONS: dict[str, Entries] = {
     "standard": (
@@ -30,6 +30,16 @@ _EDITIONS: dict[str, Entries] = {
     ),
     "rand": ({"apgd": {}, "as": "apgd-ce"}, {"apgd": {"loss": "dlr"}, "as": "apgd-dlr"}),
 }
+_STANDARD_L1: Entries = (  # as in the paper on l1, https://arxiv.org/abs/2103.01208
+    {"apgd": {"restarts": 5}, "as": "apgd-ce"},
+    {"apgd": {"loss": "dlr_targeted", "targets": 5}, "as": "apgd-t"},
+    *_EDITIONS["standard"][2:],
+)
+
+
+def entries(edition: str, norm: str) -> Entries:
+    """The attacks of an edition within balls of this norm, in their order."""
+    return _STANDARD_L1 if (edition, norm) == ("standard", "l1") else _EDITIONS[edition]
 
 
 @attacks.register("autoattack")
@@ -45,7 +55,8 @@ class AutoAttack(Composition):
         arxiv="2003.01690",
         protocol=(
             "standard: APGD-CE, APGD-T (DLR, 9 targets), FAB-T (9 targets), Square (5000 queries), 100 steps each, "
-            "every one on the samples that those before left."
+            "every one on the samples that those before left. l1: 5 restarts of APGD-CE and 5 targets of APGD-T, as in "
+            "Croce and Hein, ICML 2021."
         ),
         deviations=(
             "plus: 5 restarts of FAB-T stand for FAB without targets and FAB-T.",
@@ -64,4 +75,4 @@ class AutoAttack(Composition):
 
     @property
     def members(self) -> dict[str, Attack]:
-        return in_turn(_EDITIONS[self.edition], self.norm, self.epsilon, self.target)
+        return in_turn(entries(self.edition, self.norm), self.norm, self.epsilon, self.target)

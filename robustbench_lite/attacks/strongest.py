@@ -6,23 +6,16 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
+from robustbench_lite.attacks.autoattack import entries
 from robustbench_lite.attacks.base import Composition
-from robustbench_lite.attacks.cascade import Entries, in_turn
+from robustbench_lite.attacks.cascade import in_turn
 from robustbench_lite.engine.attack import Attack, attacks
 from robustbench_lite.engine.card import Card
 from robustbench_lite.registry import Number
 
 __all__ = ["Strongest"]
 
-_BEFORE: Entries = (
-    {"apgd": {}, "as": "apgd-ce"},
-    {"apgd": {"loss": "dlr_targeted"}, "as": "apgd-t"},
-)
-_AFTER: Entries = (
-    {"fab": {}, "as": "fab-t"},
-    "square",
-    {"apgd": {"loss": "margin", "targets": 9, "steps": 200, "restarts": 5}, "as": "apgd-margin-t"},
-)
+_LAST = {"apgd": {"loss": "margin", "targets": 9, "steps": 200, "restarts": 5}, "as": "apgd-margin-t"}
 
 
 @attacks.register("strongest")
@@ -45,7 +38,8 @@ class Strongest(Composition):
 
     @property
     def members(self) -> dict[str, Attack]:
-        return in_turn((*_BEFORE, self._smoothed, *_AFTER), self.norm, self.epsilon, self.target)
+        usual = entries("standard", self.norm)  # the smoothed steps after those that need few passes
+        return in_turn((*usual[:2], self._smoothed, *usual[2:], _LAST), self.norm, self.epsilon, self.target)
 
     @property
     def _smoothed(self) -> dict[str, Any]:

@@ -139,8 +139,7 @@ def nearest_within(x: torch.Tensor, r: torch.Tensor, norm: Norm, epsilon: torch.
     inside = far.minimum(room)
     beyond = (size(inside, norm) > epsilon)[:, None]
     if norm == "l2":
-        level = _level((room / far.clamp_min(_NOTHING)).square(), far.square(), limit.square())
-        kept = (level.sqrt() * far).minimum(room)
+        kept = (_multiple(far, room, limit, beyond) * far).minimum(room)
     else:
         kept = (far - _threshold(far, room, limit)).clamp_min(0).minimum(room)
     return (torch.where(beyond, kept, inside) * r.flatten(1).sign()).view_as(r)
@@ -164,6 +163,22 @@ def climb(
     most = torch.where(share < _SPREADING, length / many, 1.0)[:, None]
     moved = steepest_within(adv, g, norm, length, most).add_(adv).sub_(x)
     return _shed(moved, g, epsilon).add_(x).clamp_(0, 1)
+
+
+def _multiple(far: torch.Tensor, room: torch.Tensor, limit: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+    """The t (n, 1) for which the numbers t far (n, D), cut off at their room, have the l2 size `limit` (n, 1).
+
+    What is cut off lets the others grow, and cuts off more: a few rounds, each cheaper than sorting. Rows that are not
+    `wanted` (n, 1) get anything.
+    """
+    full, done, t = ~wanted.expand_as(far), False, torch.ones_like(limit)
+    while not done:
+        left = limit.square() - room.masked_fill(~full, 0).square().sum(1, keepdim=True)
+        others = far.masked_fill(full, 0).square().sum(1, keepdim=True)
+        t = (left.clamp_min(0) / others.clamp_min(torch.finfo(far.dtype).tiny)).sqrt()
+        now = full | (t * far >= room)
+        full, done = now, bool((now == full).all())
+    return t
 
 
 def _threshold(far: torch.Tensor, room: torch.Tensor, limit: torch.Tensor) -> torch.Tensor:
