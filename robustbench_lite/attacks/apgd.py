@@ -1,10 +1,8 @@
 """APGD (Croce and Hein, https://arxiv.org/abs/2003.01690), in l1 as in https://arxiv.org/abs/2103.01208.
 
 x_1 = P(x_0 + eta g(x_0)), eta = 2 epsilon
-for k = 1 ... steps - 1:
-z = P(x_k + eta g(x_k));  x_k+1 = P(x_k + 0.75 (z - x_k) + 0.25 (x_k - x_k-1))
-at the checkpoints: where too few of the last steps helped, or nothing has changed since the last checkpoint,
-eta = eta / 2 and x_k+1 = the best so far
+for k = 1 ... steps - 1: z = P(x_k + eta g(x_k));  x_k+1 = P(x_k + 0.75 (z - x_k) + 0.25 (x_k - x_k-1))
+at the checkpoints, where too few steps helped or nothing has changed since the last: eta = eta / 2, x_k+1 = the best
 """
 
 from __future__ import annotations
@@ -87,6 +85,8 @@ class APGD(StepAttack):
             "DLR of fewer than 3 classes, or 4 towards one class, does not exist: its numerator, the margin, is used.",
         ),
     )
+
+    version: ClassVar[int] = 2
 
     norm: Literal["linf", "l2", "l1"] = Field("linf", description="Norm of the ball.")
     epsilon: Number = Field(8 / 255, gt=0, description="Radius of the ball, for images in [0, 1].")

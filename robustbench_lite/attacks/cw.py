@@ -58,6 +58,8 @@ class CW(Smallest):
         ),
         factor=1.03,
     )
+
+    version: ClassVar[int] = 2
     threat: ClassVar[Norm] = "l2"
 
     steps: PositiveInt = Field(60, description="Adam's steps for each c; the paper takes 10,000.")

@@ -70,6 +70,8 @@ class FAB(StepAttack):
         ),
         factor=1.02,
     )
+
+    version: ClassVar[int] = 2
     minimal: ClassVar[bool] = True
     changes: ClassVar[tuple[str, ...]] = ()
 

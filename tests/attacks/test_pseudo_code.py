@@ -133,16 +133,15 @@ def test_fab(norm):
     found = iterates(FAB(norm=norm, targets=1, steps=steps), steps)
     for i in range(N):
         x = adv = X[i : i + 1]
-        rival, back, wanted = int(NET(x)[0].index_fill(0, LABEL[i], -torch.inf).argmax()), False, []
+        rival, wanted = int(NET(x)[0].index_fill(0, LABEL[i], -torch.inf).argmax()), []
         for _ in range(steps):
             wanted.append(adv)
+            if NET(adv).argmax() != LABEL[i]:
+                adv, returned = x + 0.9 * (adv - x), returned + 1
             leaf = adv.clone().requires_grad_()
             value = NET(leaf)[0, rival] - NET(leaf)[0, LABEL[i]]
             (g,), value = torch.autograd.grad(value, leaf), value.item()
-            if NET(adv).argmax() != LABEL[i] and not back:
-                adv, back, returned = x + 0.9 * (adv - x), True, returned + 1
-                continue
-            back, way = False, steepest(g, norm) / dual_size(g, norm)
+            way = steepest(g, norm) / dual_size(g, norm)
             d, d_0 = -value * way, -(value + float((g * (x - adv)).sum())) * way
             a = float((size(d, norm) / (size(d, norm) + size(d_0, norm))).clamp_max(0.1))
             drawn += a < 0.09
