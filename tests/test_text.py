@@ -8,6 +8,7 @@ import re
 import unicodedata
 from xml.etree import ElementTree as ET
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -128,7 +129,7 @@ def test_progress_shows_it_safely_on_a_terminal_and_in_a_log(text):
     cell = a_cell(text)
     failed = CellReport(cell, {"status": "failed", "error": text})
     seconds = dict.fromkeys(("seconds", "seconds_inspect", "seconds_timing", "seconds_judge"), 1.0)
-    warned = CellReport(cell, {"status": "ok", "warnings": [text], **seconds}, samples=[{"success": True}])
+    warned = CellReport(cell, {"status": "ok", "warnings": [text], **seconds}, samples=pa.table({"success": [True]}))
     log, screen = io.StringIO(), io.StringIO()
     bars = Bars(Console(file=screen, force_terminal=True, width=100))
     for told in (Lines(log), bars):
