@@ -1,6 +1,6 @@
 """One cell becomes a report: load and inspect, attack, judge. What a classifier or an attack does wrong fails the cell.
 
-It knows neither the store nor who looks on: whoever calls it keeps the report, and prints it.
+Of the store it knows the shards of the cell, and nothing of who looks on: whoever calls it keeps the report.
 """
 
 from __future__ import annotations

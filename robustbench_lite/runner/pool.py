@@ -82,7 +82,7 @@ class _Progress:
 
     cell: Cell
     left: int  # jobs
-    report: CellReport | None = None  # of the first that failed, or of the only one
+    report: CellReport | None = None  # of the first that failed
     samples: dict[Share, int] = field(default_factory=dict)
 
 
@@ -134,7 +134,7 @@ class Driver:
             kind, value = "done", report
         if kind == "samples":
             of.samples[job.share] = value
-            self.told.progressed(max(of.samples.values()) if len(of.samples) == 1 else sum(of.samples.values()))
+            self.told.progressed(sum(of.samples.values()))
             return
         workers[place].job = None
         yield from self._done(value, job, of, queue)
@@ -158,9 +158,7 @@ class Driver:
         report = CellReport(last.cell, dict(last.described), last.seconds)
         if not done or gaps(done, done[0].facts["cell"]["n"]):
             return report.failure(AttackError("shards of it are missing, or damaged; run the suite again"), "store")
-        provenance = report.described["provenance"]
         conclude(report, done, shards)
-        report.described["provenance"] = provenance
         return report
 
     def _died(self, workers: list[_Worker], place: int, job: Job, cell: Cell) -> CellReport | None:
