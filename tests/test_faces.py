@@ -35,6 +35,9 @@ FACES = {
         Baseline Gate Limits Report Rule Verdict baseline_of check gate_of lines_of read_baseline render_report
         scores_of summary write_baseline
     """,
+    "generators": """
+        Architecture Coverage Mixture Objective Recipe Training architectures mixtures objectives recipe recipes trained
+    """,
     "guards": """
         Stopped UnlockableError auto_batch_size blamed chunked contents deterministic excerpt exclusive installed
         is_interrupt is_out_of_memory limited no_programs real regular seeded theirs told trace uncollected
