@@ -11,7 +11,7 @@ from tests.test_house import LEVEL, PACKAGE
 
 FACES = {
     "": """
-        Results __version__ attacks datasets load models run
+        Results __version__ attacks datasets generators load models run
     """,
     "api": """
         Results TableView load run
@@ -36,7 +36,8 @@ FACES = {
         scores_of summary write_baseline
     """,
     "generators": """
-        Architecture Coverage Mixture Objective Recipe Training architectures mixtures objectives recipe recipes trained
+        Architecture Card Coverage Generator Judge Mixture Objective Recipe Training architectures available load
+        mixtures objectives scores_of trained
     """,
     "guards": """
         Stopped UnlockableError auto_batch_size blamed chunked contents deterministic excerpt exclusive installed

@@ -14,7 +14,7 @@ from robustbench_lite.generators.mixture import Mixture, mixtures
 from robustbench_lite.generators.objective import Objective, objectives
 from robustbench_lite.registry import Config, Number, Records, fingerprint
 
-__all__ = ["Recipe", "recipe", "recipes"]
+__all__ = ["Recipe", "built_architecture", "recipe", "recipes"]
 
 RECIPES = Path(__file__).parent / "recipes"
 C = TypeVar("C", bound=Config)
@@ -52,7 +52,7 @@ class Recipe(Config):
     @property
     def nets(self) -> Architecture:
         """The architecture as it is built. Raises SuiteError."""
-        return _built(architectures, self.architecture, "architecture")
+        return built_architecture(self.architecture)
 
     @property
     def game(self) -> Objective:
@@ -68,6 +68,11 @@ class Recipe(Config):
     def hash(self) -> str:
         """Of what the recipe's file says; a new option with a default changes no old recipe."""
         return fingerprint(self.model_dump(mode="json", exclude_unset=True))
+
+
+def built_architecture(entry: Entry) -> Architecture:
+    """What an entry {dcgan: {filters: 32}} means. Raises UsageError."""
+    return _built(architectures, entry, "architecture")
 
 
 def _built(registry: Records[C], entry: Entry, key: str) -> C:

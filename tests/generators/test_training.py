@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from robustbench_lite.errors import DataError, ModelError, SuiteError, UsageError
-from robustbench_lite.generators import Recipe, Training, recipe, recipes, trained
+from robustbench_lite.generators import Recipe, Training, trained
 from robustbench_lite.generators._data import Images
+from robustbench_lite.generators.recipe import recipe, recipes
 
 POINTS = {"architecture": {"points_mlp": {"width": 16}}, "points": {"ring": {}}, "size": [2], "dataset": "ring"}
 IMAGES = {"size": [1, 8, 8], "dataset": "noise", "train": [{"idx": "nowhere"}]}
