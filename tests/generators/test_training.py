@@ -43,7 +43,8 @@ def numbers(rows):
 
 
 def state(done):
-    return {f"{net}.{key}": value for net, part in done.parts.items() for key, value in _flat(part.state_dict())}
+    parts = [done.generator, done.critic, done.averaged, *done.optimizers]
+    return {f"{i}.{key}": value for i, part in enumerate(parts) for key, value in _flat(part.state_dict())}
 
 
 def _flat(values, prefix=""):

@@ -11,7 +11,7 @@ import robustbench_lite as rbl
 from robustbench_lite.cli.catalogue import description, listing
 from robustbench_lite.cli.verbs import cli
 from robustbench_lite.errors import ModelError
-from robustbench_lite.generators import Judge, available, load, scores_of
+from robustbench_lite.generators import Generator, Judge, available, load, scores_of
 from robustbench_lite.generators.metrics.classified import classifier_score, unevenness
 from robustbench_lite.generators.metrics.similarity import alikeness
 from robustbench_lite.generators.recipe import recipe
@@ -69,6 +69,19 @@ def test_an_image_is_the_same_with_whatever_others_it_is_asked_for(folder):
         assert torch.equal(generator.sample(n, seed=3, first=first), many[first : first + n])
     assert not torch.equal(generator.sample(1, seed=4), many[:1])
     assert len(many.unique(dim=0)) == 130
+
+
+def test_images_are_made_in_blocks_that_begin_at_the_same_numbers(folder):
+    """So that every bit is the same: here a network whose images depend on those beside them shows it."""
+
+    class Social(torch.nn.Linear):
+        def forward(self, z):
+            return super().forward(z) + z.sum()
+
+    generator = Generator(card(str(folder / "tiny_ring.yaml")), Social(3, 2), 3)
+    many = generator.sample(130)
+    for first, n in ((0, 1), (63, 2), (70, 60), (129, 1)):
+        assert torch.equal(generator.sample(n, first=first), many[first : first + n])
 
 
 def test_a_training_leaves_weights_rows_and_a_card(folder):
