@@ -18,11 +18,10 @@ from multiprocessing.process import BaseProcess
 
 from robustbench_lite.errors import AttackError, RobustbenchError, UsageError
 from robustbench_lite.lazy import torch
-from robustbench_lite.results.shards import gaps
 from robustbench_lite.results.store import Store
 from robustbench_lite.runner.assets import Assets
 from robustbench_lite.runner.cell_report import CellReport
-from robustbench_lite.runner.conclude import conclude
+from robustbench_lite.runner.conclude import joined
 from robustbench_lite.runner.execute import current, described, execute
 from robustbench_lite.runner.executors.base import Setup
 from robustbench_lite.runner.executors.worker import Job, Order, work
@@ -189,12 +188,10 @@ class _Driver:
 
     def _together(self, last: CellReport) -> CellReport:
         """A cell whose shares are all done."""
-        shards = self.store.shards(last.cell.id)
-        done = shards.stored()
-        report = CellReport(last.cell, dict(last.described), last.seconds)
-        if not done or gaps(done, done[0].facts["cell"]["n"]):
+        report, whole = CellReport(last.cell, last.described, last.seconds), joined(self.store.shards(last.cell.id))
+        if whole is None:
             return report.failure(AttackError("shards of it are missing, or damaged; run the suite again"), "store")
-        conclude(report, done, shards)
+        report.finish(whole)
         return report
 
     def _died(self, workers: list[_Worker], place: int, job: Job, cell: Cell) -> CellReport | None:
