@@ -22,7 +22,7 @@ __all__ = ["Judge", "scores_of"]
 
 @dataclass(frozen=True)
 class Judge:
-    """A classifier of the zoo, real images that nobody trained on, and those that the generator was trained on."""
+    """A classifier of the zoo, real images that nobody trained on, and those that the generator learnt from."""
 
     classifier: str
     test: torch.Tensor  # (N, C, H, W) float32 in [0, 1], canvas included
@@ -32,8 +32,12 @@ class Judge:
     def look(self, images: torch.Tensor) -> Looked:
         """What the classifier makes of images."""
         net: nn.Module = load(self.classifier)
+        return look(net, self.inner(images))
+
+    def inner(self, images: torch.Tensor) -> torch.Tensor:
+        """Images without their canvas."""
         inner = slice(self.pad, -self.pad or None)
-        return look(net, images[:, :, inner, inner].contiguous())
+        return images[:, :, inner, inner].contiguous()
 
 
 def scores_of(images: torch.Tensor, judge: Judge) -> dict[str, float]:
@@ -47,7 +51,7 @@ def scores_of(images: torch.Tensor, judge: Judge) -> dict[str, float]:
     real, others = judge.test[:n], judge.test[n : 2 * n]
     ours = _compared(images, real, judge) | _alone(images, judge)
     theirs = _compared(others, real, judge)
-    found = parzen(images, others, real)  # its bandwidth is the one under which the others are likeliest
+    found = parzen(*map(judge.inner, (images, others, real)))  # others say which bandwidth
     scores = ours | {f"{key}_real": value for key, value in theirs.items()}
     scores |= {"parzen": found.mean, "parzen_standard_error": found.standard_error, "parzen_sigma": found.sigma}
     return {"images": float(n)} | {key: float(f"{value:.4g}") for key, value in sorted(scores.items())}
@@ -70,5 +74,5 @@ def _compared(images: torch.Tensor, real: torch.Tensor, judge: Judge) -> dict[st
 
 
 def _alone(images: torch.Tensor, judge: Judge) -> dict[str, float]:
-    found = copying(images, judge.train, judge.test)
+    found = copying(*map(judge.inner, (images, judge.train, judge.test)))
     return {"copies": found.copies, "nearer": found.nearer}
