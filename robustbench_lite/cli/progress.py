@@ -13,9 +13,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from robustbench_lite.results.evaluation import through
 from robustbench_lite.results.schema import Row
-from robustbench_lite.runner.cell_report import CellReport
-from robustbench_lite.runner.observer import Observer, Silent
-from robustbench_lite.runner.plan import Cell
+from robustbench_lite.runner.generation.cell import GeneratorCell
+from robustbench_lite.runner.generation.report import GeneratorReport
+from robustbench_lite.runner.observer import AnyCell, AnyReport, Observer, Silent
 from robustbench_lite.text import visible
 
 __all__ = ["Bars", "Lines", "observer"]
@@ -24,16 +24,26 @@ _WORTH_SAYING = 0.05  # seconds of a phase
 _NAME = 400  # characters of a cell's names; a bar has one line
 
 
-def _outcome(report: CellReport) -> str:
+def _outcome(report: AnyReport) -> str:
     """One cell's result in a few words."""
     row = report.row
-    if not report.whole:
-        return "this part of it is stored"
     if report.failed:
         return visible(f"FAILED: {row['error']}")
+    if isinstance(report, GeneratorReport):
+        return _made(row)
+    if not report.whole:
+        return "this part of it is stored"
     broken = report.share("success")
     text = f"{broken:6.1%} succeed, {row['seconds']:.2f} s{_beside(row)}"
     return "; ".join([text, *(visible(f"WARNING: {warning}") for warning in row["warnings"])])
+
+
+def _made(row: Row) -> str:
+    """What became of a generator."""
+    outcome = row.get("outcome") or "not judged"
+    text = outcome.upper() if row.get("collapsed") else outcome
+    text += f" ({row['reason']})" if row.get("reason") else ""
+    return visible(f"{text}, {row['seconds']:.1f} s of training" if row.get("seconds") is not None else text)
 
 
 def _beside(row: Row) -> str:
@@ -43,7 +53,9 @@ def _beside(row: Row) -> str:
     return f" ({', '.join(parts)})" if parts else ""
 
 
-def _title(cell: Cell) -> str:
+def _title(cell: AnyCell) -> str:
+    if isinstance(cell, GeneratorCell):
+        return visible(f"{cell.dataset} · {cell.name}", _NAME)
     seen = through({"sources": list(cell.sources), "models": list(cell.targets), "source": cell.source})
     return visible(f"{cell.dataset} · {seen} · {cell.variant}", _NAME)
 
@@ -65,7 +77,7 @@ class Lines(Silent):
         if seconds >= _WORTH_SAYING:
             print(f"{phase}: {seconds:.2f} s", file=self.stream, flush=True)
 
-    def planned(self, cells: tuple[Cell, ...], cached: int) -> None:
+    def planned(self, cells: tuple[AnyCell, ...], cached: int) -> None:
         self.total, self.number = len(cells), cached
         print(f"{len(cells)} cells, {cached} already in the store", file=self.stream, flush=True)
 
@@ -73,7 +85,7 @@ class Lines(Silent):
         for line in _suspicions(calibration):
             print(line, file=self.stream, flush=True)
 
-    def finished(self, report: CellReport) -> None:
+    def finished(self, report: AnyReport) -> None:
         self.number += 1
         line = f"[{self.number}/{self.total}] {_title(report.cell)}: {_outcome(report)}"
         print(line, file=self.stream, flush=True)
@@ -115,7 +127,7 @@ class Bars(Silent):
         if seconds >= _WORTH_SAYING:
             self.console.print(f"{phase}: {seconds:.2f} s", markup=False, highlight=False)
 
-    def planned(self, cells: tuple[Cell, ...], cached: int) -> None:
+    def planned(self, cells: tuple[AnyCell, ...], cached: int) -> None:
         self.progress.update(self.whole, total=len(cells), completed=cached)
         if cached:
             self.console.print(f"{cached} of {len(cells)} cells are in the store already", markup=False)
@@ -124,15 +136,16 @@ class Bars(Silent):
         for line in _suspicions(calibration):
             self.console.print(line, markup=False, highlight=False)
 
-    def started(self, cell: Cell) -> None:
+    def started(self, cell: AnyCell) -> None:
         self.title = _title(cell)
-        self.progress.reset(self.cell, total=cell.n, description=self.title, visible=True)
+        total = cell.steps if isinstance(cell, GeneratorCell) else cell.n
+        self.progress.reset(self.cell, total=total, description=self.title, visible=True)
         self.since = time.monotonic()
 
     def progressed(self, samples: int) -> None:
         self.progress.update(self.cell, completed=samples)
 
-    def finished(self, report: CellReport) -> None:
+    def finished(self, report: AnyReport) -> None:
         self.console.print(f"{_title(report.cell)}: {_outcome(report)}", markup=False, highlight=False)
         self.progress.advance(self.whole)
         self.progress.update(self.cell, visible=False)

@@ -31,7 +31,7 @@ from robustbench_lite.results._cell_files import (
     write_parquet,
 )
 from robustbench_lite.results._reading import Results, read, runs
-from robustbench_lite.results.schema import ARTIFACTS, CELLS, IMAGES, SAMPLES, Row
+from robustbench_lite.results.schema import ARTIFACTS, CELLS, GENERATORS, IMAGES, SAMPLES, Row
 from robustbench_lite.results.sealed import atomically, flush, sealed_json
 from robustbench_lite.results.shards import Shards, sharded
 
@@ -125,6 +125,29 @@ class Store:
                 self._atomically(path, lambda temporary, write=write: write(temporary))  # type: ignore[misc]
             else:
                 self._drop(path)
+
+    def write_generator(self, cell: str, row: Row, training: list[Row], generated: list[Row]) -> None:
+        """Store a cell that makes a generator, its own row last. Raises StoreError, ValueError as `write` does."""
+        contents = {"training": training, "generated": generated, "generators": [row]}
+        tables = {part: table_of(rows, PARTS[part]) for part, rows in contents.items()}
+        self._drop(self._path("generators", cell))
+        for part, table in tables.items():
+            if len(table):
+                self._atomically(self._path(part, cell), lambda temporary, table=table: write_parquet(table, temporary))  # type: ignore[misc]
+            else:
+                self._drop(self._path(part, cell))
+
+    def rename_generator(self, row: Row) -> None:
+        """Replace the row of a generator by one with other names. Raises StoreError."""
+        table = table_of([row], GENERATORS)
+        path = self._path("generators", row["cell"])
+        self._atomically(path, lambda temporary: write_parquet(table, temporary))
+
+    def generators(self) -> dict[str, Row]:
+        """The rows of the generators that are in the store and did not fail, by the id of their cell."""
+        tables = (read_file(path, GENERATORS)[0] for path in files(self.folder / "generators"))
+        rows = [table.to_pylist()[0] for table in tables if table is not None and len(table)]
+        return {row["cell"]: row for row in rows if row["status"] == "ok"}
 
     def shards(self, cell: str) -> Shards:
         """What is stored of a cell that is not finished."""
