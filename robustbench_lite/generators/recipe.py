@@ -36,7 +36,9 @@ class Recipe(Config):
     judge: str = Field("", description="Classifier of the zoo by which generated images are scored.")
     steps: PositiveInt = Field(description="Of the generator.")
     batch_size: PositiveInt = Field(64, description="Images per step of either network.")
-    average: Number = Field(0.0, ge=0, lt=1, description="Decay of the running mean of weights that is kept; 0: none.")
+    average: Number = Field(
+        0.0, ge=0, lt=1, description="Decay of the running mean of weights that is kept; 0: the last ones are."
+    )
     log_every: PositiveInt = Field(50, description="Steps of the generator from one row of losses to the next.")
     save_every: PositiveInt = Field(500, description="Steps of the generator from one checkpoint to the next.")
     seed: int = Field(0, description="Of weights, latents and the order of images.")

@@ -51,7 +51,7 @@ def scores_of(images: torch.Tensor, judge: Judge) -> dict[str, float]:
     real, others = judge.test[:n], judge.test[n : 2 * n]
     ours = _compared(images, real, judge) | _alone(images, judge)
     theirs = _compared(others, real, judge)
-    found = parzen(*map(judge.inner, (images, others, real)))  # others say which bandwidth
+    found = parzen(judge.inner(images), judge.inner(others), judge.inner(real))  # the others say which bandwidth
     scores = ours | {f"{key}_real": value for key, value in theirs.items()}
     scores |= {"parzen": found.mean, "parzen_standard_error": found.standard_error, "parzen_sigma": found.sigma}
     return {"images": float(n)} | {key: float(f"{value:.4g}") for key, value in sorted(scores.items())}

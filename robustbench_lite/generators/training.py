@@ -133,11 +133,10 @@ class Training:
         """The running mean of weights, and of what batch norm has seen; counters as they are."""
         if not self.todo.average:
             return
-        weight = min(1 - self.todo.average, 1 - self.step / (self.step + 10))  # young means forget sooner
         now = self.generator.state_dict()
         for name, mean in self.averaged.state_dict().items():
             if mean.is_floating_point():
-                mean.lerp_(now[name], weight)
+                mean.lerp_(now[name], 1 - self.todo.average)
             else:
                 mean.copy_(now[name])
 

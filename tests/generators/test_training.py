@@ -110,6 +110,13 @@ def test_the_running_mean_is_what_is_kept(tmp_path):
     done = training(tiny(average=0.9), tmp_path)
     done.run(lambda _: None)
     assert done.kept is done.averaged and not done.kept.training
+    mean, run = None, training(tiny(average=0.9, save_every=99), tmp_path / "..")
+    for _ in range(7):
+        mean = mean or {key: value.clone() for key, value in run.generator.state_dict().items()}
+        run._advance()
+        run.step += 1
+        mean = {key: 0.9 * value + 0.1 * run.generator.state_dict()[key] for key, value in mean.items()}
+    assert all(torch.allclose(value, mean[key]) for key, value in done.kept.state_dict().items())
     pairs = zip(done.averaged.parameters(), done.generator.parameters(), strict=True)
     assert any(not torch.equal(mean, last) for mean, last in pairs)
     plain = training(tiny(average=0), tmp_path / "..")
