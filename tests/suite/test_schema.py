@@ -17,7 +17,7 @@ KEYWORDS = {
     *("$schema", "$id", "title", "description", "type", "properties", "additionalProperties", "required", "items"),
     *("anyOf", "enum", "const", "default", "pattern", "minItems", "maxItems", "minProperties", "prefixItems"),
     *("$ref", "$defs"),
-    *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minLength", "if", "then", "not"),
+    *("multipleOf", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minLength", "if", "then", "not"),
 }
 
 
