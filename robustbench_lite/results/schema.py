@@ -250,9 +250,7 @@ TRAINING = pa.schema(  # a row per logged step of a training
 GENERATED = pa.schema(  # a few images of each generator, made of the same latents all along
     [
         _always("cell", _text),
-        _always(
-            "kind", _text
-        ),  # generated, real, neighbour (of it among training images), between (two latents)
+        _always("kind", _text),  # generated, real, neighbour (of it among training images), between (two latents)
         _always("step", _int),  # of the generator, when it made them
         _always("number", _int),
         _always("shape", pa.list_(pa.int32())),  # C, H, W; (2,) of points
