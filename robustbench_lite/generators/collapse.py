@@ -12,7 +12,7 @@ UNEVEN = 0.25  # total variation of the classes from uniform, above that of real
 ALIKE = 0.15  # MS-SSIM of pairs, above that of real images
 SHARE = 0.5  # of what a classifier's score of real images is above 1
 COVERED = 0.9  # of the modes of a mixture
-FINE = 0.3  # share of points near a mode
+FINE = 0.1  # share of points near a mode; of points anywhere around it is below 1 %
 
 
 class Verdict(NamedTuple):

@@ -79,7 +79,7 @@ def _written(parts: Parts, path: Key, entry: Any) -> Iterator[tuple[Key, str | N
         parts.wrong((*path, "as"), f"as: expected a label on one line, got {label!r}")
     elif "matrix" in params or "exclude" in params:
         for combined in combinations(path, dict(params), parts.wrong):
-            said = " ".join(f"{key}={_text(combined[key])}" for key in params["matrix"])
+            said = " ".join(_among(key, combined[key], values) for key, values in params["matrix"].items())
             yield path, label and f"{label} {said}", combined
     else:
         yield path, label, params
@@ -224,6 +224,14 @@ def _told(one: GeneratorEntry) -> dict[str, Any]:
     """What can tell an entry from its namesakes."""
     own = {} if one.recipe is None else one.recipe.model_dump(mode="json", exclude=set(_WRITTEN))
     return own | one.judged.model_dump(mode="json")
+
+
+def _among(key: str, value: Any, others: list[Any]) -> str:
+    """What tells a value of a matrix from its others: of networks their name, where that is enough."""
+    if key not in NETS:
+        return f"{key}={_text(value)}"
+    names = ["".join(other) if isinstance(other, dict) else str(other) for other in others]
+    return _text(value) if len(set(names)) < len(names) else "".join(value)
 
 
 def _text(value: Any) -> str:
