@@ -6,12 +6,11 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Literal, NamedTuple
 
-__all__ = ["ALIKE", "COVERED", "FINE", "SHARE", "UNEVEN", "Verdict", "verdict"]
+__all__ = ["ALIKE", "FINE", "SHARE", "UNEVEN", "Verdict", "verdict"]
 
 UNEVEN = 0.25  # total variation of the classes from uniform, above that of real images
 ALIKE = 0.15  # MS-SSIM of pairs, above that of real images
 SHARE = 0.5  # of what a classifier's score of real images is above 1
-COVERED = 0.9  # of the modes of a mixture
 FINE = 0.1  # share of points near a mode; of points anywhere around it is below 1 %
 
 
@@ -37,8 +36,8 @@ def _missing(scores: Mapping[str, float]) -> Iterator[str]:
         yield f"classes: {_beside(scores, 'unevenness')} from uniform, margin {UNEVEN}"
     if not alike <= ALIKE:
         yield f"alike: MS-SSIM {_beside(scores, 'ms_ssim')}, margin {ALIKE}"
-    if scores.get("covered", 0) < COVERED * scores.get("modes", 0) and scores["high_quality"] >= FINE:
-        yield f"modes: {scores['covered']:g} of {scores['modes']:g}, expected {100 * COVERED:g} %"
+    if scores.get("covered", 0) < scores.get("modes", 0) and scores["high_quality"] >= FINE:
+        yield f"modes: {scores['covered']:g} of {scores['modes']:g}"
 
 
 def _poor(scores: Mapping[str, float]) -> Iterator[str]:
