@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 
@@ -19,7 +19,7 @@ from robustbench_lite.results._cell_files import empty, table_of, unwritable, wr
 from robustbench_lite.results.schema import IMAGES, SAMPLES, Row
 from robustbench_lite.results.sealed import atomically, opened, rows_of
 
-__all__ = ["Shard", "Shards", "gaps", "in_order", "sharded"]
+__all__ = ["Kept", "Shard", "Shards", "gaps", "in_order", "sharded"]
 
 _FOLDER = "shards"
 _FACTS = b"robustbench_lite.shard"
@@ -50,6 +50,15 @@ class Shard:
     def without_images(self) -> Shard:
         """The same once they are stored."""
         return replace(self, images=empty(IMAGES))
+
+
+class Kept(Protocol):
+    """Where the shards of a cell are kept: in a results folder, or with whoever has one."""
+
+    def add(self, shard: Shard) -> None: ...
+    def stored(self) -> list[Shard]: ...
+    def images(self, shard: Shard) -> pa.Table: ...
+    def remove(self, shard: Shard) -> None: ...
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 from robustbench_lite.engine.outcome import Tally
 from robustbench_lite.results.schema import Row
-from robustbench_lite.results.shards import Shard, Shards, in_order
+from robustbench_lite.results.shards import Kept, Shard, in_order
 from robustbench_lite.runner.cell_report import CellReport
 
 __all__ = ["conclude", "summed"]
@@ -17,7 +17,7 @@ __all__ = ["conclude", "summed"]
 _SPENT = ("seconds", "seconds_forward", "seconds_backward", "seconds_judge")
 
 
-def conclude(report: CellReport, done: Sequence[Shard], shards: Shards | None) -> None:
+def conclude(report: CellReport, done: Sequence[Shard], shards: Kept | None) -> None:
     """Put rows, images and what sums them up into the report; `shards`: where images lie that are stored already."""
     facts = [shard.facts for shard in done]
     known = facts[0]["cell"]
