@@ -6,7 +6,7 @@ Of the store it knows the shards of the cell, and nothing of who looks on: whoev
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from statistics import median
 from typing import Any
@@ -22,10 +22,11 @@ from robustbench_lite.lazy import torch
 from robustbench_lite.registry import canonical
 from robustbench_lite.results import provenance
 from robustbench_lite.results.schema import Row
-from robustbench_lite.results.shards import Kept, Shard, gaps
+from robustbench_lite.results.shards import Fit, Kept, Shard, gaps
 from robustbench_lite.runner.cell_report import CellReport, Stages
 from robustbench_lite.runner.cell_trial import CellTrial, Prepared
-from robustbench_lite.runner.conclude import conclude, summed
+from robustbench_lite.runner.conclude import concluded, summed
+from robustbench_lite.runner.fit import restored, storable_fit
 from robustbench_lite.runner.plan import Cell, labels
 from robustbench_lite.runner.preflight import Preflight
 from robustbench_lite.runner.sizes import WHOLE, Share, Sizes
@@ -41,11 +42,11 @@ _ALONE_SECONDS = 5.0  # but no longer than this
 
 @dataclass(frozen=True)
 class Watch:
-    """Who is told how many samples of the share are done, what the cell is doing, and of each shard that is stored."""
+    """Who is told how many samples of the share are done, what the cell is doing, and when a shard is stored."""
 
     progressed: Callable[[int], None] = lambda _: None
     entered: Callable[[str], None] = lambda _: None
-    kept: Callable[[Shard], None] = lambda _: None
+    kept: Callable[[], None] = lambda: None
 
 
 def execute(
@@ -71,7 +72,7 @@ def execute(
     try:
         with undisturbed(), limited(assets.timeout):
             assets.changed(_involved(cell))  # by a cell that failed
-            _Work(report, preflight, watch, stages, shards, shard_size, share, timing, concludes).do()
+            _Work(report, preflight, watch, stages, shards, shard_size, share, timing, concludes, started).do()
     except BaseException as error:  # the one broad except: a cell must not stop the others
         if is_interrupt(error):
             raise
@@ -126,6 +127,9 @@ class _Work:
     share: Share
     timing: bool
     concludes: bool
+    started: datetime
+    fit: Fit | None = field(init=False, default=None)  # of a universal attack, made with its first shard
+    told: dict[str, float] = field(init=False, default_factory=dict)  # seconds of each stage that shards know of
 
     def do(self) -> None:
         cell, stages = self.report.cell, self.stages
@@ -133,18 +137,21 @@ class _Work:
             whole = Prepared.of(cell, self.preflight)
         done = self._stored(whole)
         for start, stop in Sizes.of(whole, self.shard_size).parts(done, self.share):
-            trial, behind = whole.part(start, stop), self._done(done, len(whole))
+            trial = whole.part(start, stop, None if self.fit is None else restored(self.fit))
+            behind = self._done(done, len(whole))
             shard = self._attacked(trial, start, behind, timing=self.timing and not _timed(done))
             self._keep(shard, whole, done)
         if gaps(done, len(whole)) or (len(done) > 1 and not self.concludes):
             self.report.whole = False
         else:
-            conclude(self.report, done, self.shards)
+            self.report.finish(concluded(done, self.shards, self.fit))
 
     def _stored(self, whole: Prepared) -> list[Shard]:
         """Shards of an earlier run that was stopped."""
         if self.shards is None or not whole.separable:
             return []
+        if whole.universal:
+            self.fit = _current_fit(self.shards, self.report.cell)
         done = [shard for shard in current(self.shards, self.report.cell) if shard.stop <= len(whole)]
         self.watch.progressed(self._done(done, len(whole)))
         return done
@@ -165,10 +172,11 @@ class _Work:
         before = stages.seconds.get("judge", 0.0)
         with stages("judge", "judging"):
             shard = judged(trial, outcome, start)
-            self.report.artifacts = list(artifacts(trial, outcome))
-            self.report.summary |= fitted(trial, outcome)
+            self.fit = self.fit or storable_fit(trial, outcome, _labels(cell))
+            if self.fit is None:
+                self.report.artifacts = list(artifacts(trial, outcome))
         shard.facts.update(
-            labels=_labels(self.report.cell),
+            labels=_labels(cell),
             cell=self.report.described | trial.facts,
             seconds=outcome.wall,
             seconds_forward=oracle.clock.forward,
@@ -178,7 +186,11 @@ class _Work:
             seconds_timing=None if alone is None else stages.seconds["attack"] - spent,
             seconds_alone=alone,
             batch_size=oracle.batch_size,
+            fitted=self.fit is not None,
+            stages={stage: seconds - self.told.get(stage, 0.0) for stage, seconds in stages.seconds.items()},
+            provenance=canonical(provenance.of_cell(self.preflight.assets.device, self.started)),
         )
+        self.told = dict(stages.seconds)
         return shard
 
     def _keep(self, shard: Shard, whole: Prepared, done: list[Shard]) -> None:
@@ -187,8 +199,10 @@ class _Work:
             raise AttackError(f"{listed(changed)}: parameters, buffers or answers changed during the cell")
         if self.shards is not None and len(shard) < len(whole):
             with self.stages("store"):
+                if self.fit is not None and not done:
+                    self.shards.add_fit(self.fit)
                 self.shards.add(shard)
-            self.watch.kept(shard)
+            self.watch.kept()
             shard = shard.without_images()
         done.append(shard)
         done.sort(key=lambda one: one.start)
@@ -203,6 +217,15 @@ def current(shards: Kept, cell: Cell) -> list[Shard]:
         else:
             shards.remove(shard)
     return done
+
+
+def _current_fit(shards: Kept, cell: Cell) -> Fit | None:
+    """What was fitted under the names of now; without it no shard is of use."""
+    fit = shards.fit()
+    if fit is None or fit.facts.get("labels") != _labels(cell):
+        shards.drop()
+        return None
+    return fit
 
 
 def _labels(cell: Cell) -> list[Any]:

@@ -6,14 +6,14 @@ A worker that dies is replaced, and its job done again, three times at most: the
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from robustbench_lite.errors import AttackError
-from robustbench_lite.results.shards import Shard, gaps
+from robustbench_lite.results.shards import Shards
 from robustbench_lite.runner.cell_report import CellReport
-from robustbench_lite.runner.conclude import conclude
+from robustbench_lite.runner.conclude import joined
 from robustbench_lite.runner.execute import described, execute
 from robustbench_lite.runner.executors.base import Setup, begin
 from robustbench_lite.runner.executors.jobs import Job, shares
@@ -25,7 +25,12 @@ from robustbench_lite.runner.sizes import Share
 __all__ = ["Crew", "Driver", "Word"]
 
 _DEATHS = 3  # of workers with the same job
-Word = tuple[int, str, Any]  # which worker, "samples", "shard", "done" or "died", and what of it
+Word = tuple[int, str, Any]  # which worker; "samples", "kept", "done", "died", or of `_OF_SHARDS`; what of it
+_OF_SHARDS: dict[str, Callable[[Shards, Any], None]] = {  # what a worker wants to be done who sees no results folder
+    "add": Shards.add,
+    "add_fit": Shards.add_fit,
+    "drop": lambda shards, _: shards.drop(),
+}
 
 
 class Crew(Protocol):
@@ -121,10 +126,10 @@ class Driver:
         if word == "samples":
             progress.samples[job.share] = about
             told.progressed(progress.cell, sum(progress.samples.values()))
-        elif word == "shard":
-            if isinstance(about, Shard):  # of a worker that sees no results folder
-                self.setup.store.shards(job.cell.id).add(about)
+        elif word == "kept":
             told.kept(progress.cell)
+        elif word in _OF_SHARDS:
+            _OF_SHARDS[word](self.setup.store.shards(job.cell.id), about)
         elif word == "done":
             del self._at[place]
             yield from self._done(about, job, progress)
@@ -144,12 +149,11 @@ class Driver:
 
     def _together(self, last: CellReport) -> CellReport:
         """A cell whose shards are all stored."""
-        shards = self.setup.store.shards(last.cell.id)
-        done = shards.stored()
-        report = CellReport(last.cell, dict(last.described), last.seconds)
-        if not done or gaps(done, done[0].facts["cell"]["n"]):
+        report = CellReport(last.cell, last.described, last.seconds)
+        whole = joined(self.setup.store.shards(last.cell.id))
+        if whole is None:
             return report.failure(AttackError("shards of it are missing, or damaged; run the suite again"), "store")
-        conclude(report, done, shards)
+        report.finish(whole)
         return report
 
     def _died(self, place: int, how: str, job: Job, of: _Progress) -> Iterator[CellReport]:

@@ -34,4 +34,4 @@ class Local:
 
 
 def _watch(cell: Cell, told: Observer) -> Watch:
-    return Watch(partial(told.progressed, cell), told.entered, lambda _: told.kept(cell))
+    return Watch(partial(told.progressed, cell), told.entered, partial(told.kept, cell))

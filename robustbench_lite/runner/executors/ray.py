@@ -15,17 +15,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from robustbench_lite import __version__
 from robustbench_lite.errors import UsageError
-from robustbench_lite.results._cell_files import empty
-from robustbench_lite.results.schema import IMAGES, SAMPLES
-from robustbench_lite.results.shards import Shard
+from robustbench_lite.results.shards import Fit, Shard
 from robustbench_lite.runner.assets import Assets
 from robustbench_lite.runner.cell_report import CellReport
 from robustbench_lite.runner.executors.base import Setup
 from robustbench_lite.runner.executors.driver import Driver, Word
 from robustbench_lite.runner.executors.jobs import Job, Order, portable
-from robustbench_lite.runner.executors.worker import Worker
+from robustbench_lite.runner.executors.worker import Say, Worker
 from robustbench_lite.runner.plan import Cell
 
 __all__ = ["Ray", "fitting"]
@@ -155,24 +155,36 @@ def _first(error: BaseException) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Sent:
-    """The shards of a cell with a worker who sees no results folder: `known` are with the driver, others go there."""
+    """The shards of a cell with a worker who sees no results folder: the driver has them, and hears what is new."""
 
-    known: Sequence[Shard]
+    say: Say
+    known: list[Shard]
+    known_fit: Fit | None
 
     def add(self, shard: Shard) -> None:
-        """It is said, and so sent, when it is kept."""
+        self.say("add", shard)
+
+    def add_fit(self, fit: Fit) -> None:
+        self.say("add_fit", fit)
+
+    def fit(self) -> Fit | None:
+        return self.known_fit
 
     def stored(self) -> list[Shard]:
         return list(self.known)
 
-    def images(self, shard: Shard) -> Any:  # noqa: ARG002
-        """A cell that is put together here has one shard, and that is here."""
-        return empty(IMAGES)
+    def images(self, shard: Shard) -> pa.Table:
+        """A cell that is put together by a worker has one shard, and what is not in that is nowhere."""
+        return shard.images
 
-    def remove(self, shard: Shard) -> None:  # noqa: ARG002
-        raise AssertionError("the driver has removed what is of another name")
+    def remove(self, shard: Shard) -> None:
+        self.known.remove(shard)
+
+    def drop(self) -> None:
+        self.known.clear()
+        self.say("drop", None)
 
 
 class _Actor:
@@ -185,11 +197,11 @@ class _Actor:
         """Of the package there."""
         return __version__
 
-    def do(self, job: Job, known: Sequence[Shard], words: Any, number: int) -> CellReport:
+    def do(self, job: Job, known: list[Shard], fit: Fit | None, words: Any, number: int) -> CellReport:
         def say(word: str, about: Any) -> None:
             words.put((number, word, about))
 
-        return self.worker.do(job, _Sent(known), say)
+        return self.worker.do(job, _Sent(say, known, fit), say)
 
 
 @dataclass
@@ -233,10 +245,11 @@ class _Actors:
             raise UsageError(f"--executor ray: {text}; install the same version")
 
     def give(self, place: int, job: Job) -> None:
-        stored = self.setup.store.shards(job.cell.id).stored()
-        known = [replace(shard, samples=empty(SAMPLES)) for shard in stored]
+        shards = self.setup.store.shards(job.cell.id)
+        known = [shard.without_rows() for shard in shards.stored()]
         self._number += 1
-        self._busy[place] = self._number, self._at[place].do.remote(job, known, self._words, self._number)
+        report = self._at[place].do.remote(job, known, shards.fit(), self._words, self._number)
+        self._busy[place] = self._number, report
 
     def hear(self, busy: Sequence[int]) -> Iterator[Word]:
         refs = {self._busy[place][1]: place for place in busy}

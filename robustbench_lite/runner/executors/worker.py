@@ -27,7 +27,7 @@ from robustbench_lite.suite.builder import load
 
 __all__ = ["Say", "Worker", "work"]
 
-Say = Callable[[str, Any], None]  # a word, and what it is about: "samples" or "shard"
+Say = Callable[[str, Any], None]  # a word, and what it is about: "samples", of the share, or "kept", a shard
 _EVERY = 0.5  # seconds between two looks at whether the driver is still there
 _SELDOM = 0.2  # seconds between two words about how many samples are done
 
@@ -46,7 +46,7 @@ class Worker:
     def do(self, job: Job, shards: Kept, say: Say) -> CellReport:
         """Attack; what comes back can be sent. `say`: is told of samples and shards meanwhile."""
         order, cell = self.order, replace(job.cell, attack=self._attack(job.cell))
-        watch = Watch(progressed=_Seldom(lambda n: say("samples", n)), kept=lambda shard: say("shard", shard))
+        watch = Watch(progressed=_Seldom(lambda n: say("samples", n)), kept=lambda: say("kept", None))
         sizes: dict[str, Any] = {"shard_size": order.shard_size, "share": job.share, "concludes": False}
         timing = order.timing and job.share.number == 0
         return _portable(execute(cell, self.preflight, watch, timing=timing, shards=shards, **sizes))
@@ -78,12 +78,9 @@ def work(driver: Connection, order: Order, folder: Path) -> None:
     """A process that does jobs until there are no more; shards go into the results folder, words to the driver."""
     threading.Thread(target=_follow, args=(os.getppid(),), daemon=True).start()
     worker, store = Worker(order), Store(folder)
-
-    def say(word: str, about: Any) -> None:
-        driver.send((word, None if word == "shard" else about))
-
     while (job := driver.recv()) is not None:
-        driver.send(("done", worker.do(job, store.shards(job.cell.id), say)))
+        report = worker.do(job, store.shards(job.cell.id), lambda word, about: driver.send((word, about)))
+        driver.send(("done", report))
 
 
 def _follow(driver: int) -> None:
