@@ -65,6 +65,9 @@ _RUN = (
     click.option("--cpus", type=click.IntRange(min=1), default=1, show_default=True, help="Cores of a Ray worker."),
     click.option("--gpus", type=click.FloatRange(min=0), help="GPUs of a Ray worker; 0.5: two share one."),
     _auto("--shard-size", "Samples of a cell after which they are stored; auto: about two minutes of work."),
+    click.option(
+        "--shard", metavar="I/N", help="This part of every cell only; other runs on the same RESULTS do the rest."
+    ),
     click.option("--cell-timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds that a cell may take."),
     click.option("--timing/--no-timing", default=True, help="Also time some samples of each cell at batch size 1."),
 )

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import click
 
 from robustbench_lite import __version__
-from robustbench_lite.cli.compare import compare, format_option, report
+from robustbench_lite.cli.compare import compare, format_option, merge, report
 from robustbench_lite.cli.conclude import conclude, print_words
 from robustbench_lite.cli.exit import exit_code, say, write
 from robustbench_lite.cli.gate import baseline, check, width
@@ -45,7 +45,7 @@ def run(suite: Path, overrides: tuple[str, ...], **options: Any) -> None:
     told = observer()
     with told if isinstance(told, AbstractContextManager) else nullcontext():
         results = run_suite(loaded, Options(command=command, **options), told)
-    if code := conclude(results, loaded, options["device"]):
+    if code := conclude(results, loaded, options["device"], options["shard"]):
         raise SystemExit(code)
 
 
@@ -244,6 +244,7 @@ def doctor(calibrate: bool) -> None:
 cli.add_command(baseline)
 cli.add_command(check)
 cli.add_command(compare)
+cli.add_command(merge)
 cli.add_command(report)
 
 

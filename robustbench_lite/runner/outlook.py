@@ -67,7 +67,7 @@ class Outlook:
         cell, row = report.cell, report.row
         self.finished_cells += 1
         self._open.pop(cell.id, None)
-        if report.failed:
+        if report.failed or not report.whole:
             return
         n, passes = row["n"], (row["forwards"] or 0) + (row["backwards"] or 0)
         self._samples[cell.id] = n

@@ -20,7 +20,7 @@ from robustbench_lite.runner.executors.jobs import Job, shares
 from robustbench_lite.runner.executors.schedule import pick
 from robustbench_lite.runner.pace import Pace
 from robustbench_lite.runner.plan import Cell
-from robustbench_lite.runner.sizes import Share
+from robustbench_lite.runner.sizes import WHOLE, Share
 
 __all__ = ["Crew", "Driver", "Word"]
 
@@ -84,7 +84,9 @@ class Driver:
         cells = [cell for cell in due if not cell.error]
         if not cells:
             return
-        self._queue = shares(cells, Pace(self.setup.assets, self.setup.store.standing().values()), self.workers)
+        self._queue = shares(
+            cells, Pace(self.setup.assets, self.setup.store.standing().values()), self.workers, self.setup.share
+        )
         left = Counter(job.cell.id for job in self._queue)
         self._progress = {cell.id: _Progress(cell, left[cell.id]) for cell in cells}
         self._loaded = [set() for _ in range(min(self.workers, len(self._queue)))]
@@ -145,7 +147,8 @@ class Driver:
             self._queue = [one for one in self._queue if one.cell.id != job.cell.id]  # nobody needs them any more
             of.left -= len(others)
         if of.left == 0:
-            yield of.report or (report if report.whole else self._together(report))
+            here = report.whole or self.setup.share != WHOLE  # or other runs have a part in it, and the caller looks
+            yield of.report or (report if here else self._together(report))
 
     def _together(self, last: CellReport) -> CellReport:
         """A cell whose shards are all stored."""

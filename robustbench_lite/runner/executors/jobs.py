@@ -10,10 +10,10 @@ from typing import Any
 
 from robustbench_lite.errors import RobustbenchError, UsageError
 from robustbench_lite.runner.assets import Assets
-from robustbench_lite.runner.executors.base import Setup
+from robustbench_lite.runner.executors.base import Setup, apart
 from robustbench_lite.runner.pace import Pace
 from robustbench_lite.runner.plan import Cell
-from robustbench_lite.runner.sizes import Share
+from robustbench_lite.runner.sizes import WHOLE, Share
 
 __all__ = ["Job", "Order", "portable", "shares"]
 
@@ -80,16 +80,21 @@ def portable(assets: Assets, option: str) -> None:
         raise UsageError(f"{option}: {text}")
 
 
-def shares(cells: Sequence[Cell], pace: Pace, jobs: int) -> list[Job]:
-    """The jobs for these cells, the longest first; a cell that takes long is done in several shares."""
+def shares(cells: Sequence[Cell], pace: Pace, jobs: int, within: Share = WHOLE) -> list[Job]:
+    """The jobs for these cells, the longest first; a cell that takes long is done in several shares.
+
+    `within`: the share of what can be taken apart that is done here at all.
+    """
     expected = {cell.id: _seconds(cell, pace) for cell in cells}
     piece = sum(expected.values()) / (jobs * _PIECES)
     out = list[Job]()
     for cell in cells:
-        apart = cell.attack.separable and pace.assets.samples(cell.dataset).scene is None
-        wanted = math.ceil(expected[cell.id] / max(piece, 1e-9)) if apart else 1
-        parts = max(1, min(wanted, jobs * _PIECES, cell.n // _FEWEST))
-        out += [Job.of(cell, Share(i, parts), expected[cell.id] / parts) for i in range(parts)]
+        separable = apart(cell, pace.assets)
+        wanted = math.ceil(expected[cell.id] / max(piece, 1e-9)) if separable else 1
+        parts = max(1, min(wanted, jobs * _PIECES, cell.n // within.parts // _FEWEST))
+        whole = within if separable else WHOLE
+        seconds = expected[cell.id] / whole.parts / parts
+        out += [Job.of(cell, whole.part(i, parts), seconds) for i in range(parts)]
     return sorted(out, key=lambda job: -job.seconds)
 
 

@@ -26,11 +26,10 @@ class Local:
 
     def reports(self, due: Sequence[Cell], setup: Setup) -> Generator[CellReport]:
         for cell in due:
-            shards, sizes = setup.store.shards(cell.id), setup.shard_size
+            shards, share = setup.store.shards(cell.id), setup.share_of(cell)
             begin(cell, shards, setup.told)
-            yield execute(
-                cell, setup.preflight, _watch(cell, setup.told), timing=setup.timing, shards=shards, shard_size=sizes
-            )
+            timing, size, watch = setup.timing and share.number == 0, setup.shard_size, _watch(cell, setup.told)
+            yield execute(cell, setup.preflight, watch, timing=timing, shards=shards, shard_size=size, share=share)
 
 
 def _watch(cell: Cell, told: Observer) -> Watch:
