@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from robustbench_lite.runner.cell_report import CellReport
 from robustbench_lite.runner.plan import Cell
+from robustbench_lite.text import duration
 
 __all__ = ["Outlook"]
 
@@ -106,14 +107,7 @@ class Outlook:
     def __str__(self) -> str:
         """In a few words: shards stored, samples a second, time left."""
         rate, left = self.rate, self.remaining
-        parts = [f"{self.shards} shards stored"] if self.shards else []
+        parts = [f"{self.shards} shard{'' if self.shards == 1 else 's'} stored"] if self.shards else []
         parts += [f"{rate:.3g} samples/s"] if rate else []
-        parts += [f"about {_span(left)} left"] if left else []
+        parts += [f"about {duration(left)} left"] if left else []
         return ", ".join(parts)
-
-
-def _span(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"

@@ -17,10 +17,12 @@ import torch
 from robustbench_lite.errors import UsageError
 from robustbench_lite.results.store import Store
 from robustbench_lite.runner.assets import Assets
+from robustbench_lite.runner.execute import Watch, execute
 from robustbench_lite.runner.executors.jobs import shares
 from robustbench_lite.runner.executors.pool import devices, threads
 from robustbench_lite.runner.pace import Pace
 from robustbench_lite.runner.plan import plan
+from robustbench_lite.runner.preflight import Preflight
 from robustbench_lite.runner.run import run
 from robustbench_lite.runner.sizes import Share
 from robustbench_lite.suite.builder import load
@@ -80,7 +82,8 @@ def test_a_worker_that_dies_is_replaced_and_a_job_that_kills_three_fails_its_cel
 
 def test_when_the_driver_is_killed_its_workers_end_and_the_same_command_goes_on(alone, tmp_path):
     code = (
-        "import sys, json; from robustbench_lite.runner.run import run\n"
+        "import sys, json; from robustbench_lite.runner.preflight import Preflight
+from robustbench_lite.runner.run import run\n"
         "if __name__ == '__main__': run(json.loads(sys.argv[1]), sys.argv[2], device='cpu', batch_size=1, timing=False,"
         " jobs=2, shard_size=2)"
     )
@@ -125,6 +128,22 @@ def test_long_cells_are_done_in_shares_and_the_longest_begin():
     each = [seconds[job.cell.id] / job.share.parts for job in jobs]
     assert each == sorted(each, reverse=True)
     assert Share().of(5) == (0, 5) and devices("cpu", 3) == ["cpu"] * 3 and threads(10_000) == 1
+
+
+def test_a_worker_counts_the_samples_of_its_share(tmp_path):
+    """Not those that others have stored of the same cell."""
+    suite = load(SUITE)
+    assets = Assets(suite, torch.device("cpu"), 1)
+    cell = plan(suite, assets)[0]
+    shards = Store(tmp_path).shards(cell.id)
+    for number in (0, 1):
+        told, kept = [], []
+        watch = Watch(told.append, kept=lambda: kept.append(1))  # noqa: B023
+        report = execute(
+            cell, Preflight(assets), watch, timing=False, shards=shards, shard_size=7, share=Share(number, 2)
+        )
+        assert (told[0], max(told), len(kept)) == (0, N // 2, 3)
+        assert report.whole == bool(number)
 
 
 def test_what_is_in_memory_stays_in_one_process(tmp_path):
