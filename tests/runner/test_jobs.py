@@ -82,8 +82,7 @@ def test_a_worker_that_dies_is_replaced_and_a_job_that_kills_three_fails_its_cel
 
 def test_when_the_driver_is_killed_its_workers_end_and_the_same_command_goes_on(alone, tmp_path):
     code = (
-        "import sys, json; from robustbench_lite.runner.preflight import Preflight
-from robustbench_lite.runner.run import run\n"
+        "import sys, json; from robustbench_lite.runner.run import run\n"
         "if __name__ == '__main__': run(json.loads(sys.argv[1]), sys.argv[2], device='cpu', batch_size=1, timing=False,"
         " jobs=2, shard_size=2)"
     )
