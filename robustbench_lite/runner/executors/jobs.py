@@ -15,7 +15,7 @@ from robustbench_lite.runner.pace import Pace
 from robustbench_lite.runner.plan import Cell
 from robustbench_lite.runner.sizes import WHOLE, Share
 
-__all__ = ["Job", "Order", "portable", "shares"]
+__all__ = ["Job", "Order", "parts_of", "portable", "shares"]
 
 _PIECES = 4  # shares that a worker does at least, where cells are long: nobody waits for the last one
 _FEWEST = 16  # samples in a share
@@ -86,16 +86,21 @@ def shares(cells: Sequence[Cell], pace: Pace, jobs: int, within: Share = WHOLE) 
     `within`: the share of what can be taken apart that is done here at all.
     """
     expected = {cell.id: _seconds(cell, pace) for cell in cells}
-    piece = sum(expected.values()) / (jobs * _PIECES)
+    total = sum(expected.values())
     out = list[Job]()
     for cell in cells:
         separable = apart(cell, pace.assets)
-        wanted = math.ceil(expected[cell.id] / max(piece, 1e-9)) if separable else 1
-        parts = max(1, min(wanted, jobs * _PIECES, cell.n // within.parts // _FEWEST))
+        parts = parts_of(expected[cell.id], total, cell.n // within.parts, jobs) if separable else 1
         whole = within if separable else WHOLE
         seconds = expected[cell.id] / whole.parts / parts
         out += [Job.of(cell, whole.part(i, parts), seconds) for i in range(parts)]
     return sorted(out, key=lambda job: -job.seconds)
+
+
+def parts_of(seconds: float, total: float, n: int, jobs: int) -> int:
+    """How many shares a cell of n samples is done in, which takes `seconds` of a `total`."""
+    piece = total / (jobs * _PIECES)
+    return max(1, min(math.ceil(seconds / max(piece, 1e-9)), jobs * _PIECES, n // _FEWEST))
 
 
 def _seconds(cell: Cell, pace: Pace) -> float:
