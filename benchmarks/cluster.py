@@ -19,7 +19,7 @@ import torch
 
 from robustbench_lite.results.shards import Shard
 from robustbench_lite.results.store import Results, Store
-from robustbench_lite.runner.executors.jobs import parts_of
+from robustbench_lite.runner.executors.jobs import split
 from robustbench_lite.runner.executors.schedule import finish
 from robustbench_lite.runner.run import run
 
@@ -62,8 +62,8 @@ class Model:
 
 
 def _pieces(name: str, seconds: float, total: float, n: int, workers: int) -> list[Piece]:
-    parts = parts_of(seconds, total, n, workers)
-    return [Piece(seconds / parts, frozenset({name}))] * parts
+    parts = split(n, workers * seconds / total)
+    return [Piece(seconds / one.parts, frozenset({name})) for one in parts]
 
 
 def suite(n: int, attack: dict[str, Any], models: list[str] = MODELS) -> dict[str, Any]:
