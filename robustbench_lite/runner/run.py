@@ -21,7 +21,7 @@ from robustbench_lite.results.sealed import parsed
 from robustbench_lite.results.store import Results, Store, read
 from robustbench_lite.runner.assets import Assets
 from robustbench_lite.runner.cell_report import CellReport
-from robustbench_lite.runner.executors import Executor, Local, Pool, Setup
+from robustbench_lite.runner.executors import Executor, Local, Pool, Ray, Setup
 from robustbench_lite.runner.generation.cell import GeneratorCell, generator_cells
 from robustbench_lite.runner.generation.drive import Generation
 from robustbench_lite.runner.namesake import refuse_namesake
@@ -52,6 +52,10 @@ class Options:
     timing: bool = True  # also time a few samples of each cell at batch size 1
     cell_timeout: float | None = None  # seconds; null: what the suite says
     jobs: int = 1  # processes that attack; more than one: on as many parts of the cores, or each on a GPU
+    executor: str = "local"  # or "ray": workers of a cluster
+    address: str | None = None  # of the Ray cluster; null: that of RAY_ADDRESS, or one on this machine
+    cpus: int = 1  # of each worker of Ray
+    gpus: float | None = None  # a fraction shares one; null: 1 where the device is a GPU
     shard_size: int | None = None  # samples of a cell that are attacked before they are stored; null: minutes of work
     shard: str | None = None  # "2/3": the second third of every cell; two other runs do the rest; null: all of it
 
@@ -97,11 +101,9 @@ def run_suite(suite: Suite, options: Options, observer: Observer | None = None) 
     timeout = suite.timeout if options.cell_timeout is None else options.cell_timeout
     assets = Assets(suite, device_named(options.device), options.batch_size, options.limit, timeout)
     executor = _executor(options)
-    executor.check(assets)
-    if suite.generators and options.jobs > 1:
-        way = "run --shard 1/2 and --shard 2/2 on the same --results beside each other"
-        raise UsageError(f"--jobs: a generator is trained by one process; leave it out, or {way}")
+    _generable(suite, options)
     folder = options.results / suite.name
+    executor.check(assets, folder)
     store = Store(folder)
     share = _share(options)
     setup = Setup(Preflight(assets), store, told, options.timing, options.shard_size, share)
@@ -117,7 +119,7 @@ def run_suite(suite: Suite, options: Options, observer: Observer | None = None) 
             cached = set() if options.fresh else resumed(store, cells)
             made = set() if options.fresh else generation.resumed()
             store.forget(cached)
-        told.planned((*cells, *generators), len(cached) + len(made))
+        told.planned(cells, cached)
         mine = own(cells, assets, share) - cached
         due = [cell for cell in cells if cell.id in mine and (options.only is None or options.only(cell))]
         to_make = _to_make(generators, share, options) - made
@@ -132,13 +134,20 @@ def run_suite(suite: Suite, options: Options, observer: Observer | None = None) 
         with closing(executor.reports(due, setup)) as reports:
             for report in reports:
                 told.finished(keep(report, store) if share == WHOLE else kept_together(report, store, keep))
-        for made_now in generation.reports(to_make, told):
-            told.finished(made_now)
+        for one in generation.reports(to_make, told):
+            told.made(one)
         store.forget(store.sharded() - {cell.id for cell in cells})  # of what is in the suite no longer
         generation.forget(but={cell.id for cell in generators})
         whole = share == WHOLE or (all(store.has(cell.id) for cell in cells) and generation.whole())
         store.write_run(record | {"seconds": phases.seconds, "finished": _now() if whole else None})
     return read(folder)
+
+
+def _generable(suite: Suite, options: Options) -> None:
+    """Raises UsageError where generators are to be made by several processes of one run."""
+    if suite.generators and (options.jobs > 1 or options.executor != "local"):
+        way = "run --shard 1/2 and --shard 2/2 on the same --results beside each other"
+        raise UsageError(f"--jobs: a generator is trained by one process; leave it out, or {way}")
 
 
 def _to_make(generators: Sequence[GeneratorCell], share: Share, options: Options) -> set[str]:
@@ -162,6 +171,13 @@ def _share(options: Options) -> Share:
 
 
 def _executor(options: Options) -> Executor:
+    """Raises UsageError where options contradict each other."""
+    if options.executor == "ray":
+        return Ray(options.jobs, options.address, options.cpus, options.gpus)
+    if options.executor != "local":
+        raise UsageError(f"--executor: expected local or ray, got {options.executor!r}")
+    if (options.address, options.cpus, options.gpus) != (None, 1, None):
+        raise UsageError("--address, --cpus and --gpus are for --executor ray")
     return Pool(options.jobs) if options.jobs > 1 else Local()
 
 

@@ -53,7 +53,7 @@ class Counting(Silent):
     def __init__(self):
         self.names = []
 
-    def started(self, cell):
+    def making(self, cell, number, total):
         self.names.append(cell.name)
 
 

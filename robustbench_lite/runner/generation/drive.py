@@ -44,10 +44,10 @@ class Generation:
 
     def reports(self, due: set[str], told: Observer) -> Iterator[GeneratorReport]:
         """What became of each, kept. Raises StoreError where nothing can be written."""
-        for cell in self.cells:
-            if cell.id in due:
-                told.started(cell)
-                yield self._kept(made(cell, self._folder(cell.id), self.root, self.device, told, self.timeout))
+        here = [cell for cell in self.cells if cell.id in due]
+        for number, cell in enumerate(here, 1):
+            told.making(cell, number, len(here))
+            yield self._kept(made(cell, self._folder(cell.id), self.root, self.device, told, self.timeout))
 
     def whole(self) -> bool:
         """Whether all are in the store, finished or failed."""

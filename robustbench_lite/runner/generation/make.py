@@ -121,7 +121,7 @@ class _Work:
         return generator_of(todo, training.kept.cpu(), training.nets.latent)
 
     def logged(self, training: Training, snapshots: Snapshots) -> None:
-        self.told.progressed(training.step)
+        self.told.trained(self.report.cell, training.step)
         if snapshots.due(training):
             snapshots.take(training)
 
