@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from robustbench_lite.cli.exit import say
+from robustbench_lite.cli.options import device_option
 
 __all__ = ["train"]
 
@@ -15,7 +16,7 @@ __all__ = ["train"]
 @click.argument("recipe")
 @click.option("-o", "--out", type=click.Path(path_type=Path), default=Path(), help="Folder for weights and card.")
 @click.option("--data", type=click.Path(path_type=Path), help="Folder with the training data.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@device_option
 def train(recipe: str, out: Path, data: Path | None, device: str) -> None:
     """Train a classifier or a generator from its committed RECIPE; an interrupted training goes on where it stopped."""
     from robustbench_lite.errors import UsageError, did_you_mean
