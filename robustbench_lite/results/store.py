@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -35,7 +35,10 @@ from robustbench_lite.results.schema import ARTIFACTS, CELLS, GENERATORS, IMAGES
 from robustbench_lite.results.sealed import atomically, flush, sealed_json
 from robustbench_lite.results.shards import Shards, sharded
 
-__all__ = ["Results", "Store", "read", "runs"]
+__all__ = ["GENERATED", "Results", "Store", "read", "runs"]
+
+ATTACKED = ("samples", "images", "artifacts", "cells")  # the parts of a cell that attacks, its own row last
+GENERATED = ("training", "generated", "generators")  # and of one that makes a generator
 
 
 @dataclass(frozen=True)
@@ -181,13 +184,13 @@ class Store:
 
     def remove(self, cell: str) -> None:
         """Take one cell out of the store; one that is not there is fine."""
-        for part in ("cells", "samples", "images", "artifacts"):
+        for part in reversed(ATTACKED):
             self._drop(self._path(part, cell))
 
-    def copy(self, cell: str, source: Store) -> None:
-        """Take a whole cell over from another folder, its own row last. Raises StoreError."""
-        self._drop(self._path("cells", cell))
-        for part in ("samples", "images", "artifacts", "cells"):
+    def copy(self, cell: str, source: Store, parts: Sequence[str] = ATTACKED) -> None:
+        """Take a whole cell over from another folder, its own row, of the last part, last. Raises StoreError."""
+        self._drop(self._path(parts[-1], cell))
+        for part in parts:
             path = source._path(part, cell)
             if path.exists():
                 self._atomically(self._path(part, cell), lambda temporary, path=path: shutil.copyfile(path, temporary))  # type: ignore[misc]

@@ -8,9 +8,10 @@ from robustbench_lite.tables._generators import NOTHING, Cell, cells, levels, ou
 from robustbench_lite.tables.base import Column, Row, Table, Value, filled, tables
 from robustbench_lite.tables.references import load
 from robustbench_lite.tables.values import MISSING, Footnotes, count, label, number
+from robustbench_lite.text import significant
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from robustbench_lite.results.store import Results
 
@@ -42,27 +43,44 @@ def progressive(results: Results) -> Table:
         Column("n", "n", priority=3),
     )
     on_the_way = {cell["cell"]: _looks(results, cell) for cell in found}
-    slowest = _slowest(on_the_way.values())
+    slowest = _slowest([*on_the_way.values(), [_last(cell) for cell in found if cell["seconds"] is not None]])
     rows: list[Row] = []
     for cell in found:
         heading = {"name": label(cell["name"]), "outcome": outcome(cell, notes)}
         rows += [filled(columns, heading | _look(look, slowest), MISSING) for look in on_the_way[cell["cell"]]]
         rows.append(filled(columns, heading | _end(cell, slowest), MISSING))
-    remarks = (_REMARK, *_paper(found)) if found else (NOTHING,)
+    remarks = (_REMARK, *_reached(results, found), *_paper(found)) if found else (NOTHING,)
     title = "Progressive growing against training at full resolution"
     return Table("progressive", title, columns, tuple(rows), (*remarks, *notes.lines(results)))
 
 
-def _looks(results: Results, cell: Cell) -> list[Cell]:
-    """Rows of a training at which its images were looked at, but the last."""
+def _looks(results: Results, cell: Cell, *, last: bool = False) -> list[Cell]:
+    """Rows of a training at which its images were looked at; but for the end, where more of them are judged."""
     rows = results.training(cell["cell"]).to_pylist()
-    return [row for row in rows if row["swd"] is not None and 0 < row["step"] < (cell["steps"] or 0)]
+    return [row for row in rows if row["swd"] is not None and 0 < row["step"] < (cell["steps"] or 0) + last]
 
 
-def _slowest(looks: object) -> dict[int, float]:
+def _last(cell: Cell) -> Cell:
+    return {"images": cell["images_seen"], "seconds": cell["seconds"]}
+
+
+def _reached(results: Results, found: Sequence[Cell]) -> Iterator[str]:
+    """When each was first as good as the poorest of them is in the end, by looks at a few images."""
+    looks = {cell["name"]: _looks(results, cell, last=True) for cell in found}
+    ends = [rows[-1]["swd"] for rows in looks.values() if rows]
+    if len(ends) > 1:
+        goal = max(ends)
+        times = {
+            name: next(row["seconds"] for row in rows if row["swd"] <= goal) for name, rows in looks.items() if rows
+        }
+        said = ", ".join(f"{name} {significant(seconds, 3)} s" for name, seconds in times.items())
+        yield f"an SWD of {significant(goal, 3)}, where the poorest of them ends, is reached after: {said}"
+
+
+def _slowest(looks: Iterable[Sequence[Cell]]) -> dict[int, float]:
     """The most seconds that anything took for so many images."""
     most: dict[int, float] = {}
-    for rows in looks:  # type: ignore[attr-defined]
+    for rows in looks:
         for row in rows:
             most[row["images"]] = max(most.get(row["images"], 0.0), row["seconds"])
     return most

@@ -15,6 +15,7 @@ from robustbench_lite.guards.limits import Stopped
 from robustbench_lite.report.page import page
 from robustbench_lite.results.store import Store, read
 from robustbench_lite.runner.generation.cell import generator_cells
+from robustbench_lite.runner.merge import merge
 from robustbench_lite.runner.preview import preview
 from robustbench_lite.runner.run import Options, Silent, run, run_suite
 from robustbench_lite.suite.builder import load
@@ -161,6 +162,17 @@ def test_options_that_make_no_sense_are_refused(tmp_path):
     with pytest.raises(UsageError, match="--limit: generators are judged by 16 images at least, got 3"):
         run(suite(points()), tmp_path, limit=3)
     assert run(suite(points()), tmp_path, limit=20).generators()["n"].tolist() == [20]
+
+
+def test_folders_of_two_machines_become_one(tmp_path):
+    both = suite(points(**{"as": "a"}), points(**{"as": "b", "seed": 1}))
+    parts = [run(both, tmp_path / number, shard=f"{number}/2").folder for number in ("1", "2")]
+    assert merge(parts[:1], tmp_path / "half").missing == ("generator b: is missing, or has failed",)
+    merged = merge(parts, tmp_path / "whole")
+    assert (merged.whole, merged.planned, merged.missing) == (2, 2, ())
+    found = read(tmp_path / "whole")
+    assert found.generators()["name"].tolist() == ["a", "b"] and found.run["finished"]
+    assert len(found.generated()) and len(found.training())
 
 
 def test_shards_share_the_generators(tmp_path):
