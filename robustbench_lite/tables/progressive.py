@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from robustbench_lite.tables._generators import NOTHING, Cell, cells, levels, outcome, seconds
@@ -57,7 +58,8 @@ def progressive(results: Results) -> Table:
 def _looks(results: Results, cell: Cell, *, last: bool = False) -> list[Cell]:
     """Rows of a training at which its images were looked at; but for the end, where more of them are judged."""
     rows = results.training(cell["cell"]).to_pylist()
-    return [row for row in rows if row["swd"] is not None and 0 < row["step"] < (cell["steps"] or 0) + last]
+    end = (cell["steps"] or 0) + last
+    return [row for row in rows if 0 < row["step"] < end and row["swd"] is not None and math.isfinite(row["swd"])]
 
 
 def _last(cell: Cell) -> Cell:
