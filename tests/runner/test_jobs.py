@@ -13,7 +13,7 @@ from robustbench_lite.errors import UsageError
 from robustbench_lite.results.store import Store
 from robustbench_lite.runner.assets import Assets
 from robustbench_lite.runner.execute import Watch, execute
-from robustbench_lite.runner.executors.jobs import shares
+from robustbench_lite.runner.executors.jobs import shares, split
 from robustbench_lite.runner.executors.pool import devices, threads
 from robustbench_lite.runner.pace import Pace
 from robustbench_lite.runner.plan import plan
@@ -97,11 +97,16 @@ def test_long_cells_are_done_in_shares_and_the_longest_begin():
     parts = {cell.id: [job.share for job in jobs if job.cell.id == cell.id] for cell in cells}
     assert len(parts[cells[0].id]) > len(parts[cells[-1].id]) >= 1
     for found in parts.values():
-        edges = [share.of(199) for share in sorted(found, key=lambda one: one.number)]
+        edges = sorted(share.of(199) for share in found)
         assert edges[0][0] == 0 and edges[-1][1] == 199
         assert all(before[1] == after[0] for before, after in pairwise(edges))
     each = [seconds[job.cell.id] / job.share.parts for job in jobs]
     assert each == sorted(each, reverse=True)
+    halved = split(1000, 1.5)
+    sizes = [stop - start for start, stop in (share.of(1000) for share in halved)]
+    assert sum(sizes) == 1000 and sizes[:3] == [250, 250, 125] and min(sizes) >= 16
+    assert [share.parts for share in halved] == sorted(share.parts for share in halved)
+    assert split(31, 5.0) == [Share()] and len(split(64, 100.0)) == 4
     assert Share().of(5) == (0, 5) and devices("cpu", 3) == ["cpu"] * 3 and threads(10_000) == 1
 
 
