@@ -27,6 +27,8 @@ _NAME = 400  # characters of a cell's names; a bar has one line
 def _outcome(report: CellReport) -> str:
     """One cell's result in a few words."""
     row = report.row
+    if not report.whole:
+        return "this part of it is stored"
     if report.failed:
         return visible(f"FAILED: {row['error']}")
     broken = report.share("success")

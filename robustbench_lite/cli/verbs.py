@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import click
 
 from robustbench_lite import __version__
-from robustbench_lite.cli.compare import compare, format_option, report
+from robustbench_lite.cli.compare import compare, format_option, merge, report
 from robustbench_lite.cli.conclude import conclude, print_words
 from robustbench_lite.cli.exit import exit_code, say, write
 from robustbench_lite.cli.gate import baseline, check, width
@@ -69,6 +69,9 @@ def _batch_size(_: click.Context, __: click.Parameter, value: str) -> int | None
     callback=_batch_size,
     help="Samples of a cell after which they are stored; auto: about two minutes of work.",
 )
+@click.option(
+    "--shard", metavar="I/N", help="This part of every cell only; other runs on the same RESULTS do the rest."
+)
 @click.option("--cell-timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds that a cell may take.")
 @click.option("--timing/--no-timing", default=True, help="Also time some samples of each cell at batch size 1.")
 def run(suite: Path, overrides: tuple[str, ...], **options: Any) -> None:
@@ -82,7 +85,7 @@ def run(suite: Path, overrides: tuple[str, ...], **options: Any) -> None:
     told = observer()
     with told if isinstance(told, AbstractContextManager) else nullcontext():
         results = run_suite(loaded, Options(command=command, **options), told)
-    if code := conclude(results, loaded, options["device"]):
+    if code := conclude(results, loaded, options["device"], options["shard"]):
         raise SystemExit(code)
 
 
@@ -282,6 +285,7 @@ def doctor(calibrate: bool) -> None:
 cli.add_command(baseline)
 cli.add_command(check)
 cli.add_command(compare)
+cli.add_command(merge)
 cli.add_command(report)
 
 

@@ -25,7 +25,7 @@ from robustbench_lite.results.schema import Row
 from robustbench_lite.results.shards import Fit, Shard, Shards, gaps
 from robustbench_lite.runner.cell_report import CellReport, Stages
 from robustbench_lite.runner.cell_trial import CellTrial, Prepared
-from robustbench_lite.runner.conclude import conclude, summed
+from robustbench_lite.runner.conclude import concluded, summed
 from robustbench_lite.runner.fit import restored, storable_fit
 from robustbench_lite.runner.plan import Cell, labels
 from robustbench_lite.runner.preflight import Preflight
@@ -70,7 +70,7 @@ def execute(
     try:
         with undisturbed(), limited(assets.timeout):
             assets.changed(_involved(cell))  # by a cell that failed
-            _Work(report, preflight, watch, stages, shards, shard_size, share, timing).do()
+            _Work(report, preflight, watch, stages, shards, shard_size, share, timing, started).do()
     except BaseException as error:  # the one broad except: a cell must not stop the others
         if is_interrupt(error):
             raise
@@ -124,7 +124,9 @@ class _Work:
     shard_size: int | None
     share: Share
     timing: bool
+    started: datetime
     fit: Fit | None = field(init=False, default=None)  # of a universal attack, made with its first shard
+    told: dict[str, float] = field(init=False, default_factory=dict)  # seconds of each stage that shards know of
 
     def do(self) -> None:
         cell, stages = self.report.cell, self.stages
@@ -139,7 +141,7 @@ class _Work:
         if gaps(done, len(whole)):
             self.report.whole = False
         else:
-            conclude(self.report, done, self.shards, self.fit)
+            self.report.finish(concluded(done, self.shards, self.fit))
 
     def _stored(self, whole: Prepared) -> list[Shard]:
         """Shards of an earlier run that was stopped."""
@@ -176,7 +178,11 @@ class _Work:
             seconds_timing=None if alone is None else stages.seconds["attack"] - spent,
             seconds_alone=alone,
             batch_size=oracle.batch_size,
+            fitted=self.fit is not None,
+            stages={stage: seconds - self.told.get(stage, 0.0) for stage, seconds in stages.seconds.items()},
+            provenance=canonical(provenance.of_cell(self.preflight.assets.device, self.started)),
         )
+        self.told = dict(stages.seconds)
         return shard
 
     def _keep(self, shard: Shard, whole: Prepared, done: list[Shard]) -> None:

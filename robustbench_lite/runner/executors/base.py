@@ -12,8 +12,9 @@ from robustbench_lite.runner.cell_report import CellReport
 from robustbench_lite.runner.observer import Observer
 from robustbench_lite.runner.plan import Cell
 from robustbench_lite.runner.preflight import Preflight
+from robustbench_lite.runner.sizes import WHOLE, Share
 
-__all__ = ["Executor", "Setup"]
+__all__ = ["Executor", "Setup", "apart"]
 
 
 @dataclass(frozen=True)
@@ -25,11 +26,21 @@ class Setup:
     told: Observer
     timing: bool = True  # also time a few samples of each cell at batch size 1
     shard_size: int | None = None  # null: minutes of work
+    share: Share = WHOLE  # of the samples of each cell; other runs attack the others
 
     @property
     def assets(self) -> Assets:
         """The classifiers and data of the suite."""
         return self.preflight.assets
+
+    def share_of(self, cell: Cell) -> Share:
+        """The samples of a cell that are attacked here: all, where it cannot be taken apart."""
+        return self.share if not cell.error and apart(cell, self.assets) else WHOLE
+
+
+def apart(cell: Cell, assets: Assets) -> bool:
+    """Whether several can attack a part of its samples each."""
+    return cell.attack.separable and assets.samples(cell.dataset).scene is None
 
 
 class Executor(Protocol):

@@ -25,5 +25,6 @@ class Local:
         watch = Watch(setup.told.progressed, setup.told.entered)
         for cell in due:
             setup.told.started(cell)
-            shards = setup.store.shards(cell.id)
-            yield execute(cell, setup.preflight, watch, timing=setup.timing, shards=shards, shard_size=setup.shard_size)
+            shards, share = setup.store.shards(cell.id), setup.share_of(cell)
+            timing, size = setup.timing and share.number == 0, setup.shard_size
+            yield execute(cell, setup.preflight, watch, timing=timing, shards=shards, shard_size=size, share=share)

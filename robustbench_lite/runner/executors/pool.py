@@ -18,18 +18,17 @@ from multiprocessing.process import BaseProcess
 
 from robustbench_lite.errors import AttackError, RobustbenchError, UsageError
 from robustbench_lite.lazy import torch
-from robustbench_lite.results.shards import gaps
 from robustbench_lite.results.store import Store
 from robustbench_lite.runner.assets import Assets
 from robustbench_lite.runner.cell_report import CellReport
-from robustbench_lite.runner.conclude import conclude
+from robustbench_lite.runner.conclude import joined
 from robustbench_lite.runner.execute import current, described, execute
-from robustbench_lite.runner.executors.base import Setup
+from robustbench_lite.runner.executors.base import Setup, apart
 from robustbench_lite.runner.executors.worker import Job, Order, work
 from robustbench_lite.runner.observer import Observer
 from robustbench_lite.runner.pace import Pace
 from robustbench_lite.runner.plan import Cell
-from robustbench_lite.runner.sizes import Share
+from robustbench_lite.runner.sizes import WHOLE, Share
 
 __all__ = ["Pool", "devices", "shares", "threads"]
 
@@ -44,16 +43,20 @@ def devices(device: str, jobs: int) -> list[str]:
     return [f"cuda:{i % gpus}" if gpus else device for i in range(jobs)]
 
 
-def shares(cells: Sequence[Cell], pace: Pace, jobs: int) -> list[Job]:
-    """The jobs for these cells, the longest first; a cell that takes long is done in several shares."""
+def shares(cells: Sequence[Cell], pace: Pace, jobs: int, within: Share = WHOLE) -> list[Job]:
+    """The jobs for these cells, the longest first; a cell that takes long is done in several shares.
+
+    `within`: the share of what can be taken apart that is done here at all.
+    """
     expected = {cell.id: _seconds(cell, pace) for cell in cells}
     piece = sum(expected.values()) / (jobs * _PIECES)
     out = list[tuple[float, Job]]()
     for cell in cells:
-        apart = cell.attack.separable and pace.assets.samples(cell.dataset).scene is None
-        wanted = math.ceil(expected[cell.id] / max(piece, 1e-9)) if apart else 1
-        parts = max(1, min(wanted, jobs * _PIECES, cell.n // _FEWEST))
-        out += [(expected[cell.id] / parts, Job.of(cell, Share(i, parts))) for i in range(parts)]
+        separable = apart(cell, pace.assets)
+        wanted = math.ceil(expected[cell.id] / max(piece, 1e-9)) if separable else 1
+        parts = max(1, min(wanted, jobs * _PIECES, cell.n // within.parts // _FEWEST))
+        whole = within if separable else WHOLE
+        out += [(expected[cell.id] / parts, Job.of(cell, whole.part(i, parts))) for i in range(parts)]
     return [job for _, job in sorted(out, key=lambda entry: -entry[0])]
 
 
@@ -84,8 +87,8 @@ class Pool:
                 yield execute(cell, setup.preflight)
         others = [cell for cell in due if not cell.error]
         if others:
-            tasks = shares(others, Pace(setup.assets, setup.store.standing().values()), self.jobs)
-            yield from _Driver(setup.store, self._orders(setup), setup.told).run(others, tasks)
+            tasks = shares(others, Pace(setup.assets, setup.store.standing().values()), self.jobs, setup.share)
+            yield from _Driver(setup.store, self._orders(setup), setup.told, setup.share).run(others, tasks)
 
     def _orders(self, setup: Setup) -> list[Order]:
         return [
@@ -129,6 +132,7 @@ class _Driver:
     store: Store
     orders: Sequence[Order]  # one a worker
     told: Observer
+    share: Share = WHOLE  # of the cells that can be taken apart: what is left to other runs
     _deaths: Counter[tuple[str, Share]] = field(default_factory=Counter)
 
     def run(self, cells: Sequence[Cell], jobs: Sequence[Job]) -> Iterator[CellReport]:
@@ -185,16 +189,15 @@ class _Driver:
                 queue.remove(one)
             of.left -= len(others)
         if of.left == 0:
-            yield of.report or (report if job.share.parts == 1 else self._together(report))
+            alone = job.share.parts == 1 or self.share != WHOLE
+            yield of.report or (report if alone else self._together(report))
 
     def _together(self, last: CellReport) -> CellReport:
         """A cell whose shares are all done."""
-        shards = self.store.shards(last.cell.id)
-        done = shards.stored()
-        report = CellReport(last.cell, dict(last.described), last.seconds)
-        if not done or gaps(done, done[0].facts["cell"]["n"]):
+        report, whole = CellReport(last.cell, last.described, last.seconds), joined(self.store.shards(last.cell.id))
+        if whole is None:
             return report.failure(AttackError("shards of it are missing, or damaged; run the suite again"), "store")
-        conclude(report, done, shards)
+        report.finish(whole)
         return report
 
     def _died(self, workers: list[_Worker], place: int, job: Job, cell: Cell) -> CellReport | None:
