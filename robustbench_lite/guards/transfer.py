@@ -1,0 +1,14 @@
+"""Tensors on their way to a device."""
+
+from __future__ import annotations
+
+from robustbench_lite.lazy import torch
+
+__all__ = ["sent"]
+
+
+def sent(x: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """X on the device. To a GPU through memory that is not paged, without waiting: its queue keeps the order."""
+    if device.type != "cuda" or x.device.type != "cpu":
+        return x.to(device)
+    return x.pin_memory().to(device, non_blocking=True)
