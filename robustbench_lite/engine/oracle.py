@@ -12,6 +12,7 @@ from robustbench_lite.engine.access import Access, narrower, permit
 from robustbench_lite.engine.clock import Clock
 from robustbench_lite.errors import AttackError
 from robustbench_lite.guards.memory import chunked
+from robustbench_lite.guards.transfer import done
 from robustbench_lite.lazy import torch
 
 if TYPE_CHECKING:
@@ -155,8 +156,7 @@ class Oracle:
 
     def synchronize(self) -> None:
         """Wait until the device has done all that it was told."""
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
+        done(self.device)
 
     def logits(self, x: torch.Tensor, rows: torch.Tensor | None = None) -> torch.Tensor:
         """Logits (n, K) of images (n, C, H, W), no graph. `rows` (n,): their rows in the window, may repeat."""

@@ -1,10 +1,10 @@
-"""Tensors on their way to a device."""
+"""What is sent to a device, and when it is done there."""
 
 from __future__ import annotations
 
 from robustbench_lite.lazy import torch
 
-__all__ = ["sent"]
+__all__ = ["done", "sent"]
 
 
 def sent(x: torch.Tensor, device: torch.device) -> torch.Tensor:
@@ -12,3 +12,9 @@ def sent(x: torch.Tensor, device: torch.device) -> torch.Tensor:
     if device.type != "cuda" or x.device.type != "cpu":
         return x.to(device)
     return x.pin_memory().to(device, non_blocking=True)
+
+
+def done(device: torch.device) -> None:
+    """Wait until the device has done all that it was told."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

@@ -13,6 +13,7 @@ from robustbench_lite.engine.oracle import logits_of
 from robustbench_lite.guards import cache
 from robustbench_lite.guards.foreign import undisturbed
 from robustbench_lite.guards.memory import give_back, is_out_of_memory
+from robustbench_lite.guards.transfer import done
 from robustbench_lite.lazy import torch
 from robustbench_lite.models.base import Classifier
 from robustbench_lite.registry import fingerprint
@@ -21,7 +22,7 @@ from robustbench_lite.results import provenance
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["grown", "window"]
+__all__ = ["grown", "measured", "window"]
 
 _KIND = "windows"
 _LEAST, _MOST = 16, 8192
@@ -42,7 +43,7 @@ def window(classifier: Classifier, device: torch.device, shape: tuple[int, ...],
         if isinstance(size, int) and _LEAST <= size <= _MOST:
             return size
         with undisturbed():
-            size = grown(pace or _measured(classifier.module, device, shape))
+            size = grown(pace or measured(classifier.module, device, shape))
         cache.keep(_KIND, key, {"size": size})
     give_back()
     return size
@@ -64,7 +65,9 @@ def grown(pace: Pace) -> int:
     return size // 2
 
 
-def _measured(module: nn.Module, device: torch.device, shape: tuple[int, ...]) -> Pace:
+def measured(module: nn.Module, device: torch.device, shape: tuple[int, ...]) -> Pace:
+    """Images a second through a forward and a backward pass on the device, in a batch of so many."""
+
     def pace(n: int) -> float:
         seconds = [_lap(module, torch.full((n, *shape), 0.5, device=device)) for _ in range(1 + _LAPS)]
         return n / min(seconds[1:])
@@ -74,11 +77,11 @@ def _measured(module: nn.Module, device: torch.device, shape: tuple[int, ...]) -
 
 def _lap(module: nn.Module, x: torch.Tensor) -> float:
     """Seconds of a forward pass of the images, and a backward pass where there is one."""
-    torch.cuda.synchronize(x.device)
+    done(x.device)
     start = time.perf_counter()
     with torch.enable_grad():
         logits = logits_of(module, leaf := x.requires_grad_())
     if logits.requires_grad:
         torch.autograd.grad(logits.sum(), leaf, allow_unused=True)
-    torch.cuda.synchronize(x.device)
+    done(x.device)
     return time.perf_counter() - start
