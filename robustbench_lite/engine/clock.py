@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal, Protocol
 
 from robustbench_lite.lazy import torch
@@ -19,13 +20,14 @@ Way = Literal["forward", "backward"]
 class Mark(Protocol):
     """A point in the queue of a device, as `torch.cuda.Event` is."""
 
-    def record(self) -> None: ...
     def synchronize(self) -> None: ...
     def elapsed_time(self, end: Any, /) -> float: ...
 
 
-def _on_gpu() -> Mark:
-    mark: Mark = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+def _in_queue(device: torch.device) -> Mark:
+    """A mark behind all that this GPU was told, which need not be the current one."""
+    mark = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+    mark.record(torch.cuda.current_stream(device))
     return mark
 
 
@@ -33,7 +35,7 @@ def _on_gpu() -> Mark:
 class Clock:
     """Seconds inside forward and backward passes, summed over everything an oracle did.
 
-    `mark`: makes a mark in the queue of the device; null: there is none, what was asked for is done on return.
+    `mark`: puts a mark at the end of the queue of the device; null: there is none, and all is done on return.
     """
 
     mark: Callable[[], Mark] | None = None
@@ -43,7 +45,7 @@ class Clock:
     @classmethod
     def of(cls, device: torch.device) -> Clock:
         """For passes on this device."""
-        return cls(_on_gpu if device.type == "cuda" else None)
+        return cls(partial(_in_queue, device) if device.type == "cuda" else None)
 
     @contextmanager
     def __call__(self, way: Way) -> Iterator[None]:
@@ -53,11 +55,9 @@ class Clock:
             yield
             self._seconds[way] += time.perf_counter() - start
             return
-        before, after = self.mark(), self.mark()
-        before.record()
+        before = self.mark()
         yield
-        after.record()
-        self._marked.append((way, before, after))
+        self._marked.append((way, before, self.mark()))
         if len(self._marked) >= 2 * _MANY:
             self._read(_MANY)
 

@@ -100,19 +100,15 @@ class Queue:
         self.at, self.waits = 0.0, 0
 
     def mark(self):
-        return Mark(self)
+        self.at += 2.0
+        return Mark(self, self.at)
 
 
 class Mark:
-    def __init__(self, queue: Queue) -> None:
-        self.queue, self.time = queue, None
-
-    def record(self) -> None:
-        self.queue.at += 2.0
-        self.time = self.queue.at
+    def __init__(self, queue: Queue, time: float) -> None:
+        self.queue, self.time = queue, time
 
     def synchronize(self) -> None:
-        assert self.time is not None
         self.queue.waits += 1
 
     def elapsed_time(self, end: Mark) -> float:
