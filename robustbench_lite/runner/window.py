@@ -37,7 +37,8 @@ def window(classifier: Classifier, device: torch.device, shape: tuple[int, ...],
     `pace`: images a second in a batch of so many; null: as measured on the device.
     """
     facts = [classifier.weights, classifier.code, classifier.draws, list(shape)]
-    key = fingerprint([*facts, provenance.machine(device), provenance.versions()], 32)
+    gpu = {name: fact for name, fact in provenance.machine(device).items() if name.startswith("gpu")}
+    key = fingerprint([*facts, gpu, provenance.versions()], 32)
     with cache.alone(_KIND):  # two that measure on one device at a time find half of it each
         size = cache.kept(_KIND, key).get("size")
         if isinstance(size, int) and _LEAST <= size <= _MOST:

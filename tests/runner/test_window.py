@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from robustbench_lite.runner.assets import Assets
+from robustbench_lite.runner.executors.pool import devices
 from robustbench_lite.runner.window import grown, window
 from robustbench_lite.suite.builder import load
 from tests.helpers import CPU, images
@@ -117,3 +118,9 @@ def test_on_a_gpu_it_is_asked_for_once(monkeypatch, assets):
     assert [assets.scorer("fc500_150_10_mnist", x).size for _ in range(3)] == [77] * 3
     assert assets.victim(("fc500_150_10_mnist",) * 2, None, x).scorer.size == 77
     assert asked == [(1, 28, 28)]
+
+
+@pytest.mark.parametrize(("gpus", "places"), [(1, ["cuda:0"] * 3), (2, ["cuda:0", "cuda:1", "cuda:0"])])
+def test_more_workers_than_gpus_share_them(monkeypatch, gpus, places):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    assert devices("cuda", 3) == places
