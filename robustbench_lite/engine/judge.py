@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from robustbench_lite.engine.attack import Attack
 from robustbench_lite.engine.oracle import logits_of
+from robustbench_lite.engine.pictures import Pictures
 from robustbench_lite.engine.views import pairs
 from robustbench_lite.errors import AttackError
 from robustbench_lite.guards.memory import chunked
@@ -60,7 +61,7 @@ class Verdicts:
         self.success, self.success_8bit = self.success & ~which, self.success_8bit & ~which
 
 
-def look(module: nn.Module, x: torch.Tensor, device: torch.device, batch_size: int) -> torch.Tensor:
+def look(module: nn.Module, x: Pictures, device: torch.device, batch_size: int) -> torch.Tensor:
     """Logits (N, K) of images (N, C, H, W) on the CPU, without gradients, in batches: smaller ones without memory."""
     with torch.no_grad():
         parts, _ = chunked(lambda part: logits_of(module, x[part].to(device)).cpu(), len(x), batch_size)

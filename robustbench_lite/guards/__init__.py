@@ -1,5 +1,6 @@
 """What keeps a run whole: other people's code, files of unknown origin, memory, time and locks."""
 
+from robustbench_lite.guards.cache import place, recalled, remember
 from robustbench_lite.guards.determinism import deterministic
 from robustbench_lite.guards.files import contents, no_programs, regular
 from robustbench_lite.guards.foreign import (
@@ -34,8 +35,11 @@ __all__ = [
     "is_out_of_memory",
     "limited",
     "no_programs",
+    "place",
     "real",
+    "recalled",
     "regular",
+    "remember",
     "seeded",
     "theirs",
     "told",

@@ -129,10 +129,14 @@ class _Work:
         with stages("inspect", "inspecting"):
             whole = Prepared.of(cell, self.preflight)
         done = self._stored(whole)
-        for start, stop in Sizes.of(whole, self.shard_size).parts(done, self.share):
-            trial, behind = whole.part(start, stop), sum(len(shard) for shard in done)
-            shard = self._attacked(trial, start, behind, timing=self.timing and not _timed(done))
-            self._keep(shard, whole, done)
+        try:
+            for start, stop in Sizes.of(whole, self.shard_size).parts(done, self.share):
+                trial, behind = whole.part(start, stop), sum(len(shard) for shard in done)
+                whole.ahead(stop, min(2 * stop - start, self.share.of(len(whole))[1]))
+                shard = self._attacked(trial, start, behind, timing=self.timing and not _timed(done))
+                self._keep(shard, whole, done)
+        finally:
+            whole.close()
         if gaps(done, len(whole)):
             self.report.whole = False
         else:
