@@ -23,7 +23,7 @@ FACES = {
         DataSource Samples datasets load
     """,
     "engine": """
-        Access Attack AttackResult BACKWARD CONTROL Card Composition Crafted FORWARD Fitting GoalName Job Ledger
+        Access Attack AttackResult BACKWARD CONTROL Card Composition Crafted FORWARD Fitted Fitting GoalName Job Ledger
         NO_MEMORY Oracle Outcome PERTURBATION Pass Promise Protocol REASONS Scorer SetAttack Sources State
         StepAttack TARGETS Trial Verdicts Written ZERO_GRADIENT attacks checked_images checked_labels
         checked_members doubts_about finite fitting interior logits_of look looked misleading pairs pooled run

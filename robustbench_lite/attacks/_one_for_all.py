@@ -19,6 +19,7 @@ __all__ = ["OneForAll"]
 
 class OneForAll(SetAttack):
     needs: ClassVar[type[Fitting]] = Fitting
+    universal: ClassVar[bool] = True
 
     goal: Literal["prediction"] = Field("prediction", description="Fooled: the prediction is not the clean one.")
     target: None = Field(None, description="Untargeted.")

@@ -7,7 +7,7 @@ from robustbench_lite.engine.columns import Written
 from robustbench_lite.engine.drive import NO_MEMORY, REASONS, Outcome, run
 from robustbench_lite.engine.inputs import checked_images, checked_labels, checked_members
 from robustbench_lite.engine.inspection import Scorer, doubts_about, looked
-from robustbench_lite.engine.job import CONTROL, PERTURBATION, Crafted, Fitting, Job
+from robustbench_lite.engine.job import CONTROL, PERTURBATION, Crafted, Fitted, Fitting, Job
 from robustbench_lite.engine.judge import Verdicts, finite, look, pooled
 from robustbench_lite.engine.oracle import BACKWARD, FORWARD, ZERO_GRADIENT, Ledger, Oracle, Pass, interior, logits_of
 from robustbench_lite.engine.protocol import GoalName, Protocol, Sources
@@ -31,6 +31,7 @@ __all__ = [
     "Card",
     "Composition",
     "Crafted",
+    "Fitted",
     "Fitting",
     "GoalName",
     "Job",

@@ -235,6 +235,10 @@ class StepAttack(Attack):
 
 
 class SetAttack(Attack):
+    # its PERTURBATION depends on the images to fit on alone, and candidates are `apply(x, PERTURBATION)`: it is crafted
+    # once, whatever part of the samples is asked for
+    universal: ClassVar[bool] = False
+
     @abstractmethod
     def craft(self, oracle: Oracle, job: Job) -> Crafted:
         """Candidates for all samples of the job, in its setting; the oracle splits large batches itself."""

@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass, field
 
 from robustbench_lite.engine.attack import Attack, Composition, SetAttack, State, StepAttack
+from robustbench_lite.engine.craft import craft
 from robustbench_lite.engine.job import Job
 from robustbench_lite.engine.oracle import Ledger, Oracle
 from robustbench_lite.engine.outcome import NO_MEMORY, NOT_FINITE, OK, REASONS, Outcome
@@ -42,7 +43,7 @@ def run(attack: Attack, oracle: Oracle, job: Job, progress: Progress = lambda _:
         if attack.follow_up is not None:
             outcome = _go_on(attack.follow_up, oracle, job, outcome)
     elif isinstance(attack, SetAttack):
-        outcome = _craft(attack, oracle, job)
+        outcome = craft(attack, oracle, job)
     elif isinstance(attack, Composition):
         outcome = in_turn(attack, oracle, job, progress, run)
     else:
@@ -52,22 +53,6 @@ def run(attack: Attack, oracle: Oracle, job: Job, progress: Progress = lambda _:
     outcome.notes = (*attack.remarks(job.goal), *outcome.notes)
     progress(len(job.x))
     return outcome
-
-
-def _craft(attack: SetAttack, oracle: Oracle, job: Job) -> Outcome:
-    """All samples at once. What other images cost is shared by the samples; where one is broken, so is everything."""
-    start, n = time.perf_counter(), len(job.x)
-    others = None if job.setting is None else job.setting.others
-    ledger = oracle.open(n if others is None else others)
-    with oracle.limited(attack.access):
-        crafted = attack.craft(oracle, job)
-    oracle.synchronize()
-    seconds, broken = time.perf_counter() - start, ledger.broken
-    if others is not None:
-        ledger, broken = ledger.shared(n), ledger.broken.any().expand(n)
-    ledger.seconds += seconds / max(n, 1)
-    nothing = torch.empty((n, 0), dtype=torch.float64)
-    return Outcome(crafted.candidates, ledger, broken * NOT_FINITE, nothing, 0.0, crafted.notes, crafted.artifacts)
 
 
 def _go_on(attack: StepAttack, oracle: Oracle, job: Job, outcome: Outcome) -> Outcome:

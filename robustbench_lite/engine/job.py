@@ -12,7 +12,7 @@ from robustbench_lite.threat.setting import Setting
 if TYPE_CHECKING:
     from robustbench_lite.threat.goal import Goal
 
-__all__ = ["CONTROL", "PERTURBATION", "Crafted", "Fitting", "Job"]
+__all__ = ["CONTROL", "PERTURBATION", "Crafted", "Fitted", "Fitting", "Job"]
 
 # artifacts (1, C, H, W) that who judges knows: one perturbation on all images, and a random one of the same size
 PERTURBATION, CONTROL = "perturbation", "control"
@@ -20,17 +20,21 @@ PERTURBATION, CONTROL = "perturbation", "control"
 
 @dataclass
 class Job:
-    """The samples to attack: images (N, C, H, W) in [0, 1], the goal and the draws, a row each; and where."""
+    """The samples to attack: images (N, C, H, W) in [0, 1], the goal and the draws, a row each; and where.
+
+    `place`: that of the first of them among how many, where they are a part of these; None: they are all.
+    """
 
     x: torch.Tensor
     goal: Goal
     draw: Draw
     setting: Setting | None = None
+    place: tuple[int, int] | None = None
 
     def to(self, device: torch.device) -> Job:
         """The same on the device."""
         setting = None if self.setting is None else self.setting.to(device)
-        return Job(self.x.to(device), *_moved(self.goal, self.draw, device), setting)
+        return Job(self.x.to(device), *_moved(self.goal, self.draw, device), setting, self.place)
 
 
 @dataclass
@@ -51,6 +55,26 @@ class Fitting(Setting):
     def to(self, device: torch.device) -> Self:
         goal, draw = _moved(self.goal, self.draw, device)
         return replace(self, x=self.x.to(device), goal=goal, draw=draw)
+
+
+@dataclass
+class Fitted(Setting):
+    """What a universal attack has made of its images to fit on already, and what they cost: `counts` (4,) of a ledger.
+
+    It takes their place where samples of the same cell are still to be perturbed.
+    """
+
+    title: ClassVar[str] = "what was fitted"
+    bracket: ClassVar[str] = "fitted"
+
+    artifacts: dict[str, torch.Tensor]
+    notes: tuple[str, ...]
+    counts: torch.Tensor
+    seconds: float
+
+    def to(self, device: torch.device) -> Self:
+        artifacts = {name: value.to(device) for name, value in self.artifacts.items()}
+        return replace(self, artifacts=artifacts, counts=self.counts.to(device))
 
 
 @dataclass

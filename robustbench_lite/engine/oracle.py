@@ -92,11 +92,15 @@ class Ledger:
         counts, self.trouble = before
         self.counts.copy_(counts)
 
-    def shared(self, n: int) -> Ledger:
-        """The same in sum for n other rows, in equal shares: whole numbers."""
+    def shared(self, n: int, place: tuple[int, int] | None = None) -> Ledger:
+        """The same in sum for n other rows, in equal shares: whole numbers.
+
+        `place`: the first of them is at this place among so many that share it.
+        """
+        start, among = place or (0, n)
         total = self.counts.sum(0)
-        first = torch.arange(n, device=total.device)[:, None] < total % n
-        return Ledger(total // n + first, (self.seconds.sum() / n).expand(n).clone(), self.trouble)
+        first = torch.arange(start, start + n, device=total.device)[:, None] < total % among
+        return Ledger(total // among + first, (self.seconds.sum() / among).expand(n).clone(), self.trouble)
 
     @property
     def broken(self) -> torch.Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from robustbench_lite.engine.job import Fitted
 from robustbench_lite.engine.oracle import BACKWARD, FORWARD, ZERO_GRADIENT, Ledger
 from robustbench_lite.lazy import torch
 
@@ -47,6 +48,7 @@ class Outcome:
     artifacts: dict[str, torch.Tensor] = field(default_factory=dict)  # what was made for all samples together
     maker: torch.Tensor | None = None  # (N,) which of the attacks inside made each candidate; -1: none did
     tally: tuple[Tally, ...] = ()  # of attacks in turn, one each
+    fit: Fitted | None = None  # what a universal attack has made of its images to fit on
 
     @classmethod
     def empty(cls, x: torch.Tensor, details: int = 0) -> Outcome:
@@ -61,7 +63,9 @@ class Outcome:
         candidates, status, found = self.candidates.cpu(), self.status.cpu(), self.found.cpu()
         artifacts = {name: value.cpu() for name, value in self.artifacts.items()}
         out = replace(self, candidates=candidates, ledger=ledger, status=status)
-        return replace(out, found=found, artifacts=artifacts, maker=None if self.maker is None else self.maker.cpu())
+        fit = None if self.fit is None else self.fit.to(torch.device("cpu"))
+        maker = None if self.maker is None else self.maker.cpu()
+        return replace(out, found=found, artifacts=artifacts, maker=maker, fit=fit)
 
     @property
     def forwards(self) -> torch.Tensor:

@@ -60,14 +60,16 @@ class Trial:
         *,
         setting: Setting | None = None,
         members: int = 1,
+        place: tuple[int, int] | None = None,
     ) -> Trial:
         """The attack on images x (N, C, H, W) on which the classifier's logits are `clean` (N, K).
 
-        `members`: of how many classifiers that is the mean. Raises AttackError where the target is no class of it.
+        `members`: of how many classifiers that is the mean; `place`: as in `Job`. Raises AttackError where the target
+        is no class of it.
         """
         draw, targets = (Draw(keys(seed, stream, ids)) for stream in (attack.stream(), TARGETS))
         goal = replace(attack.goals(labels, clean, targets), members=members)
-        return cls(attack, Job(x, goal, draw, setting), labels, list(ids), seed)
+        return cls(attack, Job(x, goal, draw, setting, place), labels, list(ids), seed)
 
     def propose(
         self, scorer: Scorer, members: tuple[nn.Module, ...] = (), progress: Callable[[int], None] = lambda _: None

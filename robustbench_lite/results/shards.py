@@ -16,10 +16,10 @@ from typing import Any
 import pyarrow as pa
 
 from robustbench_lite.results._cell_files import empty, table_of, unwritable, write_parquet
-from robustbench_lite.results.schema import IMAGES, SAMPLES, Row
+from robustbench_lite.results.schema import ARTIFACTS, IMAGES, SAMPLES, Row
 from robustbench_lite.results.sealed import atomically, opened, rows_of
 
-__all__ = ["Shard", "Shards", "gaps", "in_order", "sharded"]
+__all__ = ["Fit", "Shard", "Shards", "gaps", "in_order", "sharded"]
 
 _FOLDER = "shards"
 _FACTS = b"robustbench_lite.shard"
@@ -53,6 +53,14 @@ class Shard:
 
 
 @dataclass(frozen=True)
+class Fit:
+    """What was made once for all shards of a cell: its artifacts, and `facts` that go with them."""
+
+    artifacts: pa.Table
+    facts: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class Shards:
     """The shards of one cell in a results folder."""
 
@@ -66,10 +74,21 @@ class Shards:
 
     def add(self, shard: Shard) -> None:
         """Store a shard. Raises StoreError; then it is absent."""
-        told = {**(SAMPLES.metadata or {}), _FACTS: json.dumps(shard.facts).encode()}
         if len(shard.images):
             self._write(shard.images, self._images(shard))
-        self._write(shard.samples.replace_schema_metadata(told), self._samples(shard.start, shard.stop))
+        self._write(_with(shard.facts, shard.samples), self._samples(shard.start, shard.stop))
+
+    def add_fit(self, fit: Fit) -> None:
+        """Store what all shards need. Raises StoreError; then it is absent."""
+        self._write(_with(fit.facts, fit.artifacts), self._fit)
+
+    def fit(self) -> Fit | None:
+        """What `add_fit` has stored; None where it is absent or damaged."""
+        try:
+            table, facts = _read(self._fit)
+            return Fit(table.cast(ARTIFACTS), facts)
+        except (pa.ArrowException, OSError, ValueError, LookupError):
+            return None
 
     def _write(self, table: pa.Table, path: Path) -> None:
         try:
@@ -106,10 +125,8 @@ class Shards:
     def _read(self, start: int, stop: int) -> Shard | None:
         """None where it is damaged: then it is made again."""
         try:
-            file, sealed = opened(self._samples(start, stop))
-            facts = json.loads((file.metadata.metadata or {})[_FACTS])
-            table = rows_of(file)
-            whole = sealed and set(table["cell"].to_pylist()) == {self.cell} and len(table) % (stop - start) == 0
+            table, facts = _read(self._samples(start, stop))
+            whole = set(table["cell"].to_pylist()) == {self.cell} and len(table) % (stop - start) == 0
             return Shard(start, stop, table.cast(SAMPLES), empty(IMAGES), facts) if whole else None
         except (pa.ArrowException, OSError, ValueError, LookupError):
             return None
@@ -120,11 +137,27 @@ class Shards:
             if start.isdigit() and stop.isdigit() and int(start) < int(stop):
                 yield int(start), int(stop)
 
+    @property
+    def _fit(self) -> Path:
+        return self.folder / "fit.parquet"
+
     def _samples(self, start: int, stop: int) -> Path:
         return self.folder / f"{start}-{stop}.samples.parquet"
 
     def _images(self, shard: Shard) -> Path:
         return self.folder / f"{shard.start}-{shard.stop}.images.parquet"
+
+
+def _with(facts: dict[str, Any], table: pa.Table) -> pa.Table:
+    return table.replace_schema_metadata({**(table.schema.metadata or {}), _FACTS: json.dumps(facts).encode()})
+
+
+def _read(path: Path) -> tuple[pa.Table, dict[str, Any]]:
+    """A table and its facts. Raises ValueError, OSError, LookupError or pa.ArrowException where it is damaged."""
+    file, sealed = opened(path)
+    if not sealed:
+        raise ValueError("its sha256 is missing")
+    return rows_of(file), json.loads((file.metadata.metadata or {})[_FACTS])
 
 
 def sharded(results: Path) -> set[str]:

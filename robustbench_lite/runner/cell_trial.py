@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from robustbench_lite.datasets.base import Samples, images
 from robustbench_lite.datasets.stream import ahead, close
+from robustbench_lite.engine.attack import SetAttack
 from robustbench_lite.engine.inspection import Scorer
-from robustbench_lite.engine.job import Job
+from robustbench_lite.engine.job import Fitted, Job
 from robustbench_lite.engine.pictures import Pictures
 from robustbench_lite.engine.trial import Trial, fitting
 from robustbench_lite.errors import AttackError
@@ -120,18 +122,24 @@ class Prepared:
     @property
     def separable(self) -> bool:
         """Whether its samples can be attacked some at a time."""
-        return self.cell.attack.separable and self.samples.scene is None
+        return (self.cell.attack.separable or self.universal) and self.samples.scene is None
 
-    def part(self, start: int = 0, stop: int | None = None) -> CellTrial:
-        """The samples from `start` to `stop`; all of them: to the end."""
+    @property
+    def universal(self) -> bool:
+        """Whether one perturbation is fitted before any sample is looked at."""
+        return isinstance(self.cell.attack, SetAttack) and self.cell.attack.universal
+
+    def part(self, start: int = 0, stop: int | None = None, fit: Fitted | None = None) -> CellTrial:
+        """The samples from `start` to `stop`; all of them: to the end. `fit`: what a universal attack has fitted."""
         cell, attack, assets = self.cell, self.cell.attack, self.preflight.assets
         samples, keep = self.samples, self.keep[start:stop]
         x, labels = images(samples, keep), torch.from_numpy(samples.labels)[keep]
         ids = [samples.ids[i] for i in keep.tolist()]
         victim = assets.victim(cell.sources, attack.shares, x, scene := _scene(cell, samples, keep))
-        setting = self._fitting(victim) if attack.images_to_fit else scene
-        clean = self.clean[keep]
-        trial = Trial.of(attack, x, labels, clean, ids, cell.seed, setting=setting, members=len(cell.sources))
+        setting = fit or (self._fitting if attack.images_to_fit else scene)
+        clean, n = self.clean[keep], len(cell.sources)
+        place = (start, len(self.keep))
+        trial = Trial.of(attack, x, labels, clean, ids, cell.seed, setting=setting, members=n, place=place)
         targets = tuple(self._target(name, x, scene, keep) for name in cell.targets)
         return CellTrial(
             cell, trial, victim, targets, samples, keep, self.facts, stores_images=assets.suite.images == "all"
@@ -141,11 +149,13 @@ class Prepared:
         assets, inspection = self.preflight.assets, self.preflight.inspect(self.cell.dataset, name)
         return Target(assets.classifier(name), assets.scorer(name, x, scene), inspection.logits[keep])
 
-    def _fitting(self, victim: Victim) -> Setting:
+    @cached_property
+    def _fitting(self) -> Setting:
         """Other images than those tested, with the victim's predictions on them."""
-        cell = self.cell
-        others = self.preflight.assets.fitting(cell.dataset, cell.attack.images_to_fit)
-        return fitting(cell.attack, victim.scorer, images(others), others.ids, cell.seed, len(cell.sources))
+        cell, assets = self.cell, self.preflight.assets
+        others = assets.fitting(cell.dataset, cell.attack.images_to_fit)
+        victim = assets.victim(cell.sources, cell.attack.shares, x := images(others))
+        return fitting(cell.attack, victim.scorer, x, others.ids, cell.seed, len(cell.sources))
 
 
 def _facts(cell: Cell, preflight: Preflight, samples: Samples, clean: torch.Tensor, *, kept: int, n: int) -> Row:

@@ -9,7 +9,7 @@ from typing import Any
 
 from robustbench_lite.engine.outcome import Tally
 from robustbench_lite.results.schema import Row
-from robustbench_lite.results.shards import Shard, Shards, in_order
+from robustbench_lite.results.shards import Fit, Shard, Shards, in_order
 from robustbench_lite.runner.cell_report import CellReport
 
 __all__ = ["conclude", "summed"]
@@ -17,14 +17,20 @@ __all__ = ["conclude", "summed"]
 _SPENT = ("seconds", "seconds_forward", "seconds_backward", "seconds_judge")
 
 
-def conclude(report: CellReport, done: Sequence[Shard], shards: Shards | None) -> None:
-    """Put rows, images and what sums them up into the report; `shards`: where images lie that are stored already."""
+def conclude(report: CellReport, done: Sequence[Shard], shards: Shards | None, fit: Fit | None = None) -> None:
+    """Put rows, images and what sums them up into the report; `shards`: where images lie that are stored already.
+
+    `fit`: what a universal attack has fitted.
+    """
     facts = [shard.facts for shard in done]
     known = facts[0]["cell"]
     report.described |= known | {"notes": []}
     report.summary |= summed(done) | _spent(facts)
     report.summary["notes"] += known["notes"]
     report.samples = in_order(done)
+    if fit is not None:
+        report.artifacts = fit.artifacts.to_pylist()
+        report.summary |= fit.facts["columns"]
     report.images = (one.images if shards is None or len(one.images) else shards.images(one) for one in done)
 
 

@@ -6,7 +6,7 @@ Of the store it knows the shards of the cell, and nothing of who looks on: whoev
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from statistics import median
 from typing import Any
@@ -22,10 +22,11 @@ from robustbench_lite.lazy import torch
 from robustbench_lite.registry import canonical
 from robustbench_lite.results import provenance
 from robustbench_lite.results.schema import Row
-from robustbench_lite.results.shards import Shard, Shards, gaps
+from robustbench_lite.results.shards import Fit, Shard, Shards, gaps
 from robustbench_lite.runner.cell_report import CellReport, Stages
 from robustbench_lite.runner.cell_trial import CellTrial, Prepared
 from robustbench_lite.runner.conclude import conclude, summed
+from robustbench_lite.runner.fit import restored, storable_fit
 from robustbench_lite.runner.plan import Cell, labels
 from robustbench_lite.runner.preflight import Preflight
 from robustbench_lite.runner.sizes import WHOLE, Share, Sizes
@@ -123,6 +124,7 @@ class _Work:
     shard_size: int | None
     share: Share
     timing: bool
+    fit: Fit | None = field(init=False, default=None)  # of a universal attack, made with its first shard
 
     def do(self) -> None:
         cell, stages = self.report.cell, self.stages
@@ -131,8 +133,9 @@ class _Work:
         done = self._stored(whole)
         try:
             for start, stop in Sizes.of(whole, self.shard_size).parts(done, self.share):
-                trial, behind = whole.part(start, stop), sum(len(shard) for shard in done)
+                trial = whole.part(start, stop, None if self.fit is None else restored(self.fit))
                 whole.ahead(stop, min(2 * stop - start, self.share.of(len(whole))[1]))
+                behind = sum(len(shard) for shard in done)
                 shard = self._attacked(trial, start, behind, timing=self.timing and not _timed(done))
                 self._keep(shard, whole, done)
         finally:
@@ -140,12 +143,14 @@ class _Work:
         if gaps(done, len(whole)):
             self.report.whole = False
         else:
-            conclude(self.report, done, self.shards)
+            conclude(self.report, done, self.shards, self.fit)
 
     def _stored(self, whole: Prepared) -> list[Shard]:
         """Shards of an earlier run that was stopped."""
         if self.shards is None or not whole.separable:
             return []
+        if whole.universal:
+            self.fit = _current_fit(self.shards, self.report.cell)
         done = [shard for shard in current(self.shards, self.report.cell) if shard.stop <= len(whole)]
         self.watch.progressed(sum(len(shard) for shard in done))
         return done
@@ -161,10 +166,11 @@ class _Work:
         before = stages.seconds.get("judge", 0.0)
         with stages("judge", "judging"):
             shard = judged(trial, outcome, start)
-            self.report.artifacts = list(artifacts(trial, outcome))
-            self.report.summary |= fitted(trial, outcome)
+            self.fit = self.fit or storable_fit(trial, outcome, _labels(cell))
+            if self.fit is None:
+                self.report.artifacts = list(artifacts(trial, outcome))
         shard.facts.update(
-            labels=_labels(self.report.cell),
+            labels=_labels(cell),
             cell=self.report.described | trial.facts,
             seconds=outcome.wall,
             seconds_forward=oracle.clock.forward,
@@ -183,6 +189,8 @@ class _Work:
             raise AttackError(f"{listed(changed)}: parameters, buffers or answers changed during the cell")
         if self.shards is not None and len(shard) < len(whole):
             with self.stages("store"):
+                if self.fit is not None and not done:
+                    self.shards.add_fit(self.fit)
                 self.shards.add(shard)
             shard = shard.without_images()
         done.append(shard)
@@ -198,6 +206,15 @@ def current(shards: Shards, cell: Cell) -> list[Shard]:
         else:
             shards.remove(shard)
     return done
+
+
+def _current_fit(shards: Shards, cell: Cell) -> Fit | None:
+    """What was fitted under the names of now; without it no shard is of use."""
+    fit = shards.fit()
+    if fit is None or fit.facts.get("labels") != _labels(cell):
+        shards.drop()
+        return None
+    return fit
 
 
 def _labels(cell: Cell) -> list[Any]:

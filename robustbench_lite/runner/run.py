@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,16 +21,13 @@ from robustbench_lite.results.sealed import parsed
 from robustbench_lite.results.store import Results, Store, read
 from robustbench_lite.runner.assets import Assets
 from robustbench_lite.runner.cell_report import CellReport
-from robustbench_lite.runner.execute import Watch, current, execute
+from robustbench_lite.runner.executors import Executor, Local, Pool, Setup
 from robustbench_lite.runner.namesake import refuse_namesake
 from robustbench_lite.runner.objects import in_memory, shaped
 from robustbench_lite.runner.observer import Observer, Phases, Silent
-from robustbench_lite.runner.pace import Pace
 from robustbench_lite.runner.plan import Cell, plan
-from robustbench_lite.runner.pool import Driver, devices, portable, shares, threads
 from robustbench_lite.runner.preflight import Preflight
 from robustbench_lite.runner.resume import resumed
-from robustbench_lite.runner.worker import Order
 from robustbench_lite.suite.builder import Suite, load
 from robustbench_lite.trust.bracket import calibrated, key_of
 
@@ -94,11 +91,11 @@ def run_suite(suite: Suite, options: Options, observer: Observer | None = None) 
     told = observer or Silent()
     timeout = suite.timeout if options.cell_timeout is None else options.cell_timeout
     assets = Assets(suite, device_named(options.device), options.batch_size, options.limit, timeout)
-    if options.jobs > 1:
-        portable(assets)
-    preflight = Preflight(assets)
+    executor = _executor(options)
+    executor.check(assets)
     folder = options.results / suite.name
     store = Store(folder)
+    setup = Setup(Preflight(assets), store, told, options.timing, options.shard_size)
     phases = Phases(told)
     with store.lock(), deterministic():
         refuse_namesake(suite, folder)
@@ -116,7 +113,7 @@ def run_suite(suite: Suite, options: Options, observer: Observer | None = None) 
         store.write_run(record | {"seconds": phases.seconds})
         if options.fresh:
             store.forget(cell.id for cell in due)
-        with closing(_reports(due, preflight, options, store, told)) as reports:
+        with closing(executor.reports(due, setup)) as reports:
             for report in reports:
                 told.finished(keep(report, store))
         store.forget(store.sharded() - {cell.id for cell in cells})  # of what is in the suite no longer
@@ -124,48 +121,8 @@ def run_suite(suite: Suite, options: Options, observer: Observer | None = None) 
     return read(folder)
 
 
-def _reports(
-    due: list[Cell], preflight: Preflight, options: Options, store: Store, told: Observer
-) -> Generator[CellReport]:
-    """What became of each cell, as it is done: here, or in other processes."""
-    if options.jobs > 1 and due:
-        yield from _elsewhere(due, preflight.assets, options, store, told)
-        return
-    watch = Watch(told.progressed, told.entered)
-    for cell in due:
-        told.started(cell)
-        size, timing, shards = options.shard_size, options.timing, store.shards(cell.id)
-        yield execute(cell, preflight, watch, timing=timing, shards=shards, shard_size=size)
-
-
-def _elsewhere(
-    due: list[Cell], assets: Assets, options: Options, store: Store, told: Observer
-) -> Generator[CellReport]:
-    jobs, suite = options.jobs, assets.suite
-    orders = [
-        Order(
-            suite=suite.resolved(),
-            root=suite.root.resolve(),
-            folder=store.folder.resolve(),
-            device=device,
-            threads=threads(jobs),
-            batch_size=assets.batch_size,
-            limit=assets.limit,
-            timeout=assets.timeout,
-            shard_size=options.shard_size,
-            timing=options.timing,
-        )
-        for device in devices(str(assets.device), jobs)
-    ]
-    for cell in due:
-        current(store.shards(cell.id), cell)  # what others would take for theirs
-    hopeless = [cell for cell in due if cell.error]
-    for cell in hopeless:
-        told.started(cell)
-        yield execute(cell, Preflight(assets))
-    others = [cell for cell in due if not cell.error]
-    tasks = shares(others, Pace(assets, store.standing().values()), jobs)
-    yield from Driver(store, orders, told).run(others, tasks)
+def _executor(options: Options) -> Executor:
+    return Pool(options.jobs) if options.jobs > 1 else Local()
 
 
 def keep(report: CellReport, store: Store) -> CellReport:

@@ -17,9 +17,9 @@ import torch
 from robustbench_lite.errors import UsageError
 from robustbench_lite.results.store import Store
 from robustbench_lite.runner.assets import Assets
+from robustbench_lite.runner.executors.pool import devices, shares, threads
 from robustbench_lite.runner.pace import Pace
 from robustbench_lite.runner.plan import plan
-from robustbench_lite.runner.pool import devices, shares, threads
 from robustbench_lite.runner.run import run
 from robustbench_lite.runner.sizes import Share
 from robustbench_lite.suite.builder import load

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from robustbench_lite.attacks import UniversalSGD
 from robustbench_lite.errors import StoreError
 from robustbench_lite.results.shards import Shard, Shards, gaps, in_order
 from robustbench_lite.results.store import Store
@@ -28,6 +29,7 @@ SUITE = {
         {"pgd": {"epsilon": 0.1, "steps": 5}},
         {"cascade": {"epsilon": 0.1, "attacks": ["fgsm", {"pgd": {"steps": 5}}]}},
         {"fgsm": {"epsilon": 0.1, "target": 3}},
+        {"universal_sgd": {"epsilon": 0.2, "epochs": 1, "fit": 17}},
     ],
     "images": "all",
 }
@@ -81,7 +83,7 @@ class Stop(KeyboardInterrupt):
     """As a user stops a run."""
 
 
-def stopped(folder, monkeypatch, after, size=7):
+def stopped(folder, monkeypatch, after, size=7, suite=SUITE):
     """Run until so many shards are attacked; how many were attacked altogether is in the list that comes back."""
     made, inner = list[int](), executor.attack
 
@@ -94,7 +96,7 @@ def stopped(folder, monkeypatch, after, size=7):
     with monkeypatch.context() as patch:
         patch.setattr(executor, "attack", attack)
         with suppress(Stop):
-            run(SUITE, folder, device="cpu", batch_size=1, timing=False, shard_size=size)
+            run(suite, folder, device="cpu", batch_size=1, timing=False, shard_size=size)
     return made
 
 
@@ -138,9 +140,33 @@ def test_fresh_begins_from_nothing_and_shards_of_other_suites_go(tmp_path, monke
 def test_what_is_fitted_on_all_is_one_piece(tmp_path, monkeypatch):
     made, inner = [], executor.attack
     monkeypatch.setattr(executor, "attack", lambda trial, *rest: (made.append(len(trial.ids)), inner(trial, *rest))[1])
-    attacks = [{"universal_sgd": {"epsilon": 0.2, "epochs": 1, "fit": 20}}, {"fgsm": {"fraction": 0.5}}]
+    attacks = [{"fgsm": {"fraction": 0.5}}]
     run({**SUITE, "attacks": attacks, "models": SUITE["models"][:1]}, tmp_path, device="cpu", shard_size=7)
-    assert made == [N, N]
+    assert made == [N]
+
+
+@pytest.mark.parametrize("after", [1, 2])
+def test_a_universal_perturbation_is_fitted_once(after, tmp_path, monkeypatch):
+    """Whatever the size of the shards, and where a run is stopped; what it cost is shared by all samples."""
+    fits, inner = [], UniversalSGD.fitted
+    monkeypatch.setattr(UniversalSGD, "fitted", lambda *given: (fits.append(len(given[2].x)), inner(*given))[1])
+    suite = {**SUITE, "attacks": SUITE["attacks"][-1:], "models": SUITE["models"][:1]}
+    whole = run(suite, tmp_path / "whole", device="cpu", batch_size=1, timing=False)
+    fits.clear()
+    stopped(tmp_path, monkeypatch, after, size=9, suite=suite)
+    found = run(suite, tmp_path, device="cpu", batch_size=1, timing=False, shard_size=9)
+    assert fits.count(17) == 1 and rows(found) == rows(whole) and summary(found) == summary(whole)
+    assert found.artifacts().to_pylist() == whole.artifacts().to_pylist()
+    (one,), (other,) = (results.cell_table.to_pylist() for results in (found, whole))
+    assert (one["fit_n"], one["fit_rate"]) == (other["fit_n"], other["fit_rate"]) == (17, one["fit_rate"])
+
+
+def test_without_what_was_fitted_its_shards_are_worth_nothing(tmp_path, monkeypatch):
+    suite = {**SUITE, "attacks": SUITE["attacks"][-1:], "models": SUITE["models"][:1]}
+    stopped(tmp_path, monkeypatch, 2, size=9, suite=suite)
+    (fit,) = (tmp_path / "shards" / "shards").glob("*/fit.parquet")
+    fit.write_bytes(fit.read_bytes()[:-40])
+    assert stopped(tmp_path, monkeypatch, None, size=9, suite=suite) == [9, 9, 2]
 
 
 def test_a_failure_keeps_what_was_done_before_it(tmp_path, monkeypatch):

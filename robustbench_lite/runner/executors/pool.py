@@ -10,7 +10,7 @@ import math
 import multiprocessing
 import os
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
@@ -23,14 +23,15 @@ from robustbench_lite.results.store import Store
 from robustbench_lite.runner.assets import Assets
 from robustbench_lite.runner.cell_report import CellReport
 from robustbench_lite.runner.conclude import conclude
-from robustbench_lite.runner.execute import described
+from robustbench_lite.runner.execute import current, described, execute
+from robustbench_lite.runner.executors.base import Setup
+from robustbench_lite.runner.executors.worker import Job, Order, work
 from robustbench_lite.runner.observer import Observer
 from robustbench_lite.runner.pace import Pace
 from robustbench_lite.runner.plan import Cell
 from robustbench_lite.runner.sizes import Share
-from robustbench_lite.runner.worker import Job, Order, work
 
-__all__ = ["Driver", "devices", "portable", "shares", "threads"]
+__all__ = ["Pool", "devices", "shares", "threads"]
 
 _PIECES = 4  # shares that a worker does at least, where cells are long: nobody waits for the last one
 _FEWEST = 16  # samples in a share
@@ -41,12 +42,6 @@ def devices(device: str, jobs: int) -> list[str]:
     """Where each of so many workers computes: every GPU in turn."""
     gpus = torch.cuda.device_count() if device == "cuda" else 0
     return [f"cuda:{i % gpus}" if gpus else device for i in range(jobs)]
-
-
-def portable(assets: Assets) -> None:
-    """Raises UsageError where other processes cannot be told what to run."""
-    if assets.suite.objects:
-        raise UsageError("--jobs: modules and data in memory cannot be sent to other processes; run them with one job")
 
 
 def shares(cells: Sequence[Cell], pace: Pace, jobs: int) -> list[Job]:
@@ -69,6 +64,47 @@ def _seconds(cell: Cell, pace: Pace) -> float:
         return 0.0
 
 
+@dataclass(frozen=True)
+class Pool:
+    """The executor of so many processes of this machine."""
+
+    jobs: int
+
+    def check(self, assets: Assets) -> None:
+        if assets.suite.objects:
+            text = "modules and data in memory cannot be sent to other processes; run them with one job"
+            raise UsageError(f"--jobs: {text}")
+
+    def reports(self, due: Sequence[Cell], setup: Setup) -> Generator[CellReport]:
+        for cell in due:
+            current(setup.store.shards(cell.id), cell)  # what others would take for theirs
+        for cell in due:
+            if cell.error:
+                setup.told.started(cell)
+                yield execute(cell, setup.preflight)
+        others = [cell for cell in due if not cell.error]
+        if others:
+            tasks = shares(others, Pace(setup.assets, setup.store.standing().values()), self.jobs)
+            yield from _Driver(setup.store, self._orders(setup), setup.told).run(others, tasks)
+
+    def _orders(self, setup: Setup) -> list[Order]:
+        return [
+            Order(
+                suite=setup.assets.suite.resolved(),
+                root=setup.assets.suite.root.resolve(),
+                folder=setup.store.folder.resolve(),
+                device=device,
+                threads=threads(self.jobs),
+                batch_size=setup.assets.batch_size,
+                limit=setup.assets.limit,
+                timeout=setup.assets.timeout,
+                shard_size=setup.shard_size,
+                timing=setup.timing,
+            )
+            for device in devices(str(setup.assets.device), self.jobs)
+        ]
+
+
 @dataclass
 class _Worker:
     process: BaseProcess
@@ -87,7 +123,7 @@ class _Progress:
 
 
 @dataclass
-class Driver:
+class _Driver:
     """Hands out jobs and puts cells together; yields each as it is done."""
 
     store: Store
