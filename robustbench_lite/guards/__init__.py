@@ -18,7 +18,7 @@ from robustbench_lite.guards.foreign import (
 from robustbench_lite.guards.generators import seeded
 from robustbench_lite.guards.limits import Stopped, limited
 from robustbench_lite.guards.locking import UnlockableError, exclusive
-from robustbench_lite.guards.memory import auto_batch_size, chunked, is_out_of_memory, uncollected
+from robustbench_lite.guards.memory import auto_batch_size, chunked, is_out_of_memory, returned, uncollected
 
 __all__ = [
     "Stopped",
@@ -40,6 +40,7 @@ __all__ = [
     "recalled",
     "regular",
     "remember",
+    "returned",
     "seeded",
     "theirs",
     "told",

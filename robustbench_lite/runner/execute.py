@@ -18,6 +18,7 @@ from robustbench_lite.engine.oracle import Oracle
 from robustbench_lite.errors import AttackError
 from robustbench_lite.guards.foreign import is_interrupt, undisturbed
 from robustbench_lite.guards.limits import limited
+from robustbench_lite.guards.memory import returned
 from robustbench_lite.lazy import torch
 from robustbench_lite.registry import canonical
 from robustbench_lite.results import provenance
@@ -193,6 +194,7 @@ class _Work:
                     self.shards.add_fit(self.fit)
                 self.shards.add(shard)
             shard = shard.without_images()
+            returned()
         done.append(shard)
         done.sort(key=lambda one: one.start)
 
