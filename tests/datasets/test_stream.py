@@ -6,6 +6,7 @@ import gzip
 import io
 import struct
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -248,6 +249,21 @@ def test_others_are_decoded_beside_one_that_cannot_be(tmp_path, streamed):
         sound.images[20:]
 
 
+def test_what_only_fails_in_the_background_is_decoded_in_the_foreground(tmp_path, streamed, monkeypatch):
+    """Such as a warning that is an error: filters belong to all threads, and nobody changes them in the background."""
+    samples = folder(tmp_path).load(tmp_path)
+    kept, inner = np.asarray(samples.images), _pictures.picture
+
+    def picture(name, *rest):
+        if threading.current_thread() is not threading.main_thread():
+            raise DataError("a warning")
+        return inner(name, *rest)
+
+    monkeypatch.setattr(_decode, "picture", picture)
+    stream.ahead(samples.images, slice(0, 10))
+    assert np.array_equal(samples.images[:], kept)
+
+
 def test_dark_images_are_told_of_once_all_have_been_seen(tmp_path, streamed):
     place = tmp_path / "data" / "0"
     place.mkdir(parents=True)
@@ -343,8 +359,11 @@ def test_what_images_are_is_remembered(tmp_path, settled, streamed, counted):
     assert len(counted) == before + 1
     for other in (source.model_copy(update={"size": 5}), source.model_copy(update={"channels": 3})):
         assert content_of(other.load(tmp_path)) != first
-    monkey = source.load(tmp_path)
-    assert content_of(padded(monkey, 1)) != first and content_of(monkey.taken([1, 0])) != first
+    whole = source.load(tmp_path)
+    assert content_of(padded(whole, 1)) != first
+    assert content_of(replace(whole, labels=whole.labels + 1)) != first
+    alike = np.flatnonzero(whole.labels == whole.labels[0]).tolist()
+    assert content_of(whole.taken(alike[:2])) != content_of(whole.taken(alike[1::-1]))
 
 
 def test_another_decoder_is_asked_anew(tmp_path, settled, streamed, counted, monkeypatch):

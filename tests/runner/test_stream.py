@@ -39,6 +39,10 @@ SUITE = {
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
+    """A folder of random images, and one of dark ones."""
+    (tmp_path / "dark" / "0").mkdir(parents=True)
+    for i in range(1, 12):
+        Image.fromarray(np.full((8, 8), i, np.uint8)).save(tmp_path / "dark" / "0" / f"{i}.png")
     for i in range(N):
         (tmp_path / "data" / str(i % 5)).mkdir(parents=True, exist_ok=True)
         pixels = np.random.default_rng(i).integers(0, 256, SHAPE[1:], np.uint8)
@@ -81,6 +85,13 @@ def test_the_same_cells_rows_and_images(place, monkeypatch):
         told = [[[row[name] for name in names] for row in one.cell_table.to_pylist()] for one in (found, kept)]
         assert told[0] == told[1]
     assert not decoding()
+
+
+def test_dark_images_are_told_of(place, streamed):
+    suite = {**SUITE, "data": [{"d": {"folder": "dark"}}, {"b": SUITE["data"][1]["b"]}], "attacks": [{"fgsm": {}}]}
+    dark, bright = attacked(place / "found", suite, shard_size=4).cell_table.to_pylist()
+    said = "dark: the brightest pixel of all images is 11 of 255: what do the numbers mean?"
+    assert dark["dataset"] == "d" and said in dark["warnings"] and not any("brightest" in t for t in bright["warnings"])
 
 
 def test_verify_decodes_again(place, streamed):
