@@ -1,4 +1,4 @@
-"""The verbs that look at several results beside each other, `compare` and `report`; `verbs.py` adds them."""
+"""The verbs on several results: `compare`, `report`, and `merge`, which makes them one; `verbs.py` adds them."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import Any
 
 import click
 
-from robustbench_lite.cli.exit import write
+from robustbench_lite.cli.exit import say, write
 from robustbench_lite.cli.gate import width
+from robustbench_lite.errors import ExitCode
 from robustbench_lite.text import TABLE_FORMATS
 
-__all__ = ["compare", "format_option", "report"]
+__all__ = ["compare", "format_option", "merge", "report"]
 
 
 def format_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -58,3 +59,18 @@ def compare(a: str, b: str, style: str, labels: tuple[str, ...]) -> None:
 
     named = labels_of(labels, [split(text)[0] for text in (a, b)])
     click.echo(render(differences(*sides(a, b, named)), style, width=width()))
+
+
+@click.command()
+@click.argument("results", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="The results folder they become.")
+def merge(results: tuple[Path, ...], out: Path) -> None:
+    """Join RESULTS, folders in which runs with --shard did their part of one suite, to one folder."""
+    from robustbench_lite.runner.merge import merge as join
+
+    made = join(results, out)
+    for line in made.missing:
+        say(f"missing: {line}")
+    click.echo(f"{out}: {made.whole} of {made.planned} cells")
+    if made.missing:
+        raise SystemExit(ExitCode.FAILED_CELLS)

@@ -20,11 +20,16 @@ if TYPE_CHECKING:
 __all__ = ["conclude", "print_words"]
 
 
-def conclude(results: Results, suite: Suite, device: str) -> int:
+def conclude(results: Results, suite: Suite, device: str, shard: str | None = None) -> int:
     """Print what came of a suite, and return the exit code: that of failed cells, else of the first problem.
 
     A table or figure that cannot be made hides no other, and no failed cell; one with a bug hides no failed cell.
+    `shard`: only this part of it was run; tables are for whom all is there.
     """
+    if shard is not None and (left := _left_to_others(results)):
+        failed = _print_failures(results)
+        say(f"shard {shard} is done; {left}: run the other shards, on {results.folder} or to be merged")
+        return ExitCode.FAILED_CELLS if failed else 0
     problems: list[RobustbenchError] = []
     try:
         _print_tables(results, suite.tables, problems)
@@ -35,6 +40,14 @@ def conclude(results: Results, suite: Suite, device: str) -> int:
         say(f"error: {problem}")
     say(f"rows are in {results.folder}")
     return ExitCode.FAILED_CELLS if failed else next((problem.exit_code for problem in problems), 0)
+
+
+def _left_to_others(results: Results) -> str:
+    """How many cells wait for other shards, in words; empty: none."""
+    there = {row["cell"] for row in results.cell_table.to_pylist()}
+    planned = results.run["cells"]
+    left = sum(cell not in there for cell in planned)
+    return f"{left} of {len(planned)} cells wait for others" if left else ""
 
 
 def _print_tables(results: Results, names: Sequence[str], problems: list[RobustbenchError]) -> None:

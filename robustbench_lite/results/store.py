@@ -7,6 +7,7 @@ leaves either all of a cell or nothing that is ever read.
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from typing import Any
 import pyarrow as pa
 
 from robustbench_lite.errors import StoreError
-from robustbench_lite.guards.locking import UnlockableError, exclusive
+from robustbench_lite.guards.locking import UnlockableError, exclusive, shared
 from robustbench_lite.results._cell_files import (
     NEWER,
     PARTS,
@@ -44,16 +45,19 @@ class Store:
     folder: Path
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self, part: str = "") -> Iterator[None]:
         """Keep a second run out of this folder while one is at work, and clear what a killed run left half-written.
 
-        Raises StoreError where another run holds the folder. The lock goes with the process, however it ends. Results
-        on a disk that nobody can write to need none.
+        `part`: of several runs that are at work here together, which this is; then each does so once, and what another
+        is writing is not touched. Raises StoreError where another run holds the folder. The lock goes with the process,
+        however it ends. Results on a disk that nobody can write to need none.
         """
         with ExitStack() as held:
             try:
                 self.folder.mkdir(parents=True, exist_ok=True)
-                held.enter_context(exclusive(self.folder / ".lock"))
+                if part:
+                    held.enter_context(shared(self.folder / ".lock"))
+                held.enter_context(exclusive(self.folder / (f".lock-{part}" if part else ".lock")))
             except BlockingIOError:
                 wait = "another run is writing there; wait for it, or use --results"
                 raise StoreError(f"{self.folder}: {wait}") from None
@@ -63,7 +67,23 @@ class Store:
                 if not self.read_only:
                     raise unwritable(error, self.folder) from None
             else:
-                self._clear()
+                if not part:
+                    self._clear()
+            yield
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """For a moment, of all runs that are at work here this is the only one: cells and run.json are written so.
+
+        Raises StoreError.
+        """
+        with ExitStack() as held:
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                held.enter_context(exclusive(self.folder / ".writing", wait=True))
+            except OSError as error:
+                if not self.read_only:
+                    raise unwritable(error, self.folder) from None
             yield
 
     @property
@@ -141,9 +161,29 @@ class Store:
         for part in ("cells", "samples", "images", "artifacts"):
             self._drop(self._path(part, cell))
 
+    def copy(self, cell: str, source: Store) -> None:
+        """Take a whole cell over from another folder, its own row last. Raises StoreError."""
+        self._drop(self._path("cells", cell))
+        for part in ("samples", "images", "artifacts", "cells"):
+            path = source._path(part, cell)
+            if path.exists():
+                self._atomically(self._path(part, cell), lambda temporary, path=path: shutil.copyfile(path, temporary))  # type: ignore[misc]
+
+    def cells(self) -> list[str]:
+        """Ids of all cells that are whole in the store, finished or failed."""
+        return [row["cell"] for row in self._sound(files(self.folder / "cells"))]
+
     def has(self, cell: str) -> bool:
         """Whether the cell is whole in the store, be it finished or failed."""
-        return any(row["cell"] == cell for row in self._sound([self._path("cells", cell)]))
+        return bool(self._status(cell))
+
+    def has_finished(self, cell: str) -> bool:
+        """Whether it is there and did not fail."""
+        return self._status(cell) == "ok"
+
+    def _status(self, cell: str) -> str:
+        rows = self._sound([self._path("cells", cell)])
+        return next((str(row["status"]) for row in rows if row["cell"] == cell), "")
 
     def finished(self) -> set[str]:
         """Ids of the cells that are whole in the store and did not fail."""
@@ -165,7 +205,8 @@ class Store:
     def write_run(self, run: dict[str, Any]) -> None:
         """Replace run.json. Raises StoreError."""
         content = sealed_json(run)
-        self._atomically(self.folder / "run.json", lambda temporary: temporary.write_bytes(content))
+        with self.alone():
+            self._atomically(self.folder / "run.json", lambda temporary: temporary.write_bytes(content))
 
     def write_figure(self, name: str, rows: pa.Table) -> Path:
         """Replace figures/NAME.parquet, the rows of a figure. Raises StoreError."""

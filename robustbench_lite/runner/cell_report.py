@@ -14,6 +14,7 @@ from robustbench_lite.errors import RobustbenchError
 from robustbench_lite.guards.foreign import told, trace
 from robustbench_lite.registry import canonical
 from robustbench_lite.results.schema import Row
+from robustbench_lite.runner.conclude import Whole
 from robustbench_lite.runner.plan import Cell
 from robustbench_lite.text import shortened, storable
 
@@ -58,6 +59,11 @@ class CellReport:
     images: Iterable[pa.Table] = ()
     artifacts: list[Row] = field(default_factory=list)
     whole: bool = True  # false: shards of it are missing still, which others attack
+
+    def finish(self, whole: Whole) -> None:
+        """It is finished, and this is all of it."""
+        self.summary, self.samples, self.images = whole.row, whole.samples, whole.images
+        self.artifacts = whole.artifacts or self.artifacts
 
     @property
     def row(self) -> Row:

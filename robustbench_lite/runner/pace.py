@@ -73,6 +73,19 @@ class Pace:
         images = cell.attack.images_to_fit if cell.attack.needs else cell.n
         return images * self.passes(cell) * self._per_pass(cell)
 
+    def slower(self, cell: Cell, threads: int) -> float:
+        """How many times as long a pass through its first source takes with fewer threads than this process has."""
+        usual = torch.get_num_threads()
+        if self.assets.device.type == "cuda" or threads >= usual:
+            return 1.0
+        with blamed(cell.sources[0], ModelError, "attack"), undisturbed(), deterministic():
+            before = self._lap(cell.dataset, cell.sources[0])
+            torch.set_num_threads(threads)
+            try:
+                return max(1.0, self._lap(cell.dataset, cell.sources[0]) / before)
+            finally:
+                torch.set_num_threads(usual)
+
     def _per_pass(self, cell: Cell) -> float:
         """Seconds of one pass of one image through all sources."""
         exactly, sources, _ = self._known(cell)

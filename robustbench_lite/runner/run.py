@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from robustbench_lite.errors import DeviceError
+from robustbench_lite.errors import DeviceError, UsageError
 from robustbench_lite.guards.determinism import deterministic
 from robustbench_lite.lazy import torch
 from robustbench_lite.registry import canonical
@@ -21,13 +21,15 @@ from robustbench_lite.results.sealed import parsed
 from robustbench_lite.results.store import Results, Store, read
 from robustbench_lite.runner.assets import Assets
 from robustbench_lite.runner.cell_report import CellReport
-from robustbench_lite.runner.executors import Executor, Local, Pool, Setup
+from robustbench_lite.runner.executors import Executor, Local, Pool, Ray, Setup
 from robustbench_lite.runner.namesake import refuse_namesake
 from robustbench_lite.runner.objects import in_memory, shaped
 from robustbench_lite.runner.observer import Observer, Phases, Silent
+from robustbench_lite.runner.parts import kept_together, own
 from robustbench_lite.runner.plan import Cell, plan
 from robustbench_lite.runner.preflight import Preflight
 from robustbench_lite.runner.resume import resumed
+from robustbench_lite.runner.sizes import WHOLE, Share
 from robustbench_lite.suite.builder import Suite, load
 from robustbench_lite.trust.bracket import calibrated, key_of
 
@@ -48,7 +50,12 @@ class Options:
     timing: bool = True  # also time a few samples of each cell at batch size 1
     cell_timeout: float | None = None  # seconds; null: what the suite says
     jobs: int = 1  # processes that attack; more than one: on as many parts of the cores, or each on a GPU
+    executor: str = "local"  # or "ray": workers of a cluster
+    address: str | None = None  # of the Ray cluster; null: that of RAY_ADDRESS, or one on this machine
+    cpus: int = 1  # of each worker of Ray
+    gpus: float | None = None  # a fraction shares one; null: 1 where the device is a GPU
     shard_size: int | None = None  # samples of a cell that are attacked before they are stored; null: minutes of work
+    shard: str | None = None  # "2/3": the second third of every cell; two other runs do the rest; null: all of it
 
 
 def device_named(name: str) -> torch.device:
@@ -92,20 +99,23 @@ def run_suite(suite: Suite, options: Options, observer: Observer | None = None) 
     timeout = suite.timeout if options.cell_timeout is None else options.cell_timeout
     assets = Assets(suite, device_named(options.device), options.batch_size, options.limit, timeout)
     executor = _executor(options)
-    executor.check(assets)
     folder = options.results / suite.name
+    executor.check(assets, folder)
     store = Store(folder)
-    setup = Setup(Preflight(assets), store, told, options.timing, options.shard_size)
+    share = _share(options)
+    setup = Setup(Preflight(assets), store, told, options.timing, options.shard_size, share)
     phases = Phases(told)
-    with store.lock(), deterministic():
+    with store.lock("" if share == WHOLE else str(share).replace("/", "-of-")), deterministic():
         refuse_namesake(suite, folder)
         with phases("loading"):
             cells = plan(suite, assets)
             record = record_of(suite, options, assets, cells)
-        cached = set() if options.fresh else resumed(store, cells)
-        store.forget(cached)
-        told.planned(cells, len(cached))
-        due = [cell for cell in cells if cell.id not in cached and (options.only is None or options.only(cell))]
+        with store.alone():
+            cached = set() if options.fresh else resumed(store, cells)
+            store.forget(cached)
+        told.planned(cells, cached)
+        mine = own(cells, assets, share) - cached
+        due = [cell for cell in cells if cell.id in mine and (options.only is None or options.only(cell))]
         if not due and store.read_only:
             return read(folder)
         record["calibration"] = _calibration(folder, cells, due, phases)
@@ -115,13 +125,29 @@ def run_suite(suite: Suite, options: Options, observer: Observer | None = None) 
             store.forget(cell.id for cell in due)
         with closing(executor.reports(due, setup)) as reports:
             for report in reports:
-                told.finished(keep(report, store))
+                told.finished(keep(report, store) if share == WHOLE else kept_together(report, store, keep))
         store.forget(store.sharded() - {cell.id for cell in cells})  # of what is in the suite no longer
-        store.write_run(record | {"seconds": phases.seconds, "finished": _now()})
+        whole = share == WHOLE or all(store.has(cell.id) for cell in cells)
+        store.write_run(record | {"seconds": phases.seconds, "finished": _now() if whole else None})
     return read(folder)
 
 
+def _share(options: Options) -> Share:
+    """The part of the suite that is run. Raises UsageError."""
+    share = WHOLE if options.shard is None else Share.parse(options.shard)
+    if share != WHOLE and options.fresh:
+        raise UsageError("--fresh: would take out what the other shards have stored; use another --results folder")
+    return share
+
+
 def _executor(options: Options) -> Executor:
+    """Raises UsageError where options contradict each other."""
+    if options.executor == "ray":
+        return Ray(options.jobs, options.address, options.cpus, options.gpus)
+    if options.executor != "local":
+        raise UsageError(f"--executor: expected local or ray, got {options.executor!r}")
+    if (options.address, options.cpus, options.gpus) != (None, 1, None):
+        raise UsageError("--address, --cpus and --gpus are for --executor ray")
     return Pool(options.jobs) if options.jobs > 1 else Local()
 
 

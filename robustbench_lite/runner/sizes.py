@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Self
 
+from robustbench_lite.errors import UsageError
 from robustbench_lite.results.shards import Shard, gaps
 from robustbench_lite.runner.cell_trial import Prepared
 
@@ -27,6 +28,21 @@ class Share:
     def of(self, n: int) -> tuple[int, int]:
         """From which to which of n samples it is."""
         return n * self.number // self.parts, n * (self.number + 1) // self.parts
+
+    def part(self, number: int, parts: int) -> Share:
+        """The part `number` (from 0) of so many of it."""
+        return Share(self.number * parts + number, self.parts * parts)
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """That of `I/N`, counted from 1. Raises UsageError."""
+        number, _, parts = text.partition("/")
+        if not (number.isdecimal() and parts.isdecimal() and 1 <= int(number) <= int(parts)):
+            raise UsageError(f"--shard: expected I/N with I from 1 to N, such as 2/3, got {text!r}")
+        return cls(int(number) - 1, int(parts))
+
+    def __str__(self) -> str:
+        return f"{self.number + 1}/{self.parts}"
 
 
 WHOLE = Share()

@@ -17,9 +17,12 @@ import torch
 from robustbench_lite.errors import UsageError
 from robustbench_lite.results.store import Store
 from robustbench_lite.runner.assets import Assets
-from robustbench_lite.runner.executors.pool import devices, shares, threads
+from robustbench_lite.runner.execute import Watch, execute
+from robustbench_lite.runner.executors.jobs import shares
+from robustbench_lite.runner.executors.pool import devices, threads
 from robustbench_lite.runner.pace import Pace
 from robustbench_lite.runner.plan import plan
+from robustbench_lite.runner.preflight import Preflight
 from robustbench_lite.runner.run import run
 from robustbench_lite.runner.sizes import Share
 from robustbench_lite.suite.builder import load
@@ -124,6 +127,22 @@ def test_long_cells_are_done_in_shares_and_the_longest_begin():
     each = [seconds[job.cell.id] / job.share.parts for job in jobs]
     assert each == sorted(each, reverse=True)
     assert Share().of(5) == (0, 5) and devices("cpu", 3) == ["cpu"] * 3 and threads(10_000) == 1
+
+
+def test_a_worker_counts_the_samples_of_its_share(tmp_path):
+    """Not those that others have stored of the same cell."""
+    suite = load(SUITE)
+    assets = Assets(suite, torch.device("cpu"), 1)
+    cell = plan(suite, assets)[0]
+    shards = Store(tmp_path).shards(cell.id)
+    for number in (0, 1):
+        told, kept = [], []
+        watch = Watch(told.append, kept=lambda: kept.append(1))  # noqa: B023
+        report = execute(
+            cell, Preflight(assets), watch, timing=False, shards=shards, shard_size=7, share=Share(number, 2)
+        )
+        assert (told[0], max(told), len(kept)) == (0, N // 2, 3)
+        assert report.whole == bool(number)
 
 
 def test_what_is_in_memory_stays_in_one_process(tmp_path):
