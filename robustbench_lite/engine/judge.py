@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["NOT_FINITE", "Panel", "Verdicts", "eight_bit", "finite", "judge", "look", "pooled", "rank"]
 
 NOT_FINITE = "logits not finite"
+_NUMBERS = 2**20  # of images that are measured at once: in float64 they stay in the caches, whatever the shard
 _SHARES = 64  # how finely a perturbation is shrunk until its rounded image is within the budget
 
 
@@ -166,7 +167,7 @@ def judge(
         fault = [own or other for own, other in zip(fault, attack.faults(x, candidates, found), strict=True)]
     logits, fault = _scored(classify, x, candidates, fault)
     sound = torch.tensor([not text for text in fault])
-    saved, savable = eight_bit(attack, x, candidates)
+    saved, savable = map(torch.cat, zip(*(eight_bit(attack, *part) for part in _parts(x, candidates)), strict=True))
     margin = goal.margin(logits)
     top = logits.double().softmax(1).topk(2, dim=1)
     return Verdicts(
@@ -249,7 +250,7 @@ def _faults(attack: Attack, x: torch.Tensor, candidates: torch.Tensor) -> list[s
     beyond = torch.zeros_like(finite)
     used = torch.zeros(len(x))
     if attack.threat is not None and attack.budget is not None:
-        used = size((candidates - x).double(), attack.threat)
+        used = torch.cat([size((b - a).double(), attack.threat) for a, b in _parts(x, candidates)])
         beyond = used > allowed(attack.budget)
     return [
         "candidate not finite"
@@ -263,7 +264,18 @@ def _faults(attack: Attack, x: torch.Tensor, candidates: torch.Tensor) -> list[s
     ]
 
 
+def _parts(x: torch.Tensor, candidates: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """The same rows (N, C, H, W) of both, some at a time."""
+    count = max(1, min(len(x), x.numel() // _NUMBERS))
+    return zip(x.tensor_split(count), candidates.tensor_split(count), strict=True)
+
+
 def _sizes(x: torch.Tensor, candidates: torch.Tensor) -> dict[str, torch.Tensor]:
+    parts = [_measured(*part) for part in _parts(x, candidates)]
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+
+def _measured(x: torch.Tensor, candidates: torch.Tensor) -> dict[str, torch.Tensor]:
     x, r = x.double(), candidates.double() - x.double()
     l0, l1, l2, linf = (size(r, norm) for norm in ("l0", "l1", "l2", "linf"))
     return {
