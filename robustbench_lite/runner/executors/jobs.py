@@ -15,9 +15,9 @@ from robustbench_lite.runner.pace import Pace
 from robustbench_lite.runner.plan import Cell
 from robustbench_lite.runner.sizes import WHOLE, Share
 
-__all__ = ["Job", "Order", "portable", "shares"]
+__all__ = ["Job", "Order", "portable", "shares", "split"]
 
-_PIECES = 4  # shares that a worker does at least, where cells are long: nobody waits for the last one
+_HALVINGS = 4  # of shares: large ones first, small ones last, so that nobody waits long for the last one
 _FEWEST = 16  # samples in a share
 
 
@@ -86,16 +86,28 @@ def shares(cells: Sequence[Cell], pace: Pace, jobs: int, within: Share = WHOLE) 
     `within`: the share of what can be taken apart that is done here at all.
     """
     expected = {cell.id: _seconds(cell, pace) for cell in cells}
-    piece = sum(expected.values()) / (jobs * _PIECES)
+    total = sum(expected.values())
     out = list[Job]()
     for cell in cells:
         separable = apart(cell, pace.assets)
-        wanted = math.ceil(expected[cell.id] / max(piece, 1e-9)) if separable else 1
-        parts = max(1, min(wanted, jobs * _PIECES, cell.n // within.parts // _FEWEST))
+        workers = jobs * expected[cell.id] / max(total, 1e-9)
+        parts = split(cell.n // within.parts, workers) if separable else [WHOLE]
         whole = within if separable else WHOLE
-        seconds = expected[cell.id] / whole.parts / parts
-        out += [Job.of(cell, whole.part(i, parts), seconds) for i in range(parts)]
+        all_of_it = expected[cell.id] / whole.parts
+        out += [Job.of(cell, whole.part(one.number, one.parts), all_of_it / one.parts) for one in parts]
     return sorted(out, key=lambda job: -job.seconds)
+
+
+def split(n: int, workers: float) -> list[Share]:
+    """The shares of a cell of n samples that keeps so many workers at work.
+
+    One half of the cell in as many shares as workers, a half of the rest in as many, and so on: when the last few are
+    at work, everyone is nearly done.
+    """
+    each = max(1, min(math.ceil(workers), n // _FEWEST))
+    halvings = min(_HALVINGS, max(0, int(math.log2(max(1, n // _FEWEST // each)))))
+    spans = [Share(2**i - 2, 2**i) for i in range(1, halvings + 1)] + [Share(2**halvings - 1, 2**halvings)]
+    return [span.part(i, each) for span in spans for i in range(each)]
 
 
 def _seconds(cell: Cell, pace: Pace) -> float:

@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -75,12 +75,14 @@ class _Seldom:
 
 
 def work(driver: Connection, order: Order, folder: Path) -> None:
-    """A process that does jobs until there are no more; shards go into the results folder, words to the driver."""
+    """A process that does jobs until it is ended; shards go into the results folder, words to the driver."""
     threading.Thread(target=_follow, args=(os.getppid(),), daemon=True).start()
     worker, store = Worker(order), Store(folder)
-    while (job := driver.recv()) is not None:
-        report = worker.do(job, store.shards(job.cell.id), lambda word, about: driver.send((word, about)))
-        driver.send(("done", report))
+    with suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the driver is dead
+        while True:
+            job = driver.recv()
+            report = worker.do(job, store.shards(job.cell.id), lambda word, about: driver.send((word, about)))
+            driver.send(("done", report))
 
 
 def _follow(driver: int) -> None:
