@@ -42,10 +42,9 @@ class Lap:
 
 
 def suite(cells: int, samples: int, steps: int) -> dict:
-    """Cells that take equally long: one attack, of budgets that nobody reaches within its steps."""
-    attacks = [{"pgd": {"epsilon": (i + 1) / 255, "steps": steps, "stop": "never"}} for i in range(cells)]
-    for i, attack in enumerate(attacks):
-        attack["pgd"]["as"] = f"pgd {i}"
+    """Cells that take equally long: one attack of as many steps for every image, within several budgets."""
+    budgets = [(i + 1) / 255 for i in range(cells)]
+    attacks = [{"pgd": {"epsilon": budget, "steps": steps, "stop": "never"}} for budget in budgets]
     data = {"fashion_mnist": {"samples": samples}}
     return {"version": 1, "name": "equal", "data": data, "models": ["resnet20_fashion"], "attacks": attacks}
 

@@ -6,12 +6,15 @@ import hashlib
 import json
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from robustbench_lite.guards.files import contents
+from robustbench_lite.guards.locking import exclusive
 
-__all__ = ["place", "recalled", "remember"]
+__all__ = ["alone", "place", "recalled", "remember"]
 
 FOLDER = "ROBUSTBENCH_LITE_CACHE"  # the environment's word on where the cache is; empty: nowhere
 _KEY = "sha256"
@@ -54,6 +57,18 @@ def remember(kind: str, key: str, content: dict[str, Any]) -> None:
         Path(file.name).replace(at / f"{key}.json")
     except OSError:
         return
+
+
+@contextmanager
+def alone(kind: str) -> Iterator[None]:
+    """Meanwhile no other process is in here for things of this kind; where none can be kept all are."""
+    at = place(kind)
+    with ExitStack() as held:
+        if at is not None:
+            with suppress(OSError):
+                at.mkdir(parents=True, exist_ok=True)
+                held.enter_context(exclusive(at / ".lock", wait=True))
+        yield
 
 
 def _digest(content: dict[str, Any]) -> str:
