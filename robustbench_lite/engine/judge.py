@@ -215,10 +215,10 @@ def eight_bit(attack: Attack, x: torch.Tensor, candidates: torch.Tensor) -> tupl
     perturbation is shrunk until its rounded image is within.
     """
     x, wanted = x.double(), candidates.double().nan_to_num().clamp(0, 1)
-    norm, budget = attack.threat, attack.budget
-    if norm is None or budget is None:
+    norm = attack.threat
+    if norm is None or attack.budget is None:
         return _rounded(wanted).float(), torch.ones(len(x), dtype=torch.bool)
-    most = allowed(budget)
+    most = allowed(attack.budget)
     if norm == "linf":
         low, high = (255 * (x - most)).ceil(), (255 * (x + most)).floor()
         saved = (255 * _rounded(wanted)).round().maximum(low).minimum(high).clamp(0, 255) / 255
@@ -250,8 +250,7 @@ def _faults(attack: Attack, x: torch.Tensor, candidates: torch.Tensor) -> list[s
     outside = torch.zeros_like(finite)
     if attack.boxed:
         outside = (flat.amin(1) < 0) | (flat.amax(1) > 1)
-    beyond = torch.zeros_like(finite)
-    used = torch.zeros(len(x))
+    beyond, used = torch.zeros_like(finite), torch.zeros(len(x))
     if attack.threat is not None and attack.budget is not None:
         used = torch.cat([size((candidates[part] - x[part]).double(), attack.threat) for part in _parts(x)])
         beyond = used > allowed(attack.budget)
@@ -274,8 +273,8 @@ def _parts(x: torch.Tensor) -> Iterator[slice]:
 
 
 def _sizes(x: torch.Tensor, candidates: torch.Tensor) -> dict[str, torch.Tensor]:
-    parts = [_measured(x[part], candidates[part]) for part in _parts(x)]
-    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+    found = [_measured(x[part], candidates[part]) for part in _parts(x)]
+    return {name: torch.cat([one[name] for one in found]) for name in found[0]}
 
 
 def _measured(x: torch.Tensor, candidates: torch.Tensor) -> dict[str, torch.Tensor]:
