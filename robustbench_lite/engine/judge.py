@@ -168,7 +168,9 @@ def judge(
         fault = [own or other for own, other in zip(fault, attack.faults(x, candidates, found), strict=True)]
     logits, fault = _scored(classify, x, candidates, fault)
     sound = torch.tensor([not text for text in fault])
-    saved, savable = map(torch.cat, zip(*(eight_bit(attack, *part) for part in _parts(x, candidates)), strict=True))
+    saved, savable = torch.empty_like(x), torch.empty(len(x), dtype=torch.bool)
+    for part in _parts(x):
+        saved[part], savable[part] = eight_bit(attack, x[part], candidates[part])
     margin = goal.margin(logits)
     top = logits.double().softmax(1).topk(2, dim=1)
     return Verdicts(
@@ -213,10 +215,10 @@ def eight_bit(attack: Attack, x: torch.Tensor, candidates: torch.Tensor) -> tupl
     perturbation is shrunk until its rounded image is within.
     """
     x, wanted = x.double(), candidates.double().nan_to_num().clamp(0, 1)
-    norm, budget = attack.threat, attack.budget
-    if norm is None or budget is None:
+    norm = attack.threat
+    if norm is None or attack.budget is None:
         return _rounded(wanted).float(), torch.ones(len(x), dtype=torch.bool)
-    most = allowed(budget)
+    most = allowed(attack.budget)
     if norm == "linf":
         low, high = (255 * (x - most)).ceil(), (255 * (x + most)).floor()
         saved = (255 * _rounded(wanted)).round().maximum(low).minimum(high).clamp(0, 255) / 255
@@ -248,10 +250,9 @@ def _faults(attack: Attack, x: torch.Tensor, candidates: torch.Tensor) -> list[s
     outside = torch.zeros_like(finite)
     if attack.boxed:
         outside = (flat.amin(1) < 0) | (flat.amax(1) > 1)
-    beyond = torch.zeros_like(finite)
-    used = torch.zeros(len(x))
+    beyond, used = torch.zeros_like(finite), torch.zeros(len(x))
     if attack.threat is not None and attack.budget is not None:
-        used = torch.cat([size((b - a).double(), attack.threat) for a, b in _parts(x, candidates)])
+        used = torch.cat([size((candidates[part] - x[part]).double(), attack.threat) for part in _parts(x)])
         beyond = used > allowed(attack.budget)
     return [
         "candidate not finite"
@@ -265,15 +266,15 @@ def _faults(attack: Attack, x: torch.Tensor, candidates: torch.Tensor) -> list[s
     ]
 
 
-def _parts(x: torch.Tensor, candidates: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """The same rows (N, C, H, W) of both, some at a time."""
+def _parts(x: torch.Tensor) -> Iterator[slice]:
+    """Rows of images x (N, C, H, W), some at a time."""
     count = max(1, min(len(x), x.numel() // _NUMBERS))
-    return zip(x.tensor_split(count), candidates.tensor_split(count), strict=True)
+    return (slice(len(x) * i // count, len(x) * (i + 1) // count) for i in range(count))
 
 
 def _sizes(x: torch.Tensor, candidates: torch.Tensor) -> dict[str, torch.Tensor]:
-    parts = [_measured(*part) for part in _parts(x, candidates)]
-    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+    found = [_measured(x[part], candidates[part]) for part in _parts(x)]
+    return {name: torch.cat([one[name] for one in found]) for name in found[0]}
 
 
 def _measured(x: torch.Tensor, candidates: torch.Tensor) -> dict[str, torch.Tensor]:

@@ -211,7 +211,7 @@ from robustbench_lite.datasets import _decode, stream
 _decode._KEPT, stream._WINDOW = 1 << 20, 2 << 20
 from robustbench_lite.runner.run import run
 suite = json.loads(sys.argv[1])
-found = run(suite, sys.argv[2], device="cpu", batch_size=64, shard_size=256, timing=False)
+found = run(suite, sys.argv[2], device="cpu", batch_size=64, shard_size=512, timing=False)
 (cell,) = found.cell_table.to_pylist()
 assert cell["status"] == "ok" and len(found.sample_table) == cell["n"], cell["error"]
 print(cell["n"], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
