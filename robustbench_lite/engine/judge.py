@@ -13,6 +13,7 @@ from robustbench_lite.engine.oracle import logits_of
 from robustbench_lite.engine.views import pairs
 from robustbench_lite.errors import AttackError
 from robustbench_lite.guards.memory import chunked
+from robustbench_lite.guards.transfer import sent
 from robustbench_lite.lazy import torch
 from robustbench_lite.results.schema import size_column
 from robustbench_lite.results.worst_case import allowed
@@ -63,8 +64,8 @@ class Verdicts:
 def look(module: nn.Module, x: torch.Tensor, device: torch.device, batch_size: int) -> torch.Tensor:
     """Logits (N, K) of images (N, C, H, W) on the CPU, without gradients, in batches: smaller ones without memory."""
     with torch.no_grad():
-        parts, _ = chunked(lambda part: logits_of(module, x[part].to(device)).cpu(), len(x), batch_size)
-    return torch.cat(parts)
+        parts, _ = chunked(lambda part: logits_of(module, sent(x[part], device)), len(x), batch_size)
+    return torch.cat(parts).cpu()
 
 
 def finite(logits: torch.Tensor, of: str) -> torch.Tensor:
@@ -127,12 +128,12 @@ class Panel:
         """Logits (m, K) of the views with these numbers (m,) of the images in these rows (m,) of x; CPU."""
 
         def some(part: slice) -> torch.Tensor:
-            place, draw = x[row[part]].to(self.device), Draw(self._keys[row[part]].to(self.device))
-            return logits_of(self.module, self.views.see(place, draw, number[part].to(self.device))).cpu()
+            place, draw = sent(x[row[part]], self.device), Draw(sent(self._keys[row[part]], self.device))
+            return logits_of(self.module, self.views.see(place, draw, sent(number[part], self.device)))
 
         with torch.no_grad():
             parts, _ = chunked(some, len(row), self.most)
-        return torch.cat(parts)
+        return torch.cat(parts).cpu()
 
     def count(self, x: torch.Tensor, classes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """In how many views of each image x (N, C, H, W) each of its classes (N, L) is predicted: (N, L), CPU.

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from robustbench_lite.lazy import torch
 
-__all__ = ["auto_batch_size", "chunked", "is_out_of_memory", "uncollected"]
+__all__ = ["auto_batch_size", "chunked", "give_back", "is_out_of_memory", "uncollected"]
 
 T = TypeVar("T")
 _WORDS = (
@@ -56,12 +56,12 @@ def chunked(
                 raise
         # outside of the handler: what failed no longer holds on to its tensors
         size = max(1, min(size, n - at) // 2)
-        _give_back()
+        give_back()
         again()
     return parts, size
 
 
-def _give_back() -> None:
+def give_back() -> None:
     """Let other allocations have what PyTorch keeps for itself."""
     if torch.cuda.is_available():
         torch.cuda.empty_cache()  # nothing where CUDA was not used
