@@ -23,6 +23,7 @@ _MOST = 8  # lines in one chart; where there are more generators, each architect
 _KINDS = (
     ("score", "step", "score of a few images", "steps of the generator"),
     ("score", "seconds", "score of a few images", "seconds of training"),
+    ("covered", "step", "modes covered, of 1000 points", "steps of the generator"),
     ("swd", "seconds", "sliced Wasserstein distance of a few images (x 1000)", "seconds of training"),
     ("wasserstein", "step", "critic's score of real less generated images", "steps of the generator"),
     ("critic_loss", "step", "loss of the critic", "steps of the generator"),
