@@ -20,6 +20,7 @@ __all__ = [
     "bracketed",
     "budget",
     "colored",
+    "duration",
     "for_annotation",
     "for_annotation_title",
     "for_attribute",
@@ -160,6 +161,14 @@ def p_value(p: float, least: float = 0.001) -> str:
 def p_equals(p: float) -> str:
     """The same in a sentence."""
     return f"p {'' if p < 0.001 else '= '}{p_value(p)}"
+
+
+def duration(seconds: float) -> str:
+    """How long something takes, in a word or two."""
+    minutes = round(seconds / 60)
+    if seconds < 600:
+        return f"{max(1, round(seconds))} s"
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def listed(names: Sequence[str], most: int = 4) -> str:

@@ -128,12 +128,13 @@ def a_cell(name: str) -> Cell:
 def test_progress_shows_it_safely_on_a_terminal_and_in_a_log(text):
     cell = a_cell(text)
     failed = CellReport(cell, {"status": "failed", "error": text})
-    seconds = dict.fromkeys(("seconds", "seconds_inspect", "seconds_timing", "seconds_judge"), 1.0)
+    names = ("seconds", "seconds_inspect", "seconds_timing", "seconds_judge", "n", "forwards", "backwards")
+    seconds = dict.fromkeys(names, 1.0)
     warned = CellReport(cell, {"status": "ok", "warnings": [text], **seconds}, samples=pa.table({"success": [True]}))
     log, screen = io.StringIO(), io.StringIO()
     bars = Bars(Console(file=screen, force_terminal=True, width=100))
     for told in (Lines(log), bars):
-        told.planned((cell,), 0)
+        told.planned((cell,), set())
         told.calibrated({text: {"failed": [text]}})
         told.started(cell)
         told.finished(failed)

@@ -5,22 +5,25 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from types import TracebackType
 from typing import Any, Self, TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 from robustbench_lite.results.evaluation import through
 from robustbench_lite.results.schema import Row
 from robustbench_lite.runner.cell_report import CellReport
 from robustbench_lite.runner.observer import Observer, Silent
+from robustbench_lite.runner.outlook import Outlook
 from robustbench_lite.runner.plan import Cell
 from robustbench_lite.text import visible
 
 __all__ = ["Bars", "Lines", "observer"]
 
 _WORTH_SAYING = 0.05  # seconds of a phase
+_SELDOM = 30.0  # seconds between two lines about the rest
 _NAME = 400  # characters of a cell's names; a bar has one line
 
 
@@ -56,45 +59,71 @@ def _suspicions(calibration: Mapping[str, Any]) -> list[str]:
 
 
 class Lines(Silent):
-    """One plain line per cell, for logs and pipes."""
+    """One plain line per cell, for logs and pipes; and now and then one that says how long the rest takes."""
 
     def __init__(self, stream: TextIO) -> None:
-        self.stream, self.total, self.number = stream, 0, 0
+        self.stream, self.outlook, self.said = stream, Outlook(), time.monotonic()
 
     def left(self, phase: str, seconds: float) -> None:
         if seconds >= _WORTH_SAYING:
-            print(f"{phase}: {seconds:.2f} s", file=self.stream, flush=True)
+            self._say(f"{phase}: {seconds:.2f} s")
 
-    def planned(self, cells: tuple[Cell, ...], cached: int) -> None:
-        self.total, self.number = len(cells), cached
-        print(f"{len(cells)} cells, {cached} already in the store", file=self.stream, flush=True)
+    def planned(self, cells: tuple[Cell, ...], cached: AbstractSet[str]) -> None:
+        self.outlook.planned(cells, cached)
+        self._say(f"{len(cells)} cells, {len(cached)} already in the store")
 
     def calibrated(self, calibration: Mapping[str, Any]) -> None:
         for line in _suspicions(calibration):
-            print(line, file=self.stream, flush=True)
+            self._say(line)
+
+    def started(self, cell: Cell) -> None:  # noqa: ARG002
+        self.outlook.begun()
+
+    def resumed(self, cell: Cell, samples: int) -> None:
+        self.outlook.resumed(cell, samples)
+
+    def progressed(self, cell: Cell, samples: int) -> None:
+        self.outlook.progressed(cell, samples)
+        self._look_ahead()
+
+    def kept(self, cell: Cell) -> None:  # noqa: ARG002
+        self.outlook.kept()
+        self._look_ahead()
 
     def finished(self, report: CellReport) -> None:
-        self.number += 1
-        line = f"[{self.number}/{self.total}] {_title(report.cell)}: {_outcome(report)}"
+        self.outlook.finished(report)
+        self._say(f"{self._place} {_title(report.cell)}: {_outcome(report)}")
+        self._look_ahead()
+
+    @property
+    def _place(self) -> str:
+        return f"[{self.outlook.finished_cells}/{self.outlook.cells}]"
+
+    def _look_ahead(self) -> None:
+        if time.monotonic() - self.said >= _SELDOM and str(self.outlook):
+            self.said = time.monotonic()
+            self._say(f"{self._place} {self.outlook}")
+
+    def _say(self, line: str) -> None:
         print(line, file=self.stream, flush=True)
 
 
 class Bars(Silent):
-    """A bar for the whole run and one for the cell at work, with what is left."""
+    """A bar for the whole run and one for each cell at work; beside them shards, samples a second and the time left."""
 
     def __init__(self, console: Console) -> None:
-        self.console = console
+        self.console, self.outlook = console, Outlook()
         self.progress = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
-            TimeRemainingColumn(compact=True),
+            TextColumn("{task.fields[outlook]}", markup=False),
             console=console,
             transient=True,
         )
-        self.whole = self.progress.add_task("cells", total=None)
-        self.cell = self.progress.add_task("", total=None, visible=False)
-        self.title = ""  # of the cell at work
+        self.whole = self.progress.add_task("cells", total=None, outlook="")
+        self.work: dict[str, TaskID] = {}  # cells at work
+        self.last: Cell | None = None  # that began
 
     def __enter__(self) -> Self:
         self.progress.start()
@@ -107,36 +136,56 @@ class Bars(Silent):
 
     def entered(self, phase: str) -> None:
         """A bar that stands still says why."""
-        which, text = (self.cell, f"{self.title}: {phase}") if self.title else (self.whole, phase)
-        self.progress.update(which, description=text)
+        if self.last is not None and self.last.id in self.work:
+            self.progress.update(self.work[self.last.id], description=f"{_title(self.last)}: {phase}")
+        else:
+            self.progress.update(self.whole, description=phase)
 
     def left(self, phase: str, seconds: float) -> None:
         self.progress.update(self.whole, description="cells")
         if seconds >= _WORTH_SAYING:
-            self.console.print(f"{phase}: {seconds:.2f} s", markup=False, highlight=False)
+            self._say(f"{phase}: {seconds:.2f} s")
 
-    def planned(self, cells: tuple[Cell, ...], cached: int) -> None:
-        self.progress.update(self.whole, total=len(cells), completed=cached)
+    def planned(self, cells: tuple[Cell, ...], cached: AbstractSet[str]) -> None:
+        self.outlook.planned(cells, cached)
+        self.progress.update(self.whole, total=len(cells), completed=len(cached))
         if cached:
-            self.console.print(f"{cached} of {len(cells)} cells are in the store already", markup=False)
+            self._say(f"{len(cached)} of {len(cells)} cells are in the store already")
 
     def calibrated(self, calibration: Mapping[str, Any]) -> None:
         for line in _suspicions(calibration):
-            self.console.print(line, markup=False, highlight=False)
+            self._say(line)
 
     def started(self, cell: Cell) -> None:
-        self.title = _title(cell)
-        self.progress.reset(self.cell, total=cell.n, description=self.title, visible=True)
-        self.since = time.monotonic()
+        self.outlook.begun()
+        self.last = cell
+        self.work[cell.id] = self.progress.add_task(_title(cell), total=cell.n, outlook="")
 
-    def progressed(self, samples: int) -> None:
-        self.progress.update(self.cell, completed=samples)
+    def resumed(self, cell: Cell, samples: int) -> None:
+        self.outlook.resumed(cell, samples)
+
+    def progressed(self, cell: Cell, samples: int) -> None:
+        self.outlook.progressed(cell, samples)
+        self.progress.update(self.work[cell.id], completed=samples)
+        self._look_ahead()
+
+    def kept(self, cell: Cell) -> None:  # noqa: ARG002
+        self.outlook.kept()
+        self._look_ahead()
 
     def finished(self, report: CellReport) -> None:
-        self.console.print(f"{_title(report.cell)}: {_outcome(report)}", markup=False, highlight=False)
+        self.outlook.finished(report)
+        self._say(f"{_title(report.cell)}: {_outcome(report)}")
+        if report.cell.id in self.work:
+            self.progress.remove_task(self.work.pop(report.cell.id))
         self.progress.advance(self.whole)
-        self.progress.update(self.cell, visible=False)
-        self.title = ""
+        self._look_ahead()
+
+    def _look_ahead(self) -> None:
+        self.progress.update(self.whole, outlook=str(self.outlook))
+
+    def _say(self, line: str) -> None:
+        self.console.print(line, markup=False, highlight=False)
 
 
 def observer(stream: TextIO | None = None) -> Observer:

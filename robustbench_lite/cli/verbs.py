@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, NoReturn
@@ -16,6 +15,7 @@ from robustbench_lite.cli.compare import compare, format_option, merge, report
 from robustbench_lite.cli.conclude import conclude, print_words
 from robustbench_lite.cli.exit import exit_code, say, write
 from robustbench_lite.cli.gate import baseline, check, width
+from robustbench_lite.cli.options import device_option, run_options, suite_options, trust_option
 from robustbench_lite.errors import ExitCode
 from robustbench_lite.text import visible
 
@@ -30,50 +30,10 @@ def cli() -> None:
     """Benchmark the robustness of image classifiers: run suites, print the papers' tables, verify what is stored."""
 
 
-def _suite_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    command = click.argument("suite", type=click.Path(path_type=Path))(command)
-    return click.option(
-        "--set", "overrides", multiple=True, metavar="PATH=VALUE", help="Override a value of the suite."
-    )(command)
-
-
-def _device_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    return click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")(command)
-
-
-def _trust_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    text = "Run the code that RESULTS names; only for folders whose code you have read, or of your own runs."
-    return click.option("--trust", is_flag=True, help=text)(command)
-
-
-def _batch_size(_: click.Context, __: click.Parameter, value: str) -> int | None:
-    if value == "auto":
-        return None
-    if not value.isdigit() or int(value) < 1:
-        raise click.BadParameter(f"expected auto or a positive number, got {value!r}")
-    return int(value)
-
-
 @cli.command()
-@_suite_options
-@_device_option
-@click.option("--results", type=click.Path(path_type=Path), default=Path("results"), show_default=True)
-@click.option("--batch-size", default="auto", show_default=True, callback=_batch_size, help="Window of active samples.")
-@click.option("--limit", type=click.IntRange(min=1), help="At most this many samples of each dataset.")
-@click.option("--fresh", is_flag=True, help="Run cells again that are in the store already.")
-@click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Processes that attack.")
-@click.option(
-    "--shard-size",
-    default="auto",
-    show_default=True,
-    callback=_batch_size,
-    help="Samples of a cell after which they are stored; auto: about two minutes of work.",
-)
-@click.option(
-    "--shard", metavar="I/N", help="This part of every cell only; other runs on the same RESULTS do the rest."
-)
-@click.option("--cell-timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds that a cell may take.")
-@click.option("--timing/--no-timing", default=True, help="Also time some samples of each cell at batch size 1.")
+@suite_options
+@device_option
+@run_options
 def run(suite: Path, overrides: tuple[str, ...], **options: Any) -> None:
     """Run SUITE; what is in the store already is not run again. Prints the suite's tables."""
     from robustbench_lite.cli.progress import observer
@@ -90,7 +50,7 @@ def run(suite: Path, overrides: tuple[str, ...], **options: Any) -> None:
 
 
 @cli.command()
-@_suite_options
+@suite_options
 def validate(suite: Path, overrides: tuple[str, ...]) -> None:
     """Check SUITE, and that the files it names are there: every problem with its line and column; nothing runs."""
     from robustbench_lite.suite.builder import load
@@ -102,8 +62,8 @@ def validate(suite: Path, overrides: tuple[str, ...]) -> None:
 
 
 @cli.command()
-@_suite_options
-@_device_option
+@suite_options
+@device_option
 @click.option("--results", type=click.Path(path_type=Path), default=Path("results"), show_default=True)
 @click.option("--limit", type=click.IntRange(min=1))
 @format_option
@@ -151,8 +111,8 @@ def _shaped(made: Any, columns: str | None, *, no_intervals: bool, transpose: bo
 
 @cli.command()
 @click.argument("results", type=click.Path(path_type=Path))
-@_device_option
-@_trust_option
+@device_option
+@trust_option
 def verify(results: Path, device: str, trust: bool) -> None:
     """Score the stored adversarials of RESULTS again, without attacking, and print what disagrees."""
     from robustbench_lite.runner.verify import verify as check
@@ -173,8 +133,8 @@ def verify(results: Path, device: str, trust: bool) -> None:
 @click.argument("name")
 @click.option("--set", "options", multiple=True, metavar="KEY=VALUE", help="A parameter of the figure; see `describe`.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="The SVG file; default: beside the rows.")
-@_device_option
-@_trust_option
+@device_option
+@trust_option
 def figure(results: Path, name: str, options: tuple[str, ...], out: Path | None, device: str, trust: bool) -> None:
     """Draw figure NAME of RESULTS as SVG; its rows are stored in RESULTS/figures."""
     from robustbench_lite.runner.figure import figure as draw
@@ -234,7 +194,7 @@ def schema() -> None:
 
 
 @cli.command()
-@_suite_options
+@suite_options
 def fetch(suite: Path, overrides: tuple[str, ...]) -> None:
     """Download what SUITE needs, on a connected machine."""
     from robustbench_lite.suite.builder import load
@@ -252,7 +212,7 @@ def fetch(suite: Path, overrides: tuple[str, ...]) -> None:
 @click.argument("recipe")
 @click.option("-o", "--out", type=click.Path(path_type=Path), default=Path(), help="Folder for weights and card.")
 @click.option("--data", type=click.Path(path_type=Path), help="Folder with the training data.")
-@_device_option
+@device_option
 def train(recipe: str, out: Path, data: Path | None, device: str) -> None:
     """Train a classifier of the zoo from its committed RECIPE; an interrupted training goes on where it stopped."""
     from robustbench_lite.models.training import train as run_recipe
@@ -272,11 +232,12 @@ def doctor(calibrate: bool) -> None:
     for name, text in environment():
         click.echo(f"{name:18} {text}")
     if calibrate:
-        findings = bracket()
-        for finding in findings:
+        checks = wrong = 0
+        for finding in bracket():
             click.echo(str(finding))
-        wrong = sum(not finding.passed for finding in findings)
-        click.echo(f"{len(findings)} checks, {wrong} failed")
+            checks += 1
+            wrong += not finding.passed
+        click.echo(f"{checks} checks, {wrong} failed")
         if wrong:
             raise SystemExit(ExitCode.FAILED_GATE)
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 
@@ -19,7 +19,7 @@ from robustbench_lite.results._cell_files import empty, table_of, unwritable, wr
 from robustbench_lite.results.schema import ARTIFACTS, IMAGES, SAMPLES, Row
 from robustbench_lite.results.sealed import atomically, opened, rows_of
 
-__all__ = ["Fit", "Shard", "Shards", "gaps", "in_order", "sharded"]
+__all__ = ["Fit", "Kept", "Shard", "Shards", "gaps", "in_order", "sharded"]
 
 _FOLDER = "shards"
 _FACTS = b"robustbench_lite.shard"
@@ -51,6 +51,10 @@ class Shard:
         """The same once they are stored."""
         return replace(self, images=empty(IMAGES))
 
+    def without_rows(self) -> Shard:
+        """What of it others must know: that it is there, and what it took."""
+        return replace(self, samples=empty(SAMPLES), images=empty(IMAGES))
+
 
 @dataclass(frozen=True)
 class Fit:
@@ -58,6 +62,18 @@ class Fit:
 
     artifacts: pa.Table
     facts: dict[str, Any]
+
+
+class Kept(Protocol):
+    """Where the shards of a cell are kept: in a results folder, or with whoever has one."""
+
+    def add(self, shard: Shard) -> None: ...
+    def add_fit(self, fit: Fit) -> None: ...
+    def fit(self) -> Fit | None: ...
+    def stored(self) -> list[Shard]: ...
+    def images(self, shard: Shard) -> pa.Table: ...
+    def remove(self, shard: Shard) -> None: ...
+    def drop(self) -> None: ...
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import pyarrow as pa
 from robustbench_lite.engine.outcome import Tally
 from robustbench_lite.registry import canonical
 from robustbench_lite.results.schema import Row
-from robustbench_lite.results.shards import Fit, Shard, Shards, gaps, in_order
+from robustbench_lite.results.shards import Fit, Kept, Shard, gaps, in_order
 
 __all__ = ["Whole", "concluded", "joined", "summed"]
 
@@ -31,7 +31,7 @@ class Whole:
     artifacts: list[Row]
 
 
-def joined(shards: Shards) -> Whole | None:
+def joined(shards: Kept) -> Whole | None:
     """The cell of which all shards are stored; None where some are missing, or what they need."""
     done = shards.stored()
     if not done or gaps(done, done[0].facts["cell"]["n"]):
@@ -42,7 +42,7 @@ def joined(shards: Shards) -> Whole | None:
     return None if fit is None and done[0].facts["fitted"] else concluded(done, shards, fit)
 
 
-def concluded(done: Sequence[Shard], shards: Shards | None, fit: Fit | None = None) -> Whole:
+def concluded(done: Sequence[Shard], shards: Kept | None, fit: Fit | None = None) -> Whole:
     """The cell of these shards; `shards`: where images lie that are stored already; `fit`: what all of them needed."""
     facts = [shard.facts for shard in done]
     known = facts[0]["cell"]

@@ -18,11 +18,12 @@ from robustbench_lite.engine.oracle import Oracle
 from robustbench_lite.errors import AttackError
 from robustbench_lite.guards.foreign import is_interrupt, undisturbed
 from robustbench_lite.guards.limits import limited
+from robustbench_lite.guards.memory import returned
 from robustbench_lite.lazy import torch
 from robustbench_lite.registry import canonical
 from robustbench_lite.results import provenance
 from robustbench_lite.results.schema import Row
-from robustbench_lite.results.shards import Fit, Shard, Shards, gaps
+from robustbench_lite.results.shards import Fit, Kept, Shard, gaps
 from robustbench_lite.runner.cell_report import CellReport, Stages
 from robustbench_lite.runner.cell_trial import CellTrial, Prepared
 from robustbench_lite.runner.conclude import concluded, summed
@@ -42,10 +43,11 @@ _ALONE_SECONDS = 5.0  # but no longer than this
 
 @dataclass(frozen=True)
 class Watch:
-    """Who is told how many samples of the cell are done, and what it is doing."""
+    """Who is told how many samples of the share are done, what the cell is doing, and when a shard is stored."""
 
     progressed: Callable[[int], None] = lambda _: None
     entered: Callable[[str], None] = lambda _: None
+    kept: Callable[[], None] = lambda: None
 
 
 def execute(
@@ -54,15 +56,16 @@ def execute(
     watch: Watch | None = None,
     *,
     timing: bool = True,
-    shards: Shards | None = None,
+    shards: Kept | None = None,
     shard_size: int | None = None,
     share: Share = WHOLE,
+    concludes: bool = True,
 ) -> CellReport:
     """Run one cell. Never raises for what a classifier or an attack does wrong; only for interrupts.
 
     `timing`: also time a few samples at batch size 1. `shards`: where those that are done are found, and the others
     kept until the cell is finished; `shard_size`: samples in each, null: minutes of work. `share`: of its samples; what
-    is left to others makes a report that is not `whole`.
+    is left to others makes a report that is not `whole`; so do several shards where it `concludes` nothing.
     """
     watch = watch or Watch()
     started, assets, stages = datetime.now(UTC), preflight.assets, Stages(watch.entered)
@@ -70,7 +73,7 @@ def execute(
     try:
         with undisturbed(), limited(assets.timeout):
             assets.changed(_involved(cell))  # by a cell that failed
-            _Work(report, preflight, watch, stages, shards, shard_size, share, timing, started).do()
+            _Work(report, preflight, watch, stages, shards, shard_size, share, timing, concludes, started).do()
     except BaseException as error:  # the one broad except: a cell must not stop the others
         if is_interrupt(error):
             raise
@@ -120,10 +123,11 @@ class _Work:
     preflight: Preflight
     watch: Watch
     stages: Stages
-    shards: Shards | None
+    shards: Kept | None
     shard_size: int | None
     share: Share
     timing: bool
+    concludes: bool
     started: datetime
     fit: Fit | None = field(init=False, default=None)  # of a universal attack, made with its first shard
     told: dict[str, float] = field(init=False, default_factory=dict)  # seconds of each stage that shards know of
@@ -133,12 +137,16 @@ class _Work:
         with stages("inspect", "inspecting"):
             whole = Prepared.of(cell, self.preflight)
         done = self._stored(whole)
-        for start, stop in Sizes.of(whole, self.shard_size).parts(done, self.share):
-            trial = whole.part(start, stop, None if self.fit is None else restored(self.fit))
-            behind = sum(len(shard) for shard in done)
-            shard = self._attacked(trial, start, behind, timing=self.timing and not _timed(done))
-            self._keep(shard, whole, done)
-        if gaps(done, len(whole)):
+        try:
+            for start, stop in Sizes.of(whole, self.shard_size).parts(done, self.share):
+                trial = whole.part(start, stop, None if self.fit is None else restored(self.fit))
+                whole.ahead(stop, min(2 * stop - start, self.share.of(len(whole))[1]))
+                behind = self._done(done, len(whole))
+                shard = self._attacked(trial, start, behind, timing=self.timing and not _timed(done))
+                self._keep(shard, whole, done)
+        finally:
+            whole.close()
+        if gaps(done, len(whole)) or (len(done) > 1 and not self.concludes):
             self.report.whole = False
         else:
             self.report.finish(concluded(done, self.shards, self.fit))
@@ -150,8 +158,13 @@ class _Work:
         if whole.universal:
             self.fit = _current_fit(self.shards, self.report.cell)
         done = [shard for shard in current(self.shards, self.report.cell) if shard.stop <= len(whole)]
-        self.watch.progressed(sum(len(shard) for shard in done))
+        self.watch.progressed(self._done(done, len(whole)))
         return done
+
+    def _done(self, done: Sequence[Shard], n: int) -> int:
+        """How many samples of the share, of n in the cell."""
+        first, last = self.share.of(n)
+        return sum(max(0, min(shard.stop, last) - max(shard.start, first)) for shard in done)
 
     def _attacked(self, trial: CellTrial, start: int, behind: int, *, timing: bool) -> Shard:
         stages, cell = self.stages, self.report.cell
@@ -194,12 +207,14 @@ class _Work:
                 if self.fit is not None and not done:
                     self.shards.add_fit(self.fit)
                 self.shards.add(shard)
+            self.watch.kept()
             shard = shard.without_images()
+            returned()
         done.append(shard)
         done.sort(key=lambda one: one.start)
 
 
-def current(shards: Shards, cell: Cell) -> list[Shard]:
+def current(shards: Kept, cell: Cell) -> list[Shard]:
     """The stored shards of a cell that were made under the names of now; others are removed."""
     done = []
     for shard in shards.stored():
@@ -210,7 +225,7 @@ def current(shards: Shards, cell: Cell) -> list[Shard]:
     return done
 
 
-def _current_fit(shards: Shards, cell: Cell) -> Fit | None:
+def _current_fit(shards: Kept, cell: Cell) -> Fit | None:
     """What was fitted under the names of now; without it no shard is of use."""
     fit = shards.fit()
     if fit is None or fit.facts.get("labels") != _labels(cell):

@@ -18,7 +18,7 @@ from robustbench_lite.lazy import torch
 from robustbench_lite.registry import canonical
 from robustbench_lite.results.provenance import machine
 from robustbench_lite.results.schema import Row
-from robustbench_lite.runner._samples import head
+from robustbench_lite.runner._samples import Shown, head
 from robustbench_lite.runner.assets import Assets, shown
 from robustbench_lite.runner.plan import Cell
 from robustbench_lite.threat.goal import Goal
@@ -73,6 +73,19 @@ class Pace:
         images = cell.attack.images_to_fit if cell.attack.needs else cell.n
         return images * self.passes(cell) * self._per_pass(cell)
 
+    def slower(self, cell: Cell, threads: int) -> float:
+        """How many times as long a pass through its first source takes with fewer threads than this process has."""
+        usual = torch.get_num_threads()
+        if self.assets.device.type == "cuda" or threads >= usual:
+            return 1.0
+        with blamed(cell.sources[0], ModelError, "attack"), undisturbed(), deterministic():
+            before = self._lap(cell.dataset, cell.sources[0])
+            torch.set_num_threads(threads)
+            try:
+                return max(1.0, self._lap(cell.dataset, cell.sources[0]) / before)
+            finally:
+                torch.set_num_threads(usual)
+
     def _per_pass(self, cell: Cell) -> float:
         """Seconds of one pass of one image through all sources."""
         exactly, sources, _ = self._known(cell)
@@ -93,7 +106,7 @@ class Pace:
 
     def _lap(self, dataset: str, name: str) -> float:
         samples = self.assets.samples(dataset)
-        scorer = self.assets.scorer(name, torch.from_numpy(samples.images), samples.scene)
+        scorer = self.assets.scorer(name, Shown(samples), samples.scene)
         size = scorer.size
         x = shown(head(samples, size), looks=-(-size // len(samples)))[:size].to(scorer.device)
         oracle, laps = Oracle(scorer.module, scorer.device, size), list[float]()

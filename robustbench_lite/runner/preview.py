@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 from robustbench_lite.errors import RobustbenchError
+from robustbench_lite.lazy import torch
 from robustbench_lite.results.evaluation import through
 from robustbench_lite.results.store import Store
 from robustbench_lite.runner.assets import Assets
+from robustbench_lite.runner.executors.jobs import shares
+from robustbench_lite.runner.executors.pool import threads
+from robustbench_lite.runner.executors.schedule import finish
 from robustbench_lite.runner.pace import Pace
 from robustbench_lite.runner.plan import Cell, plan
 from robustbench_lite.runner.resume import settled
 from robustbench_lite.runner.run import Options, device_named
 from robustbench_lite.suite.builder import Suite
 from robustbench_lite.tables.base import Column, Row, Table, Value
+from robustbench_lite.text import duration
 
 __all__ = ["preview"]
+
+_START = 3.0  # seconds until a worker has imported PyTorch and read the suite
 
 COLUMNS = (
     Column("cell", "cell", numeric=False, priority=3),
@@ -44,9 +54,38 @@ def preview(suite: Suite, options: Options, clock: Callable[[], float] = time.pe
         "passes: forwards and backwards per sample, or image to fit on: of finished cells, else typical; estimate: at "
         "the pace of finished cells on this machine, else of one window that was timed just now"
     ]
+    due = [cell for cell, row in zip(cells, rows, strict=True) if row["state"].text == "to run"]
+    notes += [f"expected wall time: {_walls(due, pace, _loading(finished.values()))}"] if due else []
     notes += [f"runs code of yours: {', '.join(code)}"] if code else []
     left = sum(row["seconds"].value or 0 for row in rows if row["state"].text == "to run")
     return Table("plan", f"{suite.name}: {len(rows)} cells, about {left:.0f} s to run", COLUMNS, rows, tuple(notes))
+
+
+def _walls(due: Sequence[Cell], pace: Pace, loading: Mapping[str, float]) -> str:
+    """What one process takes, and so many workers: of the cores of this machine, or one on each of its GPUs."""
+    gpus = torch.cuda.device_count() if pace.assets.device.type == "cuda" else 0
+    counts = {gpus} if gpus else {2, os.cpu_count() or 1}
+    alone = sum(pace.seconds(cell) for cell in due) + sum(loading.get(name, 0.0) for name in _names(due))
+    parts = [f"1 process {duration(alone)}"]
+    for jobs in sorted(counts - {1}):
+        slower = pace.slower(due[0], threads(jobs))
+        work = [replace(job, seconds=job.seconds * slower) for job in shares(due, pace, jobs)]
+        parts.append(f"--jobs {jobs} {duration(finish(work, jobs, lambda name: loading.get(name, 0.0), _START))}")
+    return ", ".join(parts)
+
+
+def _names(cells: Sequence[Cell]) -> set[str]:
+    return {name for cell in cells for name in (*cell.sources, *cell.targets)}
+
+
+def _loading(finished: Iterable[Any]) -> dict[str, float]:
+    """Seconds that it took to load and inspect each classifier, as far as a cell of it alone says so."""
+    seconds = dict[str, float]()
+    for row in finished:
+        if len(row["models"]) == 1:
+            name = row["models"][0]
+            seconds[name] = max(seconds.get(name, 0.0), row["seconds_inspect"] or 0.0)
+    return seconds
 
 
 def _row(cell: Cell, pace: Pace, *, stored: bool) -> Row:

@@ -21,7 +21,7 @@ from robustbench_lite.results.sealed import parsed
 from robustbench_lite.results.store import Results, Store, read
 from robustbench_lite.runner.assets import Assets
 from robustbench_lite.runner.cell_report import CellReport
-from robustbench_lite.runner.executors import Executor, Local, Pool, Setup
+from robustbench_lite.runner.executors import Executor, Local, Pool, Ray, Setup
 from robustbench_lite.runner.namesake import refuse_namesake
 from robustbench_lite.runner.objects import in_memory, shaped
 from robustbench_lite.runner.observer import Observer, Phases, Silent
@@ -50,6 +50,10 @@ class Options:
     timing: bool = True  # also time a few samples of each cell at batch size 1
     cell_timeout: float | None = None  # seconds; null: what the suite says
     jobs: int = 1  # processes that attack; more than one: on as many parts of the cores, or each on a GPU
+    executor: str = "local"  # or "ray": workers of a cluster
+    address: str | None = None  # of the Ray cluster; null: that of RAY_ADDRESS, or one on this machine
+    cpus: int = 1  # of each worker of Ray
+    gpus: float | None = None  # a fraction shares one; null: 1 where the device is a GPU
     shard_size: int | None = None  # samples of a cell that are attacked before they are stored; null: minutes of work
     shard: str | None = None  # "2/3": the second third of every cell; two other runs do the rest; null: all of it
 
@@ -95,8 +99,8 @@ def run_suite(suite: Suite, options: Options, observer: Observer | None = None) 
     timeout = suite.timeout if options.cell_timeout is None else options.cell_timeout
     assets = Assets(suite, device_named(options.device), options.batch_size, options.limit, timeout)
     executor = _executor(options)
-    executor.check(assets)
     folder = options.results / suite.name
+    executor.check(assets, folder)
     store = Store(folder)
     share = _share(options)
     setup = Setup(Preflight(assets), store, told, options.timing, options.shard_size, share)
@@ -109,7 +113,7 @@ def run_suite(suite: Suite, options: Options, observer: Observer | None = None) 
         with store.alone():
             cached = set() if options.fresh else resumed(store, cells)
             store.forget(cached)
-        told.planned(cells, len(cached))
+        told.planned(cells, cached)
         mine = own(cells, assets, share) - cached
         due = [cell for cell in cells if cell.id in mine and (options.only is None or options.only(cell))]
         if not due and store.read_only:
@@ -137,6 +141,13 @@ def _share(options: Options) -> Share:
 
 
 def _executor(options: Options) -> Executor:
+    """Raises UsageError where options contradict each other."""
+    if options.executor == "ray":
+        return Ray(options.jobs, options.address, options.cpus, options.gpus)
+    if options.executor != "local":
+        raise UsageError(f"--executor: expected local or ray, got {options.executor!r}")
+    if (options.address, options.cpus, options.gpus) != (None, 1, None):
+        raise UsageError("--address, --cpus and --gpus are for --executor ray")
     return Pool(options.jobs) if options.jobs > 1 else Local()
 
 

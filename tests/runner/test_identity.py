@@ -82,7 +82,7 @@ def ids(folder, *arguments, batch_size=None, **more) -> list[str]:
 
 class Watching(Silent):
     def planned(self, cells, cached):
-        self.due = len(cells) - cached
+        self.due = len(cells) - len(cached)
 
 
 def ran(loaded, folder, **options):

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import os
-import signal
 import subprocess
 import sys
-import time
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 import torch
@@ -17,13 +12,16 @@ import torch
 from robustbench_lite.errors import UsageError
 from robustbench_lite.results.store import Store
 from robustbench_lite.runner.assets import Assets
-from robustbench_lite.runner.executors.pool import devices, shares, threads
+from robustbench_lite.runner.execute import Watch, execute
+from robustbench_lite.runner.executors.jobs import shares, split
+from robustbench_lite.runner.executors.pool import devices, threads
 from robustbench_lite.runner.pace import Pace
 from robustbench_lite.runner.plan import plan
+from robustbench_lite.runner.preflight import Preflight
 from robustbench_lite.runner.run import run
 from robustbench_lite.runner.sizes import Share
 from robustbench_lite.suite.builder import load
-from tests.helpers import cli
+from tests.helpers import ROOT, cli
 from tests.runner.test_shards import SUITE as SMALL
 from tests.runner.test_shards import rows, summary
 
@@ -77,31 +75,12 @@ def test_a_worker_that_dies_is_replaced_and_a_job_that_kills_three_fails_its_cel
         assert "3 processes have died of it (killed by signal 9" in cells.loc["mortal", "error"]
 
 
-def test_when_the_driver_is_killed_its_workers_end_and_the_same_command_goes_on(alone, tmp_path):
-    code = (
-        "import sys, json; from robustbench_lite.runner.run import run\n"
-        "if __name__ == '__main__': run(json.loads(sys.argv[1]), sys.argv[2], device='cpu', batch_size=1, timing=False,"
-        " jobs=2, shard_size=2)"
-    )
-    script = tmp_path / "driver.py"
-    script.write_text(code)
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    driver = subprocess.Popen([sys.executable, str(script), json.dumps(SUITE), str(tmp_path / "out")], env=environment)
-    store, deadline = Store(tmp_path / "out" / "jobs"), time.monotonic() + 120
-    while not store.sharded() and driver.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.05)
-    workers = [int(pid) for pid in _children(driver.pid)]
-    driver.send_signal(signal.SIGKILL)
-    driver.wait()
-    while any(Path(f"/proc/{pid}").exists() for pid in workers) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert workers and not any(Path(f"/proc/{pid}").exists() for pid in workers)
-    found = run(SUITE, tmp_path / "out", **OPTIONS)
-    assert rows(found) == rows(alone) and summary(found) == summary(alone)
-
-
-def _children(pid: int) -> list[str]:
-    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+def test_whoever_is_killed_nothing_is_lost_or_made_twice():
+    """Two workers and a driver; `benchmarks/kills.py` kills more of them, and those of Ray."""
+    command = [sys.executable, "benchmarks/kills.py", "--workers", "2", "--drivers", "1", "--samples", "24"]
+    done = subprocess.run([*command, "--pause", "0.2"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "2 workers and 1 drivers killed" in done.stdout and ", 0 of those that were stored" in done.stdout
 
 
 def test_long_cells_are_done_in_shares_and_the_longest_begin():
@@ -118,12 +97,33 @@ def test_long_cells_are_done_in_shares_and_the_longest_begin():
     parts = {cell.id: [job.share for job in jobs if job.cell.id == cell.id] for cell in cells}
     assert len(parts[cells[0].id]) > len(parts[cells[-1].id]) >= 1
     for found in parts.values():
-        edges = [share.of(199) for share in sorted(found, key=lambda one: one.number)]
+        edges = sorted(share.of(199) for share in found)
         assert edges[0][0] == 0 and edges[-1][1] == 199
         assert all(before[1] == after[0] for before, after in pairwise(edges))
     each = [seconds[job.cell.id] / job.share.parts for job in jobs]
     assert each == sorted(each, reverse=True)
+    halved = split(1000, 1.5)
+    sizes = [stop - start for start, stop in (share.of(1000) for share in halved)]
+    assert sum(sizes) == 1000 and sizes[:3] == [250, 250, 125] and min(sizes) >= 16
+    assert [share.parts for share in halved] == sorted(share.parts for share in halved)
+    assert split(31, 5.0) == [Share()] and len(split(64, 100.0)) == 4
     assert Share().of(5) == (0, 5) and devices("cpu", 3) == ["cpu"] * 3 and threads(10_000) == 1
+
+
+def test_a_worker_counts_the_samples_of_its_share(tmp_path):
+    """Not those that others have stored of the same cell."""
+    suite = load(SUITE)
+    assets = Assets(suite, torch.device("cpu"), 1)
+    cell = plan(suite, assets)[0]
+    shards = Store(tmp_path).shards(cell.id)
+    for number in (0, 1):
+        told, kept = [], []
+        watch = Watch(told.append, kept=lambda: kept.append(1))  # noqa: B023
+        report = execute(
+            cell, Preflight(assets), watch, timing=False, shards=shards, shard_size=7, share=Share(number, 2)
+        )
+        assert (told[0], max(told), len(kept)) == (0, N // 2, 3)
+        assert report.whole == bool(number)
 
 
 def test_what_is_in_memory_stays_in_one_process(tmp_path):

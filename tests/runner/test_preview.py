@@ -8,6 +8,9 @@ import pytest
 import torch
 
 from robustbench_lite.engine.oracle import Oracle
+from robustbench_lite.runner.assets import Assets
+from robustbench_lite.runner.pace import Pace
+from robustbench_lite.runner.plan import plan
 from robustbench_lite.runner.preview import preview
 from robustbench_lite.runner.run import Options, run_suite
 from robustbench_lite.suite.builder import load
@@ -20,6 +23,15 @@ SUITE = {
     "attacks": [{"fgsm": {"epsilon": 0.1}}, {"deepfool": {}}],
     "tables": ["accuracy"],
 }
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """So that nobody asks how much longer fewer threads take."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def clock(*laps):
@@ -99,3 +111,22 @@ def test_cells_of_another_machine_say_nothing(tmp_path, monkeypatch):
 def test_a_cell_that_is_in_the_store_is_not_estimated(tmp_path):
     run_suite(load(SUITE), Options(results=tmp_path, device="cpu", timing=False))
     assert [seconds for _, seconds in estimates(SUITE, tmp_path, clock=repeat(None).__next__).values()] == [None, None]
+
+
+def test_more_workers_take_less_and_each_one_begins(tmp_path, monkeypatch):
+    as_recorded(tmp_path, monkeypatch, forwards=60, backwards=40, seconds=20.0, seconds_inspect=1.0)
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    table = preview(load(SUITE), Options(results=tmp_path, device="cpu"), repeat(None).__next__)
+    # two cells of 80 s; the classifier is loaded in 1 s by everybody, a worker begins in 3 s
+    assert "expected wall time: 1 process 161 s, --jobs 2 84 s, --jobs 4 44 s" in table.footnotes
+
+
+def test_with_fewer_threads_work_takes_longer(tmp_path):
+    torch.set_num_threads(2)
+    suite = load(SUITE)
+    assets = Assets(suite, torch.device("cpu"))
+    pace = Pace(assets, clock=clock(1.5, 1.8))
+    cell = plan(suite, assets)[0]
+    assert pace.slower(cell, 2) == 1.0
+    assert pace.slower(cell, 1) == pytest.approx(1.2)
+    assert torch.get_num_threads() == 2

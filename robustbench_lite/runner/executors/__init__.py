@@ -1,7 +1,8 @@
-"""Who attacks: this process, several processes of this machine. Each is given cells and yields what became of them."""
+"""Who attacks: this process, several of this machine, workers of a cluster. Cells go in, reports come out."""
 
 from robustbench_lite.runner.executors.base import Executor, Setup, apart
 from robustbench_lite.runner.executors.local import Local
 from robustbench_lite.runner.executors.pool import Pool
+from robustbench_lite.runner.executors.ray import Ray
 
-__all__ = ["Executor", "Local", "Pool", "Setup", "apart"]
+__all__ = ["Executor", "Local", "Pool", "Ray", "Setup", "apart"]

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
+from robustbench_lite.results.shards import Kept
 from robustbench_lite.results.store import Store
 from robustbench_lite.runner.assets import Assets
 from robustbench_lite.runner.cell_report import CellReport
+from robustbench_lite.runner.execute import current
 from robustbench_lite.runner.observer import Observer
 from robustbench_lite.runner.plan import Cell
 from robustbench_lite.runner.preflight import Preflight
 from robustbench_lite.runner.sizes import WHOLE, Share
 
-__all__ = ["Executor", "Setup", "apart"]
+__all__ = ["Executor", "Setup", "apart", "begin"]
 
 
 @dataclass(frozen=True)
@@ -46,9 +49,16 @@ def apart(cell: Cell, assets: Assets) -> bool:
 class Executor(Protocol):
     """Attacks cells somewhere."""
 
-    def check(self, assets: Assets) -> None:
-        """Before anything is loaded. Raises UsageError where it cannot run this suite, with the way out."""
+    def check(self, assets: Assets, folder: Path) -> None:
+        """Before anything is loaded; `folder`: of results. Raises UsageError where it cannot run this suite."""
 
     def reports(self, due: Sequence[Cell], setup: Setup) -> Generator[CellReport]:
         """What became of each cell, as it is done; observers are told. Closing it ends whatever it has begun."""
         ...
+
+
+def begin(cell: Cell, shards: Kept, told: Observer) -> None:
+    """Say that the cell is at work, and what an earlier run has left of it."""
+    told.started(cell)
+    if stored := sum(len(shard) for shard in current(shards, cell)):
+        told.resumed(cell, stored)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 from robustbench_lite.runner.assets import Assets
 from robustbench_lite.runner.cell_report import CellReport
 from robustbench_lite.runner.execute import Watch, execute
-from robustbench_lite.runner.executors.base import Setup
+from robustbench_lite.runner.executors.base import Setup, begin
+from robustbench_lite.runner.observer import Observer
 from robustbench_lite.runner.plan import Cell
 
 __all__ = ["Local"]
@@ -18,13 +21,16 @@ __all__ = ["Local"]
 class Local:
     """The executor of one process."""
 
-    def check(self, assets: Assets) -> None:
+    def check(self, assets: Assets, folder: Path) -> None:
         """Whatever can be loaded here can be run here."""
 
     def reports(self, due: Sequence[Cell], setup: Setup) -> Generator[CellReport]:
-        watch = Watch(setup.told.progressed, setup.told.entered)
         for cell in due:
-            setup.told.started(cell)
             shards, share = setup.store.shards(cell.id), setup.share_of(cell)
-            timing, size = setup.timing and share.number == 0, setup.shard_size
+            begin(cell, shards, setup.told)
+            timing, size, watch = setup.timing and share.number == 0, setup.shard_size, _watch(cell, setup.told)
             yield execute(cell, setup.preflight, watch, timing=timing, shards=shards, shard_size=size, share=share)
+
+
+def _watch(cell: Cell, told: Observer) -> Watch:
+    return Watch(partial(told.progressed, cell), told.entered, partial(told.kept, cell))
