@@ -6,7 +6,7 @@ Drawn from measured rows and atoms at hand (`sparse_coding`), not from a run's r
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from math import inf, isfinite
+from math import isfinite
 from typing import Any
 
 from robustbench_lite.figures.svg import PALETTE, document, element
@@ -91,13 +91,18 @@ def _panel(key: tuple[str, str, int], rows: Sequence[Mapping[str, Any]]) -> Iter
 
 def _values(rows: Sequence[Mapping[str, Any]]) -> Iterator[float]:
     """What the axis of errors must hold."""
-    yield from (float(row[column]) for row in rows for column, *_ in _LINES if isfinite(row[column]))
+    yield from (float(row[column]) for row in rows for column, *_ in _LINES if _drawn(row, column))
+
+
+def _drawn(row: Mapping[str, Any], column: str) -> bool:
+    """A bound is, as far as it is promised to every signal."""
+    return isfinite(row[column]) and (column != "bound" or row["promised"] == 1)
 
 
 def _points(
     rows: Sequence[Mapping[str, Any]], column: str, place: Callable[[float, float], tuple[float, float]]
 ) -> Iterator[str]:
     for row in rows:
-        if isfinite(row.get(column, inf)):
+        if _drawn(row, column):
             x, y = place(float(row["noise"]), float(row[column]))
             yield f"{x:.1f},{y:.1f}"

@@ -48,9 +48,7 @@ def stability_table(rows: Iterable[Mapping[str, Any]]) -> Table:
     found = list(rows)
     broken = [row for row in found if _broken(row)]
     told = [f"RED: {row['pursuit']}, layer {row['layer']} of {row['model']}: {_told(row)}" for row in broken]
-    return Table(
-        "stability", "Stability of sparse representations", _COLUMNS, tuple(map(_row, found)), (_REMARK, *told)
-    )
+    return Table("stability", _TITLE, _COLUMNS, tuple(map(_row, found)), (_REMARK, *told))
 
 
 def _broken(row: Mapping[str, Any]) -> int:
