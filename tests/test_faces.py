@@ -41,8 +41,8 @@ FACES = {
     """,
     "guards": """
         Stopped UnlockableError auto_batch_size blamed chunked contents deterministic excerpt exclusive installed
-        is_interrupt is_out_of_memory limited no_programs real regular seeded theirs told trace uncollected
-        undisturbed where
+        is_interrupt is_out_of_memory limited no_programs place real recalled regular remember returned seeded
+        theirs told trace uncollected undisturbed where
     """,
     "models": """
         Card Classifier ModelSource load models

@@ -159,12 +159,12 @@ class APGD(StepAttack):
         ended = s.taken >= steps
         done = reached | (ended & (s.run + 1 >= self._runs(s)))
         moving = ~(done | looking | ended)
-        if bool(looking.any()) and s.rivals.shape[1]:
+        if s.rivals.shape[1] and bool(looking.any()):
             chosen = likeliest(s.goal, view.logits, s.rivals.shape[1])
             s = replace(s, rivals=torch.where(looking[:, None], chosen, s.rivals))
-        if bool(moving.any()):
+        if len(index := moving.nonzero()[:, 0]):
             loss, seed = climbed(self._climbs, s.goal, view.logits, self._rival(s))
-            part, at = view.narrow(moving.nonzero()[:, 0])
+            part, at = view.narrow(index)
             if at is None:
                 s = self._climb(s, loss, part.gradient(seed)[0], radius)
             else:

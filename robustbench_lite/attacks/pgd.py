@@ -116,8 +116,7 @@ class PGD(StepAttack):
         done = ended | reached if self.stop == "success" else ended
         moving = ~done & ~exhausted
         adv = state.adv
-        if bool(moving.any()):
-            index = moving.nonzero()[:, 0]
+        if len(index := moving.nonzero()[:, 0]):
             gradient, at = self._around(oracle, state, index) if view is None else _here(view, seed, index)
             if at is None:
                 adv = self._ascend(state.x, adv, gradient, state.taken)
@@ -125,7 +124,7 @@ class PGD(StepAttack):
                 adv = adv.index_copy(0, at, self._ascend(state.x[at], adv[at], gradient, state.taken[at]))
         taken, restart = state.taken + 1, state.restart
         again = exhausted & ~done
-        if bool(again.any()):
+        if self.restarts * state.rivals.shape[1] > 1 and bool(again.any()):
             restart = restart + again
             taken = torch.where(again, 0, taken)
             adv = torch.where(per_row(again, adv), self._begin(state.x, state.draw, restart), adv)

@@ -219,11 +219,12 @@ def doctor(calibrate: bool) -> None:
     for name, text in environment():
         click.echo(f"{name:18} {text}")
     if calibrate:
-        findings = bracket()
-        for finding in findings:
+        checks = wrong = 0
+        for finding in bracket():
             click.echo(str(finding))
-        wrong = sum(not finding.passed for finding in findings)
-        click.echo(f"{len(findings)} checks, {wrong} failed")
+            checks += 1
+            wrong += not finding.passed
+        click.echo(f"{checks} checks, {wrong} failed")
         if wrong:
             raise SystemExit(ExitCode.FAILED_GATE)
 

@@ -18,7 +18,7 @@ from robustbench_lite.engine.outcome import NO_MEMORY, NOT_FINITE, OK, REASONS, 
 from robustbench_lite.engine.turns import Progress, in_turn
 from robustbench_lite.guards.memory import is_out_of_memory
 from robustbench_lite.lazy import torch
-from robustbench_lite.threat.rows import put, rows
+from robustbench_lite.threat.rows import per_row, put, rows
 
 __all__ = ["NO_MEMORY", "REASONS", "Outcome", "run"]
 
@@ -102,15 +102,17 @@ class _Drive:
                 window.ledger.restore(before)
                 window = self._halve(window)
                 continue
-            _keep_best(window)
-            self._charge(window.ledger)
+            _keep_best(window, ahead=self.oracle.ahead)
             out = self._leaving(window)
+            self._charge(window.ledger)
             window = self._retire(window, out) if len(out) else window
         return self.outcome
 
     def _charge(self, ledger: Ledger) -> None:
-        """The time since the last charge, in equal shares; what retiring takes is on the bill of the next step."""
-        self.oracle.synchronize()
+        """The time since the last charge, in equal shares; what retiring takes is on the bill of the next step.
+
+        Whoever has asked which rows leave has waited for the device.
+        """
         now = time.perf_counter()
         ledger.seconds += (now - self.charged) / len(ledger.seconds)
         self.charged = now
@@ -179,11 +181,19 @@ class _Drive:
         return rows(window, index[: n // 2])
 
 
-def _keep_best(window: Window) -> None:
-    """Every row's candidate of the last step, where it wins as the first, or scores lower than all of its kind."""
+def _keep_best(window: Window, *, ahead: bool) -> None:
+    """Every row's candidate of the last step, where it wins as the first, or scores lower than all of its kind.
+
+    `ahead`: without waiting for the device to say which these are.
+    """
     won, score, candidate = window.state.won, window.state.score, window.state.candidate
     better = (won & ~window.won) | ((won == window.won) & (score < window.score))  # NaN is never better
-    which = (better & (score < float("inf"))).nonzero()[:, 0]
+    better = better & (score < float("inf"))
+    if ahead:
+        window.best = torch.where(per_row(better, candidate), candidate, window.best)
+        window.score, window.won = torch.where(better, score, window.score), torch.where(better, won, window.won)
+        return
+    which = better.nonzero()[:, 0]
     if len(which) == len(score):
         window.best.copy_(candidate)
     elif len(which):

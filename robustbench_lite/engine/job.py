@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar, Self
 
+from robustbench_lite.guards.transfer import sent
 from robustbench_lite.lazy import torch
 from robustbench_lite.threat.draws import Draw
 from robustbench_lite.threat.setting import Setting
@@ -34,7 +35,7 @@ class Job:
     def to(self, device: torch.device) -> Job:
         """The same on the device."""
         setting = None if self.setting is None else self.setting.to(device)
-        return Job(self.x.to(device), *_moved(self.goal, self.draw, device), setting, self.place)
+        return Job(sent(self.x, device), *_moved(self.goal, self.draw, device), setting, self.place)
 
 
 @dataclass
@@ -54,7 +55,7 @@ class Fitting(Setting):
 
     def to(self, device: torch.device) -> Self:
         goal, draw = _moved(self.goal, self.draw, device)
-        return replace(self, x=self.x.to(device), goal=goal, draw=draw)
+        return replace(self, x=sent(self.x, device), goal=goal, draw=draw)
 
 
 @dataclass
@@ -90,4 +91,4 @@ class Crafted:
 
 
 def _moved(goal: Goal, draw: Draw, device: torch.device) -> tuple[Goal, Draw]:
-    return replace(goal, label=goal.label.to(device)), Draw(draw.key.to(device))
+    return replace(goal, label=sent(goal.label, device)), Draw(sent(draw.key, device))

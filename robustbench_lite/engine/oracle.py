@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from robustbench_lite.engine.access import Access, narrower, permit
+from robustbench_lite.engine.clock import Clock
 from robustbench_lite.errors import AttackError
 from robustbench_lite.guards.memory import chunked
+from robustbench_lite.guards.transfer import done
 from robustbench_lite.lazy import torch
 
 if TYPE_CHECKING:
@@ -75,13 +76,13 @@ class Ledger:
         counts = torch.zeros((n, 4), dtype=torch.int64, device=device)
         return cls(counts, torch.zeros(n, dtype=torch.float64, device=device))
 
-    def add(self, event: int, rows: torch.Tensor | None, times: int = 1) -> None:
-        """Count `event` for each of `rows`, which may repeat; None: for all rows."""
+    def add(self, event: int, rows: torch.Tensor | None, times: torch.Tensor | int = 1) -> None:
+        """Count `event` so often, or `times` (n,), for each of `rows` (n,), which may repeat; None: for all rows."""
         column = self.counts[:, event]
         if rows is None:
             column += times
         else:
-            column.index_add_(0, rows, torch.full_like(rows, times))
+            column.index_add_(0, rows, times if isinstance(times, torch.Tensor) else torch.full_like(rows, times))
 
     def snapshot(self) -> tuple[torch.Tensor, bool]:
         """What `restore` needs to take back what is counted from now on."""
@@ -109,19 +110,12 @@ class Ledger:
 
 
 @dataclass
-class Clock:
-    """Seconds inside forward and backward passes, summed over everything this oracle did."""
-
-    forward: float = 0.0
-    backward: float = 0.0
-
-
-@dataclass
 class Oracle:
     """What an attack sees of a classifier. `ledger` belongs to the rows of the current window.
 
     `members` are the classifiers inside, where there are several: a pass counts once for each of them.
-    `access`: what may be asked for.
+    `access`: what may be asked for. `ahead`: whether to put off or leave out what only saves work where the answer is
+    known at once, as on a CPU; a GPU works on what it was told last, and asking it means to wait for it.
     """
 
     module: nn.Module
@@ -129,10 +123,12 @@ class Oracle:
     batch_size: int = 128
     members: tuple[nn.Module, ...] = ()
     access: Access = "gradients"
-    clock: Clock = field(default_factory=Clock)
+    clock: Clock = field(init=False)
+    ahead: bool = field(init=False)
     ledger: Ledger = field(init=False)
 
     def __post_init__(self) -> None:
+        self.clock, self.ahead = Clock.of(self.device), self.device.type == "cuda"
         self.open(0)
 
     def open(self, n: int) -> Ledger:
@@ -146,7 +142,7 @@ class Oracle:
             return [self]
         parts = [replace(self, module=member, members=()) for member in self.members]
         for part in parts:
-            part.ledger = self.ledger
+            part.clock, part.ahead, part.ledger = self.clock, self.ahead, self.ledger
         return parts
 
     @contextmanager
@@ -159,8 +155,8 @@ class Oracle:
             self.access = kept
 
     def synchronize(self) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
+        """Wait until the device has done all that it was told."""
+        done(self.device)
 
     def logits(self, x: torch.Tensor, rows: torch.Tensor | None = None) -> torch.Tensor:
         """Logits (n, K) of images (n, C, H, W), no graph. `rows` (n,): their rows in the window, may repeat."""
@@ -172,11 +168,8 @@ class Oracle:
         return goal.secured(self._look(x, rows))
 
     def _look(self, x: torch.Tensor, rows: torch.Tensor | None) -> torch.Tensor:
-        start = time.perf_counter()
-        with torch.no_grad():
+        with self.clock("forward"), torch.no_grad():
             logits = logits_of(self.module, x)
-        self.synchronize()
-        self.clock.forward += time.perf_counter() - start
         self.ledger.add(FORWARD, rows, max(1, len(self.members)))
         self._check(logits, rows)
         return logits
@@ -184,14 +177,11 @@ class Oracle:
     def differentiate(self, x: torch.Tensor, rows: torch.Tensor | None = None) -> Pass:
         """A forward pass through which gradients in x (n, C, H, W) can be taken, several times."""
         permit(self.access, "gradients")
-        start = time.perf_counter()
-        leaf = x.detach().requires_grad_()
-        with torch.enable_grad():
+        with self.clock("forward"), torch.enable_grad():
+            leaf = x.detach().requires_grad_()
             logits = logits_of(self.module, interior(leaf))
         if not logits.requires_grad:
             raise AttackError(NO_GRADIENT)
-        self.synchronize()
-        self.clock.forward += time.perf_counter() - start
         self.ledger.add(FORWARD, rows, max(1, len(self.members)))
         detached = logits.detach()
         self._check(detached, rows)
@@ -228,15 +218,14 @@ class Oracle:
         return torch.cat(parts)
 
     def _check(self, logits: torch.Tensor, rows: torch.Tensor | None) -> None:
-        if math.isfinite(float(logits.sum())):  # one infinity or NaN among the terms shows in the sum
+        if not self.ahead and math.isfinite(float(logits.sum())):  # an infinity or NaN among the terms shows in the sum
             return
-        self._blame((~logits.isfinite().all(1)).nonzero()[:, 0], BROKEN, rows)
+        self.blame(~logits.isfinite().all(1), BROKEN, rows)
 
-    def _blame(self, which: torch.Tensor, event: int, rows: torch.Tensor | None) -> None:
-        """Count `event` for the rows `which` of a pass over `rows`."""
-        if len(which):
-            self.ledger.add(event, which if rows is None else rows[which])
-            self.ledger.trouble = self.ledger.trouble or event == BROKEN
+    def blame(self, which: torch.Tensor, event: int, rows: torch.Tensor | None) -> None:
+        """Count `event` for those of a pass over `rows` (n,) where `which` (n,) holds."""
+        self.ledger.add(event, rows, which.long())
+        self.ledger.trouble = self.ledger.trouble or event == BROKEN
 
 
 @dataclass
@@ -253,12 +242,10 @@ class Pass:
     def gradient(self, seed: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Vector-Jacobian product of `seed` (n, K): gradients (n, C, H, W) and their l2 norms (n,)."""
         oracle = self.oracle
-        start = time.perf_counter()
-        (gradient,) = torch.autograd.grad(self.graph, self.leaf, seed, retain_graph=True, allow_unused=True)
+        with oracle.clock("backward"):
+            (gradient,) = torch.autograd.grad(self.graph, self.leaf, seed, retain_graph=True, allow_unused=True)
         if gradient is None:
             raise AttackError(NO_GRADIENT)
-        oracle.synchronize()
-        oracle.clock.backward += time.perf_counter() - start
         oracle.ledger.add(BACKWARD, self.rows, max(1, len(oracle.members)))  # all that were computed
         return gradient, self._account(gradient)
 
@@ -286,7 +273,7 @@ class Pass:
 
     def _account(self, gradient: torch.Tensor) -> torch.Tensor:
         norm: torch.Tensor = torch.linalg.vector_norm(gradient.flatten(1), dim=1)
-        if math.isfinite(float(norm.log().sum())):  # neither zero, nor infinite, nor NaN
+        if not self.oracle.ahead and math.isfinite(float(norm.log().sum())):  # neither zero, nor infinite, nor NaN
             return norm
         largest = gradient.flatten(1).abs().amax(1)  # look closely: squares overflow and underflow
         for event, suspects in ((ZERO_GRADIENT, largest == 0), (BROKEN, ~largest.isfinite())):
@@ -295,5 +282,5 @@ class Pass:
                 if self.wanted is None
                 else suspects & torch.zeros_like(suspects).index_fill_(0, self.wanted, value=True)
             )
-            self.oracle._blame(counted.nonzero()[:, 0], event, self.rows)  # noqa: SLF001  (its other half)
+            self.oracle.blame(counted, event, self.rows)
         return norm

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from robustbench_lite.errors import StoreError
 from robustbench_lite.results.schema import ARTIFACTS, CELLS, FILE_VERSION, IMAGES, SAMPLES, Row, earliest
-from robustbench_lite.results.sealed import opened, rows_of, seal
+from robustbench_lite.results.sealed import intact, opened, rows_of, seal
 
 __all__ = ["NEWER", "PARTS", "empty", "files", "read_file", "stands", "table_of", "unwritable", "write_parquet"]
 
@@ -62,10 +62,10 @@ def files(folder: Path) -> list[Path]:
 def stands(path: Path) -> bool:
     """Whether a file of samples is there, ours, and as it was written."""
     try:
-        file, sealed = opened(path)
-    except (pa.ArrowException, OSError, ValueError):
+        content, sealed = intact(path)
+    except (OSError, ValueError):
         return False
-    return _KEY in (file.metadata.metadata or {}) if sealed else read_file(path, SAMPLES)[0] is not None
+    return _KEY in content if sealed else read_file(path, SAMPLES)[0] is not None
 
 
 def read_file(path: Path, schema: pa.Schema) -> tuple[pa.Table | None, str]:

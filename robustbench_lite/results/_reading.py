@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
 
@@ -22,7 +22,9 @@ from robustbench_lite.results.sealed import parsed
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Results", "read", "runs"]
+__all__ = ["Results", "in_threads", "read", "read_all", "runs"]
+
+T = TypeVar("T")
 
 _MOST = 50  # problems that are told one by one
 _AT_A_TIME = 4  # files
@@ -130,8 +132,8 @@ def _read_cells(folder: Path, run: dict[str, Any], problems: list[str]) -> pa.Ta
     found = {path.stem: path for path in files(folder / "cells")}
     planned = run.get("cells")
     order = found if not isinstance(planned, list) else dict.fromkeys(c for c in planned if isinstance(c, str))
-    cells, damaged = _read_all([found.pop(cell) for cell in list(order) if cell in found], CELLS, most=1)
-    _, others = _read_all(list(found.values()), CELLS, most=0)  # which of them are damaged is all that is asked
+    cells, damaged = read_all([found.pop(cell) for cell in list(order) if cell in found], CELLS, most=1)
+    _, others = read_all(list(found.values()), CELLS, most=0)  # which of them are damaged is all that is asked
     problems += [*damaged.values(), *others.values()]
     return cells
 
@@ -139,7 +141,7 @@ def _read_cells(folder: Path, run: dict[str, Any], problems: list[str]) -> pa.Ta
 def _with_samples(folder: Path, cells: pa.Table, problems: list[str]) -> tuple[pa.Table, pa.Table]:
     """Cells and their samples. A cell without them is not finished, whatever its row says: it becomes a failed one."""
     ids, ok = cells["cell"].to_pylist(), [status == "ok" for status in cells["status"].to_pylist()]
-    samples, lost = _read_all([folder / "samples" / f"{cell}.parquet" for cell in ids], SAMPLES)
+    samples, lost = read_all([folder / "samples" / f"{cell}.parquet" for cell in ids], SAMPLES)
     failed = [i for i, cell in enumerate(ids) if ok[i] and cell in lost]
     problems += [lost[ids[i]] for i in failed]
     pieces, start = [], 0
@@ -151,14 +153,16 @@ def _with_samples(folder: Path, cells: pa.Table, problems: list[str]) -> tuple[p
     return pa.concat_tables([*pieces, cells.slice(start)]).combine_chunks(), samples
 
 
-def _read_all(paths: Sequence[Path], schema: pa.Schema, most: int | None = None) -> tuple[pa.Table, dict[str, str]]:
-    """The rows of all files, of each at most so many, and why a file cannot be read, by its cell.
-
-    Several at a time: digests and unpacking hold no lock of Python.
-    """
+def in_threads(work: Callable[[Sequence[Path]], T], paths: Sequence[Path]) -> list[T]:
+    """`work` on some of the files after the others, several at a time: digests and unpacking hold no lock of Python."""
     parts = [paths[start : start + _TOGETHER] for start in range(0, len(paths), _TOGETHER)]
     with ThreadPoolExecutor(min(_AT_A_TIME, os.cpu_count() or 1)) as pool:
-        read = list(pool.map(partial(_read_some, schema=schema, most=most), parts))
+        return list(pool.map(work, parts))
+
+
+def read_all(paths: Sequence[Path], schema: pa.Schema, most: int | None = None) -> tuple[pa.Table, dict[str, str]]:
+    """The rows of all files, of each at most so many, and why a file cannot be read, by its cell."""
+    read = in_threads(partial(_read_some, schema=schema, most=most), paths)
     return pa.concat_tables([empty(schema), *(table for table, _ in read)]), {
         k: v for _, one in read for k, v in one.items()
     }

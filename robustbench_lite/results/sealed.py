@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from robustbench_lite.guards.files import contents
 from robustbench_lite.guards.parquet import stored_size, unfolded
 
-__all__ = ["atomically", "flush", "make", "opened", "parsed", "rows_of", "seal", "sealed_json", "write_text"]
+__all__ = ["atomically", "flush", "intact", "make", "opened", "parsed", "rows_of", "seal", "sealed_json", "write_text"]
 
 DIGEST = b"robustbench_lite.sha256"
 _KEY, _SEALED = "sha256", "sealed"  # of a JSON object: the digest of everything else in it, and that there is one
@@ -107,12 +107,17 @@ def opened(path: Path) -> tuple[pq.ParquetFile, bool]:
 
     Raises ValueError where the digest is not that of the file, and what pyarrow raises for what is no Parquet.
     """
-    content = contents(path, _LARGEST)
-    sealed = _vouched(content)
+    content, sealed = intact(path)
     file = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=not sealed)
     if stored_size(file.metadata) > max(_UNFOLDED, _PACKED * len(content)):
         raise ValueError(f"its pages would unpack to more than {_PACKED} times its size")
     return file, sealed
+
+
+def intact(path: Path) -> tuple[bytes, bool]:
+    """What is in a Parquet file, and whether its digest vouches for every bit of it. Raises OSError, ValueError."""
+    content = contents(path, _LARGEST)
+    return content, _vouched(content)
 
 
 def rows_of(file: pq.ParquetFile) -> pa.Table:

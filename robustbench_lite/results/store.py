@@ -30,7 +30,7 @@ from robustbench_lite.results._cell_files import (
     unwritable,
     write_parquet,
 )
-from robustbench_lite.results._reading import Results, read, runs
+from robustbench_lite.results._reading import Results, in_threads, read, read_all, runs
 from robustbench_lite.results.schema import ARTIFACTS, CELLS, IMAGES, SAMPLES, Row
 from robustbench_lite.results.sealed import atomically, flush, sealed_json
 from robustbench_lite.results.shards import Shards, sharded
@@ -193,14 +193,16 @@ class Store:
         """The rows of the cells that are whole in the store and did not fail, by id."""
         return {row["cell"]: row for row in self._sound(files(self.folder / "cells")) if row["status"] == "ok"}
 
-    def _sound(self, marks: list[Path]) -> Iterator[Row]:
-        for mark in marks:
-            table, problem = read_file(mark, CELLS)
+    def _sound(self, marks: list[Path]) -> list[Row]:
+        """The rows of those cells that are whole."""
+        cells, problems = read_all(marks, CELLS, most=1)
+        for problem in problems.values():
             if NEWER in problem:
                 raise StoreError(f"{problem}, or use --results for another folder")
-            row = table.to_pylist()[0] if table is not None else None
-            if row and (row["status"] != "ok" or stands(self._path("samples", row["cell"]))):
-                yield row
+        rows = cells.to_pylist()
+        samples = [self._path("samples", row["cell"]) for row in rows if row["status"] == "ok"]
+        whole = {path.stem for some in in_threads(lambda part: list(filter(stands, part)), samples) for path in some}
+        return [row for row in rows if row["status"] != "ok" or row["cell"] in whole]
 
     def write_run(self, run: dict[str, Any]) -> None:
         """Replace run.json. Raises StoreError."""

@@ -13,8 +13,9 @@ from robustbench_lite.errors import UsageError
 from robustbench_lite.results.store import Store
 from robustbench_lite.runner.assets import Assets
 from robustbench_lite.runner.execute import Watch, execute
-from robustbench_lite.runner.executors.jobs import shares, split
+from robustbench_lite.runner.executors.jobs import Order, shares, split
 from robustbench_lite.runner.executors.pool import devices, threads
+from robustbench_lite.runner.executors.worker import Worker
 from robustbench_lite.runner.pace import Pace
 from robustbench_lite.runner.plan import plan
 from robustbench_lite.runner.preflight import Preflight
@@ -124,6 +125,17 @@ def test_a_worker_counts_the_samples_of_its_share(tmp_path):
         )
         assert (told[0], max(told), len(kept)) == (0, N // 2, 3)
         assert report.whole == bool(number)
+
+
+def test_a_worker_sets_the_switches_on_which_bits_depend(monkeypatch):
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", False)
+    order = {"suite": SUITE, "root": None, "device": "cpu", "threads": torch.get_num_threads(), "timing": False}
+    nothing = dict.fromkeys(("batch_size", "limit", "timeout", "shard_size"))
+    worker = Worker(Order(**order, **nothing))
+    assert torch.backends.cudnn.deterministic
+    worker.held.close()
+    assert not torch.backends.cudnn.deterministic
 
 
 def test_what_is_in_memory_stays_in_one_process(tmp_path):

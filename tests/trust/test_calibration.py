@@ -25,8 +25,7 @@ from robustbench_lite.suite.builder import load
 from robustbench_lite.tables.base import tables
 from robustbench_lite.threat.box import box_radius
 from robustbench_lite.threat.norms import sample
-from robustbench_lite.trust import bracket as calibration
-from robustbench_lite.trust.bracket import cache, calibrate, usual
+from robustbench_lite.trust.bracket import cache, calibrate, thorough, usual
 from robustbench_lite.trust.bracket.bracket import lengthy
 from robustbench_lite.trust.bracket.exact import Slope
 from robustbench_lite.trust.bracket.images import on_images
@@ -226,9 +225,18 @@ def test_every_attack_of_every_suite_passes_as_it_is_configured(attack):
     assert not failures(attack)
 
 
+def called(attack) -> str:
+    """Its name, and what `usual` sets on it."""
+    chosen = [str(value) for key in ("norm", "search") if (value := getattr(attack, key, None))]
+    return " ".join([attack.registered, *chosen, *(["targeted"] if attack.target is not None else [])])
+
+
 @pytest.mark.slow
-def test_the_whole_bracket():
-    assert not [str(finding) for finding in calibration.bracket() if not finding.passed]
+@pytest.mark.parametrize("attack", [attack for name in attacks for attack in usual(name)], ids=called)
+def test_the_whole_bracket(attack):
+    findings = list(thorough(attack))
+    assert findings
+    assert not [str(finding) for finding in findings if not finding.passed]
 
 
 @pytest.mark.parametrize(

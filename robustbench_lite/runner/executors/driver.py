@@ -1,6 +1,7 @@
 """Hands out jobs to workers of whatever kind, and puts cells together; nobody but the driver writes cells.
 
-A worker that dies is replaced, and its job done again, three times at most: then the cell fails, and the others go on.
+A worker that dies is replaced, and what is left of its job done by another. Three that die without a shard stored fail
+the cell, and the others go on.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from robustbench_lite.runner.sizes import WHOLE, Share
 
 __all__ = ["Crew", "Driver", "Word"]
 
-_DEATHS = 3  # of workers with the same job
+_DEATHS = 3  # of workers with the same job, and no shard stored in between
 Word = tuple[int, str, Any]  # which worker; "samples", "kept", "done", "died", or of `_OF_SHARDS`; what of it
 _OF_SHARDS: dict[str, Callable[[Shards, Any], None]] = {  # what a worker wants to be done who sees no results folder
     "add": Shards.add,
@@ -129,6 +130,7 @@ class Driver:
             progress.samples[job.share] = about
             told.progressed(progress.cell, sum(progress.samples.values()))
         elif word == "kept":
+            self._deaths.pop((job.cell.id, job.share), None)  # it goes on, whoever has died
             told.kept(progress.cell)
         elif word in _OF_SHARDS:
             _OF_SHARDS[word](self.setup.store.shards(job.cell.id), about)

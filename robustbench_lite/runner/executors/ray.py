@@ -30,6 +30,7 @@ from robustbench_lite.runner.plan import Cell
 
 __all__ = ["Ray", "fitting"]
 
+_TRIES = 3  # to start the first worker
 _KNOCK = 10.0  # seconds to wait for a machine of the cluster
 _WAIT = 0.2  # seconds until words are looked for again
 _NOT_SENT = [".git", ".venv", "__pycache__"]  # of the suite's folder, beside what .gitignore says
@@ -220,10 +221,12 @@ class _Actors:
         return "cuda" if self.ray.gpus_of(self.setup.assets) else "cpu"
 
     def begin(self, place: int) -> None:
-        self._at[place] = self._started()
-        if self._words is None:
-            self._words = _words()
-            self._greet(self._at[place])
+        if self._words is not None:
+            self._at[place] = self._started()
+            return
+        self._words = _words()
+        self.setup.told.entered("waiting for the cluster")
+        self._at[place] = self._greeted()
 
     def _started(self) -> Any:
         order = Order.of(self.setup, self.device, self.ray.cpus)
@@ -232,17 +235,21 @@ class _Actors:
         needs = {"num_cpus": self.ray.cpus, "num_gpus": gpus, "max_restarts": 0}
         return _ray().remote(**needs)(_Actor).remote(order)
 
-    def _greet(self, actor: Any) -> None:
-        """Raises UsageError where no worker can be started, or it has another version of this package."""
-        ray = _ray()
-        self.setup.told.entered("waiting for the cluster")
-        try:
-            version = ray.get(actor.version.remote())
-        except (ray.exceptions.RayError, ValueError, RuntimeError) as error:
-            raise UsageError(f"--executor ray: a worker cannot be started: {_last(error)}") from None
-        if version != __version__:
+    def _greeted(self) -> Any:
+        """The first one. Raises UsageError where none can be started, or it has another version of this package."""
+        ray, problem = _ray(), ""
+        for _ in range(_TRIES):
+            actor = self._started()
+            try:
+                version = ray.get(actor.version.remote())
+            except (ray.exceptions.RayError, ValueError, RuntimeError) as error:
+                problem = _last(error)
+                continue
+            if version == __version__:
+                return actor
             text = f"expected robustbench_lite {__version__} on its machines, as here, got {version}"
             raise UsageError(f"--executor ray: {text}; install the same version")
+        raise UsageError(f"--executor ray: a worker cannot be started: {problem}")
 
     def give(self, place: int, job: Job) -> None:
         shards = self.setup.store.shards(job.cell.id)

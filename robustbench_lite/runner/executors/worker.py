@@ -38,7 +38,8 @@ class Worker:
     def __init__(self, order: Order) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver is told, and ends its workers
         torch.set_num_threads(order.threads)
-        ExitStack().enter_context(deterministic())
+        self.held = ExitStack()  # a context that nobody holds is left at once
+        self.held.enter_context(deterministic())
         suite = load(order.suite, root=order.root or Path.cwd())
         assets = Assets(suite, torch.device(order.device), order.batch_size, order.limit, order.timeout)
         self.order, self.preflight = order, Preflight(assets)

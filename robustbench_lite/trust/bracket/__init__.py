@@ -5,9 +5,9 @@ box binds. Every attack is tried there before it runs on anything else: it must 
 succeed where it promises to (`Attack.promise`).
 """
 
-from robustbench_lite.trust.bracket.bracket import bracket, calibrate, summary, usual
+from robustbench_lite.trust.bracket.bracket import bracket, calibrate, summary, thorough, usual
 from robustbench_lite.trust.bracket.cache import calibrated, key_of
 from robustbench_lite.trust.bracket.finding import Finding
 from robustbench_lite.trust.bracket.search import Planted
 
-__all__ = ["Finding", "Planted", "bracket", "calibrate", "calibrated", "key_of", "summary", "usual"]
+__all__ = ["Finding", "Planted", "bracket", "calibrate", "calibrated", "key_of", "summary", "thorough", "usual"]

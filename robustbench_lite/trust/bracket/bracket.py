@@ -15,7 +15,7 @@ from robustbench_lite.trust.bracket.objects import on_stickers, on_textures
 from robustbench_lite.trust.bracket.search import on_transforms
 from robustbench_lite.trust.bracket.universal import for_all
 
-__all__ = ["bracket", "calibrate", "lengthy", "summary", "usual"]
+__all__ = ["bracket", "calibrate", "lengthy", "summary", "thorough", "usual"]
 
 BATCH_SIZES = (1, 7, 64)
 _SHORT = (16,)  # not all images fit in, so that places in the window are refilled
@@ -29,12 +29,11 @@ _BRACKETS: dict[str, Callable[..., Iterator[Finding]]] = {  # by what an attack,
 }
 
 
-def bracket() -> list[Finding]:
-    """Every registered attack with its usual parameters, in each of its norms and goals, at several batch sizes.
-
-    Those that ask for hundreds of passes an image are tried as before a run, in one batch: all would take hours.
-    """
-    return [finding for name in attacks for attack in usual(name) for finding in _thorough(attack)]
+def bracket() -> Iterator[Finding]:
+    """Every registered attack with its usual parameters, in each of its norms and goals, at several batch sizes."""
+    for name in attacks:
+        for attack in usual(name):
+            yield from thorough(attack)
 
 
 def lengthy(attack: Attack) -> bool:
@@ -42,7 +41,8 @@ def lengthy(attack: Attack) -> bool:
     return attack.bracket in {"images", "members"} and attack.typical_passes > LONG
 
 
-def _thorough(attack: Attack) -> Iterator[Finding]:
+def thorough(attack: Attack) -> Iterator[Finding]:
+    """The bracket of one attack at several batch sizes; of one that asks for hundreds of passes as before a run."""
     if lengthy(attack):
         return calibrate(attack)
     return calibrate(attack, BATCH_SIZES, whole=True)

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 import sys
-import tempfile
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import lru_cache
@@ -14,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from robustbench_lite.engine.attack import Attack
+from robustbench_lite.guards.cache import place, recalled, remember
 from robustbench_lite.lazy import torch
 from robustbench_lite.registry import canonical, fingerprint
 from robustbench_lite.results import provenance
@@ -21,7 +19,7 @@ from robustbench_lite.trust.bracket.bracket import summary
 
 __all__ = ["calibrated", "folder", "key_of"]
 
-FOLDER = "ROBUSTBENCH_LITE_CACHE"  # the environment's word on where the cache is; empty: nowhere
+_KIND = "calibration"
 _PACKAGE = Path(__file__).parent.parent.parent
 
 
@@ -32,7 +30,7 @@ def calibrated(attack: Attack) -> dict[str, Any]:
     if known is None:
         known = summary(attack)
         if not known["failed"]:
-            _write(key, known)
+            remember(_KIND, key, known)
     facts = {"attack": attack.registered, "params": canonical(attack.params()), "version": attack.version}
     return facts | {"fingerprint": attack.fingerprint(), "key": key} | known
 
@@ -45,15 +43,8 @@ def key_of(attack: Attack) -> str:
 
 
 def folder() -> Path | None:
-    """Where results are kept; None: nowhere, as there is no home or the environment says so."""
-    named = os.environ.get(FOLDER)
-    if named is not None:
-        return Path(named) / "calibration" if named else None
-    base = os.environ.get("XDG_CACHE_HOME")
-    try:
-        return (Path(base) if base else Path.home() / ".cache") / "robustbench_lite" / "calibration"
-    except RuntimeError:  # no home
-        return None
+    """Where results are kept; None: nowhere."""
+    return place(_KIND)
 
 
 @lru_cache(maxsize=1)
@@ -83,26 +74,9 @@ def _digest(folder: Path, files: Iterable[Path]) -> str:
 
 def _read(key: str) -> dict[str, Any] | None:
     """What is kept under the key; None where there is nothing, or nothing whole."""
-    at = folder()
-    if at is None:
-        return None
     try:
-        known = json.loads((at / f"{key}.json").read_text(encoding="utf-8"))
+        known = recalled(_KIND, key) or {}
         checks, seconds, whole = int(known["checks"]), float(known["seconds"]), known["failed"] == []
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         return None
     return {"checks": checks, "failed": [], "seconds": seconds} if whole and checks > 0 else None
-
-
-def _write(key: str, known: dict[str, Any]) -> None:
-    """Keep it, whole or not at all; a folder that cannot be written to is no reason to stop."""
-    at = folder()
-    if at is None:
-        return
-    try:
-        at.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=at, prefix=".", delete=False, encoding="utf-8") as file:
-            json.dump(known, file)
-        Path(file.name).replace(at / f"{key}.json")
-    except OSError:
-        return

@@ -44,10 +44,16 @@ LONG = 500  # passes of an image
 
 
 def _sizes(attack: Attack, recipe: Recipe, batch_sizes: Sequence[int]) -> Sequence[int]:
-    """The batch sizes to try: of an attack that asks for thousands of passes not each image alone."""
-    if attack.access == "gradients" or attack.typical_passes <= LONG or len(batch_sizes) == 1:
+    """The batch sizes to try: all on plain problems, one on others, where images alone would take most of the time.
+
+    Of an attack that asks for thousands of passes not each image alone.
+    """
+    if len(batch_sizes) == 1:
         return batch_sizes
-    return batch_sizes[1:] if recipe.plain else batch_sizes[-1:]
+    lengthy = attack.access != "gradients" and attack.typical_passes > LONG
+    if recipe.plain:
+        return batch_sizes[1:] if lengthy else batch_sizes
+    return batch_sizes[-1:] if lengthy else batch_sizes[1:2]
 
 
 def _task(attack: Attack, promise: Promise) -> Task:

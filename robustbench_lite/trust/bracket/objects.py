@@ -23,7 +23,7 @@ from robustbench_lite.trust.bracket.recipes import PICTURES, Task
 
 __all__ = ["on_stickers", "on_textures"]
 
-_MANY = 8  # objects
+_MANY = 4  # objects
 _PASSES = 6000  # that may be spent on them, unless there is time for all
 
 
@@ -44,10 +44,11 @@ def _on_pictures(
     problem = build(PICTURES, _task(attack))
     assert problem is not None
     reach = (problem.promised * attack.promise.factor <= attack.promise.reach) & (problem.promised > 0)
-    hardest = problem.promised.masked_fill(~reach, 0).argsort(descending=True)[: _MANY if whole else _few(attack)]
+    hardest = problem.promised.masked_fill(~reach, 0).argsort(descending=True)
     for batch_size in batch_sizes:
+        some = hardest[: _MANY if whole and batch_size == batch_sizes[-1] else _few(attack)]
         case = f"pictures, {problem.name}{', targeted' * problem.goal.targeted}, batch {batch_size}"
-        yield from guarded(attack, case, partial(check, attack, problem, hardest, batch_size, case))
+        yield from guarded(attack, case, partial(check, attack, problem, some, batch_size, case))
 
 
 def _few(attack: Attack) -> int:

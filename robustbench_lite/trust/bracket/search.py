@@ -35,7 +35,7 @@ def on_transforms(attack: Any, batch_sizes: Sequence[int], *, whole: bool) -> It
     alone = attack.tried(_N)
     check, case = (_climbed, "a blob") if attack.search == "first_order" else (_planted, "one candidate planted")
     for stop in dict.fromkeys((attack.stop, *(("success", "never") if whole else ()))):
-        for batch_size in batch_sizes:
+        for batch_size in batch_sizes if stop == attack.stop else batch_sizes[-1:]:
             said = f"{case}, {attack.search}, stop: {stop}, batch {batch_size}"
             one = alone.model_copy(update={"stop": stop})
             yield from guarded(attack, said, partial(check, one, batch_size, said))
