@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from typing import Any
 
 from robustbench_lite.lazy import torch
@@ -35,17 +36,19 @@ class Setup:
         return layers, layers.draw(draw, self.positions, self.stripes), draw
 
 
+@cache
+def _orthogonal() -> Layers:
+    return Layers((orthogonal(3), sparse(6, 9, side=6, stride=1, corner=2)))
+
+
+@cache
+def _overlapping() -> Layers:
+    return Layers((incoherent(4, 6, stride=2), sparse(4, 4, side=8, stride=2, corner=3)))
+
+
 MODELS = {
-    one.name: one
-    for one in (
-        Setup("orthogonal", lambda: Layers((orthogonal(3), sparse(6, 9, side=6, stride=1, corner=2))), (8, 8), (9, 2)),
-        Setup(
-            "overlapping",
-            lambda: Layers((incoherent(4, 6, stride=2), sparse(4, 4, side=8, stride=2, corner=3))),
-            (9, 9),
-            (3, 1),
-        ),
-    )
+    "orthogonal": Setup("orthogonal", _orthogonal, positions=(8, 8), stripes=(9, 2)),
+    "overlapping": Setup("overlapping", _overlapping, positions=(9, 9), stripes=(3, 1)),
 }
 
 

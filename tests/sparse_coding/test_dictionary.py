@@ -66,6 +66,15 @@ def test_coherence_is_the_largest_product_of_two_columns(dictionary):
     assert dictionary.coherence == pytest.approx(float(products.max()), abs=1e-14)
 
 
+def test_the_gram_holds_the_products_by_shift(dictionary):
+    """gram[p, q, u, v]: q stands u - reach below p and v - reach to the right of it."""
+    down, right = dictionary.reach
+    positions = (2 * down + 1, 2 * right + 1)
+    dense, m = matrix(dictionary, positions), len(dictionary.atoms)
+    products = (dense.T @ dense).view(m, *positions, m, *positions)
+    torch.testing.assert_close(dictionary.gram, products[:, down, right])
+
+
 def test_curvature_bounds_the_largest_eigenvalue_closely(dictionary):
     dense = matrix(dictionary, tuple(min(9, 6 * reach + 3) for reach in dictionary.reach))
     largest = float(torch.linalg.matrix_norm(dense, 2)) ** 2

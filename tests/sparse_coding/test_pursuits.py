@@ -85,7 +85,7 @@ def test_basis_pursuit_meets_the_conditions_of_optimality(nonnegative):
     """Also for atoms that overlap much, and a penalty for each signal; the gap is checked by the dense matrix."""
     dictionary, penalty = decoder().dictionaries[0], torch.tensor([0.2, 0.5, 1.0], dtype=torch.float64)
     y = gaussian(3, 3, 9, 9)
-    codes = basis_pursuit(dictionary, y, penalty, 1500, nonnegative)
+    codes = basis_pursuit(dictionary, y, penalty, 100, nonnegative)
     dense = matrix(dictionary, (3, 3))
     slope = ((y.flatten(1) - codes.flatten(1) @ dense.T) @ dense) / penalty[:, None]
     on = codes.flatten(1) != 0

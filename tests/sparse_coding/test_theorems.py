@@ -127,6 +127,14 @@ def test_bounds_hold_on_a_hundred_adversarial_draws_and_are_nearly_reached(pursu
     assert deepest.adversarial.tightness > {"hard": 0.15, "basis_pursuit": 0.5}.get(pursuit, 0.9)
 
 
+def test_interference_is_part_of_the_bound_and_reaches_it():
+    """Where two nonzeros share a stripe one atom speaks into the other, noise or not: most of the deepest error."""
+    _, deepest = stability("orthogonal", ["hard"], NOISE, signals=40, steps=4)
+    assert deepest.stripe == 2 and deepest.promised == 1
+    assert deepest.random.broken == deepest.adversarial.broken == 0
+    assert deepest.random.worst > 20 * NOISE and deepest.adversarial.tightness > 0.9
+
+
 @pytest.mark.parametrize("pursuit", ["hard", "basis_pursuit"])
 def test_negative_values_and_three_layers(pursuit):
     layers = Layers(
