@@ -11,7 +11,7 @@ from tests.test_house import LEVEL, PACKAGE
 
 FACES = {
     "": """
-        Results __version__ attacks datasets load models run
+        Results __version__ attacks datasets generators load models run
     """,
     "api": """
         Results TableView load run
@@ -35,10 +35,14 @@ FACES = {
         Baseline Gate Limits Report Rule Verdict baseline_of check gate_of lines_of read_baseline render_report
         scores_of summary write_baseline
     """,
+    "generators": """
+        Architecture Card Coverage Generator Judge Mixture Objective Recipe Training architectures available load
+        mixtures objectives scores_of trained
+    """,
     "guards": """
         Stopped UnlockableError auto_batch_size blamed chunked contents deterministic excerpt exclusive installed
-        is_interrupt is_out_of_memory limited no_programs real regular seeded theirs told trace uncollected
-        undisturbed where
+        is_interrupt is_out_of_memory limited no_programs place real recalled regular remember returned seeded
+        theirs told trace uncollected undisturbed where
     """,
     "models": """
         Card Classifier ModelSource load models

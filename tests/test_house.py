@@ -27,7 +27,7 @@ ROOMS = [
     {"engine"},
     {"attacks", "datasets"},
     {"models"},
-    {"trust"},
+    {"generators", "trust"},
     {"tables"},
     {"figures", "gate"},
     {"suite"},

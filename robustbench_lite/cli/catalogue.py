@@ -14,9 +14,11 @@ from robustbench_lite.datasets.base import datasets
 from robustbench_lite.engine.attack import Attack, attacks
 from robustbench_lite.errors import UsageError, did_you_mean
 from robustbench_lite.figures.base import figures
+from robustbench_lite.generators import architectures, mixtures, objectives
+from robustbench_lite.generators import zoo as generated
 from robustbench_lite.models import archs, zoo
 from robustbench_lite.models.base import models
-from robustbench_lite.registry import Config, Registry
+from robustbench_lite.registry import Config, Records, Registry
 from robustbench_lite.results.glossary import WORDS
 from robustbench_lite.suite import shipped
 from robustbench_lite.suite.builder import load
@@ -26,13 +28,17 @@ from robustbench_lite.trust.smell import checks
 
 __all__ = ["REGISTRIES", "description", "listing", "problems"]
 
-REGISTRIES: tuple[Registry[Any], ...] = (attacks, datasets, models, figures, operations, tables, checks)
+GENERATIVE: tuple[Records[Any], ...] = (architectures, objectives, mixtures)
+REGISTRIES: tuple[Registry[Any], ...] = (
+    attacks, datasets, models, *GENERATIVE, figures, operations, tables, checks,
+)  # fmt: skip
 
 
 def listing(kind: str) -> list[tuple[str, str]]:
-    """(name, one line) of everything of a kind: models, attacks, datasets, tables, figures, operations or suites."""
+    """(name, one line) of everything of a kind: models, generators, attacks, datasets, tables, figures, ..."""
     listings = {
         "models": _models,
+        "generators": _generators,
         "attacks": _attacks,
         "datasets": _datasets,
         "tables": _tables,
@@ -53,14 +59,16 @@ def description(name: str) -> str:
     if name in attacks:
         also = f"\n\n{_record_page(operations, name)}" if name in operations else ""  # noise is both
         return _attack_page(attacks[name]) + also
-    if name in zoo.available():
-        return _card_page(name)
+    cards = {**dict.fromkeys(zoo.available(), zoo.card), **dict.fromkeys(generated.available(), generated.card)}
+    if name in cards:
+        return _card_page(cards[name](name))
     if name in (facts := {one.name: one for one in bundled.available()}):
         one = facts[name]
         return f"{name}: {one.description}\nsamples: {one.n}\nsource: {one.source}\nlicence: {one.licence}"
     if name in tables or name in WORDS:
         return _wrapped([f"{name}: {tables.summary(name) if name in tables else WORDS[name]}"])[0]
-    for registry in (datasets, models, figures, operations):
+    of_records: tuple[Registry[Any], ...] = (datasets, models, figures, operations, *GENERATIVE)
+    for registry in of_records:
         if name in registry:
             return _record_page(registry, name)
     if Path(name).suffix in {".yaml", ".yml"} or name in shipped.names():
@@ -68,20 +76,25 @@ def description(name: str) -> str:
     known = [
         *WORDS,
         *attacks,
-        *zoo.available(),
+        *cards,
         *facts,
         *tables,
         *datasets,
         *models,
         *figures,
         *operations,
+        *(one for registry in GENERATIVE for one in registry),
         *shipped.names(),
     ]
     raise UsageError(f"nothing is called '{name}'{did_you_mean(name, known)}")
 
 
 def _record_page(registry: Registry[Any], name: str) -> str:
-    return f"{name}: {_first_line(registry[name])}\n\n{_parameters(registry[name])}"
+    record = registry[name]
+    card = getattr(record, "card", None)  # of a paper
+    paper = [f"{card.paper}, https://arxiv.org/abs/{card.arxiv}", f"Protocol: {card.protocol}"] if card else []
+    paper += [f"Deviation: {text}" for text in card.deviations] if card else []
+    return "\n".join([*_wrapped([f"{name}: {_first_line(record)}", *paper]), "", _parameters(record)])
 
 
 def _models() -> Iterator[tuple[str, str]]:
@@ -94,6 +107,16 @@ def _models() -> Iterator[tuple[str, str]]:
             yield f"{source}:", _first_line(models[source])
     for name in archs.ARCHITECTURES:
         yield f"arch: {name}", "architecture for `file:`"
+
+
+def _generators() -> Iterator[tuple[str, str]]:
+    for name in generated.available():
+        card = generated.card(name)
+        score = f", score {card.scores['classifier_score']:.2f}" if "classifier_score" in card.scores else ""
+        yield name, f"{next(iter(card.architecture))} with {next(iter(card.objective))} on {card.dataset}{score}"
+    for registry in GENERATIVE:
+        for name in registry:
+            yield f"{registry.kind.split()[-1]}: {name}", _first_line(registry[name])
 
 
 def _attacks() -> Iterator[tuple[str, str]]:
@@ -146,8 +169,8 @@ def _attack_page(record: type[Attack]) -> str:
     return "\n".join([*_wrapped(parts), "", "Parameters:", _parameters(record)])
 
 
-def _card_page(name: str) -> str:
-    facts = zoo.card(name).model_dump(mode="json", exclude_defaults=True)
+def _card_page(card: Config) -> str:
+    facts = card.model_dump(mode="json", exclude_defaults=True)
     return "\n".join(_wrapped(f"{key}: {value}" for key, value in facts.items()))
 
 

@@ -16,12 +16,13 @@ from robustbench_lite.cli.conclude import conclude, print_words
 from robustbench_lite.cli.exit import exit_code, say, write
 from robustbench_lite.cli.gate import baseline, check, width
 from robustbench_lite.cli.options import device_option, run_options, suite_options, trust_option
+from robustbench_lite.cli.train import train
 from robustbench_lite.errors import ExitCode
 from robustbench_lite.text import visible
 
 __all__ = ["main"]
 
-KINDS = ("models", "attacks", "datasets", "tables", "figures", "operations", "suites")
+KINDS = ("models", "generators", "attacks", "datasets", "tables", "figures", "operations", "suites")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -156,7 +157,7 @@ def _assignments(options: tuple[str, ...]) -> dict[str, Any]:
 @cli.command("list")
 @click.argument("kind", type=click.Choice(KINDS))
 def list_(kind: str) -> None:
-    """List what can be named in a suite."""
+    """List what can be named."""
     from robustbench_lite.cli.catalogue import listing, problems
 
     rows = listing(kind)
@@ -171,7 +172,7 @@ def list_(kind: str) -> None:
 @click.argument("name")
 @click.option("--sheet", type=click.Path(path_type=Path), help="Draw random views of images there, as SVG.")
 def describe(name: str, sheet: Path | None) -> None:
-    """Explain an attack, classifier, dataset, source, operation, table or suite called NAME.
+    """Explain an attack, classifier, generator, dataset, source, operation, table or suite called NAME.
 
     With --sheet, draw what a suite's transformations, or an operation, make of images.
     """
@@ -209,20 +210,6 @@ def fetch(suite: Path, overrides: tuple[str, ...]) -> None:
 
 
 @cli.command()
-@click.argument("recipe")
-@click.option("-o", "--out", type=click.Path(path_type=Path), default=Path(), help="Folder for weights and card.")
-@click.option("--data", type=click.Path(path_type=Path), help="Folder with the training data.")
-@device_option
-def train(recipe: str, out: Path, data: Path | None, device: str) -> None:
-    """Train a classifier of the zoo from its committed RECIPE; an interrupted training goes on where it stopped."""
-    from robustbench_lite.models.training import train as run_recipe
-    from robustbench_lite.runner.run import device_named
-
-    card = run_recipe(recipe, out, data_root=data, device=str(device_named(device)), progress=say)
-    click.echo(f"{card.name}: test error {card.test_error:.2f} %; weights and card are in {out}")
-
-
-@cli.command()
 @click.option("--calibrate", is_flag=True, help="Run every attack on classifiers whose answer is known exactly.")
 def doctor(calibrate: bool) -> None:
     """Say what this machine has; with --calibrate, whether every attack finds what it must."""
@@ -247,6 +234,7 @@ cli.add_command(check)
 cli.add_command(compare)
 cli.add_command(merge)
 cli.add_command(report)
+cli.add_command(train)
 
 
 def _print(text: str) -> None:

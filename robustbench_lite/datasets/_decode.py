@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import hashlib
+from collections.abc import Iterable, Sequence
+from functools import cache
+from pathlib import Path
 from typing import Literal, Self
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 from pydantic import Field, PositiveInt, model_validator
 
 from robustbench_lite.datasets._labels import Labelled, Labels
-from robustbench_lite.datasets._pictures import picture
-from robustbench_lite.datasets._room import check_pixels, check_room
+from robustbench_lite.datasets._pictures import decoders, picture
+from robustbench_lite.datasets._room import check_pixels
 from robustbench_lite.datasets.base import DataSource, Samples
 from robustbench_lite.datasets.selection import chosen
+from robustbench_lite.datasets.stream import Decoder, Images, Reader, Stream
 from robustbench_lite.errors import DataError
+from robustbench_lite.registry import fingerprint
 
-__all__ = ["ImageSource", "Images"]
+__all__ = ["ImageSource", "arrays"]
 
-Images = npt.NDArray[np.uint8]
+_KEPT = 256 * 2**20  # bytes of decoded pixels of a dataset that are kept; those of a larger one are decoded each time
 _FILTERS = {"nearest": 0, "bilinear": 2, "bicubic": 3, "lanczos": 1}
-_DARK = 16  # of 255; where no pixel of any image is brighter, the numbers mean something else
 
 
 class ImageSource(DataSource):
@@ -57,44 +60,49 @@ class ImageSource(DataSource):
         what: str,
         ids: Sequence[str],
         labels: Labelled,
-        load: Callable[[list[int]], Images],
+        reader: Reader,
         *,
         sortable: bool = False,
         warnings: Iterable[str] = (),
     ) -> Samples:
-        """The selection among the samples that have labels; `load` reads the images (N, C, H, W) at places.
+        """The selection among the samples that have labels; `reader` is asked for images at places, here or later.
 
         Raises DataError.
         """
         index = chosen(self, what, [ids[place] for place in labels.kept], labels.labels)
         places = [labels.kept[i] for i in index]
-        images = load(places)
-        dark = int(images.max(initial=0)) if len(images) else 0
-        said = [f"{what}: the brightest pixel of all images is {dark} of 255: what do the numbers mean?"]
+        decoder = Decoder(what, reader, places[0])
+        stream = Stream(decoder, np.array(places), self._key())
+        kept = stream.nbytes <= _KEPT
         return Samples(
             what,
             tuple(ids[place] for place in places),
-            images,
+            stream[:] if kept else stream,
             labels.labels[index],
             labels.classes,
             naming=labels.naming,
             present=labels.present,
             sortable=sortable and (self.labels is None or self._only_leaves_out()),
-            warnings=(*warnings, *(said if dark <= _DARK else ())),
+            warnings=(*warnings, *(decoder.doubts if kept else ())),
         )
+
+    def _key(self) -> str:
+        """What the pixels of the samples depend on, beside the bytes that their ids are hashes of."""
+        options = [self.size, self.resize, self.interpolation, self.trim, self.channels, self.background]
+        return fingerprint([type(self).__name__, options, decoders(), _code()])
 
     def _only_leaves_out(self) -> bool:
         return isinstance(self.labels, dict) and all(new is None for new in self.labels.values())
 
-    def decoded(self, files: Iterable[tuple[str, bytes]], n: int) -> Images:
-        """(N, C, H, W) from (name, encoded bytes) of n. Raises DataError where shapes differ or a file is no image."""
-        return stacked(((name, self.fitted(picture(name, data, self.background), name)) for name, data in files), n)
+    def picture(self, name: str, data: bytes) -> Images:
+        """(C, H, W) from encoded bytes. Raises DataError where they are no image."""
+        return self.fitted(picture(name, data, self.background), name)
 
-    def refitted(self, images: Images) -> Images:
-        """Images (N, C, H, W) in memory under the same options."""
+    def refitted(self, reader: Reader) -> Reader:
+        """Images (C, H, W) under the same options."""
         if (self.size, self.resize, self.trim, self.channels) == (None, None, False, None):
-            return images
-        return stacked(((f"image {i}", self.fitted(as_picture(image))) for i, image in enumerate(images)), len(images))
+            return reader
+        return reader.then(lambda image, name: self.fitted(as_picture(image), name))
 
     def fitted(self, image: Image.Image, name: str = "an image") -> Images:
         """(C, H, W) of a picture in mode L or RGB: trimmed, grey or colour, scaled and cropped."""
@@ -127,28 +135,15 @@ def as_picture(image: Images) -> Image.Image:
     return Image.fromarray(image[0] if image.shape[0] == 1 else np.ascontiguousarray(image.transpose(1, 2, 0)))
 
 
-def stacked(images: Iterable[tuple[str, Images]], n: int) -> Images:
-    """One array (N, C, H, W) of n named ones (C, H, W). Raises DataError where shapes differ, or there is no room."""
-    out, first = np.empty((0, 0, 0, 0), np.uint8), ""
-    for i, (name, image) in enumerate(images):
-        if i == 0:
-            shape = _text(image.shape)
-            check_room(n * image.nbytes, f"{n} images of {shape}", "take fewer samples, or set size on the dataset")
-            out, first = np.empty((n, *image.shape), np.uint8), name
-        if image.shape != out.shape[1:]:
-            raise _differ(first, out.shape[1:], name, image.shape)
-        out[i] = image
-    return out
-
-
-def _differ(first: str, one: tuple[int, ...], second: str, other: tuple[int, ...]) -> DataError:
-    wanted = ("size", "channels") if one[0] != other[0] and one[1:] != other[1:] else ("size",)
-    wanted = ("channels",) if one[1:] == other[1:] else wanted
-    return DataError(
-        f"images differ in shape: {first} is {_text(one)}, {second} is {_text(other)}; "
-        f"set {' and '.join(wanted)} on the dataset"
+def arrays(images: Images, what: str) -> Reader:
+    """Images (N, C, H, W) that are in memory, or mapped to it."""
+    return Reader(
+        lambda places: ((f"{what}: image {i}", images[i]) for i in places), lambda _, image: image, quick=True
     )
 
 
-def _text(shape: tuple[int, ...]) -> str:
-    return "x".join(str(side) for side in shape)
+@cache
+def _code() -> str:
+    """Hash of our own files that make pixels of bytes."""
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()

@@ -6,18 +6,22 @@ Only formats of photographs are tried: Pillow would hand a file that calls itsel
 from __future__ import annotations
 
 import io
+import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+import PIL
+from PIL import Image, ImageOps, UnidentifiedImageError, features
 
 from robustbench_lite.datasets._room import check_pixels
 from robustbench_lite.errors import DataError
 
-__all__ = ["FORMATS", "SUFFIXES", "floats_to_levels", "is_pointer", "picture"]
+__all__ = ["FORMATS", "SUFFIXES", "decoders", "floats_to_levels", "is_pointer", "picture"]
 
 # format of Pillow -> its usual suffixes
 FORMATS = {
@@ -37,6 +41,7 @@ FORMATS = {
     "QOI": ".qoi",
 }
 SUFFIXES = frozenset(" ".join(FORMATS.values()).split())
+_LIBRARIES = ("jpg", "libjpeg_turbo", "jpg_2000", "zlib", "libtiff", "webp", "avif")
 _BEHIND = {"white": 255, "black": 0}
 _GREY = {"1", "L", "LA", "La", "F", "I"}
 _COLOUR = {"RGB", "RGBA", "RGBa", "RGBX", "P", "PA", "CMYK", "YCbCr"}
@@ -63,9 +68,7 @@ def _opened(name: str, data: bytes) -> Image.Image:
     if is_pointer(data):
         raise DataError(f"{name}: only a pointer of Git LFS lies here, not the file; run `git lfs pull`")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of odd metadata
-            warnings.simplefilter("error", Image.DecompressionBombWarning)  # comes up to twice Pillow's limit
+        with _quiet():
             image = Image.open(io.BytesIO(data), formats=_readable())
             check_pixels(image.width, image.height, name, "")
             frames = getattr(image, "n_frames", 1)
@@ -77,6 +80,22 @@ def _opened(name: str, data: bytes) -> Image.Image:
     except Exception as error:  # noqa: BLE001  (decoders of damaged files fail in every way there is)
         raise DataError(f"{name}: not a readable image ({_reason(error)})") from None
     return image
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No warnings of odd metadata. Filters belong to all threads, so that only the main one may change them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def decoders() -> list[str | None]:
+    """What else decides on the pixels of a file: Pillow, and the libraries that it was built with."""
+    return [PIL.__version__, *(features.version(name) for name in _LIBRARIES)]
 
 
 @cache

@@ -1,4 +1,4 @@
-"""What a dataset is: `Samples` in memory, and `DataSource`, the record that a suite's `data:` entry becomes.
+"""What a dataset is: `Samples`, and `DataSource`, the record that a suite's `data:` entry becomes.
 
 One source per file in `datasets/`. Images are uint8 here; the executor turns them into float32 in [0, 1].
 """
@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
 
+from robustbench_lite.datasets.stream import Pixels, Stream
 from robustbench_lite.errors import SuiteError, did_you_mean
 from robustbench_lite.lazy import torch
 from robustbench_lite.registry import Config, Records
@@ -29,13 +30,15 @@ Naming = Literal["numbers", "both", "names"]
 class Samples:
     """Images (N, C, H, W) uint8, true labels (N,) int64, sample ids (content hashes), class names.
 
+    Images of a large dataset are decoded when they are asked for, `samples.images[places]`.
+
     What labels mean is said by `naming`: they are "numbers" of the classifier's classes, which `classes` only spells
     out; "both", numbers of which the data know the names; or "names", places in `classes` and nothing else.
     """
 
     dataset: str
     ids: tuple[str, ...]
-    images: npt.NDArray[np.uint8]
+    images: Pixels
     labels: npt.NDArray[np.int64]
     classes: tuple[str, ...]
     scene: Setting | None = None  # where the images are textures or photographs of an object: how it is seen
@@ -47,18 +50,31 @@ class Samples:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def taken(self, index: slice | list[int]) -> Samples:
+        """Some of them, in this order."""
+        places = list(range(len(self)))[index] if isinstance(index, slice) else index
+        images = self.images.taken(places) if isinstance(self.images, Stream) else self.images[places]
+        return replace(self, ids=tuple(self.ids[i] for i in places), images=images, labels=self.labels[places])
 
-def images(samples: Samples, places: torch.Tensor | None = None) -> torch.Tensor:
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """`warnings`, and what has shown since they were written, as images were decoded."""
+        seen = self.images.decoder.doubts if isinstance(self.images, Stream) else ()
+        return (*self.warnings, *seen)
+
+
+def images(samples: Samples, places: torch.Tensor | slice | None = None) -> torch.Tensor:
     """The samples, or those at `places` (n,), as float32 (n, C, H, W) in [0, 1], on the CPU."""
-    pixels = samples.images if places is None else samples.images[places.numpy()]
-    return torch.from_numpy(pixels).float() / 255
+    at = slice(None) if places is None else places if isinstance(places, slice) else places.numpy()
+    return torch.from_numpy(samples.images[at]).float() / 255
 
 
 def padded(samples: Samples, pad: int) -> Samples:
     """The same images with `pad` black pixels on every side; other images, so other ids and another dataset."""
     if not pad:
         return samples
-    images = np.pad(samples.images, ((0, 0), (0, 0), (pad, pad), (pad, pad)))
+    before, sides = samples.images, ((0, 0), (0, 0), (pad, pad), (pad, pad))
+    images = before.padded(pad) if isinstance(before, Stream) else np.pad(before, sides)
     ids = tuple(f"{name}+{pad}" for name in samples.ids)
     return replace(samples, dataset=f"{samples.dataset} padded by {pad}", ids=ids, images=images)
 

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from pydantic import Field
 
-from robustbench_lite.datasets._decode import ImageSource
+from robustbench_lite.datasets._decode import ImageSource, arrays
 from robustbench_lite.datasets._labels import labelled
 from robustbench_lite.datasets.base import Samples, datasets
 from robustbench_lite.datasets.on_demand import NAMES
@@ -63,4 +63,4 @@ class Bundled(ImageSource):
         ids = tuple(table["sample"].to_pylist())
         classes = meta[b"classes"].decode().split("\t")
         known = labelled(table["label"].to_pylist(), self.labels, classes, where=lambda i: f"{self.bundled}: image {i}")
-        return self.gather(self.bundled, ids, known, lambda places: self.refitted(pixels[places]))
+        return self.gather(self.bundled, ids, known, self.refitted(arrays(pixels, self.bundled)))

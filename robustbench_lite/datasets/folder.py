@@ -9,12 +9,14 @@ from pathlib import Path
 from pydantic import Field
 
 from robustbench_lite.datasets._decode import ImageSource
+from robustbench_lite.datasets._known import ids_of_files
 from robustbench_lite.datasets._labels import labelled, listed, printable
 from robustbench_lite.datasets._paths import absent, find, read_file
 from robustbench_lite.datasets._pictures import SUFFIXES
 from robustbench_lite.datasets.base import Samples, datasets
+from robustbench_lite.datasets.stream import Images, Reader
 from robustbench_lite.errors import DataError
-from robustbench_lite.threat.ids import content_id, unique_ids
+from robustbench_lite.threat.ids import unique_ids
 
 __all__ = ["Folder"]
 
@@ -52,15 +54,16 @@ class Folder(ImageSource):
             raise DataError(f"{base}: expected image files in a folder per class (class/image.png), found none{left}")
         raw = [name for _, name in files]
         labels = labelled(raw, self.labels, where=lambda i: printable(str(files[i][0])), beside=listing.classes)
-        ids = unique_ids(content_id(read_file(path)) for path, _ in files)
+        ids = unique_ids(ids_of_files(base, [path for path, _ in files]))
         said = []
         if listing.others:
             count = "1 file is" if len(listing.others) == 1 else f"{len(listing.others)} files are"
             said = [f"{self.folder}: {count} left out, no image of a class: {listed(listing.others, 3)}"]
-        decode = lambda places: self.decoded(
-            ((printable(str(files[i][0])), read_file(files[i][0])) for i in places), len(places)
-        )
-        return self.gather(self.folder, ids, labels, decode, sortable=True, warnings=said)
+        reader = Reader(lambda places: ((printable(str(files[i][0])), files[i][0]) for i in places), self._image)
+        return self.gather(self.folder, ids, labels, reader, sortable=True, warnings=said)
+
+    def _image(self, name: str, path: Path) -> Images:
+        return self.picture(name, read_file(path))
 
 
 def _listing(base: Path) -> Listing:

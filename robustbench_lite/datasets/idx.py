@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from robustbench_lite.datasets._decode import ImageSource
+from robustbench_lite.datasets._decode import ImageSource, arrays
 from robustbench_lite.datasets._labels import labelled
 from robustbench_lite.datasets._paths import absent, find
 from robustbench_lite.datasets._pictures import is_pointer
@@ -26,24 +26,36 @@ from robustbench_lite.threat.ids import pixel_ids
 
 __all__ = ["IDX", "read_idx"]
 
+_MAPPED = 32 * 2**20  # bytes from which on a file is mapped instead of read
 _STEM = {"train": "train", "test": "t10k"}
 
 
 def read_idx(path: Path) -> npt.NDArray[np.uint8]:
-    """The array in one IDX file of unsigned bytes. Raises DataError for anything else."""
+    """The array in one IDX file of unsigned bytes; a large one that is not compressed stays on the disk.
+
+    Raises DataError for anything else.
+    """
     opened = gzip.open if path.suffix == ".gz" else open
     try:
         with opened(regular(path), "rb") as file:
             shape = _shape(path, file.read(4), file.read)
             size = math.prod(shape)
             check_room(size, str(path), "take a smaller file")
+            if opened is open and size > _MAPPED:
+                _check_size(path, size, path.stat().st_size - file.tell())
+                return np.memmap(path, np.uint8, "r", file.tell(), shape)
             data = file.read(size + 1)  # of a bomb no more than it says it is
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path}: cannot be read ({error})") from None
-    if len(data) != size:
-        got = f"{len(data)}; is it truncated?" if len(data) < size else "more"
-        raise DataError(f"{path}: expected {size} bytes of data, got {got}")
+    _check_size(path, size, len(data))
     return np.frombuffer(data, np.uint8).reshape(shape)
+
+
+def _check_size(path: Path, size: int, found: int) -> None:
+    """Raises DataError."""
+    if found != size:
+        got = f"{found}; is it truncated?" if found < size else "more"
+        raise DataError(f"{path}: expected {size} bytes of data, got {got}")
 
 
 def _shape(path: Path, magic: bytes, read: Callable[[int], bytes]) -> tuple[int, ...]:
@@ -77,7 +89,7 @@ class IDX(ImageSource):
             raise DataError(f"{folder}: expected as many labels as images, got {len(labels)} for {pixels.shape}")
         images = pixels[:, None]
         known = labelled(labels.tolist(), self.labels, where=lambda i: f"{folder}: image {i}")
-        return self.gather(self.idx, pixel_ids(images), known, lambda places: self.refitted(images[places]))
+        return self.gather(self.idx, pixel_ids(images), known, self.refitted(arrays(images, self.idx)))
 
     def _file(self, folder: Path, tail: str) -> Path:
         name = f"{_STEM[self.split]}-{tail}"

@@ -10,14 +10,15 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from robustbench_lite.datasets._decode import ImageSource
+from robustbench_lite.datasets._decode import ImageSource, arrays
 from robustbench_lite.datasets._labels import labelled
 from robustbench_lite.datasets.base import Samples, datasets
 from robustbench_lite.datasets.parquet import Parquet
+from robustbench_lite.datasets.stream import Reader, Stream, parts
 from robustbench_lite.datasets.torchvision import Torchvision
 from robustbench_lite.errors import DataError
 from robustbench_lite.registry import one_of
-from robustbench_lite.threat.ids import pixel_ids
+from robustbench_lite.threat.ids import pixel_id, unique_ids
 
 __all__ = ["NAMES", "OnDemand"]
 
@@ -57,8 +58,17 @@ class OnDemand(ImageSource):
         named = found.naming == "names"
         raw = [found.classes[label] if named else label for label in found.labels.tolist()]
         known = labelled(raw, self.labels, NAMES[self.on_demand][1] or found.classes, where=self._place)
-        ids = pixel_ids(found.images)  # from pixels: the same sample wherever it was found
-        return self.gather(self.on_demand, ids, known, lambda places: self.refitted(found.images[places]))
+        # from pixels: the same sample wherever it was found
+        ids = unique_ids(pixel_id(image) for part in parts(found.images) for image in part)
+        return self.gather(self.on_demand, ids, known, self.refitted(self._reader(found)))
+
+    def _reader(self, found: Samples) -> Reader:
+        """The images that were found, by their places among them."""
+        stream = found.images
+        if not isinstance(stream, Stream):
+            return arrays(stream, self.on_demand)
+        inner, places = stream.decoder.reader, stream.places
+        return Reader(lambda index: inner.read(places[index].tolist()), inner.decode, inner.quick)
 
     def _place(self, number: int) -> str:
         return f"{self.on_demand}: image {number}"

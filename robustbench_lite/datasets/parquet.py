@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,30 +17,79 @@ from PIL import Image
 from pydantic import Field
 
 from robustbench_lite.datasets._columns import IMAGES, LABELS, class_names, column_named, images_in, labels_in
-from robustbench_lite.datasets._decode import Images, ImageSource, stacked
+from robustbench_lite.datasets._decode import ImageSource
+from robustbench_lite.datasets._known import ids_of_rows
 from robustbench_lite.datasets._labels import Raw, labelled, listed
 from robustbench_lite.datasets._paths import absent, find
-from robustbench_lite.datasets._pictures import is_pointer, picture
-from robustbench_lite.datasets._room import check_room
+from robustbench_lite.datasets._pictures import is_pointer
+from robustbench_lite.datasets._room import check_room, room
 from robustbench_lite.datasets.base import Samples, datasets
+from robustbench_lite.datasets.stream import Images, Reader
 from robustbench_lite.errors import DataError
 from robustbench_lite.guards.files import regular
-from robustbench_lite.guards.parquet import unfolded
+from robustbench_lite.guards.parquet import pieces, stored_size, unfolded
 from robustbench_lite.threat.ids import content_id, pixel_id, unique_ids
 
 __all__ = ["Parquet"]
 
+Encoded = bytes | npt.NDArray[np.uint8]
+_GROWTH = 64  # times as many bytes as a file has may its images take, where that is more than there is room for
+_BUFFER = 2**20  # bytes that are read of a file at once
+_ADVICE = "split the file, or take a smaller one"
 _HALF = re.compile(r"(train|training|val|valid|validation|dev|test|extra)(?![a-z])", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Rows:
-    """What one file holds: images, labels, the place of every row, and the names of class numbers."""
+    """What one file holds: labels, the column of images, which are read when they are asked for, and names of classes.
 
-    images: list[bytes | npt.NDArray[np.uint8]]
+    `start`: of how many rows the files before it are.
+    """
+
+    file: Path
+    image: str
     labels: list[Raw]
-    places: list[str]
     names: tuple[str, ...]
+    start: int
+
+    def place(self, row: int) -> str:
+        """The sentence's place of a row."""
+        return f"{self.file} row {row}"
+
+    def ids(self) -> list[str]:
+        """Of all rows; an unchanged file is not read again."""
+        return ids_of_rows(self.file, self.image, lambda: [_id(image) for _, image in self._all()])
+
+    def images(self, rows: Iterable[int]) -> dict[int, Encoded]:
+        """Some of them: row groups that hold none are not read."""
+        wanted = np.array(sorted(rows))
+        with _readable(self.file) as opened:
+            counts = [opened.metadata.row_group(group).num_rows for group in range(opened.num_row_groups)]
+            held = np.unique(np.searchsorted(np.cumsum(counts), wanted, side="right"))
+            found = dict[int, Encoded]()
+            for start, table in pieces(opened, self.image, held.tolist()):
+                here = wanted[(wanted >= start) & (wanted < start + len(table))]
+                found.update(self._images(table.take(here - start), here.tolist()))
+        return found
+
+    def _all(self) -> Iterator[tuple[int, Encoded]]:
+        """Raises DataError where the file stands for far more than it holds."""
+        with _readable(self.file) as opened:
+            most = max(room(), _GROWTH * self.file.stat().st_size)
+            self._check(stored_size(opened.metadata, self.image), most)
+            size = 0
+            for start, table in pieces(opened, self.image, range(opened.num_row_groups)):
+                size += table.nbytes
+                self._check(size, most)
+                yield from self._images(table, range(start, start + len(table)))
+
+    def _check(self, size: int, most: int) -> None:
+        if size > most:
+            check_room(size, f"{self.file}, {len(self.labels)} rows", _ADVICE)
+
+    def _images(self, table: pa.Table, rows: Sequence[int]) -> Iterable[tuple[int, Encoded]]:
+        found = images_in(table[self.image], self.image, lambda i: self.place(rows[i]) if len(rows) else str(self.file))
+        return zip(rows, found, strict=True)
 
 
 @datasets.register("parquet")
@@ -57,23 +108,21 @@ class Parquet(ImageSource):
         yield from super().absent(root)
 
     def load(self, root: Path) -> Samples:
-        parts = [self._read(file) for file in self._files(root)]
-        images = [image for part in parts for image in part.images]
-        places = [place for part in parts for place in part.places]
+        parts, n = list[Rows](), 0
+        for file in self._files(root):
+            parts.append(self._read(file, n))
+            n += len(parts[-1].labels)
         raw = [label for part in parts for label in part.labels]
         if not raw:
             raise DataError(f"{self.parquet}: there are no rows")
         names = next((part.names for part in parts if part.names), ())
-        labels = labelled(raw, self.labels, names, where=lambda i: places[i])
-        ids = unique_ids(content_id(image) if isinstance(image, bytes) else _pixel_id(image) for image in images)
-        return self.gather(self.parquet, ids, labels, lambda index: self._images(images, places, index))
+        labels = labelled(raw, self.labels, names, where=lambda i: _place(parts, i))
+        ids = unique_ids(name for part in parts for name in part.ids())
+        reader = Reader(lambda places: _encoded(parts, places), self._pixels)
+        return self.gather(self.parquet, ids, labels, reader)
 
-    def _images(self, images: list[bytes | npt.NDArray[np.uint8]], places: list[str], index: list[int]) -> Images:
-        named = ((places[i], self.fitted(self._picture(places[i], images[i]), places[i])) for i in index)
-        return stacked(named, len(index))
-
-    def _picture(self, place: str, image: bytes | npt.NDArray[np.uint8]) -> Image.Image:
-        return picture(place, image, self.background) if isinstance(image, bytes) else Image.fromarray(image)
+    def _pixels(self, name: str, image: Encoded) -> Images:
+        return self.picture(name, image) if isinstance(image, bytes) else self.fitted(Image.fromarray(image), name)
 
     def _folder_of_pattern(self) -> Path | None:
         path = Path(self.parquet)
@@ -97,30 +146,55 @@ class Parquet(ImageSource):
             )
         return files
 
-    def _read(self, file: Path) -> Rows:
-        try:
-            with regular(file).open("rb") as start:
-                if is_pointer(start.read(64)):
-                    raise DataError(f"{file}: only a pointer of Git LFS lies here, not the file; run `git lfs pull`")
-            with pq.ParquetFile(file) as opened:
-                schema = opened.schema_arrow
-                image = column_named(self.image, IMAGES, schema.names, str(file))
-                label = column_named(self.label, LABELS, schema.names, str(file))
-                room = lambda n, size: check_room(size, f"{file}, {n} rows", "split the file, or take a smaller one")
-                table = unfolded(opened, room, [image, label])
-        except (pa.ArrowException, OSError, ValueError) as error:
-            reason = (str(error) or type(error).__name__).splitlines()[0]
-            raise DataError(f"{file}: not a readable Parquet file ({reason})") from None
-        places = [f"{file} row {row}" for row in range(len(table))]
-        place = lambda row: places[row] if row < len(places) else str(file)
-        return Rows(
-            images_in(table[image], image, place),
-            labels_in(table[label], label, place),
-            places,
-            class_names(schema, label),
-        )
+    def _read(self, file: Path, start: int) -> Rows:
+        """All but its images."""
+        with _readable(file) as opened:
+            schema = opened.schema_arrow
+            image = column_named(self.image, IMAGES, schema.names, str(file))
+            label = column_named(self.label, LABELS, schema.names, str(file))
+            check = lambda n, size: check_room(size, f"{file}, {n} rows", _ADVICE)
+            table = unfolded(opened, check, [label])
+        n = len(table)
+        place = lambda row: f"{file} row {row}" if row < n else str(file)
+        return Rows(file, image, labels_in(table[label], label, place), class_names(schema, label), start)
 
 
-def _pixel_id(image: npt.NDArray[np.uint8]) -> str:
-    """The id of pixels (H, W) or (H, W, C), the same as where they lie in other files."""
+@contextmanager
+def _readable(file: Path) -> Iterator[pq.ParquetFile]:
+    """The open file. Raises DataError, also for what goes wrong inside."""
+    try:
+        with regular(file).open("rb") as start:
+            if is_pointer(start.read(64)):
+                raise DataError(f"{file}: only a pointer of Git LFS lies here, not the file; run `git lfs pull`")
+        with pq.ParquetFile(file, buffer_size=_BUFFER) as opened:
+            yield opened
+    except (pa.ArrowException, OSError, ValueError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise DataError(f"{file}: not a readable Parquet file ({reason})") from None
+
+
+def _part(parts: Sequence[Rows], place: int) -> Rows:
+    """The file that a row of all of them lies in."""
+    return parts[bisect_right(parts, place, key=lambda part: part.start) - 1]
+
+
+def _place(parts: Sequence[Rows], place: int) -> str:
+    part = _part(parts, place)
+    return part.place(place - part.start)
+
+
+def _encoded(parts: Sequence[Rows], places: Sequence[int]) -> list[tuple[str, Encoded]]:
+    """Name and content of the images at some places of all files."""
+    found = dict[int, Encoded]()
+    for part in parts:
+        rows = [place - part.start for place in places if 0 <= place - part.start < len(part.labels)]
+        if rows:
+            found |= {row + part.start: image for row, image in part.images(rows).items()}
+    return [(_place(parts, place), found[place]) for place in places]
+
+
+def _id(image: Encoded) -> str:
+    """Of bytes, or of pixels (H, W) or (H, W, C): the same as where they lie in other files."""
+    if isinstance(image, bytes):
+        return content_id(image)
     return pixel_id(image[None] if image.ndim == 2 else np.ascontiguousarray(image.transpose(2, 0, 1)))

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from PIL import Image
 from pydantic import Field
 
-from robustbench_lite.datasets._decode import Images, ImageSource, stacked
+from robustbench_lite.datasets._decode import ImageSource
 from robustbench_lite.datasets._labels import labelled
 from robustbench_lite.datasets.base import Samples, datasets
+from robustbench_lite.datasets.stream import Images, Reader
 from robustbench_lite.errors import DataError, did_you_mean
 from robustbench_lite.guards.files import no_programs
 from robustbench_lite.threat.ids import pixel_id, unique_ids
@@ -48,15 +47,17 @@ class Torchvision(ImageSource):
                 f"torchvision:{self.torchvision}: not found in {self._folder(root)}; run `fetch` on this suite where "
                 "there is a connection, or point ROBUSTBENCH_LITE_DATA at a folder that has it"
             ) from None
-        pairs = [(image, int(label)) for image, label in dataset]
+        labels, found = list[int](), list[str]()
+        for image, label in dataset:
+            labels.append(int(label))
+            found.append(pixel_id(_channels_first(np.asarray(image))))
         names = tuple(map(str, getattr(dataset, "classes", None) or ()))
-        known = labelled([label for _, label in pairs], self.labels, names, where=lambda i: f"{self.torchvision} {i}")
-        ids = unique_ids(pixel_id(_channels_first(np.asarray(image))) for image, _ in pairs)
-        return self.gather(self.torchvision, ids, known, lambda places: self._images(pairs, places))
-
-    def _images(self, pairs: Sequence[tuple[Image.Image, int]], places: Sequence[int]) -> Images:
-        named = ((f"{self.torchvision} {place}", self.fitted(pairs[place][0])) for place in places)
-        return stacked(named, len(places))
+        known = labelled(labels, self.labels, names, where=lambda i: f"{self.torchvision} {i}")
+        reader = Reader(
+            lambda places: ((f"{self.torchvision} {place}", place) for place in places),
+            lambda name, place: self.fitted(dataset[place][0], name),
+        )
+        return self.gather(self.torchvision, unique_ids(found), known, reader)
 
     def _folder(self, root: Path) -> Path:
         return root / self.root if self.root else Path(os.environ.get("ROBUSTBENCH_LITE_DATA", "data"))

@@ -6,6 +6,7 @@ certain; what only looks like it is a warning.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from robustbench_lite.engine.judge import look
 from robustbench_lite.engine.oracle import logits_of
+from robustbench_lite.engine.pictures import Pictures
 from robustbench_lite.errors import ModelError
 from robustbench_lite.guards.foreign import blamed
 from robustbench_lite.guards.memory import chunked
@@ -39,7 +41,7 @@ class Scorer:
     device: torch.device
     size: int
 
-    def logits(self, x: torch.Tensor, size: int | None = None) -> torch.Tensor:
+    def logits(self, x: Pictures, size: int | None = None) -> torch.Tensor:
         """Logits (N, K) of images x (N, C, H, W), on the CPU, as the judge asks."""
         return look(self.module, x, self.device, size or self.size)
 
@@ -54,7 +56,7 @@ class Scorer:
         return torch.cat(parts)
 
 
-def looked(scorer: Scorer, x: torch.Tensor, classes: int | None = None) -> torch.Tensor:
+def looked(scorer: Scorer, x: Pictures, classes: int | None = None) -> torch.Tensor:
     """Logits (N, K) of all clean images x (N, C, H, W), on the CPU; of `classes` where that is known.
 
     Raises ModelError where the contract is broken.
@@ -82,7 +84,7 @@ def _check_outputs(name: str, logits: torch.Tensor, classes: int | None, dtype: 
         raise ModelError(f"{name}: outputs are probabilities (rows sum to 1), expected logits; remove the softmax")
 
 
-def _check_consistent(name: str, scorer: Scorer, x: torch.Tensor, logits: torch.Tensor, dtype: str) -> None:
+def _check_consistent(name: str, scorer: Scorer, x: Pictures, logits: torch.Tensor, dtype: str) -> None:
     """Raises ModelError where logits depend on the call, on the batch, or on whether gradients are recorded."""
     index = _drawn(x)
     probe, reference = x[index], logits[index]
@@ -108,9 +110,9 @@ def _check_consistent(name: str, scorer: Scorer, x: torch.Tensor, logits: torch.
         )
 
 
-def _drawn(x: torch.Tensor) -> torch.Tensor:
+def _drawn(x: Pictures) -> torch.Tensor:
     """Places (m,) of the images that are asked about again, over the whole data set."""
-    most = _PROBE if x[0].numel() <= _LARGE else _FEWER
+    most = _PROBE if math.prod(x.shape[1:]) <= _LARGE else _FEWER
     return torch.linspace(0, len(x) - 1, min(most, len(x))).round().long()
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from robustbench_lite.engine.attack import Attack
 from robustbench_lite.engine.oracle import logits_of
+from robustbench_lite.engine.pictures import Pictures
 from robustbench_lite.engine.views import pairs
 from robustbench_lite.errors import AttackError
 from robustbench_lite.guards.memory import chunked
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["NOT_FINITE", "Panel", "Verdicts", "eight_bit", "finite", "judge", "look", "pooled", "rank"]
 
 NOT_FINITE = "logits not finite"
+_NUMBERS = 2**20  # of images that are measured at once: in float64 they stay in the caches, whatever the shard
 _SHARES = 64  # how finely a perturbation is shrunk until its rounded image is within the budget
 
 
@@ -61,7 +63,7 @@ class Verdicts:
         self.success, self.success_8bit = self.success & ~which, self.success_8bit & ~which
 
 
-def look(module: nn.Module, x: torch.Tensor, device: torch.device, batch_size: int) -> torch.Tensor:
+def look(module: nn.Module, x: Pictures, device: torch.device, batch_size: int) -> torch.Tensor:
     """Logits (N, K) of images (N, C, H, W) on the CPU, without gradients, in batches: smaller ones without memory."""
     with torch.no_grad():
         parts, _ = chunked(lambda part: logits_of(module, sent(x[part], device)), len(x), batch_size)
@@ -166,7 +168,9 @@ def judge(
         fault = [own or other for own, other in zip(fault, attack.faults(x, candidates, found), strict=True)]
     logits, fault = _scored(classify, x, candidates, fault)
     sound = torch.tensor([not text for text in fault])
-    saved, savable = eight_bit(attack, x, candidates)
+    saved, savable = torch.empty_like(x), torch.empty(len(x), dtype=torch.bool)
+    for part in _parts(x):
+        saved[part], savable[part] = eight_bit(attack, x[part], candidates[part])
     margin = goal.margin(logits)
     top = logits.double().softmax(1).topk(2, dim=1)
     return Verdicts(
@@ -211,10 +215,10 @@ def eight_bit(attack: Attack, x: torch.Tensor, candidates: torch.Tensor) -> tupl
     perturbation is shrunk until its rounded image is within.
     """
     x, wanted = x.double(), candidates.double().nan_to_num().clamp(0, 1)
-    norm, budget = attack.threat, attack.budget
-    if norm is None or budget is None:
+    norm = attack.threat
+    if norm is None or attack.budget is None:
         return _rounded(wanted).float(), torch.ones(len(x), dtype=torch.bool)
-    most = allowed(budget)
+    most = allowed(attack.budget)
     if norm == "linf":
         low, high = (255 * (x - most)).ceil(), (255 * (x + most)).floor()
         saved = (255 * _rounded(wanted)).round().maximum(low).minimum(high).clamp(0, 255) / 255
@@ -246,10 +250,9 @@ def _faults(attack: Attack, x: torch.Tensor, candidates: torch.Tensor) -> list[s
     outside = torch.zeros_like(finite)
     if attack.boxed:
         outside = (flat.amin(1) < 0) | (flat.amax(1) > 1)
-    beyond = torch.zeros_like(finite)
-    used = torch.zeros(len(x))
+    beyond, used = torch.zeros_like(finite), torch.zeros(len(x))
     if attack.threat is not None and attack.budget is not None:
-        used = size((candidates - x).double(), attack.threat)
+        used = torch.cat([size((candidates[part] - x[part]).double(), attack.threat) for part in _parts(x)])
         beyond = used > allowed(attack.budget)
     return [
         "candidate not finite"
@@ -263,7 +266,18 @@ def _faults(attack: Attack, x: torch.Tensor, candidates: torch.Tensor) -> list[s
     ]
 
 
+def _parts(x: torch.Tensor) -> Iterator[slice]:
+    """Rows of images x (N, C, H, W), some at a time."""
+    count = max(1, min(len(x), x.numel() // _NUMBERS))
+    return (slice(len(x) * i // count, len(x) * (i + 1) // count) for i in range(count))
+
+
 def _sizes(x: torch.Tensor, candidates: torch.Tensor) -> dict[str, torch.Tensor]:
+    found = [_measured(x[part], candidates[part]) for part in _parts(x)]
+    return {name: torch.cat([one[name] for one in found]) for name in found[0]}
+
+
+def _measured(x: torch.Tensor, candidates: torch.Tensor) -> dict[str, torch.Tensor]:
     x, r = x.double(), candidates.double() - x.double()
     l0, l1, l2, linf = (size(r, norm) for norm in ("l0", "l1", "l2", "linf"))
     return {

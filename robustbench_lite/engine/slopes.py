@@ -6,11 +6,13 @@ Carlini and Wagner, https://arxiv.org/abs/1802.00420), and the classifier looks 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from robustbench_lite.engine.oracle import logits_of
+from robustbench_lite.engine.pictures import Pictures
 from robustbench_lite.lazy import torch
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ _LARGE = 3 * 96 * 96
 _STEPS, _SHORTER = (2 / 255, 4 / 255, 8 / 255), (0.5 / 255, 1 / 255, 2 / 255)  # of every pixel; of large images
 
 
-def misleading(scorer: Scorer, x: torch.Tensor) -> Iterator[str]:
+def misleading(scorer: Scorer, x: Pictures) -> Iterator[str]:
     """A sentence where the gradient says nothing about the loss on most of a few of the images x (N, C, H, W)."""
     found = agreement(scorer, x)
     if found is not None and len(found) and float(found.median()) < LEAST:
@@ -37,13 +39,13 @@ def misleading(scorer: Scorer, x: torch.Tensor) -> Iterator[str]:
         )
 
 
-def agreement(scorer: Scorer, x: torch.Tensor) -> torch.Tensor | None:
+def agreement(scorer: Scorer, x: Pictures) -> torch.Tensor | None:
     """Of a few of the images x (N, C, H, W) how well (m,) the gradient predicts the loss: 1 exactly, 0 not at all.
 
     2 <a, p> / (<a, a> + <p, p>) over random directions, a the change and p the gradient's prediction of it, at the
     best of several steps: kinks disturb long ones, rounding short ones. None: there is no gradient to be asked for.
     """
-    large = x[0].numel() > _LARGE
+    large = math.prod(x.shape[1:]) > _LARGE
     steps, most = (_SHORTER, _FEWER) if large else (_STEPS, _IMAGES)
     places = torch.linspace(0, len(x) - 1, min(most, len(x))).round().long()
     inside = x[places].clamp(max(steps), 1 - max(steps))  # a step to either side stays an image

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
+from robustbench_lite.datasets.base import images
 from robustbench_lite.engine.inspection import Scorer
 from robustbench_lite.engine.oracle import Oracle
 from robustbench_lite.errors import UsageError, did_you_mean
@@ -69,7 +70,7 @@ class Through(Figure):
         dataset, sample = self._image(results)
         samples = assets.samples(dataset)
         index = samples.ids.index(sample)
-        x, label = torch.from_numpy(samples.images[index : index + 1]).float() / 255, int(samples.labels[index])
+        x, label = images(samples, slice(index, index + 1)), int(samples.labels[index])
         cells = {cell["cell"]: cell for cell in results.cell_table.to_pylist() if cell["dataset"] == dataset}
         frame = self.frame(results, assets, Subject(dataset, sample, x, label, cells))
         u, v = (part.ravel() for part in np.meshgrid(*(self.steps(extent) for extent in frame.extent)))

@@ -13,6 +13,7 @@ import pyarrow as pa
 from PIL import Image
 from pydantic import Field, PositiveInt
 
+from robustbench_lite.datasets.base import images
 from robustbench_lite.engine.attack import Attack
 from robustbench_lite.engine.views import pairs
 from robustbench_lite.errors import UsageError, did_you_mean
@@ -55,7 +56,7 @@ class ContactSheet(Figure):
         if dataset not in assets.data:
             raise UsageError(f"unknown dataset '{dataset}'{did_you_mean(dataset, assets.data)}")
         samples = assets.samples(dataset)
-        x = torch.from_numpy(samples.images[: self.images]).float() / 255
+        x = images(samples, slice(self.images))
         heading = f"{assets.name}: {dataset} as {name} is scored"
         return _rows(views, x, list(samples.ids[: self.images]), assets.seed, self.draws, heading)
 

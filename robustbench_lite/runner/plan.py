@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from robustbench_lite.datasets.content import content_of
 from robustbench_lite.engine.attack import Attack
 from robustbench_lite.engine.trial import TARGETS
 from robustbench_lite.errors import AttackError, RobustbenchError
@@ -19,7 +17,6 @@ from robustbench_lite.registry import canonical, fingerprint
 from robustbench_lite.results.schema import SCHEMA_VERSION, Row
 
 if TYPE_CHECKING:
-    from robustbench_lite.datasets.base import Samples
     from robustbench_lite.models.base import Classifier
     from robustbench_lite.runner.assets import Assets
     from robustbench_lite.runner.probing import Probe
@@ -155,7 +152,7 @@ class _Planner:
         """What is known of the samples of a dataset. Raises DataError."""
         if name not in self._data:
             samples = self.assets.samples(name)
-            self._data[name] = _Data(len(samples.ids), fingerprint(list(samples.ids)), _content(samples))
+            self._data[name] = _Data(len(samples.ids), fingerprint(list(samples.ids)), content_of(samples))
         return self._data[name]
 
     def facts(self, name: str) -> dict[str, Any]:
@@ -185,18 +182,10 @@ def _more(assets: Assets, data: str, attack: Attack) -> dict[str, Any]:
         more["without"] = "target"  # samples of the target's own class
     if attack.images_to_fit:
         fitting = assets.fitting(data, attack.images_to_fit)
-        more["fit"] = [fingerprint(list(fitting.ids)), _content(fitting)]
+        more["fit"] = [fingerprint(list(fitting.ids)), content_of(fitting)]
     if samples.scene is not None and isinstance(samples.scene, attack.needs or ()):
         more |= samples.scene.content()
     return more
-
-
-def _content(samples: Samples) -> str:
-    """Hash of the pixels that are attacked, decoded, cropped and padded, and of the labels: ids are those of files."""
-    digest = hashlib.sha256(f"{samples.images.dtype}|{samples.images.shape}|".encode())
-    digest.update(np.ascontiguousarray(samples.images).tobytes())
-    digest.update(np.ascontiguousarray(samples.labels, np.int64).tobytes())
-    return digest.hexdigest()[:16]
 
 
 def _facts(classifier: Classifier) -> dict[str, Any]:

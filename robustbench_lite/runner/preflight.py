@@ -12,8 +12,10 @@ from functools import partial
 
 from robustbench_lite.datasets.base import Samples
 from robustbench_lite.datasets.selection import balanced
+from robustbench_lite.datasets.stream import close
 from robustbench_lite.engine.inspection import Scorer, doubts_about, looked
 from robustbench_lite.engine.judge import pooled
+from robustbench_lite.engine.pictures import Pictures
 from robustbench_lite.engine.slopes import misleading
 from robustbench_lite.errors import DataError, ModelError, RobustbenchError
 from robustbench_lite.guards.foreign import blamed, undisturbed
@@ -62,7 +64,10 @@ class Preflight:
             scorer = assets.scorer(classifier.name, x)
             _check_size(scorer, classifier, samples, x, canvas=canvas)
             start = time.perf_counter()
-            logits = looked(scorer, x, classifier.card.classes)
+            try:
+                logits = looked(scorer, x, classifier.card.classes)
+            finally:
+                close(samples.images)
             pace = (time.perf_counter() - start) / len(samples)
             return _inspection(classifier, samples, logits, tuple(misleading(scorer, x)), pace)
 
@@ -110,7 +115,7 @@ def _inspection(
     )
 
 
-def _check_size(scorer: Scorer, classifier: Classifier, samples: Samples, x: torch.Tensor, *, canvas: bool) -> None:
+def _check_size(scorer: Scorer, classifier: Classifier, samples: Samples, x: Pictures, *, canvas: bool) -> None:
     """The card's size, or on a canvas any that the classifier can look at."""
     name, dataset = classifier.name, samples.dataset
     expected, size = tuple(classifier.card.size), tuple(x.shape[1:])

@@ -122,8 +122,7 @@ def _counted(cell: Cell, ids: Sequence[str], stored: Stored, differences: Differ
 
 def _images(trial: CellTrial, stored: Stored, differences: Differences) -> None:
     """The clean images beside the adversarial ones are those of the data set."""
-    for sample, i in zip(trial.ids, trial.keep.tolist(), strict=True):
-        image = trial.samples.images[i]
+    for sample, image in zip(trial.ids, trial.pixels(), strict=True):
         row = stored.images[sample]
         if list(row["shape"]) != list(image.shape) or row["clean"] != image.tobytes():
             differences.add(sample, "clean image", "another", "that of the data set")

@@ -62,7 +62,7 @@ def artifacts(cell: CellTrial, outcome: Outcome) -> Iterator[Row]:
 
 def _images(cell: CellTrial, outcome: Outcome) -> Iterator[Row]:
     """Every clean image beside its candidate."""
-    for i, candidate in zip(cell.keep.tolist(), outcome.candidates, strict=True):
-        clean, adversarial = cell.samples.images[i], candidate.numpy().astype("<f4").tobytes()
-        facts = {"cell": cell.cell.id, "sample": cell.samples.ids[i], "shape": list(clean.shape)}
+    for sample, clean, candidate in zip(cell.ids, cell.pixels(), outcome.candidates, strict=True):
+        adversarial = candidate.numpy().astype("<f4").tobytes()
+        facts = {"cell": cell.cell.id, "sample": sample, "shape": list(clean.shape)}
         yield facts | {"clean": clean.tobytes(), "adversarial": adversarial}

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from robustbench_lite.engine.oracle import logits_of
-from robustbench_lite.guards import cache
+from robustbench_lite.guards.cache import alone, recalled, remember
 from robustbench_lite.guards.foreign import undisturbed
 from robustbench_lite.guards.memory import give_back, is_out_of_memory
 from robustbench_lite.guards.transfer import done
@@ -39,13 +39,13 @@ def window(classifier: Classifier, device: torch.device, shape: tuple[int, ...],
     facts = [classifier.weights, classifier.code, classifier.draws, list(shape)]
     gpu = {name: fact for name, fact in provenance.machine(device).items() if name.startswith("gpu")}
     key = fingerprint([*facts, gpu, provenance.versions()], 32)
-    with cache.alone(_KIND):  # two that measure on one device at a time find half of it each
-        size = cache.kept(_KIND, key).get("size")
+    with alone(_KIND):  # two that measure on one device at a time find half of it each
+        size = (recalled(_KIND, key) or {}).get("size")
         if isinstance(size, int) and _LEAST <= size <= _MOST:
             return size
         with undisturbed():
             size = grown(pace or measured(classifier.module, device, shape))
-        cache.keep(_KIND, key, {"size": size})
+        remember(_KIND, key, {"size": size})
     give_back()
     return size
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from robustbench_lite.engine import judge as judging
 from robustbench_lite.engine.attack import attacks
 from robustbench_lite.engine.judge import Panel, eight_bit, judge
 from robustbench_lite.threat.box import steepest_within
@@ -28,6 +29,22 @@ def test_clean_images_are_no_success():
     assert (found.margin < 0).all()
     assert found.sizes["l2"].max() == 0
     assert found.fault == [""] * 8
+
+
+@pytest.mark.parametrize("name", ["pgd", "deepfool", "fgsm"])
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_the_same_verdicts_however_many_rows_are_measured_at_once(monkeypatch, name, norm):
+    x = images(23)
+    moved = (x + 0.05 * torch.randn(x.shape, generator=torch.Generator().manual_seed(0))).clamp(0, 1)
+    params = {} if name == "deepfool" else {"norm": norm, "epsilon": 0.1 if norm == "linf" else 0.3}
+    together = verdicts(moved, x, params, name)
+    for numbers in (1, 3 * x[0].numel(), 10 * x[0].numel()):
+        monkeypatch.setattr(judging, "_NUMBERS", numbers)
+        found = verdicts(moved, x, params, name)
+        assert found.fault == together.fault and found.sizes.keys() == together.sizes.keys()
+        assert torch.equal(found.success_8bit, together.success_8bit) and torch.equal(found.success, together.success)
+        for key, value in together.sizes.items():
+            torch.testing.assert_close(found.sizes[key], value, rtol=1e-12, atol=0)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from robustbench_lite.engine.attack import Attack
-from robustbench_lite.guards import cache
+from robustbench_lite.guards.cache import place, recalled, remember
 from robustbench_lite.lazy import torch
 from robustbench_lite.registry import canonical, fingerprint
 from robustbench_lite.results import provenance
@@ -30,7 +30,7 @@ def calibrated(attack: Attack) -> dict[str, Any]:
     if known is None:
         known = summary(attack)
         if not known["failed"]:
-            cache.keep(_KIND, key, known)
+            remember(_KIND, key, known)
     facts = {"attack": attack.registered, "params": canonical(attack.params()), "version": attack.version}
     return facts | {"fingerprint": attack.fingerprint(), "key": key} | known
 
@@ -44,7 +44,7 @@ def key_of(attack: Attack) -> str:
 
 def folder() -> Path | None:
     """Where results are kept; None: nowhere."""
-    return cache.folder(_KIND)
+    return place(_KIND)
 
 
 @lru_cache(maxsize=1)
@@ -74,8 +74,8 @@ def _digest(folder: Path, files: Iterable[Path]) -> str:
 
 def _read(key: str) -> dict[str, Any] | None:
     """What is kept under the key; None where there is nothing, or nothing whole."""
-    known = cache.kept(_KIND, key)
     try:
+        known = recalled(_KIND, key) or {}
         checks, seconds, whole = int(known["checks"]), float(known["seconds"]), known["failed"] == []
     except (ValueError, KeyError, TypeError):
         return None

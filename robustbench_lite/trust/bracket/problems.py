@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from robustbench_lite.datasets.base import images
 from robustbench_lite.datasets.bundled import Bundled
 from robustbench_lite.lazy import torch
 from robustbench_lite.threat.goal import Goal
@@ -132,7 +133,7 @@ def _images(
 def _digits(classes: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Bundled digits (N, 1, 28, 28) of the first `classes` classes, their classes (N,), the mean image of each."""
     samples = Bundled(bundled="mnist").load(Path())
-    x, label = torch.from_numpy(samples.images).float() / 255, torch.from_numpy(samples.labels)
+    x, label = images(samples), torch.from_numpy(samples.labels)
     means = torch.stack([x[label == k].mean(0) for k in range(classes)])
     turn = torch.stack([(label == k).nonzero()[: N // 2, 0] for k in range(classes)], 1)  # the i-th of each class
     index = turn.flip(1).flatten()[:N]

@@ -1,0 +1,1 @@
+"""One architecture per file; the layers that PyTorch lacks are in `nets/`."""

@@ -1,0 +1,1 @@
+"""Networks and layers that PyTorch lacks; importing them imports torch."""

@@ -1,0 +1,28 @@
+"""Generators that come with the package are what their cards say."""
+
+from __future__ import annotations
+
+import pytest
+
+import robustbench_lite as rbl
+from robustbench_lite.generators import Judge, available
+from robustbench_lite.generators.metrics.classified import classifier_score, unevenness
+from robustbench_lite.generators.metrics.similarity import alikeness
+from robustbench_lite.generators.recipe import recipe
+from robustbench_lite.generators.zoo import FOLDER
+
+
+@pytest.mark.parametrize("name", available())
+def test_a_bundled_generator_is_what_its_card_says(name):
+    """Its images score as they did, are of all classes, and as unlike each other as real ones."""
+    generator = rbl.generators.load(name)
+    facts, todo = generator.card, recipe(name)
+    assert (FOLDER / f"{name}.safetensors").stat().st_size < 2_000_000
+    assert (facts.architecture, facts.objective, facts.steps) == (todo.architecture, todo.objective, todo.steps)
+    images = generator.sample(500)
+    looked = Judge(facts.classifier, images, images, todo.pad).look(images)
+    assert classifier_score(looked.probabilities) == pytest.approx(facts.scores["classifier_score"], rel=0.08)
+    assert facts.scores["classifier_score"] >= 0.75 * facts.scores["classifier_score_real"]
+    assert facts.scores["copies"] <= 0.001 and facts.scores["nearer"] < 0.6  # no nearer to what it learnt from
+    assert unevenness(looked.probabilities) <= 0.2
+    assert alikeness(images, 300) <= facts.scores["ms_ssim_real"] + 0.1
