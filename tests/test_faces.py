@@ -11,7 +11,7 @@ from tests.test_house import LEVEL, PACKAGE
 
 FACES = {
     "": """
-        Results __version__ attacks datasets generators load models run
+        Results __version__ attacks datasets generators load models run sparse_coding
     """,
     "api": """
         Results TableView load run
@@ -29,7 +29,7 @@ FACES = {
         checked_members doubts_about finite fitting interior logits_of look looked misleading pairs pooled run
     """,
     "figures": """
-        ContactSheet Figure PALETTE element figures
+        ContactSheet Figure PALETTE atoms_figure element errors_figure figures
     """,
     "gate": """
         Baseline Gate Limits Report Rule Verdict baseline_of check gate_of lines_of read_baseline render_report
@@ -68,12 +68,19 @@ FACES = {
         Assets Cell CellReport Observer Options Preflight Silent attack contact_sheet device_named experiments
         in_memory prepare run_suite
     """,
+    "sparse_coding": """
+        MODELS PURSUITS Dictionary Layers Measured Promise Pursuit Setup Signals Under adversarial_noise
+        basis_pursuit cnn energy incoherent layered_basis_pursuit layered_basis_pursuit_promises
+        layered_thresholding measure normalised optimality_gap orthogonal patch_sparsity random_noise shrunk
+        sparse stability stability_bounds stripe_sparsity sweep threshold thresholding_levels
+        thresholding_promises unique
+    """,
     "suite": """
         AttackEntry DataEntry Objects Suite assignment load parse read schema_text
     """,
     "tables": """
         Changes Column Row Shot Side Table Value changes chosen constant constants count end grouped html label
-        left_out named number sentence share sides split spread tables transposed unsaid where without
+        left_out named number sentence share sides split spread stability_table tables transposed unsaid where without
         without_intervals
     """,
     "threat": """

@@ -176,9 +176,14 @@ def _card_page(card: Config) -> str:
 
 def _suite_page(name: str) -> str:
     suite = load(name)
-    lines = [f"{suite.name}: {suite.title}", f"data: {', '.join(entry.name for entry in suite.data)}"]
-    lines += [f"classifiers: {', '.join(model.title for model in suite.models)}"]
-    lines += [f"attacks: {', '.join(entry.variant for entry in suite.attacks)}", f"tables: {', '.join(suite.tables)}"]
+    named = {
+        "data": [entry.name for entry in suite.data],
+        "classifiers": [model.title for model in suite.models],
+        "attacks": [entry.variant for entry in suite.attacks],
+        "generators": [entry.name for entry in suite.generators],
+        "tables": suite.tables,
+    }
+    lines = [f"{suite.name}: {suite.title}", *(f"{key}: {', '.join(names)}" for key, names in named.items() if names)]
     return "\n".join(_wrapped(lines))
 
 

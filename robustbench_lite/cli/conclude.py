@@ -45,7 +45,8 @@ def conclude(results: Results, suite: Suite, device: str, shard: str | None = No
 def _left_to_others(results: Results) -> str:
     """How many cells wait for other shards, in words; empty: none."""
     there = {row["cell"] for row in results.cell_table.to_pylist()}
-    planned = results.run["cells"]
+    there |= set(results.generator_table["cell"].to_pylist())
+    planned = [*results.run["cells"], *results.run.get("generator_cells", ())]
     left = sum(cell not in there for cell in planned)
     return f"{left} of {len(planned)} cells wait for others" if left else ""
 
@@ -103,6 +104,11 @@ def _print_failures(results: Results) -> bool:
         say(f"failed: {row['dataset']} · {row['source']} · {row['variant']}: {row['error']}")
         for line in excerpt(row["traceback"] or ""):
             say(f"  {line}")
+    unmade = [row for row in results.generator_table.to_pylist() if row["status"] != "ok"]
+    for row in unmade:
+        say(f"failed: {row['dataset']} · {row['name']}: {row['error']}")
+        for line in excerpt(row["traceback"] or ""):
+            say(f"  {line}")
     for problem in results.problems:
         say(f"warning: {problem}")
-    return bool(failed)
+    return bool(failed or unmade)

@@ -15,6 +15,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from robustbench_lite.results.evaluation import through
 from robustbench_lite.results.schema import Row
 from robustbench_lite.runner.cell_report import CellReport
+from robustbench_lite.runner.generation.cell import GeneratorCell
+from robustbench_lite.runner.generation.report import GeneratorReport
 from robustbench_lite.runner.observer import Observer, Silent
 from robustbench_lite.runner.outlook import Outlook
 from robustbench_lite.runner.plan import Cell
@@ -37,6 +39,19 @@ def _outcome(report: CellReport) -> str:
     broken = report.share("success")
     text = f"{broken:6.1%} succeed, {row['seconds']:.2f} s{_beside(row)}"
     return "; ".join([text, *(visible(f"WARNING: {warning}") for warning in row["warnings"])])
+
+
+def _made(report: GeneratorReport) -> str:
+    """What became of a generator, in a few words."""
+    row, cell = report.row, report.cell
+    if report.failed:
+        text = f"FAILED: {row['error']}"
+    else:
+        word = row.get("outcome") or "not judged"
+        text = word.upper() if row.get("collapsed") else word
+        text += f" ({row['reason']})" if row.get("reason") else ""
+        text += f", {row['seconds']:.1f} s of training" if row.get("seconds") is not None else ""
+    return visible(f"{cell.dataset} · {cell.name}: {text}")
 
 
 def _beside(row: Row) -> str:
@@ -63,6 +78,7 @@ class Lines(Silent):
 
     def __init__(self, stream: TextIO) -> None:
         self.stream, self.outlook, self.said = stream, Outlook(), time.monotonic()
+        self.making_of = ""
 
     def left(self, phase: str, seconds: float) -> None:
         if seconds >= _WORTH_SAYING:
@@ -70,7 +86,8 @@ class Lines(Silent):
 
     def planned(self, cells: tuple[Cell, ...], cached: AbstractSet[str]) -> None:
         self.outlook.planned(cells, cached)
-        self._say(f"{len(cells)} cells, {len(cached)} already in the store")
+        if cells:  # none: a suite of generators
+            self._say(f"{len(cells)} cells, {len(cached)} already in the store")
 
     def calibrated(self, calibration: Mapping[str, Any]) -> None:
         for line in _suspicions(calibration):
@@ -94,6 +111,12 @@ class Lines(Silent):
         self.outlook.finished(report)
         self._say(f"{self._place} {_title(report.cell)}: {_outcome(report)}")
         self._look_ahead()
+
+    def making(self, cell: GeneratorCell, number: int, total: int) -> None:  # noqa: ARG002
+        self.making_of = f"generator {number} of {total}"
+
+    def made(self, report: GeneratorReport) -> None:
+        self._say(f"{self.making_of}: {_made(report)}")
 
     @property
     def _place(self) -> str:
@@ -180,6 +203,18 @@ class Bars(Silent):
             self.progress.remove_task(self.work.pop(report.cell.id))
         self.progress.advance(self.whole)
         self._look_ahead()
+
+    def making(self, cell: GeneratorCell, number: int, total: int) -> None:
+        self.last = None
+        title = visible(f"generator {number} of {total}: {cell.dataset} · {cell.name}", _NAME)
+        self.work[cell.id] = self.progress.add_task(title, total=cell.steps, outlook="")
+
+    def trained(self, cell: GeneratorCell, steps: int) -> None:
+        self.progress.update(self.work[cell.id], completed=steps)
+
+    def made(self, report: GeneratorReport) -> None:
+        self._say(_made(report))
+        self.progress.remove_task(self.work.pop(report.cell.id))
 
     def _look_ahead(self) -> None:
         self.progress.update(self.whole, outlook=str(self.outlook))

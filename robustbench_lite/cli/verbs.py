@@ -58,6 +58,7 @@ def validate(suite: Path, overrides: tuple[str, ...]) -> None:
 
     loaded = load(suite, overrides, files=True)
     parts = [(loaded.data, "dataset"), (loaded.models, "classifier"), (loaded.attacks, "attack")]
+    parts = [*(parts if loaded.attacks else []), *([(loaded.generators, "generator")] if loaded.generators else [])]
     counts = ", ".join(f"{len(part)} {word}{'' if len(part) == 1 else 's'}" for part, word in parts)
     click.echo(f"{suite}: valid ({counts})")
 

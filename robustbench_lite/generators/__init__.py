@@ -1,5 +1,6 @@
 """Generators of images and the critics that they are trained against: architectures, objectives, recipes, training."""
 
+from robustbench_lite.generators._data import data_of, loaded
 from robustbench_lite.generators.architecture import Architecture, architectures
 from robustbench_lite.generators.card import Card
 from robustbench_lite.generators.mixture import Coverage, Mixture, mixtures
@@ -21,7 +22,9 @@ __all__ = [
     "Training",
     "architectures",
     "available",
+    "data_of",
     "load",
+    "loaded",
     "mixtures",
     "objectives",
     "scores_of",

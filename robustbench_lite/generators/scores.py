@@ -26,7 +26,7 @@ class Judge:
 
     classifier: str
     test: torch.Tensor  # (N, C, H, W) float32 in [0, 1], canvas included
-    train: torch.Tensor
+    train: torch.Tensor | None  # null: nobody looks for copies
     pad: int = 0  # pixels of canvas, which the classifier does not see
 
     def look(self, images: torch.Tensor) -> Looked:
@@ -74,5 +74,7 @@ def _compared(images: torch.Tensor, real: torch.Tensor, judge: Judge) -> dict[st
 
 
 def _alone(images: torch.Tensor, judge: Judge) -> dict[str, float]:
+    if judge.train is None:
+        return {}
     found = copying(*map(judge.inner, (images, judge.train, judge.test)))
     return {"copies": found.copies, "nearer": found.nearer}

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from robustbench_lite.figures.svg import PALETTE, element
 
-__all__ = ["DASHES", "Fall", "Line", "Point", "Trade", "curves", "falls", "round_up", "trades"]
+__all__ = ["DASHES", "Fall", "Line", "Point", "Trade", "curves", "falls", "round_up", "traces", "trades"]
 
 DASHES = ("none", "6 3", "2 3", "9 3 2 3")  # a second signal beside colour, every four lines
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 620, 250, 52, 14, 10, 36
@@ -71,19 +71,21 @@ class _Frame:
     high: float
     top: float
     log: bool = False
+    bottom: float = 0.0
 
     def x(self, value: float) -> float:
         low, high, at = (np.log10(v) if self.log else v for v in (self.low, self.high, value))
         return float(_LEFT + (_WIDTH - _LEFT - _RIGHT) * (at - low) / (high - low))
 
     def y(self, value: float) -> float:
-        return _TOP + (_HEIGHT - _TOP - _BOTTOM) * (1 - value / self.top)
+        return _TOP + (_HEIGHT - _TOP - _BOTTOM) * (1 - (value - self.bottom) / (self.top - self.bottom))
 
     def parts(self, ticks: Sequence[float], label: str, unit: str) -> Iterator[str]:
         for share in (0, 0.25, 0.5, 0.75, 1):
-            y = self.y(share * self.top)
+            value = self.bottom + share * (self.top - self.bottom)
+            y = self.y(value)
             yield element("line", x1=_LEFT, x2=_WIDTH - _RIGHT, y1=y, y2=y, class_="grid")
-            text = f"{share * self.top:.3g}{unit}"
+            text = f"{value:.3g}{unit}"
             yield element("text", text=text, x=_LEFT - 6, y=y + 4, class_="tick", text_anchor="end")
         for tick in ticks:
             at, low = self.x(tick), _HEIGHT - _BOTTOM
@@ -99,6 +101,20 @@ def curves(lines: Sequence[Line], label: str, title: str, end: float) -> str:
     parts = list(frame.parts([share * end for share in (0, 0.25, 0.5, 0.75, 1)], label, " %"))
     for i, line in enumerate(lines):
         parts.append(_polyline(i, [(frame.x(x), frame.y(y)) for x, y in zip(line.x, line.y, strict=True)]))
+    return _svg(title, parts)
+
+
+def traces(lines: Sequence[Line], label: str, title: str) -> str:
+    """Any quantity against another from 0 on, as it goes; what is far out lies on the edge."""
+    every = np.concatenate([line.y for line in lines])
+    bottom, top = (float(value) for value in np.quantile(every, (0.01, 0.99)))
+    bottom, top = (min(0.0, bottom), max(0.0, top)) if bottom < 0 or bottom < top / 2 else (bottom, top)
+    end = round_up(max(float(line.x.max()) for line in lines))
+    frame = _Frame(0, end, top if top > bottom else bottom + 1, bottom=bottom)
+    parts = list(frame.parts([share * end for share in (0, 0.25, 0.5, 0.75, 1)], label, ""))
+    for i, line in enumerate(lines):
+        y = np.clip(line.y, frame.bottom, frame.top)
+        parts.append(_polyline(i, [(frame.x(a), frame.y(b)) for a, b in zip(line.x, y, strict=True)]))
     return _svg(title, parts)
 
 

@@ -17,6 +17,8 @@ from robustbench_lite.guards.memory import uncollected
 from robustbench_lite.report.answers import answers, ends, ranked
 from robustbench_lite.report.changes import run_changes
 from robustbench_lite.report.comparison import comparison
+from robustbench_lite.report.generators import headline, made
+from robustbench_lite.report.learning import learning
 from robustbench_lite.report.perturbations import perturbations
 from robustbench_lite.report.pictures import MOST, pictures
 from robustbench_lite.report.robustness import by_size
@@ -100,7 +102,12 @@ def _run(results: Results, name: str, shared: _Shared) -> dict[str, Any]:
     pictured, total = pictures(results, shared.most)
     answered = frozenset(cell for ranking in ranked(results) for entry in ranking.entries for cell in entry.cells)
     names = [name for name in (run.get("tables") or []) if name in tables and name not in _TABLES]
+    generates = len(results.generator_table) > 0
+    attacks = bool(cells or planned or not generates)
+    usual = ("images", "trust") if attacks else ()
     optional = {
+        "generators": made(results),
+        "learning": [_chart(one) for one in learning(results)],
         "curves": [_chart(one) for one in by_size(results, shared.limits)],
         "cost": [_chart(one) for one in costs(results, shared.limits)],
         "transfer": list(_heats(results)),
@@ -109,16 +116,22 @@ def _run(results: Results, name: str, shared: _Shared) -> dict[str, Any]:
     }
     return {
         "id": name,
-        "parts": ("answer", *(name for name in optional if optional[name]), "tables", "images", "trust", "provenance"),
+        "parts": ("answer", *(name for name in optional if optional[name]), "tables", *usual, "provenance"),
         **optional,
+        "attacks": attacks,
+        "generated": headline(results),
         "short": results.label or run.get("name") or results.folder.name,
-        "state": _state(len(cells), len(planned), bool(run.get("finished"))),
+        "state": _state(
+            len(cells) + len(results.generator_table),
+            len(planned) + len(run.get("generator_cells") or []),
+            finished=bool(run.get("finished")),
+        ),
         "failed": failures(results),
-        "failures": sum(cell["status"] != "ok" for cell in cells),
+        "failures": sum(cell["status"] != "ok" for cell in (*cells, *results.generator_table.to_pylist())),
         "problems": list(results.problems),
         "rankings": answers(results, shared.tops),
         "unranked": unsaid(results, answered, "in no ranking above"),
-        "tables": [_table(tables.make(name, results)) for name in (*names, *_TABLES)],
+        "tables": [_table(tables.make(name, results)) for name in (*names, *(_TABLES if attacks else ()))],
         "trust": trust(results),
         "pictures": pictured,
         "picture_rows": total,
@@ -134,7 +147,7 @@ def _title(results: Results) -> str:
     return f"{title} ({results.label})" if results.label and results.label != title else title
 
 
-def _state(cells: int, planned: int, finished: bool) -> str:
+def _state(cells: int, planned: int, *, finished: bool) -> str:
     if cells == 0:
         return "No cell of this run is finished; there is nothing to show yet."
     if cells < planned or not finished:
@@ -222,5 +235,8 @@ def _provenance(results: Results) -> list[tuple[str, str]]:
     lines += [(f"weights of {name}", value) for name, value in sorted(weights.items())]
     lines += [(f"samples of {name}", value) for name, value in sorted(data.items())]
     seconds = sum(cell["seconds"] or 0 for cell in results.cell_table.to_pylist())
-    lines.append(("seconds in attacks", f"{seconds:.1f}"))
+    if len(results.cell_table) or not len(results.generator_table):
+        lines.append(("seconds in attacks", f"{seconds:.1f}"))
+    for cell in results.generator_table.to_pylist():
+        lines.append((f"images of {cell['name']}", cell["data"] if cell["data"] != "{}" else ""))
     return [(name, str(value)) for name, value in lines if value not in {None, ""}]

@@ -16,7 +16,7 @@ from robustbench_lite.errors import NoResultsError, StoreError
 from robustbench_lite.guards.memory import uncollected
 from robustbench_lite.results._cell_files import PARTS, empty, files, read_file
 from robustbench_lite.results.run_json import misfit
-from robustbench_lite.results.schema import CELLS, SAMPLES
+from robustbench_lite.results.schema import CELLS, GENERATORS, SAMPLES
 from robustbench_lite.results.sealed import parsed
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ T = TypeVar("T")
 
 _MOST = 50  # problems that are told one by one
 _AT_A_TIME = 4  # files
+_PLANNED = {"cells": "cells", "generators": "generator_cells"}  # a part, and where run.json has its cells in order
 _TOGETHER = 128  # files whose rows become one piece: a thousand pieces are slow to slice, one needs memory twice
 
 
@@ -44,6 +45,7 @@ class Results:
     run: dict[str, Any] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
     label: str = ""  # what its reader calls it beside others; empty: nothing was given
+    generator_table: pa.Table = field(default_factory=lambda: empty(GENERATORS))
     memo: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)  # what was derived from it, once
 
     def samples(self) -> pd.DataFrame:
@@ -64,16 +66,30 @@ class Results:
         """What the attacks of one cell, or of all, made for all samples together. Raises StoreError where damaged."""
         return self._beside("artifacts", cell)
 
-    def _beside(self, part: str, cell: str | None) -> pa.Table:
-        """The rows of one cell, or of all, in a part that not every cell has."""
-        cells = self.cell_table["cell"].to_pylist() if cell is None else [cell]
+    def generators(self) -> pd.DataFrame:
+        """One row per cell that makes and judges a generator."""
+        frame: pd.DataFrame = self.generator_table.to_pandas()
+        return frame
+
+    def training(self, cell: str | None = None) -> pa.Table:
+        """Losses and scores on the way, a row per logged step, of one generator or of all."""
+        return self._beside("training", cell, self.generator_table)
+
+    def generated(self, cell: str | None = None) -> pa.Table:
+        """The stored images of one generator, or of all. Raises StoreError where damaged."""
+        return self._beside("generated", cell, self.generator_table)
+
+    def _beside(self, part: str, cell: str | None, of: pa.Table | None = None) -> pa.Table:
+        """The rows of one cell, or of all of a table, in a part that not every cell has."""
+        table = self.cell_table if of is None else of
+        cells = table["cell"].to_pylist() if cell is None else [cell]
         tables = [empty(PARTS[part])]
         for path in (self.folder / part / f"{one}.parquet" for one in cells):
             if path.is_file():
-                table, problem = read_file(path, PARTS[part])
-                if table is None:
+                found, problem = read_file(path, PARTS[part])
+                if found is None:
                     raise StoreError(problem)
-                tables.append(table)
+                tables.append(found)
         return pa.concat_tables(tables)
 
 
@@ -95,13 +111,14 @@ def _read(folder: Path) -> Results:
         raise NoResultsError(f"{folder}: no such folder; `run` writes results there")
     run, problems = _read_run(folder)
     cells = _read_cells(folder, run, problems)
-    if not len(cells) and not run:
+    generators = _read_cells(folder, run, problems, "generators", GENERATORS)
+    if not len(cells) and not len(generators) and not run:
         reason = problems[0] if problems else "expected a folder that `run` has written, such as results/NAME"
         raise NoResultsError(f"{folder}: no results there; {reason}")
     cells, samples = _with_samples(folder, cells, problems)
     if len(problems) > _MOST:
         problems = [*problems[:_MOST], f"{folder}: {len(problems) - _MOST} more files are left out for such reasons"]
-    return Results(folder, samples, cells, run, tuple(problems))
+    return Results(folder, samples, cells, run, tuple(problems), generator_table=generators)
 
 
 def runs(folder: Path) -> list[Path]:
@@ -127,13 +144,15 @@ def _read_run(folder: Path) -> tuple[dict[str, Any], list[str]]:
     return run, []
 
 
-def _read_cells(folder: Path, run: dict[str, Any], problems: list[str]) -> pa.Table:
+def _read_cells(
+    folder: Path, run: dict[str, Any], problems: list[str], part: str = "cells", schema: pa.Schema = CELLS
+) -> pa.Table:
     """The cells of the last run in its order, one row each; earlier versions of a suite may have left others."""
-    found = {path.stem: path for path in files(folder / "cells")}
-    planned = run.get("cells")
+    found = {path.stem: path for path in files(folder / part)}
+    planned = run.get(_PLANNED[part])
     order = found if not isinstance(planned, list) else dict.fromkeys(c for c in planned if isinstance(c, str))
-    cells, damaged = read_all([found.pop(cell) for cell in list(order) if cell in found], CELLS, most=1)
-    _, others = read_all(list(found.values()), CELLS, most=0)  # which of them are damaged is all that is asked
+    cells, damaged = read_all([found.pop(cell) for cell in list(order) if cell in found], schema, most=1)
+    _, others = read_all(list(found.values()), schema, most=0)  # which of them are damaged is all that is asked
     problems += [*damaged.values(), *others.values()]
     return cells
 

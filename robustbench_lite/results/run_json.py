@@ -24,7 +24,8 @@ _PLANNED = {
 _RUN: dict[str, Any] = {
     **dict.fromkeys(("name", "title", "reference", "text", "file", "command", "started", "finished"), _TEXT),
     **dict.fromkeys(("seed", "limit"), (int,)),
-    **{key: [_TEXT] for key in ("tables", "data", "models", "attacks", "cells")},
+    **{key: [_TEXT] for key in ("tables", "data", "models", "attacks", "cells", "generators")},
+    "generator_cells": [_TEXT],
     "gate": {},
     "published": {"": {"": _TEXT}},
     "classes": {"": [_TEXT]},

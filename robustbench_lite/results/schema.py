@@ -17,9 +17,12 @@ __all__ = [
     "ARTIFACTS",
     "CELLS",
     "FILE_VERSION",
+    "GENERATED",
+    "GENERATORS",
     "IMAGES",
     "SAMPLES",
     "SCHEMA_VERSION",
+    "TRAINING",
     "Caveat",
     "Row",
     "earliest",
@@ -163,6 +166,97 @@ CELLS = pa.schema(
         ("warning_kinds", pa.list_(_text)),  # of each of `warnings`: clean_accuracy, outputs, gradients, other
         ("seconds_stages", _text),  # canonical JSON: stage -> seconds spent there, of a failed cell too
         ("spends", _bool),  # whether it ends far out in its budget where it fails; null: an older run, yes
+    ],
+    metadata=_META,
+)
+
+GENERATORS = pa.schema(  # a row per cell that makes and judges a generator; `_real`: what real images get in its place
+    [
+        _always("cell", _text),
+        _always("suite", _text),
+        _always("name", _text),  # what tables call it
+        ("dataset", _text),  # what it makes, in a word
+        _always("architecture", _text),  # the registered names
+        _always("objective", _text),
+        ("bundled", _text),  # the generator with weights that was judged; null: it was trained here
+        ("recipe", _text),  # canonical JSON of everything that decides the training; null: it is bundled
+        ("size", pa.list_(pa.int32())),  # of an image: C, H, W; of a point: 2
+        ("data", _text),  # canonical JSON: content hashes of the images that it was trained on, and judged on
+        ("judge", _text),  # the classifier by which images are scored
+        ("judge_weights", _text),  # content hash of its weights
+        ("seed", _int),  # of the images that are judged
+        ("train_seed", _int),
+        _always("status", _text),  # "ok" or "failed"
+        ("error", _text),
+        ("stage", _text),  # when it failed: load, train, sample, score, store; null: it did not
+        ("traceback", _text),
+        ("outcome", _text),  # trained, collapsed, not learned, diverged; null: nothing says
+        ("collapsed", _bool),  # modes are missing, or a loss was no number
+        ("reason", _text),  # of an outcome that is not `trained`, with the numbers and the margin
+        ("n", _int),  # images that were judged
+        ("steps", _int),  # of the generator
+        ("images_seen", _int),  # real ones, in training
+        ("seconds", _real),  # of training, without scores and samples on the way
+        ("seconds_sample", _real),
+        ("seconds_score", _real),
+        ("classifier_score", _real),  # exp of the information that the judge's classes have on an image
+        ("classifier_score_real", _real),
+        ("frechet", _real),  # in the judge's features
+        ("frechet_real", _real),
+        ("unevenness", _real),  # total variation between the classes that occur and all alike
+        ("unevenness_real", _real),
+        ("precision", _real),
+        ("precision_real", _real),
+        ("recall", _real),
+        ("recall_real", _real),
+        ("ms_ssim", _real),
+        ("ms_ssim_real", _real),
+        ("swd", _real),  # mean over levels, times 1000
+        ("swd_real", _real),
+        ("parzen", _real),  # nats
+        ("parzen_standard_error", _real),
+        ("parzen_sigma", _real),
+        ("copies", _real),  # share nearer to a training image than all but 1 in 1000 test images; null: not looked for
+        ("nearer", _real),
+        ("modes", _int),  # of a mixture
+        ("covered", _int),
+        ("high_quality", _real),  # share within three standard deviations of a mode
+        ("scores", _text),  # canonical JSON of every score, SWD by level among them
+        ("device", _text),
+        ("provenance", _text),
+        ("seconds_stages", _text),  # canonical JSON: stage -> seconds
+    ],
+    metadata=_META,
+)
+
+TRAINING = pa.schema(  # a row per logged step of a training
+    [
+        _always("cell", _text),
+        _always("step", _int),  # of the generator
+        _always("images", _int),  # real ones seen so far
+        _always("seconds", _real),  # of training so far
+        ("critic_loss", _real),
+        ("generator_loss", _real),
+        ("penalty", _real),
+        ("wasserstein", _real),  # the critic's mean score of real images less that of generated ones
+        ("side", _int),  # pixels of an image by now, of a generator that grows; null: not looked at here
+        ("score", _real),  # of a few images, by the judge; of points the share of high quality; null: not taken here
+        ("swd", _real),  # of as few, mean over levels
+        ("covered", _int),  # modes of a mixture
+    ],
+    metadata=_META,
+)
+
+GENERATED = pa.schema(  # a few images of each generator, made of the same latents all along
+    [
+        _always("cell", _text),
+        _always("kind", _text),  # generated, real, neighbour (of it among training images), between (two latents)
+        _always("step", _int),  # of the generator, when it made them
+        _always("number", _int),
+        _always("shape", pa.list_(pa.int32())),  # C, H, W; (2,) of points
+        ("pixels", pa.binary()),  # uint8, C x H x W; null: a point
+        ("point", pa.list_(_real)),  # null: an image
+        ("distance", _real),  # l2 from the generated image, of a neighbour
     ],
     metadata=_META,
 )

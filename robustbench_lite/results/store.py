@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -31,11 +31,14 @@ from robustbench_lite.results._cell_files import (
     write_parquet,
 )
 from robustbench_lite.results._reading import Results, in_threads, read, read_all, runs
-from robustbench_lite.results.schema import ARTIFACTS, CELLS, IMAGES, SAMPLES, Row
+from robustbench_lite.results.schema import ARTIFACTS, CELLS, GENERATORS, IMAGES, SAMPLES, Row
 from robustbench_lite.results.sealed import atomically, flush, sealed_json
 from robustbench_lite.results.shards import Shards, sharded
 
-__all__ = ["Results", "Store", "read", "runs"]
+__all__ = ["GENERATED", "Results", "Store", "read", "runs"]
+
+ATTACKED = ("samples", "images", "artifacts", "cells")  # the parts of a cell that attacks, its own row last
+GENERATED = ("training", "generated", "generators")  # and of one that makes a generator
 
 
 @dataclass(frozen=True)
@@ -126,6 +129,29 @@ class Store:
             else:
                 self._drop(path)
 
+    def write_generator(self, cell: str, row: Row, training: list[Row], generated: list[Row]) -> None:
+        """Store a cell that makes a generator, its own row last. Raises StoreError, ValueError as `write` does."""
+        contents = {"training": training, "generated": generated, "generators": [row]}
+        tables = {part: table_of(rows, PARTS[part]) for part, rows in contents.items()}
+        self._drop(self._path("generators", cell))
+        for part, table in tables.items():
+            if len(table):
+                self._atomically(self._path(part, cell), lambda temporary, table=table: write_parquet(table, temporary))  # type: ignore[misc]
+            else:
+                self._drop(self._path(part, cell))
+
+    def rename_generator(self, row: Row) -> None:
+        """Replace the row of a generator by one with other names. Raises StoreError."""
+        table = table_of([row], GENERATORS)
+        path = self._path("generators", row["cell"])
+        self._atomically(path, lambda temporary: write_parquet(table, temporary))
+
+    def generators(self) -> dict[str, Row]:
+        """The rows of the generators that are in the store and did not fail, by the id of their cell."""
+        tables = (read_file(path, GENERATORS)[0] for path in files(self.folder / "generators"))
+        rows = [table.to_pylist()[0] for table in tables if table is not None and len(table)]
+        return {row["cell"]: row for row in rows if row["status"] == "ok"}
+
     def shards(self, cell: str) -> Shards:
         """What is stored of a cell that is not finished."""
         return Shards(self.folder, cell)
@@ -158,13 +184,13 @@ class Store:
 
     def remove(self, cell: str) -> None:
         """Take one cell out of the store; one that is not there is fine."""
-        for part in ("cells", "samples", "images", "artifacts"):
+        for part in reversed(ATTACKED):
             self._drop(self._path(part, cell))
 
-    def copy(self, cell: str, source: Store) -> None:
-        """Take a whole cell over from another folder, its own row last. Raises StoreError."""
-        self._drop(self._path("cells", cell))
-        for part in ("samples", "images", "artifacts", "cells"):
+    def copy(self, cell: str, source: Store, parts: Sequence[str] = ATTACKED) -> None:
+        """Take a whole cell over from another folder, its own row, of the last part, last. Raises StoreError."""
+        self._drop(self._path(parts[-1], cell))
+        for part in parts:
             path = source._path(part, cell)
             if path.exists():
                 self._atomically(self._path(part, cell), lambda temporary, path=path: shutil.copyfile(path, temporary))  # type: ignore[misc]

@@ -11,7 +11,7 @@ from typing import Any
 from robustbench_lite.errors import StoreError
 from robustbench_lite.results.sealed import parsed
 from robustbench_lite.results.shards import gaps
-from robustbench_lite.results.store import Store
+from robustbench_lite.results.store import GENERATED, Store
 from robustbench_lite.runner.conclude import joined
 
 __all__ = ["Merged", "merge"]
@@ -35,7 +35,7 @@ def merge(folders: Sequence[Path], out: Path) -> Merged:
     runs = {folder: _run(folder) for folder in [*folders, *there]}
     first = runs[folders[0]]
     for folder, run in runs.items():
-        if run["cells"] != first["cells"]:
+        if _cells(run) != _cells(first):
             what = "another suite, selection of data or classifier"
             raise StoreError(f"{folder}: its cells are not those of {folders[0]}: it is of {what}")
     into = Store(out)
@@ -44,10 +44,10 @@ def merge(folders: Sequence[Path], out: Path) -> Merged:
             _add(Store(folder), into)
         for cell in sorted(into.sharded()):
             _join(into, cell)
-        missing = tuple(_missing(into, first["planned"]))
+        missing = (*_missing(into, first["planned"]), *_unmade(into, first))
         ended = max(str(run["finished"] or run["started"]) for run in runs.values())
         into.write_run(first | {"finished": None if missing else ended})
-    return Merged(len(first["cells"]) - len(missing), len(first["cells"]), missing)
+    return Merged(len(_cells(first)) - len(missing), len(_cells(first)), missing)
 
 
 def _run(folder: Path) -> dict[str, Any]:
@@ -56,9 +56,14 @@ def _run(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise StoreError(f"{folder}: expected the results folder of a run, with its run.json ({reason})") from None
-    if not run.get("cells") or not run.get("planned"):
+    if not _cells(run) or len(run.get("planned") or ()) != len(run.get("cells") or ()):
         raise StoreError(f"{folder}: expected results of a run, run.json names no cells")
     return run
+
+
+def _cells(run: dict[str, Any]) -> list[str]:
+    """Ids of all that a run plans, those of generators last."""
+    return [*(run.get("cells") or ()), *(run.get("generator_cells") or ())]
 
 
 def _add(source: Store, into: Store) -> None:
@@ -66,6 +71,8 @@ def _add(source: Store, into: Store) -> None:
     for cell in source.cells():
         if not into.has(cell) or (source.has_finished(cell) and not into.has_finished(cell)):
             into.copy(cell, source)
+    for cell in source.generators().keys() - into.generators().keys():
+        into.copy(cell, source, GENERATED)
     for cell in source.sharded():
         if not into.has_finished(cell):
             shutil.copytree(source.shards(cell).folder, into.shards(cell).folder, dirs_exist_ok=True)
@@ -78,6 +85,13 @@ def _join(store: Store, cell: str) -> None:
     elif (whole := joined(store.shards(cell))) is not None:
         store.write(cell, whole.samples, whole.row, whole.images, whole.artifacts)
         store.shards(cell).drop()
+
+
+def _unmade(store: Store, run: dict[str, Any]) -> Iterator[str]:
+    there = store.generators()
+    for cell, name in zip(run.get("generator_cells") or (), run.get("generators") or (), strict=True):
+        if cell not in there:
+            yield f"generator {name}: is missing, or has failed"
 
 
 def _missing(store: Store, planned: Iterable[dict[str, Any]]) -> Iterator[str]:

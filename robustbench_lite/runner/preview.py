@@ -16,6 +16,7 @@ from robustbench_lite.runner.assets import Assets
 from robustbench_lite.runner.executors.jobs import shares
 from robustbench_lite.runner.executors.pool import threads
 from robustbench_lite.runner.executors.schedule import finish
+from robustbench_lite.runner.generation.cell import GeneratorCell, generator_cells
 from robustbench_lite.runner.pace import Pace
 from robustbench_lite.runner.plan import Cell, plan
 from robustbench_lite.runner.resume import settled
@@ -47,6 +48,7 @@ def preview(suite: Suite, options: Options, clock: Callable[[], float] = time.pe
     cells = plan(suite, assets)
     finished = Store(folder).standing() if folder.is_dir() else {}
     stored, pace = settled(cells, finished), Pace(assets, finished.values(), clock)
+    generators, made = generator_cells(suite, options.limit), Store(folder).generators()
     rows = tuple(_row(cell, pace, stored=cell.id in stored) for cell in cells)
     code = [model.title for model in suite.models if model.runs_code or model.stand_in]
     code += [entry.variant for entry in suite.attacks if entry.attack.source]
@@ -56,7 +58,9 @@ def preview(suite: Suite, options: Options, clock: Callable[[], float] = time.pe
     ]
     due = [cell for cell, row in zip(cells, rows, strict=True) if row["state"].text == "to run"]
     notes += [f"expected wall time: {_walls(due, pace, _loading(finished.values()))}"] if due else []
+    notes += ["generators: how long a training takes is known once it has been done"] if generators else []
     notes += [f"runs code of yours: {', '.join(code)}"] if code else []
+    rows = (*rows, *(_generator(cell, made.get(cell.id)) for cell in generators))
     left = sum(row["seconds"].value or 0 for row in rows if row["state"].text == "to run")
     return Table("plan", f"{suite.name}: {len(rows)} cells, about {left:.0f} s to run", COLUMNS, rows, tuple(notes))
 
@@ -103,4 +107,17 @@ def _row(cell: Cell, pace: Pace, *, stored: bool) -> Row:
         "n": Value(str(cell.n), cell.n),
         "passes": Value(f"{round(passes, 1):g}", passes),
         "seconds": Value("—", kind="missing") if estimate is None else Value(f"{estimate:.1f}", estimate),
+    }
+
+
+def _generator(cell: GeneratorCell, made: Mapping[str, Any] | None) -> Row:
+    """One that is trained, or bundled and judged."""
+    state = f"fails: {cell.error}" if cell.error else "in the store" if made is not None else "to run"
+    what = cell.name if cell.bundled else f"{cell.architecture} under {cell.objective}"
+    names = {"cell": cell.id, "dataset": cell.dataset, "source": what, "attack": cell.name, "state": state}
+    taken = None if made is None else made["seconds"]
+    return {key: Value(name, kind="label") for key, name in names.items()} | {
+        "n": Value(str(cell.n), cell.n),
+        "passes": Value("—", kind="missing"),
+        "seconds": Value("—", kind="missing") if taken is None else Value(f"{taken:.1f}", taken),
     }

@@ -14,7 +14,7 @@ from robustbench_lite.errors import did_you_mean
 from robustbench_lite.registry import canonical, fraction
 from robustbench_lite.suite.yaml import Key
 
-__all__ = ["expand"]
+__all__ = ["combinations", "expand"]
 
 _MOST = 10_000  # attacks that one matrix may make
 
@@ -46,13 +46,14 @@ def expand(entries: Iterable[tuple[int, Any]], wrong: Wrong) -> Iterator[tuple[K
         elif not isinstance(params, dict):
             wrong((*path, name), f"{name}: expected a mapping of parameters, got {params!r}")
         elif "matrix" in params or "exclude" in params:
-            for combined in _matrix((*path, name), dict(params), wrong):
+            for combined in combinations((*path, name), dict(params), wrong):
                 yield (*path, name), name, combined, None if label is None else f"{label} {_text(combined, params)}"
         else:
             yield (*path, name), name, params, label
 
 
-def _matrix(path: Key, params: dict[str, Any], wrong: Wrong) -> Iterator[dict[str, Any]]:
+def combinations(path: Key, params: dict[str, Any], wrong: Wrong) -> Iterator[dict[str, Any]]:
+    """The parameters with every combination of their `matrix` that no rule of their `exclude` leaves out."""
     axes, exclude = params.pop("matrix", None), params.pop("exclude", None) or []
     if not _sound(path, axes, exclude, params, wrong):
         return

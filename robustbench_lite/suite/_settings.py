@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from robustbench_lite.figures.base import figures
-from robustbench_lite.suite import _entries, _shapes, _values, attacks
+from robustbench_lite.suite import _entries, _shapes, _values, attacks, generators
 from robustbench_lite.suite._shapes import TEXT, Schema
 from robustbench_lite.suite.records import Parts
 from robustbench_lite.tables import references
 from robustbench_lite.tables.base import tables
 
-__all__ = ["SETTINGS", "Setting"]
+__all__ = ["CLASSIC", "SETTINGS", "Setting"]
+
+CLASSIC = ("data", "models", "attacks")  # what a suite attacks, and how; one with generators need not attack
 
 
 @dataclass(frozen=True)
@@ -58,19 +60,21 @@ SETTINGS = {
         "Datasets: a name, a list of names, or a mapping from names to options.",
         _shapes.data,
         _entries.data,
-        required=True,
     ),
     "models": Setting(
         "Classifiers: names of the zoo, `source:name`, or mappings with a source.",
         lambda: {"type": "array", "minItems": 1, "items": _shapes.classifier()},
         _entries.classifiers,
-        required=True,
     ),
     "attacks": Setting(  # after the classifiers, which their sources are
         "Attacks: names, or mappings from a name to parameters.",
         lambda: {"type": "array", "minItems": 1, "items": _shapes.attack()},
         attacks.entries,
-        required=True,
+    ),
+    "generators": Setting(
+        "Generators: names of bundled ones or of recipes, or mappings of architecture, objective and data.",
+        lambda: {"type": "array", "minItems": 1, "items": _shapes.generator()},
+        generators.entries,
     ),
     "tables": Setting("Tables to print after the run.", lambda: _named(tables), _values.table_names),
     "figures": Setting("Figures to draw after the run, for the report.", lambda: _named(figures), _values.figure_names),

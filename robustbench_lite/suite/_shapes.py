@@ -8,12 +8,15 @@ from robustbench_lite.datasets import bundled, on_demand
 from robustbench_lite.datasets.base import datasets
 from robustbench_lite.engine.attack import attacks
 from robustbench_lite.gate.rules import Gate, Rule
+from robustbench_lite.generators import zoo as generated
+from robustbench_lite.generators.recipe import Recipe, recipes
 from robustbench_lite.models import archs, zoo
 from robustbench_lite.models.base import models
 from robustbench_lite.registry import Config, Records
+from robustbench_lite.suite.generators import NETS, Judged
 from robustbench_lite.transforms.distribution import operations
 
-__all__ = ["TEXT", "Schema", "attack", "classifier", "data", "defaults", "distribution", "gate"]
+__all__ = ["TEXT", "Schema", "attack", "classifier", "data", "defaults", "distribution", "gate", "generator"]
 
 Schema = dict[str, Any]
 TEXT: Schema = {"type": "string"}
@@ -78,6 +81,29 @@ def distribution() -> Schema:
         params = _params(operations[name])
         choices.append(_object({name: {"anyOf": [params, {"type": "null"}]}}, (name,)))
     return {"type": "array", "minItems": 1, "items": {"anyOf": [{"enum": list(operations)}, *choices]}}
+
+
+def generator() -> Schema:
+    """A name, a bundled one with how it is judged, or a recipe."""
+    label: Schema = {"type": "string", "description": "What tables call it."}
+    known = generated.available()
+    names = {"enum": list(dict.fromkeys([*known, *recipes()]))}
+    judged = _params(Judged, extra={"generator": {"enum": known} if known else TEXT, "as": label})
+    todo = _params(Recipe, extra={"recipe": {"enum": recipes()}, "as": label})
+    todo["properties"] |= {key: _named(registry) for key, registry in NETS.items()}
+    todo["properties"]["images"] = judged["properties"]["images"]
+    fields = [key for key in todo["properties"] if key not in {"as", "recipe"}]
+    todo["properties"] |= {
+        "matrix": _object({key: {"type": "array", "minItems": 1} for key in fields}),
+        "exclude": {"type": "array", "items": _object(dict.fromkeys(fields, _ANYTHING))},
+    }
+    return {"anyOf": [names, judged | {"required": ["generator"]}, todo]}
+
+
+def _named(registry: Records[Any]) -> Schema:
+    """A name of the registry, or {name: parameters}."""
+    choices = [_object({name: {"anyOf": [_params(registry[name]), {"type": "null"}]}}, (name,)) for name in registry]
+    return {"anyOf": [{"enum": list(registry)}, *choices]}
 
 
 def _source(registry: Records[Any], plain: str) -> list[Schema]:

@@ -12,9 +12,10 @@ from robustbench_lite.errors import Problem, SuiteError, did_you_mean
 from robustbench_lite.gate.rules import Gate
 from robustbench_lite.models.base import ModelSource
 from robustbench_lite.registry import canonical
-from robustbench_lite.suite._settings import SETTINGS
+from robustbench_lite.suite._settings import CLASSIC, SETTINGS
 from robustbench_lite.suite.attacks import AttackEntry
 from robustbench_lite.suite.compose import compose, override
+from robustbench_lite.suite.generators import GeneratorEntry
 from robustbench_lite.suite.records import MOST_PROBLEMS, DataEntry, Objects, Parts, kind_of
 from robustbench_lite.suite.shipped import find
 from robustbench_lite.suite.yaml import Marked, checked, tidy
@@ -30,6 +31,7 @@ class Suite:
     data: tuple[DataEntry, ...]
     models: tuple[ModelSource, ...]
     attacks: tuple[AttackEntry, ...]
+    generators: tuple[GeneratorEntry, ...] = ()
     title: str = ""
     reference: str | None = None
     seed: int = 0
@@ -95,10 +97,18 @@ def _load(
     return suite
 
 
+def _required(parts: Parts) -> list[str]:
+    """The keys that a suite must have: one that only makes and judges generators attacks nothing."""
+    data = parts.marked.data
+    generates = isinstance(data, dict) and data.get("generators") is not None
+    attacks = not generates or parts.objects.names() or any(data.get(key) is not None for key in CLASSIC)
+    return [*(key for key, setting in SETTINGS.items() if setting.required), *(CLASSIC if attacks else ())]
+
+
 def _built(parts: Parts, **source: Any) -> Suite | None:
     """The suite, every key read by whoever its declaration names; None where something is wrong."""
     data = parts.marked.data
-    required = [key for key, setting in SETTINGS.items() if setting.required]
+    required = _required(parts)
     if not isinstance(data, dict):
         parts.wrong((), f"expected a mapping with {', '.join(required)}, got {kind_of(data)}")
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from robustbench_lite.suite._settings import SETTINGS
+from robustbench_lite.suite._settings import CLASSIC, SETTINGS
 from robustbench_lite.suite._shapes import Schema, distribution
 
 __all__ = ["schema", "schema_text"]
@@ -20,7 +20,10 @@ def schema() -> Schema:
         "additionalProperties": False,
         # a file with an include may leave what is required to the other file
         "if": {"not": {"required": ["include"]}},
-        "then": {"required": [key for key, setting in SETTINGS.items() if setting.required]},
+        "then": {
+            "required": [key for key, setting in SETTINGS.items() if setting.required],
+            "anyOf": [{"required": list(CLASSIC)}, {"required": ["generators"]}],
+        },
         "properties": {key: {"description": setting.says, **setting.shape()} for key, setting in SETTINGS.items()},
         "$defs": {"distribution": distribution()},
     }

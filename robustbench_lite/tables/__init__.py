@@ -6,6 +6,7 @@ from robustbench_lite.tables.curve import end, grouped
 from robustbench_lite.tables.photographs import Shot, named, where
 from robustbench_lite.tables.render import chosen, constant, constants, sentence, transposed, without, without_intervals
 from robustbench_lite.tables.render.html import html
+from robustbench_lite.tables.stability import stability_table
 from robustbench_lite.tables.values import count, label, left_out, number, share, spread, unsaid
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "sides",
     "split",
     "spread",
+    "stability_table",
     "tables",
     "transposed",
     "unsaid",

@@ -17,7 +17,7 @@ KEYWORDS = {
     *("$schema", "$id", "title", "description", "type", "properties", "additionalProperties", "required", "items"),
     *("anyOf", "enum", "const", "default", "pattern", "minItems", "maxItems", "minProperties", "prefixItems"),
     *("$ref", "$defs"),
-    *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minLength", "if", "then", "not"),
+    *("multipleOf", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minLength", "if", "then", "not"),
 }
 
 
@@ -61,7 +61,8 @@ def test_only_known_keywords_are_used_and_they_are_well_formed():
 def test_top_level_keys_are_those_of_the_loader():
     schema = suite_schema.schema()
     assert set(schema["properties"]) == set(SETTINGS)
-    assert schema["then"] == {"required": ["version", "name", "data", "models", "attacks"]}
+    either = [{"required": ["data", "models", "attacks"]}, {"required": ["generators"]}]
+    assert schema["then"] == {"required": ["version", "name"], "anyOf": either}
     assert all(part["description"] for part in schema["properties"].values())
 
 

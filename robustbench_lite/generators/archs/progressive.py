@@ -32,6 +32,7 @@ class Progressive(Architecture):
     )
     filters: PositiveInt = Field(32, description="At the image's side; twice as many at each halving.")
     most: PositiveInt = Field(512, description="Filters at any side.")
+    growing: bool = Field(True, description="False: at full resolution from the first step on, to compare with.")
 
     def generator(self, size: Size) -> Module:
         from robustbench_lite.generators.nets.growing import GrowingGenerator
@@ -44,7 +45,7 @@ class Progressive(Architecture):
         return GrowingCritic(size[0], self._widths(size))
 
     def grow(self, net: Module, progress: float) -> None:
-        cast("GrowingGenerator | GrowingCritic", net).grow(progress)
+        cast("GrowingGenerator | GrowingCritic", net).grow(progress if self.growing else 1.0)
 
     def shown(self, critic: Module, real: torch.Tensor) -> torch.Tensor:
         return cast("GrowingCritic", critic).shown(real)

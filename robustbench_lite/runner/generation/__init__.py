@@ -1,0 +1,1 @@
+"""Cells that make a generator and judge it, beside those that attack."""
