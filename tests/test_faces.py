@@ -36,8 +36,8 @@ FACES = {
         scores_of summary write_baseline
     """,
     "generators": """
-        Architecture Card Coverage Generator Judge Mixture Objective Recipe Training architectures available load
-        mixtures objectives scores_of trained
+        Architecture Card Coverage Generator Judge Mixture Objective Recipe Training architectures available data_of
+        load loaded mixtures objectives scores_of trained
     """,
     "guards": """
         Stopped UnlockableError auto_batch_size blamed chunked contents deterministic excerpt exclusive installed
