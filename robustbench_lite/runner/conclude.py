@@ -46,7 +46,7 @@ def concluded(done: Sequence[Shard], shards: Kept | None, fit: Fit | None = None
     """The cell of these shards; `shards`: where images lie that are stored already; `fit`: what all of them needed."""
     facts = [shard.facts for shard in done]
     known = facts[0]["cell"]
-    row = known | summed(done) | _spent(facts) | {"provenance": facts[-1]["provenance"]}
+    row = known | summed(done) | _spent(facts) | {"provenance": facts[-1]["provenance"]} | facts[0]["columns"]
     row["notes"] += known["notes"]
     images = (one.images if shards is None or len(one.images) else shards.images(one) for one in done)
     artifacts = [] if fit is None else fit.artifacts.to_pylist()

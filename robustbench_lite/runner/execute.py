@@ -178,6 +178,7 @@ class _Work:
         with stages("judge", "judging"):
             shard = judged(trial, outcome, start)
             self.fit = self.fit or storable_fit(trial, outcome, _labels(cell))
+            own = {} if self.fit is not None else fitted(trial, outcome)
             if self.fit is None:
                 self.report.artifacts = list(artifacts(trial, outcome))
         shard.facts.update(
@@ -192,6 +193,7 @@ class _Work:
             seconds_alone=alone,
             batch_size=oracle.batch_size,
             fitted=self.fit is not None,
+            columns=own,
             stages={stage: seconds - self.told.get(stage, 0.0) for stage, seconds in stages.seconds.items()},
             provenance=canonical(provenance.of_cell(self.preflight.assets.device, self.started)),
         )
