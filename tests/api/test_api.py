@@ -47,7 +47,17 @@ def results(tmp_path):
 
 
 def test_the_package_has_a_face():
-    assert set(dir(rbl)) == {"Results", "__version__", "attacks", "datasets", "generators", "load", "models", "run"}
+    assert set(dir(rbl)) == {
+        "Results",
+        "__version__",
+        "attacks",
+        "datasets",
+        "generators",
+        "load",
+        "models",
+        "run",
+        "sparse_coding",
+    }
     assert all(getattr(rbl, name) is not None for name in rbl.__all__)
     with pytest.raises(AttributeError, match="has no attribute 'runs'"):
         rbl.runs  # noqa: B018

@@ -67,7 +67,7 @@ def test_inside_they_are_ours_and_afterwards_as_they_were(before):
 
 
 def test_a_run_leaves_them(before, tmp_path, monkeypatch):
-    seen = watched(monkeypatch, "robustbench_lite.runner.run.execute")
+    seen = watched(monkeypatch, "robustbench_lite.runner.executors.local.execute")
     run_suite(load(SUITE), Options(results=tmp_path, timing=False))
     assert seen == [OURS] and switches() == before
 
@@ -77,7 +77,7 @@ def test_a_run_that_ends_early_leaves_them(before, tmp_path, monkeypatch, error)
     def fail(*_, **__):
         raise error
 
-    monkeypatch.setattr("robustbench_lite.runner.run.execute", fail)
+    monkeypatch.setattr("robustbench_lite.runner.executors.local.execute", fail)
     with pytest.raises(error):
         run_suite(load(SUITE), Options(results=tmp_path))
     assert switches() == before

@@ -376,7 +376,7 @@ def counted_again_when_retried(monkeypatch):
 
 
 def any_score_before_success(monkeypatch):
-    def by_score(window):
+    def by_score(window, *, ahead):
         better = window.state.score < window.score
         window.best[better] = window.state.candidate[better]
         window.score = torch.fmin(window.score, window.state.score)
