@@ -13,6 +13,7 @@ from robustbench_lite.trust.bracket import calibrate
 
 def squares_that_do_not_shrink(monkeypatch):
     monkeypatch.setattr(_squares, "_HALVINGS", ())
+    monkeypatch.setattr(_squares, "_sides", _squares._sides.__wrapped__)  # what is remembered is not planted elsewhere
 
 
 def nothing_is_kept(monkeypatch):
