@@ -84,7 +84,7 @@ def calibrated() -> Model:
     """The model's numbers on this machine."""
     code = "from robustbench_lite.runner.executors.worker import Worker; import torch, kornia"
     start = min(_seconds_of([sys.executable, "-c", code]) for _ in range(3))
-    few, many = 64, 1024
+    few, many = 64, 512
     looks = [_inspecting(n) for n in (few, many)]
     look = max(0.0, (looks[1] - looks[0]) / (many - few))
     return Model(start, max(0.0, looks[0] - few * look), look, _row())
@@ -103,18 +103,18 @@ def _seconds_of(command: list[str]) -> float:
 
 def _row() -> float:
     """Seconds to read a row of shards and to write it into its cell."""
-    _, results = timed(suite(1024, {"fgsm": {"epsilon": 0.1}}, MODELS[:1]))
+    _, results = timed(suite(512, {"fgsm": {"epsilon": 0.1}}, MODELS[:1]))
     with TemporaryDirectory() as folder:
         store, cell = Store(Path(folder)), results.cell_table.to_pylist()[0]
-        facts = {"cell": {"n": 1024, "notes": []}, "labels": [], "fitted": False}
-        store.shards(cell["cell"]).add(Shard(0, 1024, results.sample_table, results.images().slice(0, 0), facts))
+        facts = {"cell": {"n": 512, "notes": []}, "labels": [], "fitted": False}
+        store.shards(cell["cell"]).add(Shard(0, 512, results.sample_table, results.images().slice(0, 0), facts))
         start = time.perf_counter()
         done = store.shards(cell["cell"]).stored()
         store.write(cell["cell"], done[0].samples, cell)
-        return (time.perf_counter() - start) / 1024
+        return (time.perf_counter() - start) / 512
 
 
-def checked(model: Model, n: int = 512) -> None:
+def checked(model: Model, n: int = 256) -> None:
     """The wall time of one and two workers beside what the model says, in the same run; one thread each."""
     torch.set_num_threads(1)
     what = suite(n, PGD)
