@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from robustbench_lite.engine.attack import SetAttack
-from robustbench_lite.engine.job import PERTURBATION, Fitted, Job
+from robustbench_lite.engine.job import PERTURBATION, Crafted, Fitted, Job
 from robustbench_lite.engine.oracle import BROKEN, Ledger, Oracle
 from robustbench_lite.engine.outcome import NOT_FINITE, Outcome
 from robustbench_lite.lazy import torch
@@ -29,26 +29,25 @@ def craft(attack: SetAttack, oracle: Oracle, job: Job) -> Outcome:
 
 
 def _fit(attack: SetAttack, oracle: Oracle, job: Job) -> Fitted:
-    start = time.perf_counter()
-    assert job.setting is not None
-    ledger = oracle.open(job.setting.others or 0)
+    crafted, ledger, seconds = _crafted(attack, oracle, job)
+    return Fitted(crafted.artifacts, crafted.notes, ledger.counts.sum(0), float(ledger.seconds.sum()) + seconds)
+
+
+def _crafted(attack: SetAttack, oracle: Oracle, job: Job) -> tuple[Crafted, Ledger, float]:
+    """What the attack makes, what that cost the samples or the other images, and how many seconds it took."""
+    start, others = time.perf_counter(), None if job.setting is None else job.setting.others
+    ledger = oracle.open(len(job.x) if others is None else others)
     with oracle.limited(attack.access):
         crafted = attack.craft(oracle, job)
     oracle.synchronize()
-    seconds = float(ledger.seconds.sum()) + time.perf_counter() - start
-    return Fitted(crafted.artifacts, crafted.notes, ledger.counts.sum(0), seconds)
+    return crafted, ledger, time.perf_counter() - start
 
 
 def _together(attack: SetAttack, oracle: Oracle, job: Job) -> Outcome:
     """What other images cost is shared by the samples."""
-    start, n = time.perf_counter(), len(job.x)
-    others = None if job.setting is None else job.setting.others
-    ledger = oracle.open(n if others is None else others)
-    with oracle.limited(attack.access):
-        crafted = attack.craft(oracle, job)
-    oracle.synchronize()
-    seconds, broken = time.perf_counter() - start, ledger.broken
-    if others is not None:
+    n, (crafted, ledger, seconds) = len(job.x), _crafted(attack, oracle, job)
+    broken = ledger.broken
+    if job.setting is not None and job.setting.others is not None:
         ledger, broken = ledger.shared(n), ledger.broken.any().expand(n)
     ledger.seconds += seconds / max(n, 1)
     return Outcome(crafted.candidates, ledger, broken * NOT_FINITE, _nothing(n), 0.0, crafted.notes, crafted.artifacts)

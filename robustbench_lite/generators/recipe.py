@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
-from ruamel.yaml import YAML
 
-from robustbench_lite.errors import UsageError, did_you_mean, problems_of
+from robustbench_lite.errors import UsageError, problems_of
 from robustbench_lite.generators.architecture import Architecture, architectures
 from robustbench_lite.generators.mixture import Mixture, mixtures
 from robustbench_lite.generators.objective import Objective, objectives
+from robustbench_lite.models.recipe import content
+from robustbench_lite.models.recipe import recipes as committed
 from robustbench_lite.registry import Config, Number, Records, fingerprint
 
 __all__ = ["Recipe", "built_architecture", "recipe", "recipes"]
@@ -86,15 +87,14 @@ def _built(registry: Records[C], entry: Entry, key: str) -> C:
 
 def recipes() -> list[str]:
     """Names of the committed recipes."""
-    return sorted(path.stem for path in RECIPES.glob("*.yaml"))
+    return committed(RECIPES)
 
 
 def recipe(name: str) -> Recipe:
     """The recipe called `name`. Raises UsageError."""
-    if name not in recipes():
-        raise UsageError(f"unknown recipe '{name}'{did_you_mean(name, recipes())}")
+    said = content(name, RECIPES)
     try:
-        return Recipe(**YAML(typ="safe", pure=True).load((RECIPES / f"{name}.yaml").read_text(encoding="utf-8")))
+        return Recipe(**said)
     except ValidationError as error:
         sentences = "; ".join(sentence for _, sentence in problems_of(error, Recipe))
         raise UsageError(f"recipe {name}: {sentences}") from None

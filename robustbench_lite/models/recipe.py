@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Self
 
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt, ValidationError, model_validator
@@ -12,7 +13,7 @@ from robustbench_lite.models.adversary import Adversary, Ball, adversary
 from robustbench_lite.models.zoo import RECIPES
 from robustbench_lite.registry import Config, Number, fingerprint
 
-__all__ = ["Recipe", "recipe", "recipes"]
+__all__ = ["Recipe", "content", "recipe", "recipes"]
 
 
 class Recipe(Config):
@@ -86,16 +87,22 @@ class Recipe(Config):
         return fingerprint(self.model_dump(mode="json", exclude_unset=True))
 
 
-def recipes() -> list[str]:
+def recipes(folder: Path = RECIPES) -> list[str]:
     """Names of the committed recipes."""
-    return sorted(path.stem for path in RECIPES.glob("*.yaml"))
+    return sorted(path.stem for path in folder.glob("*.yaml"))
+
+
+def content(name: str, folder: Path = RECIPES) -> dict[str, Any]:
+    """What the file of the recipe called `name` says. Raises UsageError."""
+    if name not in recipes(folder):
+        raise UsageError(f"unknown recipe '{name}'{did_you_mean(name, recipes(folder))}")
+    return dict(YAML(typ="safe", pure=True).load((folder / f"{name}.yaml").read_text(encoding="utf-8")))
 
 
 def recipe(name: str) -> Recipe:
     """The recipe called `name`. Raises UsageError."""
-    if name not in recipes():
-        raise UsageError(f"unknown recipe '{name}'{did_you_mean(name, recipes())}")
+    said = content(name)
     try:
-        return Recipe(**YAML(typ="safe", pure=True).load((RECIPES / f"{name}.yaml").read_text(encoding="utf-8")))
+        return Recipe(**said)
     except ValidationError as error:
         raise UsageError(f"recipe {name}: {error}") from None

@@ -68,9 +68,9 @@ def _cells(run: dict[str, Any]) -> list[str]:
 
 def _add(source: Store, into: Store) -> None:
     """Cells that are not there yet, or have failed there and not here; and the shards of those that are not whole."""
-    for cell in source.cells():
-        if not into.has(cell) or (source.has_finished(cell) and not into.has_finished(cell)):
-            into.copy(cell, source)
+    better = source.finished() - into.finished()
+    for cell in better.union(source.cells()) - (set(into.cells()) - better):
+        into.copy(cell, source)
     for cell in source.generators().keys() - into.generators().keys():
         into.copy(cell, source, GENERATED)
     for cell in source.sharded():
