@@ -121,4 +121,5 @@ def _what(cell: GeneratorCell) -> dict[str, Any]:
     todo = cell.recipe
     parts = ((architectures, todo.architecture), (objectives, todo.objective), (mixtures, todo.points))
     nets = [[name, registry.build(name, params).params()] for registry, one in parts for name, params in one.items()]
-    return told | {"recipe": todo.model_dump(mode="json", exclude=_UNNAMED), "nets": nets}
+    since = {"anneal"} if not todo.anneal else set()  # ids from before there was such a key are those without it
+    return told | {"recipe": todo.model_dump(mode="json", exclude=_UNNAMED | since), "nets": nets}
