@@ -58,7 +58,8 @@ def validate(suite: Path, overrides: tuple[str, ...]) -> None:
 
     loaded = load(suite, overrides, files=True)
     parts = [(loaded.data, "dataset"), (loaded.models, "classifier"), (loaded.attacks, "attack")]
-    parts = [*(parts if loaded.attacks else []), *([(loaded.generators, "generator")] if loaded.generators else [])]
+    others = [(loaded.generators, "generator"), (loaded.sparse_coding, "sparse coding")]
+    parts = [*(parts if loaded.attacks else []), *(one for one in others if one[0])]
     counts = ", ".join(f"{len(part)} {word}{'' if len(part) == 1 else 's'}" for part, word in parts)
     click.echo(f"{suite}: valid ({counts})")
 
