@@ -6,8 +6,9 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from robustbench_lite.figures import atoms_figure, errors_figure
-from tests.sparse_coding.rows import row
+from robustbench_lite.errors import UsageError
+from robustbench_lite.figures import atoms_figure, errors_figure, figures
+from tests.sparse_coding.rows import results_of, row, stored
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -43,3 +44,37 @@ def test_layers_stand_side_by_side():
     assert len(lines(svg)) == 6 and "mine, hard, layer 2" in svg
     with pytest.raises(ValueError, match=r"expected rows of sparse_coding\.sweep, got none"):
         errors_figure([])
+
+
+def test_a_suite_draws_the_atoms_that_it_stored(tmp_path):
+    results = results_of(tmp_path, stored("a"), stored("b"), stored("c", model="other"))
+    record = figures["atoms"]()
+    table = record.compute(results, None)
+    assert table["model"].to_pylist() == ["mine", "other"]
+    fills = [one.get("fill") for one in ET.fromstring(record.draw(table)).iter(f"{SVG}rect")]
+    assert fills == ["#e8b33b", "#0072b2"] * 2  # 0.75 of the way to orange, and blue
+    (first, _) = record.data(table).rows
+    assert [first[key].value for key in ("atoms", "height", "width")] == [1, 1, 2]
+
+
+def test_a_suite_draws_each_pursuit_that_has_met_several_noises(tmp_path):
+    sweep = [stored(f"s{i}", noise=noise, layer=layer) for i, noise in enumerate((0.01, 0.02)) for layer in (1, 2)]
+    alone = stored("alone", pursuit="relu")
+    record = figures["error_against_noise"]()
+    table = record.compute(results_of(tmp_path, *sweep, alone), None)
+    svg = record.draw(table)
+    assert len(lines(svg)) == 6 and "mine, hard, layer 2" in svg and "relu" not in svg
+    assert len(record.data(table).rows) == 4
+    with pytest.raises(UsageError, match="expected a pursuit set for one noise under several, got none"):
+        record.compute(results_of(tmp_path / "alone", alone), None)
+    with pytest.raises(UsageError, match="expected results of a suite with `sparse_coding:`"):
+        figures["atoms"]().compute(results_of(tmp_path / "none"), None)
+
+
+def test_a_line_of_panels_for_each_pursuit():
+    places = [
+        one.get("transform")
+        for one in ET.fromstring(errors_figure([row(layer=1), row(layer=2), row(pursuit="relu")])).iter(f"{SVG}g")
+        if one.get("transform")
+    ]
+    assert len({place.partition(",")[2] for place in places}) == 2  # two lines
