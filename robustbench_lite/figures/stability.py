@@ -55,9 +55,12 @@ def _sheet(name: str, atoms: Sequence[Atom], across: int) -> tuple[list[str], in
 
 
 def _atom(atom: Atom, most: float) -> Iterator[str]:
+    """A square for each number that is not 0, on grey."""
+    yield element("rect", width=len(atom[0]) * _CELL, height=len(atom) * _CELL, fill=_colour(0.0))
     for y, row in enumerate(atom):
         for x, value in enumerate(row):
-            yield element("rect", x=x * _CELL, y=y * _CELL, width=_CELL, height=_CELL, fill=_colour(value / most))
+            if _colour(value / most) != _colour(0.0):
+                yield element("rect", x=x * _CELL, y=y * _CELL, width=_CELL, height=_CELL, fill=_colour(value / most))
 
 
 def _colour(value: float) -> str:
