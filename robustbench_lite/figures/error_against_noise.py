@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from robustbench_lite.errors import UsageError
 from robustbench_lite.figures.base import Assets, Figure, figures
-from robustbench_lite.figures.stability import errors_figure
+from robustbench_lite.figures.stability import SET, errors_figure
 from robustbench_lite.tables.base import Table
 from robustbench_lite.tables.stability import stability_table
 
@@ -30,8 +30,7 @@ class ErrorAgainstNoise(Figure):
         sweeps = defaultdict[tuple[Any, ...], list[int]](list)
         for i, row in enumerate(results.sparse_coding_table.to_pylist()):
             if row["layer"] is not None:
-                own = ("model", "pursuit", "setup", "set_for", "iterations", "signals", "steps", "seed", "layer")
-                sweeps[tuple(row[key] for key in own)].append(i)
+                sweeps[tuple(row[key] for key in (*SET, "layer"))].append(i)
         shown = sorted(i for rows in sweeps.values() if len(rows) > 1 for i in rows)
         if not shown:
             raise UsageError("error_against_noise: expected a pursuit set for one noise under several, got none")

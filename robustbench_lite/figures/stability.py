@@ -12,7 +12,7 @@ from typing import Any
 from robustbench_lite.figures.svg import PALETTE, document, element
 from robustbench_lite.text import significant
 
-__all__ = ["Atom", "atoms_figure", "errors_figure", "sheets_figure"]
+__all__ = ["SET", "Atom", "atoms_figure", "errors_figure", "sheets_figure"]
 
 _CELL, _GAP = 6, 10  # pixels of a number of an atom, and between atoms
 _WIDTH, _HEIGHT, _LEFT, _TOP, _PANEL = 340, 220, 62, 40, 440
@@ -22,6 +22,8 @@ _LINES = (
     ("adversarial_worst", "adversarial, worst", ""),
     ("random_worst", "random, worst", ""),
 )
+# what a pursuit and the signals before it are: rows that agree in these differ in their noise alone
+SET = ("model", "pursuit", "set_for", "setup", "iterations", "signals", "steps", "seed")
 
 Atom = Sequence[Sequence[float]]
 
@@ -71,16 +73,17 @@ def _colour(value: float) -> str:
 
 def errors_figure(rows: Iterable[Mapping[str, Any]], title: str = "Error against noise") -> str:
     """Rows as `Measured.row()` gives them for growing noise: a line of panels for each pursuit, one a layer, as SVG."""
-    panels: dict[tuple[str, str], dict[int, list[Mapping[str, Any]]]] = {}
+    panels: dict[tuple[Any, ...], dict[int, list[Mapping[str, Any]]]] = {}
     for row in sorted(rows, key=lambda row: (row["layer"], float(row["noise"]))):
-        panels.setdefault((row["model"], row["pursuit"]), {}).setdefault(row["layer"], []).append(row)
+        panels.setdefault(tuple(map(row.get, SET)), {}).setdefault(row["layer"], []).append(row)
     if not panels:
         raise ValueError("errors_figure: expected rows of sparse_coding.sweep, got none")
     parts = []
-    for line, ((model, pursuit), layers) in enumerate(panels.items()):
+    for line, ((model, pursuit, set_for, *_), layers) in enumerate(panels.items()):
         for column, (layer, own) in enumerate(layers.items()):
             place = f"translate({_LEFT + column * _PANEL},{_TOP + line * _LINE})"
-            parts.append(element("g", _panel(f"{model}, {pursuit}, layer {layer}", own), transform=place))
+            name = ", ".join([model, pursuit, *([f"set for {set_for:g}"] if set_for else []), f"layer {layer}"])
+            parts.append(element("g", _panel(name, own), transform=place))
     height = _TOP + (len(panels) - 1) * _LINE + _HEIGHT
     for i, (_, name, dashes) in enumerate(_LINES):
         x, y = _LEFT + 150 * i, height + 58

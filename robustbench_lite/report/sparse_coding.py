@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from robustbench_lite.figures.stability import SET
 from robustbench_lite.report.charts import Fall, falls, round_up
 from robustbench_lite.report.strength import MOST, Drawn, cut, legend
 from robustbench_lite.results.statistics import wilson
@@ -80,8 +81,7 @@ def _pursuits(results: Results) -> dict[str, list[_Noise]]:
             cells.setdefault(row["cell"], []).append(row)
     found: dict[tuple[str, ...], list[_Noise]] = {}
     for rows in cells.values():
-        keys = ("model", "pursuit", "set_for", "setup", "iterations", "signals", "steps", "seed")
-        found.setdefault(tuple(str(rows[0][key]) for key in keys), []).append(_Noise(rows[0]["noise"], tuple(rows)))
+        found.setdefault(tuple(str(rows[0][key]) for key in SET), []).append(_Noise(rows[0]["noise"], tuple(rows)))
     names = {key: f"{key[0]}, {key[1]}, set for noise {float(key[2]):g}" for key in found}
     many = [key for key in found if list(names.values()).count(names[key]) > 1]
     names |= {key: f"{names[key]} ({key[5]} signals, {key[6]} steps, seed {key[7]})" for key in many}

@@ -59,12 +59,14 @@ def test_a_suite_draws_the_atoms_that_it_stored(tmp_path):
 
 def test_a_suite_draws_each_pursuit_that_has_met_several_noises(tmp_path):
     sweep = [stored(f"s{i}", noise=noise, layer=layer) for i, noise in enumerate((0.01, 0.02)) for layer in (1, 2)]
+    sweep += [one | {"cell": f"x{one['cell']}", "set_for": 0.02} for one in sweep]
     alone = stored("alone", pursuit="relu")
     record = figures["error_against_noise"]()
     table = record.compute(results_of(tmp_path, *sweep, alone), None)
     svg = record.draw(table)
-    assert len(lines(svg)) == 6 and "mine, hard, layer 2" in svg and "relu" not in svg
-    assert len(record.data(table).rows) == 4
+    assert len(lines(svg)) == 12 and all(len(line) == 2 for line in lines(svg)) and "relu" not in svg
+    assert "mine, hard, set for 0.01, layer 2" in svg and "mine, hard, set for 0.02, layer 2" in svg
+    assert len(record.data(table).rows) == 8
     with pytest.raises(UsageError, match="expected a pursuit set for one noise under several, got none"):
         record.compute(results_of(tmp_path / "alone", alone), None)
     with pytest.raises(UsageError, match="expected results of a suite with `sparse_coding:`"):
