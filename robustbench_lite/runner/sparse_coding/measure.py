@@ -45,7 +45,7 @@ def _layers(cell: SparseCell, stage: list[SparseStage]) -> Iterator[Row]:
         layers, signals, draw = one.setup.signals(cell.n, one.seed)
         pursuit = Pursuit.set_for(one.pursuit, layers, signals, one.set_for, one.iterations)
     except ValueError as error:
-        raise UsageError(f"{cell.name}: {error}") from error
+        raise UsageError(str(error)) from error
     stage.append("measure")
     for found in measure(pursuit, signals, one.noise, draw, one.steps):
         row = {key: value for key, value in found.row().items() if key not in {"model", "pursuit", "noise", "signals"}}
