@@ -117,7 +117,7 @@ def _shaped(made: Any, columns: str | None, *, no_intervals: bool, transpose: bo
 @device_option
 @trust_option
 def verify(results: Path, device: str, trust: bool) -> None:
-    """Score the stored adversarials of RESULTS again, without attacking, and print what disagrees."""
+    """Score the stored adversarials of RESULTS again, without attacking, and measure its sparse coding again."""
     from robustbench_lite.runner.verify import verify as check
 
     report = check(results, device, trust=trust)
