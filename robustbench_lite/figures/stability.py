@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from math import isfinite
 from typing import Any
 
-from robustbench_lite.figures.svg import PALETTE, document, element
+from robustbench_lite.figures.svg import PALETTE, document, element, round_up
 from robustbench_lite.text import significant
 
 __all__ = ["SET", "Atom", "atoms_figure", "errors_figure", "sheets_figure"]
@@ -99,7 +99,7 @@ def _dashed(dashes: str) -> dict[str, str]:
 
 
 def _panel(name: str, rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    ends = max(float(row["noise"]) for row in rows), max(_values(rows))
+    ends = round_up(max(float(row["noise"]) for row in rows)), round_up(max(_values(rows)))
     yield element("text", text=name, y=-14, font_weight=600)
     for i in range(5):
         x, y = _WIDTH * i / 4, _HEIGHT * (1 - i / 4)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from robustbench_lite.figures.stability import SET
-from robustbench_lite.report.charts import Fall, falls, round_up
+from robustbench_lite.figures.svg import round_up
+from robustbench_lite.report.charts import Fall, falls
 from robustbench_lite.report.strength import MOST, Drawn, cut, legend
 from robustbench_lite.results.statistics import wilson
 from robustbench_lite.tables.base import Column, Table
