@@ -153,7 +153,7 @@ def test_foreign_and_half_written_files_hide_nothing(tmp_path):
     assert found.generators()["name"].tolist() == ["a"] and len(found.problems) == 3
     assert "damaged" in page([found])
     assert "a" in render(tables.make("gan_scores", found), "text")
-    assert not Store(folder).generators().keys() - {a.stem}
+    assert not Store(folder).made("generators").keys() - {a.stem}
 
 
 def test_pandas_reads_a_folder_of_rows(tmp_path):
