@@ -95,7 +95,7 @@ class AdvGAN(Fitter):
     alpha: Number = Field(0.1, ge=0, description="Weight of L_GAN beside L_adv; 0: no critic.")
     beta: Number = Field(0.1, ge=0, description="Weight of L_hinge.")
     c: Number = Field(0.0, ge=0, description="The l2 size of a perturbation below which L_hinge is 0.")
-    kappa: Number = Field(100.0, ge=0, description="Margin in logits above which L_adv pulls no more; the paper: 0.")
+    kappa: Number = Field(100.0, ge=0, description="Margin in logits above which L_adv is flat; the paper: 0.")
     lr: Number = Field(0.01, gt=0, description="Adam's rate in the first step, of both networks.")
     filters: PositiveInt = Field(8, description="Of the first convolution; twice as many at each halving.")
 
