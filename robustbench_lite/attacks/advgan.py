@@ -81,8 +81,8 @@ class AdvGAN(Fitter):
             "The generator ends in epsilon tanh, or in the l2 ball, instead of being clipped when it is tested.",
             "Its weights are a norm of an instance apart from its kernels: no norm of a batch, which would make an "
             "image's perturbation depend on the others.",
-            "kappa 100 instead of 0, the rate 0.01 instead of 0.001 and falling to 0 along a cosine: with a few hundred "
-            "images to fit on a generator that stops where the classifier barely errs does not carry over to others.",
+            "kappa 100 instead of 0, the rate 0.01 instead of 0.001 and falling to 0 along a cosine: with few images "
+            "to fit on a generator that stops where the classifier barely errs does not carry over to others.",
             "Untargeted it leaves what the classifier predicts on the images to fit on, whose labels it is not told.",
         ),
     )
@@ -95,7 +95,7 @@ class AdvGAN(Fitter):
     alpha: Number = Field(0.1, ge=0, description="Weight of L_GAN beside L_adv; 0: no critic.")
     beta: Number = Field(0.1, ge=0, description="Weight of L_hinge.")
     c: Number = Field(0.0, ge=0, description="The l2 size of a perturbation below which L_hinge is 0.")
-    kappa: Number = Field(100.0, ge=0, description="Margin in logits above which L_adv is flat; the paper: 0.")
+    kappa: Number = Field(100.0, ge=0, description="Margin in logits where L_adv ends; the paper: 0.")
     lr: Number = Field(0.01, gt=0, description="Adam's rate in the first step, of both networks.")
     filters: PositiveInt = Field(8, description="Of the first convolution; twice as many at each halving.")
 
@@ -137,10 +137,9 @@ class AdvGAN(Fitter):
         return Translator(x.shape[1], self.filters)
 
     def _moved(self, x: torch.Tensor, raw: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The perturbations (n, C, H, W) that what the generator says stands for, and the images with them."""
-        bounded = raw.tanh()
-        r = self.epsilon * bounded if self.norm == "linf" else project(bounded, "l2", self.epsilon)
-        adv = (x + r).clamp(0, 1)
+        """What the generator says (n, C, H, W) as perturbations, before the l2 ball, and the images with them."""
+        r = raw.tanh() * (self.epsilon if self.norm == "linf" else 1)
+        adv = (x + (r if self.norm == "linf" else project(r, "l2", self.epsilon))).clamp(0, 1)
         return r, adv if raw.requires_grad or self.norm != "linf" else within(x, adv, self.epsilon)
 
     def _trained(self, oracle: Oracle, some: Fitting) -> torch.Tensor:
