@@ -27,6 +27,7 @@ class Scored:
     verdicts: Verdicts
     control: torch.Tensor | None = None  # predictions under a random perturbation of the same size
     views: dict[str, torch.Tensor] = field(default_factory=dict)  # columns of counts over random views
+    opinion: dict[str, torch.Tensor] = field(default_factory=dict)  # columns of what a second classifier says
 
 
 def called(attack: Attack) -> str:
@@ -91,11 +92,11 @@ class Written:
             "adv_second": verdicts.second.tolist(),
             "adv_second_confidence": verdicts.second_confidences.tolist(),
             "broken_by": self._broken_by(),
-            **{name: counts.tolist() for name, counts in self.scored.views.items()},
+            **{name: column.tolist() for name, column in (self.scored.views | self.scored.opinion).items()},
         }
 
     def _transform(self) -> list[str | None]:
-        names = self.attack.found
+        names = self.outcome.names
         if self.origins is not None:
             return [canonical(facts) if facts else None for facts in self.origins]
         if not names:

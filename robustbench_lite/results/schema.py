@@ -113,6 +113,10 @@ SAMPLES = pa.schema(
         ("rho_l0", _real),
         ("rho_l1", _real),
         ("broken_by", _text),  # which attack of a cascade broke the sample; null: none, or there is but one attack
+        ("second_opinion", _int),  # what a second classifier takes an image for that was made; null: none is asked
+        ("second_opinion_confidence", _real),
+        ("clean_second_opinion", _int),  # the same of the clean image
+        ("control_second_opinion", _int),  # the same of the image that control_pred is about
     ],
     metadata=META,
 )

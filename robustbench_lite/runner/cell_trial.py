@@ -21,6 +21,7 @@ from robustbench_lite.models.base import Classifier
 from robustbench_lite.results.schema import Caveat, Row
 from robustbench_lite.runner._samples import Shown
 from robustbench_lite.runner.assets import Victim
+from robustbench_lite.runner.beside import latents_of
 from robustbench_lite.runner.plan import Cell
 from robustbench_lite.runner.preflight import Inspection, Preflight
 from robustbench_lite.threat.setting import Setting
@@ -136,7 +137,7 @@ class Prepared:
         x, labels = images(samples, keep), torch.from_numpy(samples.labels)[keep]
         ids = [samples.ids[i] for i in keep.tolist()]
         victim = assets.victim(cell.sources, attack.shares, x, scene := _scene(cell, samples, keep))
-        setting = fit or (self._fitting if attack.images_to_fit else scene)
+        setting = fit or self._beside(x) or scene
         clean, n = self.clean[keep], len(cell.sources)
         place = (start, len(self.keep))
         trial = Trial.of(attack, x, labels, clean, ids, cell.seed, setting=setting, members=n, place=place)
@@ -148,6 +149,13 @@ class Prepared:
     def _target(self, name: str, x: torch.Tensor, scene: Setting | None, keep: torch.Tensor) -> Target:
         assets, inspection = self.preflight.assets, self.preflight.inspect(self.cell.dataset, name)
         return Target(assets.classifier(name), assets.scorer(name, x, scene), inspection.logits[keep])
+
+    def _beside(self, x: torch.Tensor) -> Setting | None:
+        """What the attack needs that does not come with images x (n, C, H, W)."""
+        attack = self.cell.attack
+        if attack.named is not None:
+            return latents_of(attack.named, self.preflight.assets, (x.shape[1], x.shape[2], x.shape[3]))
+        return self._fitting if attack.images_to_fit else None
 
     @cached_property
     def _fitting(self) -> Setting:
@@ -195,7 +203,11 @@ def _scene(cell: Cell, samples: Samples, keep: torch.Tensor) -> Setting | None:
     if scene is not None and scene.views is not None and not isinstance(scene, attack.needs or ()):
         raise AttackError(f"{attack.registered}: '{cell.dataset}' is an object that is seen in views; use eot3d")
     scene = None if scene is None else scene.pick(keep)
-    return scene if attack.needs is None or attack.images_to_fit else attack.needs.of(scene, attack.registered)
+    return (
+        scene
+        if attack.needs is None or attack.images_to_fit or attack.named
+        else attack.needs.of(scene, attack.registered)
+    )
 
 
 def _doubts(inspections: dict[str, Inspection]) -> list[Caveat]:

@@ -15,6 +15,7 @@ from robustbench_lite.errors import AttackError, RobustbenchError
 from robustbench_lite.guards.foreign import trace
 from robustbench_lite.registry import canonical, fingerprint
 from robustbench_lite.results.schema import SCHEMA_VERSION, Row
+from robustbench_lite.runner.beside import identity_of
 
 if TYPE_CHECKING:
     from robustbench_lite.models.base import Classifier
@@ -114,6 +115,10 @@ class _Planner:
             selected = self.selected(data.name)
             facts = {name: self.facts(name) for name in involved}
             more = _more(self.assets, data.name, attack)
+            if (named := attack.named) is not None:
+                more["beside"] = [
+                    identity_of(named, self.assets, self.assets.classifier(name)) for name in (*sources, *targets)
+                ]
             probes = {name: probe for name in involved if (probe := self.assets.probe(data.name, name))}
         except RobustbenchError as error:
             problem = error

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict
 
+from robustbench_lite.engine.attack import SetAttack
 from robustbench_lite.engine.columns import Written
 from robustbench_lite.engine.drive import Outcome
-from robustbench_lite.engine.job import PERTURBATION, Fitting
+from robustbench_lite.engine.job import Fitting
 from robustbench_lite.engine.judge import finite
 from robustbench_lite.results.schema import Row
 from robustbench_lite.results.shards import Shard
@@ -44,11 +45,11 @@ def _named(cell: CellTrial) -> Row:
 
 
 def fitted(cell: CellTrial, outcome: Outcome) -> Row:
-    """How many images a perturbation was fitted on, and how many of them it fools: here too the judge looks."""
-    fitting = cell.job.setting
-    if not isinstance(fitting, Fitting) or PERTURBATION not in outcome.artifacts:
+    """How many images an attack was fitted on, and how many of them it fools: here too the judge looks."""
+    attack, fitting = cell.cell.attack, cell.job.setting
+    if not isinstance(fitting, Fitting) or not isinstance(attack, SetAttack) or not attack.universal:
         return {}
-    x = cell.cell.attack.apply(fitting.x, outcome.artifacts[PERTURBATION])
+    x = attack.perturbed(fitting.x, outcome.artifacts)
     after = finite(cell.victim.scorer.logits(x), "perturbed images that it was fitted on").argmax(1)
     return {"fit_n": len(x), "fit_rate": float((after != fitting.goal.label).double().mean())}
 
