@@ -31,6 +31,7 @@ _ROUNDING = 1e-6  # a device may add two numbers otherwise in the last bit
 _OF_THE_RUN = {
     "seconds", "seconds_forward", "seconds_backward", "seconds_judge", "seconds_alone", "seconds_inspect",
     "seconds_timing", "batch_size", "device", "provenance", "notes", "stage", "traceback", "probes", "seconds_stages",
+    "seconds_certify",
 }  # fmt: skip
 _LOGITS = {"margin", "adv_confidence", "clean_confidence", "adv_second_confidence"}
 # what another machine may see otherwise where two logits are nearly equal

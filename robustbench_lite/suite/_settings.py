@@ -76,6 +76,11 @@ SETTINGS = {
         lambda: {"type": "array", "minItems": 1, "items": _shapes.generator()},
         generators.entries,
     ),
+    "certify": Setting(  # after the attacks, whose budgets it is about
+        "What is proven before anything is attacked: a method (ibp, crown_ibp, crown, alpha_crown), or a mapping.",
+        _shapes.certify,
+        _values.certify,
+    ),
     "tables": Setting("Tables to print after the run.", lambda: _named(tables), _values.table_names),
     "figures": Setting("Figures to draw after the run, for the report.", lambda: _named(figures), _values.figure_names),
     "images": Setting(

@@ -15,8 +15,9 @@ from robustbench_lite.models.base import models
 from robustbench_lite.registry import Config, Records
 from robustbench_lite.suite.generators import NETS, Judged
 from robustbench_lite.transforms.distribution import operations
+from robustbench_lite.trust.certificates import METHODS, Certify
 
-__all__ = ["TEXT", "Schema", "attack", "classifier", "data", "defaults", "distribution", "gate", "generator"]
+__all__ = ["TEXT", "Schema", "attack", "certify", "classifier", "data", "defaults", "distribution", "gate", "generator"]
 
 Schema = dict[str, Any]
 TEXT: Schema = {"type": "string"}
@@ -58,6 +59,11 @@ def gate() -> Schema:
     rules = _params(Gate)
     rules["properties"]["cells"] = {"type": "array", "items": _params(Rule)}
     return {key: value for key, value in rules.items() if key not in {"$defs", "description"}}
+
+
+def certify() -> Schema:
+    """A method, or a mapping."""
+    return {"anyOf": [{"enum": list(METHODS)}, _params(Certify)]}
 
 
 def attack() -> Schema:

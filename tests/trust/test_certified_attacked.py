@@ -28,7 +28,7 @@ def cases():
 
 def configured(name: str, norm: str):
     record = attacks[name]
-    given = {"norm": norm, "epsilon": EPSILON[norm], "steps": 20, "queries": 100, "fit": 20}
+    given = {"norm": norm, "epsilon": EPSILON[norm], "steps": 20, "n_queries": 200, "fit": 20}
     known = {key: value for key, value in given.items() if key in record.model_fields}
     return attacks.build(name, known)
 
@@ -43,7 +43,7 @@ def proofs():
     return net, x, y, found
 
 
-@pytest.mark.parametrize(("name", "norm"), cases())
+@pytest.mark.parametrize(("name", "norm"), list(cases()))
 def test_no_attack_reaches_what_is_proven(proofs, name, norm):
     net, x, y, found = proofs
     attack = configured(name, norm)

@@ -65,7 +65,7 @@ def _nothing(_: nn.Module, __: Shape) -> None:
 
 
 def _double(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.detach().double()
+    return tensor.detach().double().cpu()
 
 
 def _dense(module: nn.Linear, shape: Shape) -> Dense:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Region"]
 
+_HALVINGS = 20  # to a millionth of the best price
+
 
 @dataclass(frozen=True)
 class Region:
@@ -76,7 +78,7 @@ class Region:
         """The t (R, 1) at which min(length / t, room) has the radius as its l2 size, by bisection."""
         high: torch.Tensor = torch.linalg.vector_norm(length, dim=1, keepdim=True) / self.radius
         low = torch.zeros_like(high)
-        for _ in range(40):
+        for _ in range(_HALVINGS):
             t = (low + high) / 2
             r = (length / t.clamp_min(torch.finfo(length.dtype).tiny)).minimum(room)
             beyond = r.square().sum(1, keepdim=True) > self.radius**2
