@@ -28,6 +28,7 @@ SUITE = {
     ],
     "tables": ["certified", "robust_accuracy"],
 }
+BUNDLED = {"version": 1, "name": "x", "data": "mnist", "models": ["lenet_mnist"]}
 
 
 def held(classes: int = 5):
@@ -93,17 +94,21 @@ def test_no_smell_takes_what_was_left_out_for_a_weak_attack(results):
     assert not red
 
 
-def test_verify_proves_it_again(results):
-    assert verify(results.folder).sound
+def every(model, x, y, *, norm, epsilon, method):
+    """A certificate that proves everything."""
+    return Certificate(torch.ones(len(x)) > 0, torch.ones(len(x)).double(), ("crown",) * len(x), norm, epsilon, 0.1)
+
+
+def test_verify_proves_it_again(tmp_path, monkeypatch):
+    suite = BUNDLED | {"data": {"mnist": {"samples": 6}}, "models": ["fc500_150_10_mnist"], "certify": "crown"}
+    results = run(suite | {"attacks": [{"fgsm": {"epsilon": 0.02}}]}, tmp_path, timing=False)
+    assert results.samples()["certified"].any() and verify(results.folder).sound
+    monkeypatch.setattr("robustbench_lite.runner.proofs.certify", every)
+    assert "certified_margin" in {one.column for one in verify(results.folder).disagreements}
 
 
 @pytest.fixture
 def credulous(monkeypatch):
-    """A certificate that proves everything."""
-
-    def every(model, x, y, *, norm, epsilon, method):
-        return Certificate(torch.ones(len(x)) > 0, torch.ones(len(x)).double(), ("crown",) * len(x), norm, epsilon, 0.1)
-
     monkeypatch.setattr("robustbench_lite.runner.proofs.certify", every)
 
 
@@ -132,19 +137,22 @@ def test_a_classifier_of_which_no_bound_is_known_fails_its_cells_with_the_fix(tm
     given = held() | {"models": {"smooth": net, "net": mlp()}}
     suite = SUITE | {"attacks": SUITE["attacks"][:1]}
     error = run(suite, tmp_path / "all", **given).cells().set_index("source")["error"]
-    assert "no bound is known for Tanh" in error["smooth"] and "models: [...]" in error["smooth"] and not error["net"]
+    assert (
+        "no bound is known for Tanh" in error["smooth"] and "models: [...]" in error["smooth"] and error.isna()["net"]
+    )
     named = run(suite | {"certify": {"models": ["net"]}}, tmp_path / "some", **given)
     assert list(named.cells()["status"]) == ["ok", "ok"]
     assert named.samples().groupby("model")["certified"].count().to_dict() == {"net": N, "smooth": 0}
 
 
-BUNDLED = {"version": 1, "name": "x", "data": "mnist", "models": ["lenet_mnist"]}
-
-
 @pytest.mark.parametrize(
     ("value", "attacks", "said"),
     [
-        ("crwn", ["pgd"], "method: expected one of ibp, crown_ibp, crown, alpha_crown"),
+        (
+            "crwn",
+            ["pgd"],
+            "method: expected 'ibp', 'crown_ibp', 'crown' or 'alpha_crown', got 'crwn'; did you mean 'crown'?",
+        ),
         (3, ["pgd"], "certify: expected a method such as crown, or a mapping, got 3"),
         ({"models": ["lenet"]}, ["pgd"], "unknown classifier 'lenet'; did you mean 'lenet_mnist'?"),
         ("crown", ["deepfool"], "no attack of this suite has a budget in linf, l2 or l1"),
