@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from robustbench_lite.generators.metrics.classified import Looked, classifier_score, frechet, look, unevenness
 from robustbench_lite.generators.metrics.manifolds import precision_recall
-from robustbench_lite.generators.metrics.neighbours import copying
+from robustbench_lite.generators.metrics.neighbours import copying, nearest
 from robustbench_lite.generators.metrics.parzen import parzen
 from robustbench_lite.generators.metrics.patches import swd
 from robustbench_lite.generators.metrics.similarity import alikeness
@@ -38,6 +39,12 @@ class Judge:
         """Images without their canvas."""
         inner = slice(self.pad, -self.pad or None)
         return images[:, :, inner, inner].contiguous()
+
+    @cached_property
+    def apart(self) -> torch.Tensor:
+        """How far (N,) each test image is from the nearest training image: what a generator has to do with."""
+        assert self.train is not None
+        return nearest(self.inner(self.test), self.inner(self.train))[0]
 
 
 def scores_of(images: torch.Tensor, judge: Judge) -> dict[str, float]:
@@ -76,5 +83,5 @@ def _compared(images: torch.Tensor, real: torch.Tensor, judge: Judge) -> dict[st
 def _alone(images: torch.Tensor, judge: Judge) -> dict[str, float]:
     if judge.train is None:
         return {}
-    found = copying(*map(judge.inner, (images, judge.train, judge.test)))
+    found = copying(judge.inner(images), judge.inner(judge.train), judge.apart)
     return {"copies": found.copies, "nearer": found.nearer}

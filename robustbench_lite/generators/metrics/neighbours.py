@@ -26,10 +26,9 @@ def nearest(images: torch.Tensor, pool: torch.Tensor, rows: int = 256) -> tuple[
     return torch.cat([one.values for one in found]), torch.cat([one.indices for one in found])
 
 
-def copying(generated: torch.Tensor, train: torch.Tensor, test: torch.Tensor) -> Copying:
-    """In pixels, or in features where rows of those are given."""
-    ours, theirs = nearest(generated, train)[0], nearest(test, train)[0]
-    below = theirs.sort().values
+def copying(generated: torch.Tensor, train: torch.Tensor, apart: torch.Tensor) -> Copying:
+    """In pixels, or in features where rows of those are given; `apart` (N,): how far test images are from training."""
+    ours, below = nearest(generated, train)[0], apart.sort().values
     less, equal = (torch.searchsorted(below, ours, right=right) for right in (False, True))
     nearer = 1 - (less + equal).double().mean() / (2 * len(below))  # ties count half
-    return Copying(float((ours < theirs.quantile(0.001)).double().mean()), float(nearer))
+    return Copying(float((ours < below.quantile(0.001)).double().mean()), float(nearer))

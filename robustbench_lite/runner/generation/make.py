@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from time import perf_counter
 
@@ -24,6 +25,7 @@ from robustbench_lite.runner.generation.cell import POINTS, GeneratorCell
 from robustbench_lite.runner.generation.report import GeneratorReport, GeneratorStage, described
 from robustbench_lite.runner.generation.snapshots import SHOWN, Snapshots, generator_of, pictured
 from robustbench_lite.runner.observer import Observer, Silent
+from robustbench_lite.suite.generators import Judged
 
 __all__ = ["made"]
 
@@ -100,9 +102,7 @@ class _Work:
         cell, how = self.report.cell, self.report.cell.judged
         if how.test is None or not how.judge or len(cell.size) != 3:
             return None
-        test = images(loaded(how.test, self.root, how.pad))
-        train = [images(loaded(source, self.root, how.pad)) for source in how.train]
-        return Judge(how.judge, test, torch.cat(train) if train else None, how.pad)
+        return _judge(canonical(how.model_dump(mode="json")), self.root, cell.data)
 
     def trained(self, judge: Judge | None) -> Generator:
         """The generator at the end of its recipe. Raises ModelError where a loss is no number."""
@@ -188,6 +188,15 @@ class _Work:
             distances, places = nearest(judge.inner(shown[:SHOWN]), judge.inner(judge.train))
             rows = pictured(cell.id, step, judge.train[places], "neighbour")
             yield from (row | {"distance": float(far)} for row, far in zip(rows, distances, strict=True))
+
+
+@lru_cache(maxsize=1)  # what real images get is looked at once for all generators of the same images
+def _judge(how: str, root: Path, data: str) -> Judge:  # noqa: ARG001  (the images' hashes: a file that changes is read)
+    said = Judged.model_validate_json(how)
+    assert said.test is not None
+    test = images(loaded(said.test, root, said.pad))
+    train = [images(loaded(source, root, said.pad)) for source in said.train]
+    return Judge(said.judge, test, torch.cat(train) if train else None, said.pad)
 
 
 def _between(generator: Generator, seed: int) -> torch.Tensor:
