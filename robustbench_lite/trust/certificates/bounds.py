@@ -9,17 +9,18 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from robustbench_lite.lazy import torch
 from robustbench_lite.trust.certificates.parts import Affine, Maximum, Part, Rectifier
 from robustbench_lite.trust.certificates.region import Region
 from robustbench_lite.trust.certificates.relaxations import MaximumLines, RectifierLines
 
-__all__ = ["Bounds", "Inner", "Node", "Slopes", "bounds_of", "value_of"]
+__all__ = ["Bounds", "Inner", "Node", "bounds_of", "value_of"]
 
 Inner = Literal["intervals", "linear"]
-Slopes = Mapping[int, torch.Tensor]  # of a rectifier's node: lower slopes (R, ...) to take in place of its own
+if TYPE_CHECKING:
+    Slopes = Mapping[int, torch.Tensor]  # of a rectifier's node: lower slopes (R, ...) to take in place of its own
 _NUMBERS = 2**18  # that the rows which go backwards together may have in the widest layer: 2 MB, which caches hold
 
 

@@ -9,14 +9,15 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from robustbench_lite.lazy import torch
 from robustbench_lite.trust.certificates.rounding import gamma
 
 __all__ = ["Affine", "Convolution", "Dense", "Maximum", "Moved", "Part", "Rectifier", "Scaled"]
 
-Tensors = tuple[torch.Tensor, ...]
+if TYPE_CHECKING:  # whoever lists or validates need not wait for PyTorch
+    Tensors = tuple[torch.Tensor, ...]
 
 
 @dataclass(frozen=True)
