@@ -13,7 +13,7 @@ from robustbench_lite.results.worst_case import allowed
 from robustbench_lite.trust.certificates import NORMS, certify
 from tests.helpers import images, mlp
 
-EPSILON = {"linf": 0.03, "l2": 0.12, "l1": 0.4}
+EPSILON = {"linf": 0.02, "l2": 0.1, "l1": 0.3}
 
 
 def cases():
@@ -39,7 +39,7 @@ def proofs():
     net, x = mlp(), images(24)
     y = net(x).argmax(1)
     found = {norm: certify(net, x, y, norm=norm, epsilon=EPSILON[norm]) for norm in NORMS}
-    assert all(3 < int(one.proven.sum()) < 21 for one in found.values()), found
+    assert all(0 < int(one.proven.sum()) < 24 for one in found.values()), found
     return net, x, y, found
 
 
