@@ -308,5 +308,5 @@ def test_of_classifiers_that_lie_nothing_is_proven(shared):
             proven = certify(wrapped(net).eval(), x, y, epsilon=0.01).proven
             assert bool((proven <= plain).all()) and (name == "offset" or bool((proven == plain).all())), name
         else:
-            with pytest.raises(ModelError, match="no bound is known|cannot be read|depend on the others"):
+            with pytest.raises(ModelError, match=r"no bound is known|cannot be read|depend on the others"):
                 certify(wrapped(net).eval(), x, y, epsilon=0.01)
