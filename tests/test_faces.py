@@ -11,10 +11,10 @@ from tests.test_house import LEVEL, PACKAGE
 
 FACES = {
     "": """
-        Results __version__ attacks datasets generators load models run sparse_coding
+        Results __version__ attacks certify datasets generators load models run sparse_coding
     """,
     "api": """
-        Results TableView load run
+        Results TableView certify load run
     """,
     "cli": """
         main
@@ -92,7 +92,7 @@ FACES = {
         Distribution Fill Interpolation Limits Operations PARAMETERS Range within
     """,
     "trust": """
-        Check Doubt Finding calibrated checks doubts findings key_of
+        Certificate Check Doubt Finding calibrated certify checks doubts findings key_of
     """,
 }
 

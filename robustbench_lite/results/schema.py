@@ -117,6 +117,9 @@ SAMPLES = pa.schema(
         ("second_opinion_confidence", _real),
         ("clean_second_opinion", _int),  # the same of the clean image
         ("control_second_opinion", _int),  # the same of the image that control_pred is about
+        ("certified", _bool),  # proven: nothing within the budget fools the classifier; null: nothing was asked
+        ("certified_margin", _real),  # a lower bound of the label's logit above every other one within the budget
+        ("skipped", _text),  # why the sample was not attacked: it is proven, and by what; null: it was attacked
     ],
     metadata=META,
 )
@@ -169,6 +172,8 @@ CELLS = pa.schema(
         ("warning_kinds", pa.list_(_text)),  # of each of `warnings`: clean_accuracy, outputs, gradients, other
         ("seconds_stages", _text),  # canonical JSON: stage -> seconds spent there, of a failed cell too
         ("spends", _bool),  # whether it ends far out in its budget where it fails; null: an older run, yes
+        ("certify", _text),  # the method by which samples were to be proven; null: none
+        ("seconds_certify", _real),  # what that took of samples that no cell before had needed; null: none
     ],
     metadata=META,
 )

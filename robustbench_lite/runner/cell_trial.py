@@ -24,6 +24,7 @@ from robustbench_lite.runner.assets import Victim
 from robustbench_lite.runner.beside import latents_of
 from robustbench_lite.runner.plan import Cell
 from robustbench_lite.runner.preflight import Inspection, Preflight
+from robustbench_lite.runner.proofs import Proof
 from robustbench_lite.threat.setting import Setting
 
 __all__ = ["CellTrial", "Prepared", "Target", "prepare"]
@@ -53,6 +54,7 @@ class CellTrial:
     keep: torch.Tensor
     facts: Row
     stores_images: bool
+    proof: Proof | None = None  # what is proven of them; None: nothing was asked
 
     @property
     def job(self) -> Job:
@@ -142,9 +144,11 @@ class Prepared:
         place = (start, len(self.keep))
         trial = Trial.of(attack, x, labels, clean, ids, cell.seed, setting=setting, members=n, place=place)
         targets = tuple(self._target(name, x, scene, keep) for name in cell.targets)
-        return CellTrial(
-            cell, trial, victim, targets, samples, keep, self.facts, stores_images=assets.suite.images == "all"
-        )
+        proof = None
+        if cell.certify is not None:
+            proof = self.preflight.proofs.of(cell, assets.classifier(cell.source), x, labels, keep)
+        stores = assets.suite.images == "all"
+        return CellTrial(cell, trial, victim, targets, samples, keep, self.facts, stores_images=stores, proof=proof)
 
     def _target(self, name: str, x: torch.Tensor, scene: Setting | None, keep: torch.Tensor) -> Target:
         assets, inspection = self.preflight.assets, self.preflight.inspect(self.cell.dataset, name)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from robustbench_lite.runner.assets import Assets
     from robustbench_lite.runner.probing import Probe
     from robustbench_lite.suite.builder import AttackEntry, DataEntry, Suite
+    from robustbench_lite.trust.certificates import Certify
 
 __all__ = ["Cell", "experiments", "labels", "plan", "renamed"]
 
@@ -47,6 +48,7 @@ class Cell:
     stage: str = ""  # and when, and the traceback of a user's code behind it
     traceback: str = ""
     probes: dict[str, Probe] = field(default_factory=dict)  # what classifiers of the user's own code say, some logits
+    certify: Certify | None = None  # what is to be proven before it is attacked
 
     @property
     def source(self) -> str:
@@ -135,6 +137,9 @@ class _Planner:
         }
         if attack.target == "random":
             identity["stream"] = TARGETS  # they once depended on the attack's parameters
+        certify = suite.certify if suite.certify and suite.certify.asks(attack, sources[0]) else None
+        if certify is not None:
+            identity["certify"] = certify.identity()
         return Cell(
             id=fingerprint(identity | more),
             suite=suite.name,
@@ -151,6 +156,7 @@ class _Planner:
             stage=problem.stage or "load" if problem else "",
             traceback=problem.traceback or trace(problem) if problem else "",
             probes=probes,
+            certify=certify,
         )
 
     def selected(self, name: str) -> _Data:

@@ -26,6 +26,7 @@ from robustbench_lite.results.schema import Caveat
 from robustbench_lite.results.statistics import clopper_pearson
 from robustbench_lite.runner._samples import size_of
 from robustbench_lite.runner.assets import Assets, remember, shown
+from robustbench_lite.runner.proofs import Proofs
 
 __all__ = ["Inspection", "Preflight"]
 
@@ -46,6 +47,7 @@ class Preflight:
     """Inspects every classifier once on every dataset, and again where it had to be loaded anew."""
 
     assets: Assets
+    proofs: Proofs = field(default_factory=Proofs)
     _inspections: dict[str, tuple[Classifier, dict[str, Inspection | RobustbenchError]]] = field(default_factory=dict)
 
     def inspect(self, data: str, model: str) -> Inspection:

@@ -32,6 +32,7 @@ _NETWORK = 1e-4  # it may sum otherwise: so much in a pixel after ten layers
 _OF_THE_RUN = {
     "seconds", "seconds_forward", "seconds_backward", "seconds_judge", "seconds_alone", "seconds_inspect",
     "seconds_timing", "batch_size", "device", "provenance", "notes", "stage", "traceback", "probes", "seconds_stages",
+    "seconds_certify",
 }  # fmt: skip
 _LOGITS = {"margin", "adv_confidence", "clean_confidence", "adv_second_confidence", "second_opinion_confidence"}
 # what another machine may see otherwise where two logits are nearly equal

@@ -26,7 +26,7 @@ def judged(cell: CellTrial, outcome: Outcome, start: int = 0) -> Shard:
         scored = cell.trial.score(outcome, target.scorer, target.clean, target.classifier.weights)
         near_ties += int(scored.verdicts.near_tie.sum())
         written = Written(cell.cell.attack, _named(cell), scored, cell.ids, cell.trial.labels, outcome, origins)
-        samples += written.rows()
+        samples += _proven(cell, written)
     images = list(_images(cell, outcome)) if cell.stores_images else []
     facts = {
         "near_ties": near_ties,
@@ -36,6 +36,15 @@ def judged(cell: CellTrial, outcome: Outcome, start: int = 0) -> Shard:
         "tally": [asdict(one) for one in outcome.tally],
     }
     return Shard.of(start, start + len(cell.ids), samples, images, facts)
+
+
+def _proven(cell: CellTrial, written: Written) -> list[Row]:
+    """The rows, with what was proven before. Raises AttackError where the judge saw what was proven not to be."""
+    rows, proof = written.rows(), cell.proof
+    if proof is None:
+        return rows
+    proof.check(written.scored.verdicts.success, cell.ids, cell.cell.variant, written.scored.target)
+    return [row | said for row, said in zip(rows, proof.columns(), strict=True)]
 
 
 def _named(cell: CellTrial) -> Row:

@@ -18,11 +18,13 @@ from robustbench_lite.sparse_coding import MODELS, designs
 from robustbench_lite.suite.generators import NETS, Judged
 from robustbench_lite.suite.sparse_coding import Measurement
 from robustbench_lite.transforms.distribution import operations
+from robustbench_lite.trust.certificates import METHODS, Certify
 
 __all__ = [
     "TEXT",
     "Schema",
     "attack",
+    "certify",
     "classifier",
     "data",
     "defaults",
@@ -72,6 +74,11 @@ def gate() -> Schema:
     rules = _params(Gate)
     rules["properties"]["cells"] = {"type": "array", "items": _params(Rule)}
     return {key: value for key, value in rules.items() if key not in {"$defs", "description"}}
+
+
+def certify() -> Schema:
+    """A method, or a mapping."""
+    return {"anyOf": [{"enum": list(METHODS)}, _params(Certify)]}
 
 
 def attack() -> Schema:

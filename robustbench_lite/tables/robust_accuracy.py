@@ -42,6 +42,10 @@ _REMARK = (
     "has a size within the budget; forward, backward: passes per sample, of the worst case those of all these attacks; "
     "[95 % Wilson interval]"
 )
+_PROVEN = (
+    "proven: share of all n samples on which no attack within the budget can succeed, whatever it does; robust "
+    "accuracy lies between this and the worst case. Attacks leave out what is proven, unless `skip: false` was said"
+)
 _PAPERS = ("robustbench", "autoattack-mnist", "autoattack-cifar10")  # the first that has the classifier is shown
 _PASSES = ("forwards", "backwards")
 _SAID = {"clean": "clean", "autoattack": "AutoAttack", "reported": "as its authors reported"}
@@ -79,7 +83,8 @@ def robust_accuracy(results: Results) -> Table:
             rows += [block.heading | said for said in _as_published(paper, row)]
             papers.append(f"published: {paper.source}. {paper.protocol}")
     remark = _REMARK if blocks else "no attack in these results has a budget in a norm; see the tables accuracy, curve"
-    lines = (remark, *dict.fromkeys(papers), *notes.lines(results))
+    asked = [_PROVEN] if any(block.case and block.case.proven is not None for block in blocks) else []
+    lines = (remark, *asked, *dict.fromkeys(papers), *notes.lines(results))
     return Table("robust_accuracy", "Robust accuracy, worst case", COLUMNS, tuple(rows), lines, notes.shown())
 
 
@@ -102,6 +107,8 @@ def _rows(block: _Block, known: dict[str, tuple[Doubt, ...]], notes: Footnotes) 
     if case is not None:
         yield from (_within(case, *pair, known.get(pair[0].id, ()), notes) for pair in _helpers(case))
         yield _worst(case, known, notes)
+        if case.proven is not None:
+            yield _proven(case, case.proven, notes)
 
 
 def _row(name: Value, robust: Value, n: int | None, one: Evaluation | None = None) -> dict[str, Value]:
@@ -146,6 +153,16 @@ def _worst(case: WorstCase, known: dict[str, tuple[Doubt, ...]], notes: Footnote
     name = _marked(label("worst case"), reds_of(case, known), notes)
     passes = {key: number(sum(one.cell[key] or 0 for one in case.pool.members) / len(case.robust)) for key in _PASSES}
     return {"attack": name, "robust": _share(case.robust), "n": count(len(case.robust))} | passes
+
+
+def _proven(case: WorstCase, proven: Flags, notes: Footnotes) -> dict[str, Value]:
+    """What is left whatever the attack: the lower bound beside the upper one of the worst case."""
+    methods = dict.fromkeys(one.cell["certify"] for one in case.attacks if one.cell["certify"])
+    name = label(f"proven by {', '.join(methods)}" if methods else "proven at a larger budget")
+    if fooled := int((proven & case.clean & ~case.robust).sum()):
+        mark = notes.mark(f"does not stand: {fooled} samples are proven and broken; the proof or the judge is wrong")
+        name = replace(name, mark=mark)
+    return _row(name, _share(proven), len(proven))
 
 
 def _marked(name: Value, red: tuple[Doubt, ...], notes: Footnotes) -> Value:
