@@ -22,7 +22,7 @@ from robustbench_lite.text import visible
 
 __all__ = ["main"]
 
-KINDS = ("models", "generators", "attacks", "datasets", "tables", "figures", "operations", "suites")
+KINDS = ("models", "generators", "defenses", "attacks", "datasets", "tables", "figures", "operations", "suites")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

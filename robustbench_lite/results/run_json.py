@@ -28,6 +28,7 @@ _RUN: dict[str, Any] = {
     "generator_cells": [_TEXT],
     "gate": {},
     "published": {"": {"": _TEXT}},
+    "defenses": {"": {"": _TEXT}},
     "classes": {"": [_TEXT]},
     "planned": [_PLANNED],
     "versions": {"": _WORD},

@@ -114,6 +114,8 @@ SAMPLES = pa.schema(
         ("rho_l0", _real),
         ("rho_l1", _real),
         ("broken_by", _text),  # which attack of a cascade broke the sample; null: none, or there is but one attack
+        ("certified_class", _int),  # what the scored classifier is proven to answer near the clean image; -1: abstained
+        ("certified_radius", _real),  # the l2 radius within which; null, as the class: it comes with no certificate
     ],
     metadata=_META,
 )

@@ -27,6 +27,7 @@ __all__ = [
     "checks",
     "doubt",
     "doubts",
+    "doubts_of",
     "findings",
     "fine",
     "register",
@@ -73,6 +74,7 @@ class Finding:
     level: Level
     text: str
     red: bool = False
+    models: tuple[str, ...] = ()  # whose numbers it is about, of those that the cell scores; empty: the cell as a whole
 
 
 @dataclass(frozen=True)
@@ -145,10 +147,27 @@ def doubts(results: Results) -> dict[str, tuple[Doubt, ...]]:
     """Of each finished cell, by its id, the checks that are red; empty where the number can be believed."""
     if "doubts" not in results.memo:
         results.memo["doubts"] = {
-            case.cell["cell"]: tuple(Doubt(check.name, check.title, one.text) for check, one in said if one.red)
+            case.cell["cell"]: tuple(
+                Doubt(check.name, check.title, one.text) for check, one in said if one.red and not one.models
+            )
             for case, said in findings(results)
         }
     return dict(results.memo["doubts"])
+
+
+def doubts_of(results: Results, one: Evaluation) -> tuple[Doubt, ...]:
+    """The same of an evaluation: what is red about its cell, and about this classifier among those that it scores."""
+    if "doubts of" not in results.memo:
+        found: dict[tuple[str, str], list[Doubt]] = {}
+        for case, said in findings(results):
+            for check, finding in said:
+                for model in finding.models if finding.red else ():
+                    found.setdefault((case.cell["cell"], model), []).append(
+                        Doubt(check.name, check.title, finding.text)
+                    )
+        results.memo["doubts of"] = found
+    own = results.memo["doubts of"].get((one.id, one.model), [])
+    return (*doubts(results).get(one.id, ()), *own)
 
 
 def fine(text: str) -> Finding:
@@ -160,9 +179,9 @@ def warning(text: str) -> Finding:
     return Finding("warning", text)
 
 
-def doubt(text: str) -> Finding:
-    """A warning after which the number does not stand."""
-    return Finding("warning", text, red=True)
+def doubt(text: str, *models: str) -> Finding:
+    """A warning after which the number does not stand; of some `models` that the cell scores, theirs alone."""
+    return Finding("warning", text, red=True, models=models)
 
 
 def unknown(text: str) -> Finding:
