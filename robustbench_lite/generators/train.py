@@ -82,8 +82,8 @@ def _card(done: Training, sha256: str) -> Card:
         sha256=sha256,
         source=(
             f"recipe {todo.name} ({todo.hash}), seed {todo.seed}, {todo.steps} steps of {todo.batch_size} on "
-            f"{', '.join(map(str, todo.train)) or todo.points}; trained {datetime.now(UTC).date()}, "
-            f"torch {version('torch')}"
+            f"{', '.join(map(str, todo.train)) or todo.points}; trained {datetime.now(UTC).date()} "
+            f"on {', then '.join(done.hardware)}, torch {version('torch')}"
         ),
     )
 

@@ -50,6 +50,7 @@ class Training:
     drawn: int = 0  # batches of real images so far
     seconds: float = 0.0
     rows: list[Row] = field(default_factory=list)
+    hardware: list[str] = field(default_factory=list)  # what it was trained on, one after the other
     parts: dict[str, Any] = field(init=False)  # what a checkpoint holds beside numbers: networks and optimisers
 
     def __post_init__(self) -> None:
@@ -75,6 +76,7 @@ class Training:
         """On to the last step. Raises ModelError where a loss is no number."""
         todo = self.todo
         self._resume()
+        self.hardware += [here] if (here := _hardware(self.device)) not in self.hardware[-1:] else []
         while self.step < todo.steps:
             began = perf_counter()
             row = self._advance()
@@ -152,7 +154,7 @@ class Training:
     def _save(self) -> None:
         state: dict[str, Any] = {key: part.state_dict() for key, part in self.parts.items()}
         state |= {"recipe": self.todo.hash, "step": self.step, "drawn": self.drawn}
-        state |= {"seconds": self.seconds, "rows": self.rows}
+        state |= {"seconds": self.seconds, "rows": self.rows, "hardware": self.hardware}
         temporary = self.checkpoint.with_suffix(".tmp")  # a kill while saving leaves the last one whole
         torch.save(state, temporary)
         temporary.replace(self.checkpoint)
@@ -160,10 +162,14 @@ class Training:
     def _resume(self) -> None:
         if not self.checkpoint.exists():
             return
-        state = torch.load(self.checkpoint, weights_only=True, map_location=self.device)
+        state = torch.load(self.checkpoint, weights_only=True, map_location="cpu")  # Adam counts its steps there
         if state["recipe"] != self.todo.hash:
             raise ModelError(f"{self.checkpoint}: of another recipe than {self.todo.name} is now; remove it")
         for key, part in self.parts.items():
             part.load_state_dict(state[key])
         self.step, self.drawn, self.seconds = state["step"], state["drawn"], state["seconds"]
-        self.rows = state["rows"]
+        self.rows, self.hardware = state["rows"], state.get("hardware", [])
+
+
+def _hardware(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "a CPU"

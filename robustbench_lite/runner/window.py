@@ -27,7 +27,8 @@ __all__ = ["grown", "measured", "window"]
 _KIND = "windows"
 _LEAST, _MOST = 16, 8192
 _PAYS = 1.05  # times the throughput, for a window twice as large
-_LAPS = 2  # after one to warm up
+_PATIENCE = 2  # doublings that need not pay: the library's algorithm for one size may be a slow one
+_LAPS = 3  # after one to warm up
 Pace = Callable[[int], float]
 
 
@@ -51,19 +52,22 @@ def window(classifier: Classifier, device: torch.device, shape: tuple[int, ...],
 
 
 def grown(pace: Pace) -> int:
-    """The batch size, doubled as long as that pays. Half of what fits, where memory ends it: attacks need some, too."""
-    size, best = _LEAST, 0.0
-    while size <= _MOST:
+    """The batch size, doubled until that has not paid a few times. Half of what fits, where memory ends it: attacks
+    need some, too.
+    """
+    best, paid, size, fits = 0.0, _LEAST, _LEAST, _MOST
+    while size <= min(_MOST, paid << _PATIENCE):
         try:
             now = pace(size)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
-            return max(_LEAST, size // 4)
-        if now < _PAYS * best:
+            fits = max(_LEAST, size // 4)
             break
-        size, best = 2 * size, now
-    return size // 2
+        if now >= _PAYS * best:
+            best, paid = now, size
+        size *= 2
+    return min(paid, fits)
 
 
 def measured(module: nn.Module, device: torch.device, shape: tuple[int, ...]) -> Pace:

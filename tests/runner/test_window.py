@@ -41,6 +41,11 @@ def test_a_window_grows_until_throughput_stops_or_memory_does(fits, full, found)
     assert max(tried) <= 8192
 
 
+def test_one_size_that_is_slow_does_not_end_the_search():
+    whole, _ = device(10**9, 2000)
+    assert grown(lambda n: whole(n) * (0.4 if n in {64, 128} else 1)) == 2048
+
+
 def test_where_memory_ends_it_the_attack_gets_as_much_again():
     pace, _ = device(300, 10**9)
     assert 2 * grown(pace) <= 300
