@@ -21,7 +21,7 @@ class Median(Defense):
         title="Median smoothing",
         paper="Feature Squeezing: Detecting Adversarial Examples in Deep Neural Networks, Xu, Evans, Qi 2018",
         arxiv="1704.01155",
-        protocol="A square window, per channel; outside lies black. The gradient is its own: that of the median pixel.",
+        protocol="A square window, per channel, mirrored at the border. The gradient is that of the median pixel.",
     )
     size: Literal[3, 5, 7] = Field(3, description="Side of the window in pixels.")
 

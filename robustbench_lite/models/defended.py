@@ -30,7 +30,7 @@ class Defended(ModelSource):
     defended: str | dict[str, Any] = Field(
         description="The classifier behind: a name of the zoo, `source:name`, or a mapping as for an entry of its own."
     )
-    by: By = Field(description="The defense: its name, or {name: parameters}.")
+    by: By = Field(description="The defence: its name, or {name: parameters}.")
 
     @model_validator(mode="after")
     def _whole(self) -> Self:

@@ -75,7 +75,7 @@ class Defense(Config, ABC):
         return self.around(net).train(net.training)
 
 
-defenses: Records[Defense] = Records("defense", "robustbench_lite.defenses")
+defenses: Records[Defense] = Records("defence", "robustbench_lite.defenses")
 
 
 def _built(value: object) -> Defense:
@@ -84,7 +84,7 @@ def _built(value: object) -> Defense:
         return value
     entry = {value: None} if isinstance(value, str) else value
     if not isinstance(entry, dict) or len(entry) != 1:
-        raise ValueError(f"expected the name of one defense, or {{name: parameters}}, got {value!r}")
+        raise ValueError(f"expected the name of one defence, or {{name: parameters}}, got {value!r}")
     ((name, params),) = entry.items()
     if params is not None and not isinstance(params, dict):
         raise ValueError(f"expected {{{name}: parameters}} with a mapping of parameters, got {params!r}")

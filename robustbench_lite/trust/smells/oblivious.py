@@ -11,27 +11,27 @@ from robustbench_lite.trust.smell import Case, Finding, doubt, fine, register, u
 from robustbench_lite.trust.smells._rivals import needed
 
 _WHY = (
-    "A defense in front of a classifier undoes perturbations that were made for the classifier alone. That says "
-    "little of an attacker who knows it: most defenses that were published with such numbers fell as soon as somebody "
+    "A defence in front of a classifier undoes perturbations that were made for the classifier alone. That says "
+    "little of an attacker who knows it: most defences that were published with such numbers fell as soon as somebody "
     "went through them, by a stand-in for what has no gradient and the mean over what is random (Athalye, Carlini and "
-    "Wagner 2018). Where the same run breaks significantly more of the same samples through the defense, within the "
+    "Wagner 2018). Where the same run breaks significantly more of the same samples through the defence, within the "
     "same budget, what the other attacker left is no robustness."
 )
 
 
-@register("oblivious", "attacker knows the defense", _WHY)
+@register("oblivious", "attacker knows the defence", _WHY)
 def oblivious(case: Case, everything: tuple[Case, ...]) -> Finding:  # noqa: ARG001
     """Of the scored classifiers that stand behind a defence, and of which the attack saw only what is behind it."""
     known = case.results.run.get("defenses") or {}
     unaware = [one for one in case.scored if known.get(one.model, {}).get("classifier") in one.sources]
     unaware = [one for one in unaware if not one.white_box and one.ok and one.norm is not None]
     if not unaware:
-        return fine("no defense that it did not see")
+        return fine("no defence that it did not see")
     compared = [(one.model, text) for one in unaware if (text := _compared(case, one)) is not None]
     if beaten := [(model, text) for model, text in compared if text]:
         return doubt("; ".join(text for _, text in beaten), *(model for model, _ in beaten))
     if len(compared) < len(unaware):
-        return unknown("no attack that goes through the defense has the same norm and samples in these results")
+        return unknown("no attack that goes through the defence has the same norm and samples in these results")
     return fine(f"who knows it breaks no more, of {len(compared)}")
 
 
