@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
-from PIL import Image
 from pydantic import Field, PositiveInt
 
 from robustbench_lite.datasets.base import images
@@ -18,6 +14,7 @@ from robustbench_lite.engine.attack import Attack
 from robustbench_lite.engine.views import pairs
 from robustbench_lite.errors import UsageError, did_you_mean
 from robustbench_lite.figures.base import Assets, Figure, figures
+from robustbench_lite.figures.sheets import as_uri
 from robustbench_lite.figures.svg import document, element
 from robustbench_lite.lazy import torch
 from robustbench_lite.tables.base import Column, Table, Value
@@ -81,7 +78,7 @@ class ContactSheet(Figure):
             pixels = np.frombuffer(row["pixels"], np.uint8).reshape(row["shape"])
             x = first + (row["draw"] + 1) * step if row["draw"] >= 0 else 10
             place = {"x": x, "y": _TOP + facts["samples"].index(row["sample"]) * step}
-            parts.append(element("image", href=_uri(pixels), width=_SIDE, height=_SIDE, **place, style=_CRISP))
+            parts.append(element("image", href=as_uri(pixels), width=_SIDE, height=_SIDE, **place, style=_CRISP))
         says = f"{facts['draws']} random views of each of {len(facts['samples'])} images."
         return document(width, height, f"{self.title}: {facts['heading']}", says, parts)
 
@@ -118,11 +115,3 @@ def _rows(views: Views, x: torch.Tensor, ids: list[str], seed: int, draws: int, 
         }
     )
     return table.replace_schema_metadata({META: json.dumps({"heading": heading, "samples": ids, "draws": draws})})
-
-
-def _uri(pixels: npt.NDArray[np.uint8]) -> str:
-    """(C, H, W) as a PNG data URI."""
-    image = Image.fromarray(pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0)))
-    stream = io.BytesIO()
-    image.save(stream, "PNG")
-    return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 from robustbench_lite.text import for_attribute, for_html
 
-__all__ = ["PALETTE", "document", "element"]
+__all__ = ["PALETTE", "document", "element", "round_up"]
 
 # Okabe and Ito's eight, then Tol's muted ones that are far from them
 PALETTE = (
@@ -37,6 +38,14 @@ def document(width: float, height: float, title: str, description: str, parts: I
         font_family="system-ui, sans-serif",
         font_size=11,
     )
+
+
+def round_up(value: float) -> float:
+    """The end of an axis whose quarters are round numbers: 0.04, 0.08, 0.12, 0.2, 0.4, ... times a power of ten."""
+    if not math.isfinite(value) or value <= 0:
+        return 1.0
+    unit = 10.0 ** math.floor(math.log10(value))
+    return float(next(step * unit for step in (1.2, 1.6, 2, 4, 6, 8, 12) if step * unit >= value))
 
 
 def _plain(value: object) -> str:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from robustbench_lite.report.charts import round_up
+from robustbench_lite.figures.svg import round_up
 from robustbench_lite.report.headline import amount
 from robustbench_lite.report.pictures import specimen
 from robustbench_lite.report.ranking import Entry, Ranking, rankings

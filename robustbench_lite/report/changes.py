@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from robustbench_lite.errors import UsageError
-from robustbench_lite.figures.svg import PALETTE, element
-from robustbench_lite.report.charts import round_up
+from robustbench_lite.figures.svg import PALETTE, element, round_up
 from robustbench_lite.report.strength import Drawn
 from robustbench_lite.results.change import Change
 from robustbench_lite.results.statistics import Estimate, wilson

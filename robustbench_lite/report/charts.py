@@ -9,9 +9,9 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from robustbench_lite.figures.svg import PALETTE, element
+from robustbench_lite.figures.svg import PALETTE, element, round_up
 
-__all__ = ["DASHES", "Fall", "Line", "Point", "Trade", "curves", "falls", "round_up", "traces", "trades"]
+__all__ = ["DASHES", "Fall", "Line", "Point", "Trade", "curves", "falls", "traces", "trades"]
 
 DASHES = ("none", "6 3", "2 3", "9 3 2 3")  # a second signal beside colour, every four lines
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 620, 250, 52, 14, 10, 36
@@ -53,14 +53,6 @@ class Trade:
 
     name: str
     points: tuple[Point, ...]
-
-
-def round_up(value: float) -> float:
-    """The end of an axis whose quarters are round numbers: 0.04, 0.08, 0.12, 0.2, 0.4, ... times a power of ten."""
-    if not np.isfinite(value) or value <= 0:
-        return 1.0
-    unit = 10.0 ** np.floor(np.log10(value))
-    return float(next(step * unit for step in (1.2, 1.6, 2, 4, 6, 8, 12) if step * unit >= value))
 
 
 @dataclass(frozen=True)

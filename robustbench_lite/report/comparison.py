@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup
 
-from robustbench_lite.figures.svg import PALETTE
-from robustbench_lite.report.charts import DASHES, round_up
+from robustbench_lite.figures.svg import PALETTE, round_up
+from robustbench_lite.report.charts import DASHES
 from robustbench_lite.report.pictures import told_apart
 from robustbench_lite.report.thumbnails import Thumbnails
 from robustbench_lite.results.evaluation import Evaluation

@@ -10,15 +10,15 @@ import numpy as np
 import numpy.typing as npt
 
 from robustbench_lite.errors import StoreError
+from robustbench_lite.figures.sheets import as_uri, sheet
 from robustbench_lite.figures.svg import element
-from robustbench_lite.report.pictures import as_uri
 from robustbench_lite.text import listed, significant
 
 if TYPE_CHECKING:
     from robustbench_lite.results.schema import Row
     from robustbench_lite.results.store import Results
 
-__all__ = ["Made", "headline", "made", "scatter", "sheet"]
+__all__ = ["Made", "headline", "made", "scatter"]
 
 _COLUMNS = 8  # images of a row of a sheet
 _LOOKS = 6  # on the way
@@ -137,21 +137,9 @@ def _far(rows: Sequence[Row]) -> str:
 
 
 def _sheet(rows: Sequence[Row], says: str) -> Picture:
-    pixels = sheet([np.frombuffer(row["pixels"], np.uint8).reshape(row["shape"]) for row in rows])
+    pixels = sheet([np.frombuffer(row["pixels"], np.uint8).reshape(row["shape"]) for row in rows], _COLUMNS)
     scale = 2 if pixels.shape[2] <= 300 else 1
     return Picture(says, uri=as_uri(pixels), width=scale * pixels.shape[2], height=scale * pixels.shape[1])
-
-
-def sheet(images: Sequence[npt.NDArray[np.uint8]], columns: int = _COLUMNS) -> npt.NDArray[np.uint8]:
-    """Images (C, H, W) side by side, row by row, two pixels of grey between them."""
-    channels, height, width = images[0].shape
-    lines = -(-len(images) // columns)
-    size = (channels, lines * (height + 2) - 2, min(columns, len(images)) * (width + 2) - 2)
-    whole = np.full(size, 128, np.uint8)
-    for i, image in enumerate(images):
-        top, left = i // columns * (height + 2), i % columns * (width + 2)
-        whole[:, top : top + height, left : left + width] = image
-    return whole
 
 
 def _points(rows: Sequence[Row]) -> dict[str, Any]:

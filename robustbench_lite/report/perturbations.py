@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from robustbench_lite.report.pictures import as_uri
+from robustbench_lite.figures.sheets import as_uri
 from robustbench_lite.results.evaluation import through
 
 if TYPE_CHECKING:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -13,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
+from robustbench_lite.figures.sheets import as_uri
 from robustbench_lite.results.evaluation import Evaluation, through
 from robustbench_lite.results.evaluations import evaluations
 from robustbench_lite.results.naming import class_names
@@ -24,7 +22,7 @@ if TYPE_CHECKING:
     from robustbench_lite.results.schema import Row
     from robustbench_lite.results.store import Results
 
-__all__ = ["MOST", "Picture", "as_uri", "eight_bits", "pictured", "pictures", "specimen", "stored", "told_apart"]
+__all__ = ["MOST", "Picture", "eight_bits", "pictured", "pictures", "specimen", "stored", "told_apart"]
 
 MOST = 96  # pictures on a page
 SUCCESSES = ("easiest", "median", "hardest")
@@ -205,11 +203,3 @@ def _moved(row: Row) -> str:
         return ""
     zoom = f", {percent(made['scale'], 0)}\u00a0% large" if made.get("scale", 1) != 1 else ""
     return f"{made['angle']:+.0f}\u00b0, {made['dx']:+.1f} px right, {made['dy']:+.1f} px down{zoom}"
-
-
-def as_uri(pixels: npt.NDArray[np.uint8]) -> str:
-    """(C, H, W) as a PNG data URI."""
-    image = Image.fromarray(pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0)))
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from robustbench_lite.figures.svg import PALETTE
-from robustbench_lite.report.charts import DASHES, Line, Point, Trade, curves, round_up, trades
+from robustbench_lite.figures.svg import PALETTE, round_up
+from robustbench_lite.report.charts import DASHES, Line, Point, Trade, curves, trades
 from robustbench_lite.results.evaluation import Evaluation
 from robustbench_lite.results.evaluations import evaluations
 from robustbench_lite.results.statistics import median

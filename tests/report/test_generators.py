@@ -6,8 +6,9 @@ import re
 
 import numpy as np
 
+from robustbench_lite.figures.sheets import sheet
 from robustbench_lite.report.charts import Line, traces
-from robustbench_lite.report.generators import headline, made, scatter, sheet
+from robustbench_lite.report.generators import headline, made, scatter
 from robustbench_lite.report.page import page
 from robustbench_lite.results.store import Store, read
 

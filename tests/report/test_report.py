@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from robustbench_lite.report.charts import round_up
+from robustbench_lite.figures.svg import round_up
 from robustbench_lite.report.page import page
 from robustbench_lite.report.pictures import MOST, pictures, specimen
 from robustbench_lite.report.ranking import rankings
