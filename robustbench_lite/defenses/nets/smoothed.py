@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, cast
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor
@@ -14,13 +14,21 @@ from robustbench_lite.engine.oracle import logits_of
 from robustbench_lite.models.archs.behind import Behind
 from robustbench_lite.models.archs.straight import led
 
-if TYPE_CHECKING:
-    from robustbench_lite.defenses.randomized_smoothing import RandomizedSmoothing
-
 __all__ = ["Smoothed"]
 
 _TOGETHER = 512  # noisy images in one pass of a certificate
 _TIE = 0.5  # of a vote: what mean probabilities weigh beside it, less than any lead
+
+
+class Smoothing(Protocol):
+    """What a certificate needs: how many draws, their noise, and what follows from their votes."""
+
+    n0: int
+    n: int
+
+    def noise(self, x: Tensor, name: str, seed: int, steps: Tensor) -> Tensor: ...
+
+    def certificate(self, first: Tensor, votes: Tensor) -> Certificate: ...
 
 
 class Smoothed(Behind):
@@ -36,7 +44,7 @@ class Smoothed(Behind):
 
     def certify(self, x: Tensor, ids: Sequence[str], seed: int = 0) -> Certificate:
         """What is proven around images x (N, C, H, W), each with noise of its own that depends on (seed, id) alone."""
-        smoothing = cast("RandomizedSmoothing", self.defense)
+        smoothing = cast("Smoothing", self.defense)
         first = self._counts(x, ids, seed, 0, smoothing.n0)
         return smoothing.certificate(first, self._counts(x, ids, seed, smoothing.n0, smoothing.n))
 
@@ -49,7 +57,7 @@ class Smoothed(Behind):
 
     def _count(self, image: Tensor, name: str, seed: int, draws: range) -> Tensor:
         """The same (K,) of one image (C, H, W), a part of the draws at a time."""
-        smoothing, image = cast("RandomizedSmoothing", self.defense), image[None].to(self.known.device)
+        smoothing, image = cast("Smoothing", self.defense), image[None].to(self.known.device)
         votes: list[Tensor] = []
         for start in draws[::_TOGETHER]:
             steps = torch.arange(start, min(start + _TOGETHER, draws.stop))
