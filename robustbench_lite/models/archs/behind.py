@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -11,10 +11,20 @@ from robustbench_lite.engine.mixture import mix
 from robustbench_lite.engine.oracle import logits_of
 from robustbench_lite.models.archs.straight import led
 
-if TYPE_CHECKING:
-    from robustbench_lite.models.defense import Defense
-
 __all__ = ["Behind"]
+
+
+class Shows(Protocol):
+    """What stands in front: a `Defense`, as far as it matters here."""
+
+    @property
+    def draws(self) -> int: ...
+
+    def see(self, x: Tensor, number: int) -> Tensor: ...
+
+    def stand_in(self, x: Tensor, number: int) -> Tensor | None: ...
+
+    def identity(self) -> str: ...
 
 
 class Behind(nn.Module):
@@ -25,7 +35,7 @@ class Behind(nn.Module):
 
     known: Tensor
 
-    def __init__(self, net: nn.Module, defense: Defense) -> None:
+    def __init__(self, net: nn.Module, defense: Shows) -> None:
         super().__init__()
         self.net, self.defense = net, defense
         text = torch.tensor(list(defense.identity().encode()), dtype=torch.uint8)
