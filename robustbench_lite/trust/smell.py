@@ -26,6 +26,7 @@ __all__ = [
     "cases",
     "checks",
     "doubt",
+    "doubt_each",
     "doubts",
     "doubts_of",
     "findings",
@@ -74,7 +75,7 @@ class Finding:
     level: Level
     text: str
     red: bool = False
-    models: tuple[str, ...] = ()  # whose numbers it is about, of those that the cell scores; empty: the cell as a whole
+    each: tuple[tuple[str, str], ...] = ()  # (classifier, sentence): about whose numbers it is; empty: the whole cell's
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,7 @@ def doubts(results: Results) -> dict[str, tuple[Doubt, ...]]:
     if "doubts" not in results.memo:
         results.memo["doubts"] = {
             case.cell["cell"]: tuple(
-                Doubt(check.name, check.title, one.text) for check, one in said if one.red and not one.models
+                Doubt(check.name, check.title, one.text) for check, one in said if one.red and not one.each
             )
             for case, said in findings(results)
         }
@@ -161,10 +162,8 @@ def doubts_of(results: Results, one: Evaluation) -> tuple[Doubt, ...]:
         found: dict[tuple[str, str], list[Doubt]] = {}
         for case, said in findings(results):
             for check, finding in said:
-                for model in finding.models if finding.red else ():
-                    found.setdefault((case.cell["cell"], model), []).append(
-                        Doubt(check.name, check.title, finding.text)
-                    )
+                for model, text in finding.each if finding.red else ():
+                    found.setdefault((case.cell["cell"], model), []).append(Doubt(check.name, check.title, text))
         results.memo["doubts of"] = found
     own = results.memo["doubts of"].get((one.id, one.model), [])
     return (*doubts(results).get(one.id, ()), *own)
@@ -179,9 +178,15 @@ def warning(text: str) -> Finding:
     return Finding("warning", text)
 
 
-def doubt(text: str, *models: str) -> Finding:
-    """A warning after which the number does not stand; of some `models` that the cell scores, theirs alone."""
-    return Finding("warning", text, red=True, models=models)
+def doubt(text: str) -> Finding:
+    """A warning after which the number does not stand."""
+    return Finding("warning", text, red=True)
+
+
+def doubt_each(each: Mapping[str, str]) -> Finding:
+    """The same of some classifiers that the cell scores, by their names, and of no others."""
+    text = "; ".join(f"{model}: {one}" for model, one in each.items())
+    return Finding("warning", text, red=True, each=tuple(each.items()))
 
 
 def unknown(text: str) -> Finding:

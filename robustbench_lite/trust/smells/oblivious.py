@@ -7,7 +7,7 @@ import numpy as np
 from robustbench_lite.results.evaluation import Evaluation
 from robustbench_lite.results.evaluations import evaluations
 from robustbench_lite.results.paired_tests import mcnemar
-from robustbench_lite.trust.smell import Case, Finding, doubt, fine, register, unknown
+from robustbench_lite.trust.smell import Case, Finding, doubt_each, fine, register, unknown
 from robustbench_lite.trust.smells._rivals import needed
 
 _WHY = (
@@ -28,8 +28,8 @@ def oblivious(case: Case, everything: tuple[Case, ...]) -> Finding:  # noqa: ARG
     if not unaware:
         return fine("no defence that it did not see")
     compared = [(one.model, text) for one in unaware if (text := _compared(case, one)) is not None]
-    if beaten := [(model, text) for model, text in compared if text]:
-        return doubt("; ".join(text for _, text in beaten), *(model for model, _ in beaten))
+    if beaten := {model: text for model, text in compared if text}:
+        return doubt_each(beaten)
     if len(compared) < len(unaware):
         return unknown("no attack that goes through the defence has the same norm and samples in these results")
     return fine(f"who knows it breaks no more, of {len(compared)}")
@@ -50,4 +50,4 @@ def _compared(case: Case, one: Evaluation) -> str | None:
     theirs, mine = np.isfinite(needed(rivals, one)), np.isfinite(needed([one], one))
     more, fewer = int((theirs & ~mine).sum()), int((mine & ~theirs).sum())
     sure = more > fewer and mcnemar(more, fewer) < 0.05
-    return f"{one.model}: who goes through it breaks {more} more, {fewer} fewer" if sure else ""
+    return f"who goes through it breaks {more} more, {fewer} fewer" if sure else ""
