@@ -72,11 +72,11 @@ FACES = {
         in_memory prepare run_suite
     """,
     "sparse_coding": """
-        MODELS PURSUITS Dictionary Layers Measured Promise Pursuit Setup Signals Under adversarial_noise
-        basis_pursuit cnn energy incoherent layered_basis_pursuit layered_basis_pursuit_promises
-        layered_thresholding measure normalised optimality_gap orthogonal patch_sparsity random_noise shrunk
-        sparse stability stability_bounds stripe_sparsity sweep threshold thresholding_levels
-        thresholding_promises unique
+        MODELS PURSUITS Design Dictionary Layers Measured Promise Pursuit PursuitName Setup Signals Under
+        adversarial_noise basis_pursuit cnn designs energy incoherent layered_basis_pursuit
+        layered_basis_pursuit_promises layered_thresholding measure normalised optimality_gap orthogonal
+        patch_sparsity random_noise shrunk sparse stability stability_bounds stripe_sparsity sweep threshold
+        thresholding_levels thresholding_promises unique
     """,
     "suite": """
         AttackEntry DataEntry Objects Suite assignment load parse read schema_text

@@ -45,9 +45,10 @@ class Results(Stored):
         failed = sum(status != "ok" for status in self.cell_table["status"].to_pylist())
         cells, rows = len(self.cell_table), len(self.sample_table)
         parts = [f"{cells} cell{'' if cells == 1 else 's'}", f"{rows} row{'' if rows == 1 else 's'} of samples"]
-        made = len(self.generator_table)
-        failed += sum(status != "ok" for status in self.generator_table["status"].to_pylist())
+        failed += sum(row["status"] != "ok" for row in self.made())
+        made, layers = len(self.generator_table), len(self.sparse_coding_table)
         parts += [f"{made} generator{'' if made == 1 else 's'}"] if made else []
+        parts += [f"{layers} row{'' if layers == 1 else 's'} of sparse coding"] if layers else []
         parts += [f"{failed} FAILED"] if failed else []
         parts += [f"{len(self.problems)} problems"] if self.problems else []
         return f"<Results {self.folder}: {', '.join(parts)}>"

@@ -21,6 +21,7 @@ from robustbench_lite.models.base import models
 from robustbench_lite.models.defense import defenses
 from robustbench_lite.registry import Config, Records, Registry
 from robustbench_lite.results.glossary import WORDS
+from robustbench_lite.sparse_coding import MODELS, designs
 from robustbench_lite.suite import shipped
 from robustbench_lite.suite.builder import load
 from robustbench_lite.tables.base import tables
@@ -31,7 +32,7 @@ __all__ = ["REGISTRIES", "description", "listing", "problems"]
 
 GENERATIVE: tuple[Records[Any], ...] = (architectures, objectives, mixtures)
 REGISTRIES: tuple[Registry[Any], ...] = (
-    attacks, datasets, defenses, models, *GENERATIVE, figures, operations, tables, checks,
+    attacks, datasets, defenses, models, *GENERATIVE, designs, figures, operations, tables, checks,
 )  # fmt: skip
 
 
@@ -46,6 +47,7 @@ def listing(kind: str) -> list[tuple[str, str]]:
         "tables": _tables,
         "figures": _figures,
         "operations": _operations,
+        "dictionaries": _dictionaries,
         "suites": _suites,
     }
     return list(listings[kind]())
@@ -69,7 +71,7 @@ def description(name: str) -> str:
         return f"{name}: {one.description}\nsamples: {one.n}\nsource: {one.source}\nlicence: {one.licence}"
     if name in tables or name in WORDS:
         return _wrapped([f"{name}: {tables.summary(name) if name in tables else WORDS[name]}"])[0]
-    of_records: tuple[Registry[Any], ...] = (datasets, defenses, models, figures, operations, *GENERATIVE)
+    of_records: tuple[Registry[Any], ...] = (datasets, defenses, models, figures, operations, *GENERATIVE, designs)
     for registry in of_records:
         if name in registry:
             return _record_page(registry, name)
@@ -87,6 +89,7 @@ def description(name: str) -> str:
         *figures,
         *operations,
         *(one for registry in GENERATIVE for one in registry),
+        *designs,
         *shipped.names(),
     ]
     raise UsageError(f"nothing is called '{name}'{did_you_mean(name, known)}")
@@ -159,6 +162,14 @@ def _operations() -> Iterator[tuple[str, str]]:
         yield name, _first_line(operations[name])
 
 
+def _dictionaries() -> Iterator[tuple[str, str]]:
+    for name, setup in MODELS.items():
+        layers = ", ".join(f"{one.registered} of {one.atoms} atoms" for one in setup.designs)
+        yield f"model: {name}", f"{layers}; at most {', '.join(map(str, setup.sparsity))} in a stripe"
+    for name in designs:
+        yield name, _first_line(designs[name])
+
+
 def _suites() -> Iterator[tuple[str, str]]:
     for name in shipped.names():
         yield name, load(name).title
@@ -190,6 +201,7 @@ def _suite_page(name: str) -> str:
         "classifiers": [model.title for model in suite.models],
         "attacks": [entry.variant for entry in suite.attacks],
         "generators": [entry.name for entry in suite.generators],
+        "sparse coding": [entry.name for entry in suite.sparse_coding],
         "tables": suite.tables,
     }
     lines = [f"{suite.name}: {suite.title}", *(f"{key}: {', '.join(names)}" for key, names in named.items() if names)]

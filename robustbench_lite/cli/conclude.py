@@ -11,6 +11,7 @@ import click
 from robustbench_lite.cli.exit import say
 from robustbench_lite.cli.gate import width
 from robustbench_lite.errors import ExitCode, RobustbenchError, StoreError
+from robustbench_lite.results.made import MADE
 
 if TYPE_CHECKING:
     from robustbench_lite.results.store import Results
@@ -45,8 +46,10 @@ def conclude(results: Results, suite: Suite, device: str, shard: str | None = No
 def _left_to_others(results: Results) -> str:
     """How many cells wait for other shards, in words; empty: none."""
     there = {row["cell"] for row in results.cell_table.to_pylist()}
-    there |= set(results.generator_table["cell"].to_pylist())
-    planned = [*results.run["cells"], *results.run.get("generator_cells", ())]
+    there |= {row["cell"] for row in results.made()}
+    planned = [
+        cell for key in ("cells", *(kind.planned for kind in MADE.values())) for cell in results.run.get(key, ())
+    ]
     left = sum(cell not in there for cell in planned)
     return f"{left} of {len(planned)} cells wait for others" if left else ""
 
@@ -85,7 +88,7 @@ def _undrawn(results: Results, suite: Suite, device: str) -> Iterator[Robustbenc
     """Draw the figures that a suite names, where any cell is there to be drawn; why some cannot be."""
     from robustbench_lite.runner.figure import figure
 
-    ran = any(row["status"] == "ok" for row in results.cell_table.to_pylist())
+    ran = any(row["status"] == "ok" for row in (*results.cell_table.to_pylist(), *results.made()))
     for name in suite.figures if ran else ():
         try:
             figure(results.folder, name, {}, device, suite=suite)
@@ -104,7 +107,7 @@ def _print_failures(results: Results) -> bool:
         say(f"failed: {row['dataset']} · {row['source']} · {row['variant']}: {row['error']}")
         for line in excerpt(row["traceback"] or ""):
             say(f"  {line}")
-    unmade = [row for row in results.generator_table.to_pylist() if row["status"] != "ok"]
+    unmade = [row for row in results.made() if row["status"] != "ok"]
     for row in unmade:
         say(f"failed: {row['dataset']} · {row['name']}: {row['error']}")
         for line in excerpt(row["traceback"] or ""):

@@ -13,10 +13,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 from robustbench_lite.results.evaluation import through
+from robustbench_lite.results.made import MADE
 from robustbench_lite.results.schema import Row
 from robustbench_lite.runner.cell_report import CellReport
-from robustbench_lite.runner.generation.cell import GeneratorCell
-from robustbench_lite.runner.generation.report import GeneratorReport
+from robustbench_lite.runner.made import MadeCell, MadeReport
 from robustbench_lite.runner.observer import Observer, Silent
 from robustbench_lite.runner.outlook import Outlook
 from robustbench_lite.runner.plan import Cell
@@ -41,17 +41,13 @@ def _outcome(report: CellReport) -> str:
     return "; ".join([text, *(visible(f"WARNING: {warning}") for warning in row["warnings"])])
 
 
-def _made(report: GeneratorReport) -> str:
-    """What became of a generator, in a few words."""
-    row, cell = report.row, report.cell
-    if report.failed:
-        text = f"FAILED: {row['error']}"
-    else:
-        word = row.get("outcome") or "not judged"
-        text = word.upper() if row.get("collapsed") else word
-        text += f" ({row['reason']})" if row.get("reason") else ""
-        text += f", {row['seconds']:.1f} s of training" if row.get("seconds") is not None else ""
-    return visible(f"{cell.dataset} · {cell.name}: {text}")
+def _made(report: MadeReport) -> str:
+    """What became of a cell that attacks nothing, in a few words."""
+    return visible(f"{report.cell.dataset} · {report.cell.name}: {report.said}")
+
+
+def _place(cell: MadeCell, number: int, total: int) -> str:
+    return f"{MADE[cell.kind].word} {number} of {total}"
 
 
 def _beside(row: Row) -> str:
@@ -86,7 +82,7 @@ class Lines(Silent):
 
     def planned(self, cells: tuple[Cell, ...], cached: AbstractSet[str]) -> None:
         self.outlook.planned(cells, cached)
-        if cells:  # none: a suite of generators
+        if cells:  # none: a suite that attacks nothing
             self._say(f"{len(cells)} cells, {len(cached)} already in the store")
 
     def calibrated(self, calibration: Mapping[str, Any]) -> None:
@@ -112,10 +108,10 @@ class Lines(Silent):
         self._say(f"{self._place} {_title(report.cell)}: {_outcome(report)}")
         self._look_ahead()
 
-    def making(self, cell: GeneratorCell, number: int, total: int) -> None:  # noqa: ARG002
-        self.making_of = f"generator {number} of {total}"
+    def making(self, cell: MadeCell, number: int, total: int) -> None:
+        self.making_of = _place(cell, number, total)
 
-    def made(self, report: GeneratorReport) -> None:
+    def made(self, report: MadeReport) -> None:
         self._say(f"{self.making_of}: {_made(report)}")
 
     @property
@@ -204,15 +200,15 @@ class Bars(Silent):
         self.progress.advance(self.whole)
         self._look_ahead()
 
-    def making(self, cell: GeneratorCell, number: int, total: int) -> None:
+    def making(self, cell: MadeCell, number: int, total: int) -> None:
         self.last = None
-        title = visible(f"generator {number} of {total}: {cell.dataset} · {cell.name}", _NAME)
+        title = visible(f"{_place(cell, number, total)}: {cell.dataset} · {cell.name}", _NAME)
         self.work[cell.id] = self.progress.add_task(title, total=cell.steps, outlook="")
 
-    def trained(self, cell: GeneratorCell, steps: int) -> None:
+    def trained(self, cell: MadeCell, steps: int) -> None:
         self.progress.update(self.work[cell.id], completed=steps)
 
-    def made(self, report: GeneratorReport) -> None:
+    def made(self, report: MadeReport) -> None:
         self._say(_made(report))
         self.progress.remove_task(self.work.pop(report.cell.id))
 

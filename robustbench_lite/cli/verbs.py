@@ -22,7 +22,10 @@ from robustbench_lite.text import visible
 
 __all__ = ["main"]
 
-KINDS = ("models", "generators", "defenses", "attacks", "datasets", "tables", "figures", "operations", "suites")
+KINDS = (
+    "models", "generators", "defenses", "attacks", "datasets", "tables", "figures", "operations", "dictionaries",
+    "suites",
+)  # fmt: skip
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -58,7 +61,8 @@ def validate(suite: Path, overrides: tuple[str, ...]) -> None:
 
     loaded = load(suite, overrides, files=True)
     parts = [(loaded.data, "dataset"), (loaded.models, "classifier"), (loaded.attacks, "attack")]
-    parts = [*(parts if loaded.attacks else []), *([(loaded.generators, "generator")] if loaded.generators else [])]
+    others = [(loaded.generators, "generator"), (loaded.sparse_coding, "sparse coding")]
+    parts = [*(parts if loaded.attacks else []), *(one for one in others if one[0])]
     counts = ", ".join(f"{len(part)} {word}{'' if len(part) == 1 else 's'}" for part, word in parts)
     click.echo(f"{suite}: valid ({counts})")
 
@@ -116,7 +120,7 @@ def _shaped(made: Any, columns: str | None, *, no_intervals: bool, transpose: bo
 @device_option
 @trust_option
 def verify(results: Path, device: str, trust: bool) -> None:
-    """Score the stored adversarials of RESULTS again, without attacking, and print what disagrees."""
+    """Score the stored adversarials of RESULTS again, without attacking, and measure its sparse coding again."""
     from robustbench_lite.runner.verify import verify as check
 
     report = check(results, device, trust=trust)

@@ -1,6 +1,6 @@
 """Pictures of sparse coding: the atoms of a dictionary, and the error of a representation against the noise.
 
-Drawn from measured rows and atoms at hand (`sparse_coding`), not from a run's results: no figures of a suite.
+Drawn from measured rows and atoms at hand (`sparse_coding`), or from those that a run has stored.
 """
 
 from __future__ import annotations
@@ -9,40 +9,60 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from math import isfinite
 from typing import Any
 
-from robustbench_lite.figures.svg import PALETTE, document, element
+from robustbench_lite.figures.svg import PALETTE, document, element, round_up
 from robustbench_lite.text import significant
 
-__all__ = ["atoms_figure", "errors_figure"]
+__all__ = ["SET", "Atom", "atoms_figure", "errors_figure", "sheets_figure"]
 
 _CELL, _GAP = 6, 10  # pixels of a number of an atom, and between atoms
 _WIDTH, _HEIGHT, _LEFT, _TOP, _PANEL = 340, 220, 62, 40, 440
+_LINE = _HEIGHT + 90  # pixels from one line of panels to the next
 _LINES = (
     ("bound", "promised", "4 3"),
     ("adversarial_worst", "adversarial, worst", ""),
     ("random_worst", "random, worst", ""),
 )
+# what a pursuit and the signals before it are: rows that agree in these differ in their noise alone
+SET = ("model", "pursuit", "set_for", "setup", "iterations", "signals", "steps", "seed")
 
 Atom = Sequence[Sequence[float]]
 
 
 def atoms_figure(atoms: Sequence[Atom], title: str = "Atoms", across: int = 8) -> str:
     """Atoms (m, h, w), grey where they are 0, blue below and orange above, on one scale, as an SVG document."""
+    return sheets_figure({title: atoms}, title, across)
+
+
+def sheets_figure(sheets: Mapping[str, Sequence[Atom]], title: str, across: int = 8) -> str:
+    """Atoms of several dictionaries, one below the other under their names, each on a scale of its own."""
+    parts, width, height = list[str](), 160, 0
+    for name, atoms in sheets.items():
+        drawn, wide, tall = _sheet(name, atoms, min(across, len(atoms)))
+        parts.append(element("g", drawn, transform=f"translate(0,{height})"))
+        width, height = max(width, wide), height + tall
+    count = sum(map(len, sheets.values()))
+    return document(width, height, title, f"{count} atoms; 0 is grey.", parts)
+
+
+def _sheet(name: str, atoms: Sequence[Atom], across: int) -> tuple[list[str], int, int]:
+    """One dictionary, with its width and height."""
     tall, wide = len(atoms[0]) * _CELL + _GAP, len(atoms[0][0]) * _CELL + _GAP
     most = max(abs(value) for atom in atoms for row in atom for value in row)
-    across = min(across, len(atoms))
     parts = [
         element("g", _atom(atom, most), transform=f"translate({_GAP + i % across * wide},{30 + i // across * tall})")
         for i, atom in enumerate(atoms)
     ]
-    parts.append(element("text", text=title, x=_GAP, y=18, font_weight=600))
-    width, height = _GAP + across * wide, 30 + -(-len(atoms) // across) * tall
-    return document(max(width, 160), height, title, f"{len(atoms)} atoms; 0 is grey.", parts)
+    parts.append(element("text", text=name, x=_GAP, y=18, font_weight=600))
+    return parts, _GAP + across * wide, 30 + -(-len(atoms) // across) * tall
 
 
 def _atom(atom: Atom, most: float) -> Iterator[str]:
+    """A square for each number that is not 0, on grey."""
+    yield element("rect", width=len(atom[0]) * _CELL, height=len(atom) * _CELL, fill=_colour(0.0))
     for y, row in enumerate(atom):
         for x, value in enumerate(row):
-            yield element("rect", x=x * _CELL, y=y * _CELL, width=_CELL, height=_CELL, fill=_colour(value / most))
+            if _colour(value / most) != _colour(0.0):
+                yield element("rect", x=x * _CELL, y=y * _CELL, width=_CELL, height=_CELL, fill=_colour(value / most))
 
 
 def _colour(value: float) -> str:
@@ -52,32 +72,35 @@ def _colour(value: float) -> str:
 
 
 def errors_figure(rows: Iterable[Mapping[str, Any]], title: str = "Error against noise") -> str:
-    """Rows as `Measured.row()` gives them for growing noise: a panel for each layer, as an SVG document."""
-    panels: dict[tuple[str, str, int], list[Mapping[str, Any]]] = {}
-    for row in sorted(rows, key=lambda row: float(row["noise"])):
-        panels.setdefault((row["model"], row["pursuit"], row["layer"]), []).append(row)
+    """Rows as `Measured.row()` gives them for growing noise: a line of panels for each pursuit, one a layer, as SVG."""
+    panels: dict[tuple[Any, ...], dict[int, list[Mapping[str, Any]]]] = {}
+    for row in sorted(rows, key=lambda row: (row["layer"], float(row["noise"]))):
+        panels.setdefault(tuple(map(row.get, SET)), {}).setdefault(row["layer"], []).append(row)
     if not panels:
         raise ValueError("errors_figure: expected rows of sparse_coding.sweep, got none")
-    parts = [
-        element("g", _panel(key, lines), transform=f"translate({_LEFT + i * _PANEL},{_TOP})")
-        for i, (key, lines) in enumerate(panels.items())
-    ]
+    parts = []
+    for line, ((model, pursuit, set_for, *_), layers) in enumerate(panels.items()):
+        for column, (layer, own) in enumerate(layers.items()):
+            place = f"translate({_LEFT + column * _PANEL},{_TOP + line * _LINE})"
+            name = ", ".join([model, pursuit, *([f"set for {set_for:g}"] if set_for else []), f"layer {layer}"])
+            parts.append(element("g", _panel(name, own), transform=place))
+    height = _TOP + (len(panels) - 1) * _LINE + _HEIGHT
     for i, (_, name, dashes) in enumerate(_LINES):
-        x, y = _LEFT + 150 * i, _TOP + _HEIGHT + 58
+        x, y = _LEFT + 150 * i, height + 58
         parts.append(element("line", x1=x, x2=x + 20, y1=y, y2=y, stroke=PALETTE[i], stroke_width=2, **_dashed(dashes)))
         parts.append(element("text", text=name, x=x + 26, y=y + 4))
     says = "Largest error of a signal's representation as noise grows; the promise ends where its conditions do."
-    return document(_PANEL * len(panels) + 20, _TOP + _HEIGHT + 74, title, says, parts)
+    width = _PANEL * max(map(len, panels.values())) + 20
+    return document(width, height + 74, title, says, parts)
 
 
 def _dashed(dashes: str) -> dict[str, str]:
     return {"stroke_dasharray": dashes} if dashes else {}
 
 
-def _panel(key: tuple[str, str, int], rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    model, pursuit, layer = key
-    ends = max(float(row["noise"]) for row in rows), max(_values(rows))
-    yield element("text", text=f"{model}, {pursuit}, layer {layer}", y=-14, font_weight=600)
+def _panel(name: str, rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    ends = round_up(max(float(row["noise"]) for row in rows)), round_up(max(_values(rows)))
+    yield element("text", text=name, y=-14, font_weight=600)
     for i in range(5):
         x, y = _WIDTH * i / 4, _HEIGHT * (1 - i / 4)
         yield element("line", x1=0, x2=_WIDTH, y1=y, y2=y, stroke="#ddd")
@@ -96,7 +119,7 @@ def _values(rows: Sequence[Mapping[str, Any]]) -> Iterator[float]:
 
 def _drawn(row: Mapping[str, Any], column: str) -> bool:
     """A bound is, as far as it is promised to every signal."""
-    return isfinite(row[column]) and (column != "bound" or row["promised"] == 1)
+    return row[column] is not None and isfinite(row[column]) and (column != "bound" or row["promised"] == 1)
 
 
 def _points(

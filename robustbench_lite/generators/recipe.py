@@ -40,6 +40,9 @@ class Recipe(Config):
     average: Number = Field(
         0.0, ge=0, lt=1, description="Decay of the running mean of weights that is kept; 0: the last ones are."
     )
+    anneal: Number = Field(
+        0.0, ge=0, lt=1, description="Share of the steps, at the end, in which step sizes fall to zero."
+    )
     log_every: PositiveInt = Field(50, description="Steps of the generator from one row of losses to the next.")
     save_every: PositiveInt = Field(500, description="Steps of the generator from one checkpoint to the next.")
     seed: int = Field(0, description="Of weights, latents and the order of images.")

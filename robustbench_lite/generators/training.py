@@ -91,6 +91,7 @@ class Training:
         """One step of the generator, and those of the critic before it."""
         for net in (self.generator, self.critic, self.averaged):
             self.nets.grow(net, self.step / self.todo.steps)
+        self._anneal()
         self.generator.train()
         self.critic.train()
         torch.manual_seed(number_of(self.todo.seed, "dropout", self.step))
@@ -98,6 +99,13 @@ class Training:
         for _ in range(self.game.critic_steps(self.step)):
             row = self._teach_critic()
         return row | {"generator_loss": self._teach_generator()}
+
+    def _anneal(self) -> None:
+        """Step sizes as this step has them: in the last share of the steps they fall to zero, in a straight line."""
+        todo = self.todo
+        left = min(1.0, (todo.steps - self.step) / (todo.anneal * todo.steps)) if todo.anneal else 1.0
+        for group in (group for optimizer in self.optimizers for group in optimizer.param_groups):
+            group["lr"] = self.game.lr * left
 
     def _teach_critic(self) -> dict[str, torch.Tensor]:
         game, random = self.game, stream(self.todo.seed, "critic", self.drawn)

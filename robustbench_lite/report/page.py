@@ -17,16 +17,20 @@ from robustbench_lite.guards.memory import uncollected
 from robustbench_lite.report.answers import answers, ends, ranked
 from robustbench_lite.report.changes import run_changes
 from robustbench_lite.report.comparison import comparison
-from robustbench_lite.report.generators import headline, made
+from robustbench_lite.report.generators import headline
+from robustbench_lite.report.generators import made as generators
 from robustbench_lite.report.learning import learning
 from robustbench_lite.report.perturbations import perturbations
 from robustbench_lite.report.pictures import MOST, pictures
 from robustbench_lite.report.robustness import by_size
+from robustbench_lite.report.sparse_coding import codings, recovered
+from robustbench_lite.report.sparse_coding import headline as coded
 from robustbench_lite.report.strength import Drawn, Limits, costs, limits
 from robustbench_lite.report.trust import failures, trust
 from robustbench_lite.results.evaluation import through
 from robustbench_lite.results.evaluations import evaluations
 from robustbench_lite.results.glossary import WORDS
+from robustbench_lite.results.made import MADE
 from robustbench_lite.results.naming import called
 from robustbench_lite.results.sealed import opened
 from robustbench_lite.tables.base import Row, Table, tables
@@ -102,12 +106,13 @@ def _run(results: Results, name: str, shared: _Shared) -> dict[str, Any]:
     pictured, total = pictures(results, shared.most)
     answered = frozenset(cell for ranking in ranked(results) for entry in ranking.entries for cell in entry.cells)
     names = [name for name in (run.get("tables") or []) if name in tables and name not in _TABLES]
-    generates = len(results.generator_table) > 0
-    attacks = bool(cells or planned or not generates)
+    made, others = results.made(), [cell for kind in MADE.values() for cell in run.get(kind.planned) or []]
+    attacks = bool(cells or planned or not (made or others))
     usual = ("images", "trust") if attacks else ()
     optional = {
-        "generators": made(results),
+        "generators": generators(results),
         "learning": [_chart(one) for one in learning(results)],
+        "sparse": codings(results),
         "curves": [_chart(one) for one in by_size(results, shared.limits)],
         "cost": [_chart(one) for one in costs(results, shared.limits)],
         "transfer": list(_heats(results)),
@@ -120,14 +125,16 @@ def _run(results: Results, name: str, shared: _Shared) -> dict[str, Any]:
         **optional,
         "attacks": attacks,
         "generated": headline(results),
+        "coded": coded(results),
+        "recovered": [_chart(one) for one in recovered(results)],
         "short": results.label or run.get("name") or results.folder.name,
         "state": _state(
-            len(cells) + len(results.generator_table),
-            len(planned) + len(run.get("generator_cells") or []),
+            len(cells) + len(made),
+            len(planned) + len(others),
             finished=bool(run.get("finished")),
         ),
         "failed": failures(results),
-        "failures": sum(cell["status"] != "ok" for cell in (*cells, *results.generator_table.to_pylist())),
+        "failures": sum(cell["status"] != "ok" for cell in (*cells, *made)),
         "problems": list(results.problems),
         "rankings": answers(results, shared.tops),
         "unranked": unsaid(results, answered, "in no ranking above"),
@@ -235,7 +242,7 @@ def _provenance(results: Results) -> list[tuple[str, str]]:
     lines += [(f"weights of {name}", value) for name, value in sorted(weights.items())]
     lines += [(f"samples of {name}", value) for name, value in sorted(data.items())]
     seconds = sum(cell["seconds"] or 0 for cell in results.cell_table.to_pylist())
-    if len(results.cell_table) or not len(results.generator_table):
+    if len(results.cell_table) or not results.made():
         lines.append(("seconds in attacks", f"{seconds:.1f}"))
     for cell in results.generator_table.to_pylist():
         lines.append((f"images of {cell['name']}", cell["data"] if cell["data"] != "{}" else ""))

@@ -68,7 +68,7 @@ def _named(cell: Row) -> str:
 def failures(results: Results) -> list[dict[str, Any]]:
     """Each cause with the cells that failed of it, and the traceback of the first where somebody's code raised."""
     out: dict[str, dict[str, Any]] = {}
-    made = [(cell, f"{cell['dataset']} · {cell['name']}") for cell in results.generator_table.to_pylist()]
+    made = [(cell, f"{cell['dataset']} · {cell['name']}") for cell in results.made()]
     for cell, name in [*((cell, _named(cell)) for cell in results.cell_table.to_pylist()), *made]:
         if cell["status"] != "ok":
             cause = str(cell["error"] or "no reason was stored")

@@ -10,15 +10,13 @@ from pathlib import Path
 import pyarrow as pa
 
 from robustbench_lite.errors import StoreError
+from robustbench_lite.results.made import GENERATED, GENERATORS, SPARSE_CODING, TRAINING
 from robustbench_lite.results.schema import (
     ARTIFACTS,
     CELLS,
     FILE_VERSION,
-    GENERATED,
-    GENERATORS,
     IMAGES,
     SAMPLES,
-    TRAINING,
     Row,
     earliest,
 )
@@ -27,7 +25,7 @@ from robustbench_lite.results.sealed import intact, opened, rows_of, seal
 __all__ = ["NEWER", "PARTS", "empty", "files", "read_file", "stands", "table_of", "unwritable", "write_parquet"]
 
 PARTS = {"samples": SAMPLES, "images": IMAGES, "artifacts": ARTIFACTS, "cells": CELLS}
-PARTS |= {"generators": GENERATORS, "training": TRAINING, "generated": GENERATED}
+PARTS |= {"generators": GENERATORS, "training": TRAINING, "generated": GENERATED, "sparse_coding": SPARSE_CODING}
 NEWER = "is newer than this version's"
 _KEY = b"robustbench_lite.schema"
 

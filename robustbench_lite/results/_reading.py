@@ -15,8 +15,9 @@ import pyarrow as pa
 from robustbench_lite.errors import NoResultsError, StoreError
 from robustbench_lite.guards.memory import uncollected
 from robustbench_lite.results._cell_files import PARTS, empty, files, read_file
+from robustbench_lite.results.made import GENERATORS, MADE, SPARSE_CODING
 from robustbench_lite.results.run_json import misfit
-from robustbench_lite.results.schema import CELLS, GENERATORS, SAMPLES
+from robustbench_lite.results.schema import CELLS, SAMPLES, Row
 from robustbench_lite.results.sealed import parsed
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ T = TypeVar("T")
 
 _MOST = 50  # problems that are told one by one
 _AT_A_TIME = 4  # files
-_PLANNED = {"cells": "cells", "generators": "generator_cells"}  # a part, and where run.json has its cells in order
+# a part, and where run.json has its cells in order
+_PLANNED = {"cells": "cells"} | {part: kind.planned for part, kind in MADE.items()}
 _TOGETHER = 128  # files whose rows become one piece: a thousand pieces are slow to slice, one needs memory twice
 
 
@@ -46,6 +48,7 @@ class Results:
     problems: tuple[str, ...] = ()
     label: str = ""  # what its reader calls it beside others; empty: nothing was given
     generator_table: pa.Table = field(default_factory=lambda: empty(GENERATORS))
+    sparse_coding_table: pa.Table = field(default_factory=lambda: empty(SPARSE_CODING))
     memo: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)  # what was derived from it, once
 
     def samples(self) -> pd.DataFrame:
@@ -78,6 +81,18 @@ class Results:
     def generated(self, cell: str | None = None) -> pa.Table:
         """The stored images of one generator, or of all. Raises StoreError where damaged."""
         return self._beside("generated", cell, self.generator_table)
+
+    def sparse_coding(self) -> pd.DataFrame:
+        """One row per layer of a measured pursuit."""
+        frame: pd.DataFrame = self.sparse_coding_table.to_pandas()
+        return frame
+
+    def made(self) -> list[Row]:
+        """A row for each cell that attacks nothing: its id, dataset and name, whether and why it has failed."""
+        columns = ["cell", "name", "status", "error", "traceback"]
+        sparse = {row["cell"]: row for row in self.sparse_coding_table.select(columns).to_pylist()}
+        known: list[Row] = self.generator_table.select([*columns, "dataset"]).to_pylist()
+        return known + [row | {"dataset": MADE["sparse_coding"].word} for row in sparse.values()]
 
     def _beside(self, part: str, cell: str | None, of: pa.Table | None = None) -> pa.Table:
         """The rows of one cell, or of all of a table, in a part that not every cell has."""
@@ -112,13 +127,15 @@ def _read(folder: Path) -> Results:
     run, problems = _read_run(folder)
     cells = _read_cells(folder, run, problems)
     generators = _read_cells(folder, run, problems, "generators", GENERATORS)
-    if not len(cells) and not len(generators) and not run:
+    sparse = _read_cells(folder, run, problems, "sparse_coding", SPARSE_CODING, most=None)
+    if not (len(cells) or len(generators) or len(sparse) or run):
         reason = problems[0] if problems else "expected a folder that `run` has written, such as results/NAME"
         raise NoResultsError(f"{folder}: no results there; {reason}")
     cells, samples = _with_samples(folder, cells, problems)
     if len(problems) > _MOST:
         problems = [*problems[:_MOST], f"{folder}: {len(problems) - _MOST} more files are left out for such reasons"]
-    return Results(folder, samples, cells, run, tuple(problems), generator_table=generators)
+    tables = {"generator_table": generators, "sparse_coding_table": sparse}
+    return Results(folder, samples, cells, run, tuple(problems), **tables)
 
 
 def runs(folder: Path) -> list[Path]:
@@ -145,13 +162,18 @@ def _read_run(folder: Path) -> tuple[dict[str, Any], list[str]]:
 
 
 def _read_cells(
-    folder: Path, run: dict[str, Any], problems: list[str], part: str = "cells", schema: pa.Schema = CELLS
+    folder: Path,
+    run: dict[str, Any],
+    problems: list[str],
+    part: str = "cells",
+    schema: pa.Schema = CELLS,
+    most: int | None = 1,
 ) -> pa.Table:
-    """The cells of the last run in its order, one row each; earlier versions of a suite may have left others."""
+    """The cells of the last run in its order, `most` rows each; earlier versions of a suite may have left others."""
     found = {path.stem: path for path in files(folder / part)}
     planned = run.get(_PLANNED[part])
     order = found if not isinstance(planned, list) else dict.fromkeys(c for c in planned if isinstance(c, str))
-    cells, damaged = read_all([found.pop(cell) for cell in list(order) if cell in found], schema, most=1)
+    cells, damaged = read_all([found.pop(cell) for cell in list(order) if cell in found], schema, most)
     _, others = read_all(list(found.values()), schema, most=0)  # which of them are damaged is all that is asked
     problems += [*damaged.values(), *others.values()]
     return cells

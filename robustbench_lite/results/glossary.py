@@ -79,6 +79,14 @@ WORDS = {
         "confidence."
     ),
     "tied": "A paired test on the same samples cannot tell the two apart; another set of images may reverse them.",
+    "local energy": (
+        "The largest Euclidean length of a patch of an image, of noise or of an error: what the theorems of sparse "
+        "coding bound (docs/sparse_coding.md)."
+    ),
+    "stripe": (
+        "All atoms of a sparse representation that overlap one position; how many of them are not zero decides what is "
+        "promised."
+    ),
     "gate": "A limit that a merge must keep, checked against a baseline that was stored before.",
 }
 

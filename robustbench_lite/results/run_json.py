@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from types import NoneType
 from typing import Any
 
+from robustbench_lite.results.made import MADE
+
 __all__ = ["misfit"]
 
 _NUMBER, _TEXT, _WORD = (float, int), (str,), (str, int, float, bool, NoneType)
@@ -24,8 +26,8 @@ _PLANNED = {
 _RUN: dict[str, Any] = {
     **dict.fromkeys(("name", "title", "reference", "text", "file", "command", "started", "finished"), _TEXT),
     **dict.fromkeys(("seed", "limit"), (int,)),
-    **{key: [_TEXT] for key in ("tables", "data", "models", "attacks", "cells", "generators")},
-    "generator_cells": [_TEXT],
+    **{key: [_TEXT] for key in ("tables", "data", "models", "attacks", "cells", *MADE)},
+    **{kind.planned: [_TEXT] for kind in MADE.values()},
     "gate": {},
     "published": {"": {"": _TEXT}},
     "defenses": {"": {"": _TEXT}},

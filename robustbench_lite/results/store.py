@@ -31,14 +31,14 @@ from robustbench_lite.results._cell_files import (
     write_parquet,
 )
 from robustbench_lite.results._reading import Results, in_threads, read, read_all, runs
-from robustbench_lite.results.schema import ARTIFACTS, CELLS, GENERATORS, IMAGES, SAMPLES, Row
+from robustbench_lite.results.made import MADE
+from robustbench_lite.results.schema import ARTIFACTS, CELLS, IMAGES, SAMPLES, Row
 from robustbench_lite.results.sealed import atomically, flush, sealed_json
 from robustbench_lite.results.shards import Shards, sharded
 
-__all__ = ["GENERATED", "Results", "Store", "read", "runs"]
+__all__ = ["Results", "Store", "read", "runs"]
 
 ATTACKED = ("samples", "images", "artifacts", "cells")  # the parts of a cell that attacks, its own row last
-GENERATED = ("training", "generated", "generators")  # and of one that makes a generator
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,8 @@ class Store:
     @property
     def read_only(self) -> bool:
         """Whether there are results in the folder, and nothing can be added to them."""
-        return (self.folder / "cells").is_dir() and not os.access(self.folder, os.W_OK)
+        there = any((self.folder / part).is_dir() for part in ("cells", *MADE))
+        return there and not os.access(self.folder, os.W_OK)
 
     def _clear(self) -> None:
         shards = (self.shards(cell).folder for cell in self.sharded())
@@ -129,28 +130,31 @@ class Store:
             else:
                 self._drop(path)
 
-    def write_generator(self, cell: str, row: Row, training: list[Row], generated: list[Row]) -> None:
-        """Store a cell that makes a generator, its own row last. Raises StoreError, ValueError as `write` does."""
-        contents = {"training": training, "generated": generated, "generators": [row]}
+    def write_made(self, cell: str, contents: Mapping[str, list[Row]]) -> None:
+        """Store a cell that attacks nothing: rows by part, its own last. Raises StoreError, ValueError as `write`."""
         tables = {part: table_of(rows, PARTS[part]) for part, rows in contents.items()}
-        self._drop(self._path("generators", cell))
+        self._drop(self._path([*contents][-1], cell))
         for part, table in tables.items():
             if len(table):
                 self._atomically(self._path(part, cell), lambda temporary, table=table: write_parquet(table, temporary))  # type: ignore[misc]
             else:
                 self._drop(self._path(part, cell))
 
-    def rename_generator(self, row: Row) -> None:
-        """Replace the row of a generator by one with other names. Raises StoreError."""
-        table = table_of([row], GENERATORS)
-        path = self._path("generators", row["cell"])
+    def rename_made(self, kind: str, rows: list[Row]) -> None:
+        """Replace the own rows of such a cell by those with other names. Raises StoreError."""
+        table = table_of(rows, PARTS[kind])
+        path = self._path(kind, rows[0]["cell"])
         self._atomically(path, lambda temporary: write_parquet(table, temporary))
 
-    def generators(self) -> dict[str, Row]:
-        """The rows of the generators that are in the store and did not fail, by the id of their cell."""
-        tables = (read_file(path, GENERATORS)[0] for path in files(self.folder / "generators"))
-        rows = [table.to_pylist()[0] for table in tables if table is not None and len(table)]
-        return {row["cell"]: row for row in rows if row["status"] == "ok"}
+    def made(self, kind: str) -> dict[str, list[Row]]:
+        """The own rows of the cells of a kind of `MADE` that are in the store and did not fail, by id."""
+        tables = (read_file(path, PARTS[kind])[0] for path in files(self.folder / kind))
+        cells = [table.to_pylist() for table in tables if table is not None and len(table)]
+        return {rows[0]["cell"]: rows for rows in cells if rows[0]["status"] == "ok"}
+
+    def has_made(self, kind: str, cell: str) -> bool:
+        """Whether such a cell is in the store, finished or failed."""
+        return self._path(kind, cell).is_file()
 
     def shards(self, cell: str) -> Shards:
         """What is stored of a cell that is not finished."""

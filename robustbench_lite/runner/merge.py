@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from robustbench_lite.errors import StoreError
+from robustbench_lite.results.made import MADE
 from robustbench_lite.results.sealed import parsed
 from robustbench_lite.results.shards import gaps
-from robustbench_lite.results.store import GENERATED, Store
+from robustbench_lite.results.store import Store
 from robustbench_lite.runner.conclude import joined
 
 __all__ = ["Merged", "merge"]
@@ -62,8 +63,8 @@ def _run(folder: Path) -> dict[str, Any]:
 
 
 def _cells(run: dict[str, Any]) -> list[str]:
-    """Ids of all that a run plans, those of generators last."""
-    return [*(run.get("cells") or ()), *(run.get("generator_cells") or ())]
+    """Ids of all that a run plans, those that attack nothing last."""
+    return [cell for key in ("cells", *(kind.planned for kind in MADE.values())) for cell in run.get(key) or ()]
 
 
 def _add(source: Store, into: Store) -> None:
@@ -71,8 +72,9 @@ def _add(source: Store, into: Store) -> None:
     better = source.finished() - into.finished()
     for cell in better.union(source.cells()) - (set(into.cells()) - better):
         into.copy(cell, source)
-    for cell in source.generators().keys() - into.generators().keys():
-        into.copy(cell, source, GENERATED)
+    for key, kind in MADE.items():
+        for cell in source.made(key).keys() - into.made(key).keys():
+            into.copy(cell, source, kind.parts)
     for cell in source.sharded():
         if not into.has_finished(cell):
             shutil.copytree(source.shards(cell).folder, into.shards(cell).folder, dirs_exist_ok=True)
@@ -88,10 +90,11 @@ def _join(store: Store, cell: str) -> None:
 
 
 def _unmade(store: Store, run: dict[str, Any]) -> Iterator[str]:
-    there = store.generators()
-    for cell, name in zip(run.get("generator_cells") or (), run.get("generators") or (), strict=True):
-        if cell not in there:
-            yield f"generator {name}: is missing, or has failed"
+    for key, kind in MADE.items():
+        there = store.made(key)
+        for cell, name in zip(run.get(kind.planned) or (), run.get(key) or (), strict=True):
+            if cell not in there:
+                yield f"{kind.word} {name}: is missing, or has failed"
 
 
 def _missing(store: Store, planned: Iterable[dict[str, Any]]) -> Iterator[str]:

@@ -11,12 +11,14 @@ from typing import Any
 from robustbench_lite.errors import RobustbenchError
 from robustbench_lite.lazy import torch
 from robustbench_lite.results.evaluation import through
+from robustbench_lite.results.made import MADE
 from robustbench_lite.results.store import Store
 from robustbench_lite.runner.assets import Assets
 from robustbench_lite.runner.executors.jobs import shares
 from robustbench_lite.runner.executors.pool import threads
 from robustbench_lite.runner.executors.schedule import finish
-from robustbench_lite.runner.generation.cell import GeneratorCell, generator_cells
+from robustbench_lite.runner.made import MadeCell
+from robustbench_lite.runner.making import made_cells
 from robustbench_lite.runner.pace import Pace
 from robustbench_lite.runner.plan import Cell, plan
 from robustbench_lite.runner.resume import settled
@@ -48,7 +50,8 @@ def preview(suite: Suite, options: Options, clock: Callable[[], float] = time.pe
     cells = plan(suite, assets)
     finished = Store(folder).standing() if folder.is_dir() else {}
     stored, pace = settled(cells, finished), Pace(assets, finished.values(), clock)
-    generators, made = generator_cells(suite, options.limit), Store(folder).generators()
+    others, store = made_cells(suite, options.limit), Store(folder)
+    made = {cell: own[0] for kind in MADE for cell, own in store.made(kind).items()}
     rows = tuple(_row(cell, pace, stored=cell.id in stored) for cell in cells)
     code = [model.title for model in suite.models if model.runs_code or model.stand_in]
     code += [entry.variant for entry in suite.attacks if entry.attack.source]
@@ -58,11 +61,13 @@ def preview(suite: Suite, options: Options, clock: Callable[[], float] = time.pe
     ]
     due = [cell for cell, row in zip(cells, rows, strict=True) if row["state"].text == "to run"]
     notes += [f"expected wall time: {_walls(due, pace, _loading(finished.values()))}"] if due else []
-    notes += ["generators: how long a training takes is known once it has been done"] if generators else []
+    kinds = dict.fromkeys(MADE[cell.kind].word for cell in others)
+    notes += [f"{word}: how long it takes is known once it has been done" for word in kinds]
     notes += [f"runs code of yours: {', '.join(code)}"] if code else []
-    rows = (*rows, *(_generator(cell, made.get(cell.id)) for cell in generators))
-    left = sum(row["seconds"].value or 0 for row in rows if row["state"].text == "to run")
-    return Table("plan", f"{suite.name}: {len(rows)} cells, about {left:.0f} s to run", COLUMNS, rows, tuple(notes))
+    rows = (*rows, *(_made(cell, made.get(cell.id)) for cell in others))
+    left = [row["seconds"].value for row in rows if row["state"].text == "to run"]
+    about = "" if left and not any(left) else f", about {sum(value or 0 for value in left):.0f} s to run"
+    return Table("plan", f"{suite.name}: {len(rows)} cells{about}", COLUMNS, rows, tuple(notes))
 
 
 def _walls(due: Sequence[Cell], pace: Pace, loading: Mapping[str, float]) -> str:
@@ -110,11 +115,10 @@ def _row(cell: Cell, pace: Pace, *, stored: bool) -> Row:
     }
 
 
-def _generator(cell: GeneratorCell, made: Mapping[str, Any] | None) -> Row:
-    """One that is trained, or bundled and judged."""
+def _made(cell: MadeCell, made: Mapping[str, Any] | None) -> Row:
+    """One that attacks nothing; `made` is its own row, where it is in the store."""
     state = f"fails: {cell.error}" if cell.error else "in the store" if made is not None else "to run"
-    what = cell.name if cell.bundled else f"{cell.architecture} under {cell.objective}"
-    names = {"cell": cell.id, "dataset": cell.dataset, "source": what, "attack": cell.name, "state": state}
+    names = {"cell": cell.id, "dataset": cell.dataset, "source": cell.what, "attack": cell.name, "state": state}
     taken = None if made is None else made["seconds"]
     return {key: Value(name, kind="label") for key, name in names.items()} | {
         "n": Value(str(cell.n), cell.n),

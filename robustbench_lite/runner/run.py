@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,8 +22,7 @@ from robustbench_lite.results.store import Results, Store, read
 from robustbench_lite.runner.assets import Assets
 from robustbench_lite.runner.cell_report import CellReport
 from robustbench_lite.runner.executors import Executor, Local, Pool, Ray, Setup
-from robustbench_lite.runner.generation.cell import GeneratorCell, generator_cells
-from robustbench_lite.runner.generation.drive import Generation
+from robustbench_lite.runner.making import Making, made_cells
 from robustbench_lite.runner.namesake import refuse_namesake
 from robustbench_lite.runner.objects import in_memory, shaped
 from robustbench_lite.runner.observer import Observer, Phases, Silent
@@ -101,7 +100,7 @@ def run_suite(suite: Suite, options: Options, observer: Observer | None = None) 
     timeout = suite.timeout if options.cell_timeout is None else options.cell_timeout
     assets = Assets(suite, device_named(options.device), options.batch_size, options.limit, timeout)
     executor = _executor(options)
-    _generable(suite, options)
+    _makeable(suite, options)
     folder = options.results / suite.name
     executor.check(assets, folder)
     store = Store(folder)
@@ -112,17 +111,16 @@ def run_suite(suite: Suite, options: Options, observer: Observer | None = None) 
         refuse_namesake(suite, folder)
         with phases("loading"):
             cells = plan(suite, assets)
-            generators = generator_cells(suite, options.limit)
-            record = record_of(suite, options, assets, cells) | _generated(suite, generators)
-        generation = Generation(generators, store, suite.root, assets.device, timeout)
+            making = Making(made_cells(suite, options.limit), store, suite.root, assets.device, timeout)
+            record = record_of(suite, options, assets, cells) | making.record()
         with store.alone():
             cached = set() if options.fresh else resumed(store, cells)
-            made = set() if options.fresh else generation.resumed()
+            made = set() if options.fresh else making.resumed()
             store.forget(cached)
         told.planned(cells, cached)
         mine = own(cells, assets, share) - cached
         due = [cell for cell in cells if cell.id in mine and (options.only is None or options.only(cell))]
-        to_make = _to_make(generators, share, options) - made
+        to_make = making.share(share) - made if options.only is None else set[str]()  # who asks for some attacks
         if not due and not to_make and store.read_only:
             return read(folder)
         record["calibration"] = _calibration(folder, cells, due, phases)
@@ -130,36 +128,25 @@ def run_suite(suite: Suite, options: Options, observer: Observer | None = None) 
         store.write_run(record | {"seconds": phases.seconds})
         if options.fresh:
             store.forget(cell.id for cell in due)
-            generation.forget()
+            making.forget()
         with closing(executor.reports(due, setup)) as reports:
             for report in reports:
                 told.finished(keep(report, store) if share == WHOLE else kept_together(report, store, keep))
-        for one in generation.reports(to_make, told):
+        for one in making.reports(to_make, told):
             told.made(one)
         store.forget(store.sharded() - {cell.id for cell in cells})  # of what is in the suite no longer
-        generation.forget(but={cell.id for cell in generators})
-        whole = share == WHOLE or (all(store.has(cell.id) for cell in cells) and generation.whole())
+        making.forget(but={cell.id for cell in making.cells})
+        whole = share == WHOLE or (all(store.has(cell.id) for cell in cells) and making.whole())
         store.write_run(record | {"seconds": phases.seconds, "finished": _now() if whole else None})
     return read(folder)
 
 
-def _generable(suite: Suite, options: Options) -> None:
-    """Raises UsageError where generators are to be made by several processes of one run."""
-    if suite.generators and (options.jobs > 1 or options.executor != "local"):
+def _makeable(suite: Suite, options: Options) -> None:
+    """Raises UsageError where cells that attack nothing are to be made by several processes of one run."""
+    made = "a generator is trained" if suite.generators else "sparse coding is measured" if suite.sparse_coding else ""
+    if made and (options.jobs > 1 or options.executor != "local"):
         way = "run --shard 1/2 and --shard 2/2 on the same --results beside each other"
-        raise UsageError(f"--jobs: a generator is trained by one process; leave it out, or {way}")
-
-
-def _to_make(generators: Sequence[GeneratorCell], share: Share, options: Options) -> set[str]:
-    """Ids of the generators that are made here: every N-th of a shard. Who asks for some attacks asks for none."""
-    own = generators[share.number :: share.parts] if options.only is None else ()
-    return {cell.id for cell in own}
-
-
-def _generated(suite: Suite, generators: Iterable[GeneratorCell]) -> dict[str, Any]:
-    """What run.json says of generators; nothing where a suite has none."""
-    names = [entry.name for entry in suite.generators]
-    return {"generators": names, "generator_cells": [cell.id for cell in generators]} if names else {}
+        raise UsageError(f"--jobs: {made} by one process; leave it out, or {way}")
 
 
 def _share(options: Options) -> Share:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from robustbench_lite.errors import NoResultsError, UsageError
+from robustbench_lite.results.made import MADE
 from robustbench_lite.results.store import Results
 from robustbench_lite.suite.builder import Suite, load
 from robustbench_lite.text import visible
@@ -45,11 +46,17 @@ def suite_of(results: Results, *, trust: bool) -> Suite:
 
 
 def _in_order(suite: Suite, run: Mapping[str, Any]) -> Suite:
-    """The same with datasets and attacks as they ran: run.json sorts the keys under which a suite names them."""
-    places = [{name: i for i, name in enumerate(run.get(key) or [])} for key in ("data", "attacks")]
-    data = sorted(suite.data, key=lambda entry: places[0].get(entry.name, len(places[0])))
-    attacks = sorted(suite.attacks, key=lambda entry: places[1].get(entry.variant, len(places[1])))
-    return replace(suite, data=tuple(data), attacks=tuple(attacks))
+    """The same with all entries as they ran: run.json sorts the keys under which a suite names them."""
+    ordered: dict[str, Any] = {
+        key: tuple(_ordered(getattr(suite, key), run.get(key) or [])) for key in ("data", "attacks", *MADE)
+    }
+    return replace(suite, **ordered)
+
+
+def _ordered(entries: Sequence[Any], names: Sequence[str]) -> list[Any]:
+    """Entries by the places of their names; what is not named comes last."""
+    places = {name: i for i, name in enumerate(names)}
+    return sorted(entries, key=lambda one: places.get(getattr(one, "variant", getattr(one, "name", "")), len(places)))
 
 
 def _trusting(part: Any) -> Iterator[str]:

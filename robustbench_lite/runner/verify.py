@@ -30,6 +30,7 @@ from robustbench_lite.runner.plan import Cell, plan
 from robustbench_lite.runner.preflight import Preflight
 from robustbench_lite.runner.rejudge import Disagreement, Stored, compared
 from robustbench_lite.runner.run import Options, device_named, record_of
+from robustbench_lite.runner.sparse_coding.verify import remeasured
 from robustbench_lite.runner.stored_suite import suite_of
 from robustbench_lite.suite.builder import Suite
 from robustbench_lite.suite.yaml import parse
@@ -76,8 +77,13 @@ def verify(folder: Path, device: str = "auto", *, trust: bool = False) -> Report
         report.disagreements += tuple(planned.differences())
         for cell, row in planned.pairs():
             _verify(cell, row, planned, report)
+        for rows, missing, wrong in remeasured(recorded, results):
+            report.rows += rows
+            report.skipped += (missing,) if missing else ()
+            report.disagreements += tuple(wrong)
     if report.rows == 0 and not report.disagreements:
-        reason = next(iter(report.skipped), "every cell fails, here too")
+        fails = "every cell fails, here too" if planned.cells else "nothing was attacked; generators are not made again"
+        reason = next(iter(report.skipped), fails)
         kept = "the suite says `images: none`" if recorded.images == "none" else reason
         raise NoResultsError(f"{folder}: no stored adversarials to verify ({kept})")
     return report

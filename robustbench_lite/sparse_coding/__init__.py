@@ -2,11 +2,11 @@
 
 from robustbench_lite.sparse_coding.adversary import adversarial_noise, random_noise
 from robustbench_lite.sparse_coding.basis_pursuit import basis_pursuit, layered_basis_pursuit, optimality_gap
-from robustbench_lite.sparse_coding.design import incoherent, orthogonal, sparse
+from robustbench_lite.sparse_coding.design import Design, designs, incoherent, orthogonal, sparse
 from robustbench_lite.sparse_coding.dictionary import Dictionary, normalised
 from robustbench_lite.sparse_coding.local import energy, patch_sparsity, shrunk, stripe_sparsity
 from robustbench_lite.sparse_coding.model import Layers, Signals
-from robustbench_lite.sparse_coding.pursuit import PURSUITS, Pursuit
+from robustbench_lite.sparse_coding.pursuit import PURSUITS, Pursuit, PursuitName
 from robustbench_lite.sparse_coding.stability import MODELS, Measured, Setup, Under, measure, stability, sweep
 from robustbench_lite.sparse_coding.theorems import (
     Promise,
@@ -21,17 +21,20 @@ from robustbench_lite.sparse_coding.thresholding import cnn, layered_thresholdin
 __all__ = [
     "MODELS",
     "PURSUITS",
+    "Design",
     "Dictionary",
     "Layers",
     "Measured",
     "Promise",
     "Pursuit",
+    "PursuitName",
     "Setup",
     "Signals",
     "Under",
     "adversarial_noise",
     "basis_pursuit",
     "cnn",
+    "designs",
     "energy",
     "incoherent",
     "layered_basis_pursuit",

@@ -10,7 +10,7 @@ from robustbench_lite.threat import Draw, per_row
 
 __all__ = ["adversarial_noise", "random_noise"]
 
-Errors = Callable[[torch.Tensor], torch.Tensor]  # of noise (n, C, H, W): the error that it causes (n,)
+Errors = Callable[["torch.Tensor"], "torch.Tensor"]  # of noise (n, C, H, W): the error that it causes (n,)
 
 
 def random_noise(like: torch.Tensor, patch: Patch, limit: float, draw: Draw) -> torch.Tensor:

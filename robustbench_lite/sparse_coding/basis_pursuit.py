@@ -6,6 +6,7 @@ https://arxiv.org/abs/1607.08194, algorithm 2: G_i = argmin 1/2 ||G_{i-1} - D_i 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Union
 
 from robustbench_lite.lazy import torch
 from robustbench_lite.sparse_coding.dictionary import Dictionary
@@ -14,7 +15,7 @@ from robustbench_lite.threat import per_row
 
 __all__ = ["Penalty", "basis_pursuit", "layered_basis_pursuit", "optimality_gap"]
 
-Penalty = float | torch.Tensor  # one for all signals, or (n,)
+Penalty = Union[float, "torch.Tensor"]  # one for all signals, or (n,)
 
 
 def basis_pursuit(

@@ -71,6 +71,13 @@ class Layers:
         x, *rest = reversed(codes)
         return Signals(x, tuple(rest))
 
+    def seen(self, layer: int) -> torch.Tensor:
+        """Every atom of layer `layer`, from 1, as it appears in the signal (m, C, h, w)."""
+        atoms = self.dictionaries[layer - 1].atoms
+        for dictionary in reversed(self.dictionaries[: layer - 1]):
+            atoms = dictionary.synthesise(atoms)
+        return atoms
+
     def facts(self, codes: Sequence[torch.Tensor]) -> tuple[Facts, ...]:
         """Of the true representations of every layer."""
         found = []

@@ -16,17 +16,17 @@ from robustbench_lite.sparse_coding.theorems import (
 )
 from robustbench_lite.sparse_coding.thresholding import layered_thresholding
 
-__all__ = ["PURSUITS", "Name", "Pursuit"]
+__all__ = ["PURSUITS", "Pursuit", "PursuitName"]
 
-Name = Literal["hard", "soft", "relu", "basis_pursuit"]
-PURSUITS: tuple[Name, ...] = get_args(Name)
+PursuitName = Literal["hard", "soft", "relu", "basis_pursuit"]
+PURSUITS: tuple[PursuitName, ...] = get_args(PursuitName)
 
 
 @dataclass(frozen=True)
 class Pursuit:
     """Of these signals, set for noise of local energy `noise`: like a network, it stays so whatever noise comes."""
 
-    name: Name
+    name: PursuitName
     layers: Layers
     facts: tuple[Facts, ...]
     noise: float
@@ -35,7 +35,9 @@ class Pursuit:
     iterations: int = 30
 
     @classmethod
-    def set_for(cls, name: Name, layers: Layers, signals: Signals, noise: float, iterations: int = 30) -> Pursuit:
+    def set_for(
+        cls, name: PursuitName, layers: Layers, signals: Signals, noise: float, iterations: int = 30
+    ) -> Pursuit:
         """Thresholds (a tenth into the interval that is left) or penalties for these signals. Raises ValueError."""
         facts, size = layers.facts(signals.codes), torch.full_like(signals.x[:, 0, 0, 0], noise)
         positive = all(bool((code >= 0).all()) for code in signals.codes)

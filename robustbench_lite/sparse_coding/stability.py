@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from typing import Any
 
 from robustbench_lite.lazy import torch
 from robustbench_lite.sparse_coding.adversary import adversarial_noise, random_noise
-from robustbench_lite.sparse_coding.design import incoherent, orthogonal, sparse
+from robustbench_lite.sparse_coding.design import Design, Incoherent, Orthogonal, Sparse
 from robustbench_lite.sparse_coding.local import energy
 from robustbench_lite.sparse_coding.model import Layers, Signals
-from robustbench_lite.sparse_coding.pursuit import Name, Pursuit
+from robustbench_lite.sparse_coding.pursuit import Pursuit, PursuitName
 from robustbench_lite.sparse_coding.theorems import Promise
 from robustbench_lite.threat import Draw, keys
 
@@ -23,32 +23,52 @@ _SLACK = 1e-9  # of a bound: what float64 and a solver that stops may add
 
 @dataclass(frozen=True)
 class Setup:
-    """A model of two layers and the signals that are drawn from it."""
+    """A model, layer by layer from the signal inwards, and the signals that are drawn from it."""
 
-    name: str
-    build: Callable[[], Layers]
-    positions: tuple[int, int]  # of atoms in the deepest representation
-    stripes: tuple[int, ...]  # nonzeros of a stripe, at most, layer by layer
+    designs: tuple[Design, ...]
+    positions: int  # of atoms in the deepest representation, along each axis
+    sparsity: tuple[int, ...]  # nonzeros of a stripe, at most, layer by layer
+
+    @property
+    def unfit(self) -> str:
+        """Why this is no model, in a sentence; empty: it may be one."""
+        if len(self.sparsity) != len(self.designs) or not self.designs:
+            return f"expected as many limits of sparsity as dictionaries, got {len(self.sparsity)}, {len(self.designs)}"
+        channels = (1, *(one.atoms for one in self.designs))
+        said = (one.unfit(many) for one, many in zip(self.designs, channels, strict=False))
+        return next(filter(None, said), "")
+
+    def params(self) -> dict[str, Any]:
+        """All that decides which signals are drawn, their number and seed aside."""
+        written = [{one.registered: one.params()} for one in self.designs]
+        return {"dictionaries": written, "positions": self.positions, "sparsity": list(self.sparsity)}
+
+    def build(self) -> Layers:
+        """The dictionaries. Raises ValueError where there are none of these parameters."""
+        if self.unfit:
+            raise ValueError(self.unfit)
+        return _layers(self.designs)
 
     def signals(self, count: int, seed: int = 0) -> tuple[Layers, Signals, Draw]:
         """`count` non-negative signals, and the source of everything else that is random about them."""
-        layers, draw = self.build(), Draw(keys(seed, f"sparse_coding|{self.name}", [str(i) for i in range(count)]))
-        return layers, layers.draw(draw, self.positions, self.stripes), draw
+        layers, draw = self.build(), Draw(keys(seed, "sparse_coding", [str(i) for i in range(count)]))
+        return layers, layers.draw(draw, (self.positions, self.positions), self.sparsity), draw
 
 
 @cache
-def _orthogonal() -> Layers:
-    return Layers((orthogonal(3), sparse(6, 9, side=6, stride=1, corner=2)))
-
-
-@cache
-def _overlapping() -> Layers:
-    return Layers((incoherent(4, 6, stride=2), sparse(4, 4, side=8, stride=2, corner=3)))
+def _layers(designs: tuple[Design, ...]) -> Layers:
+    built, channels = [], 1
+    for one in designs:
+        built.append(one.build(channels))
+        channels = one.atoms
+    return Layers(tuple(built))
 
 
 MODELS = {
-    "orthogonal": Setup("orthogonal", _orthogonal, positions=(8, 8), stripes=(9, 2)),
-    "overlapping": Setup("overlapping", _overlapping, positions=(9, 9), stripes=(3, 1)),
+    "orthogonal": Setup((Orthogonal(side=3), Sparse(count=6, side=6, corner=2)), 8, (9, 2)),
+    "overlapping": Setup(
+        (Incoherent(count=4, side=6, stride=2), Sparse(count=4, side=8, stride=2, corner=3)), 9, (3, 1)
+    ),
 }
 
 
@@ -68,7 +88,7 @@ class Measured:
     """One layer of one pursuit."""
 
     model: str
-    pursuit: Name
+    pursuit: PursuitName
     layer: int
     noise: float  # local energy
     signals: int
@@ -89,7 +109,7 @@ class Measured:
 
 
 def stability(
-    model: str, pursuits: Sequence[Name], noise: float, signals: int = 100, seed: int = 0, steps: int = 20
+    model: str, pursuits: Sequence[PursuitName], noise: float, signals: int = 100, seed: int = 0, steps: int = 20
 ) -> list[Measured]:
     """Every layer of every pursuit on signals of one of MODELS. Raises ValueError for noise past the theorem."""
     layers, drawn, draw = MODELS[model].signals(signals, seed)
@@ -100,7 +120,13 @@ def stability(
 
 
 def sweep(
-    model: str, pursuit: Name, noise: float, times: Sequence[float], signals: int = 50, seed: int = 0, steps: int = 10
+    model: str,
+    pursuit: PursuitName,
+    noise: float,
+    times: Sequence[float],
+    signals: int = 50,
+    seed: int = 0,
+    steps: int = 10,
 ) -> list[Measured]:
     """A pursuit that is set for `noise` under so many times as much."""
     layers, drawn, draw = MODELS[model].signals(signals, seed)

@@ -6,7 +6,7 @@ https://arxiv.org/abs/1607.08194, algorithm 1: G_0 = Y, G_i = P(D_i^T G_{i-1}, t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Union
 
 from robustbench_lite.lazy import torch
 from robustbench_lite.sparse_coding.model import Layers
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["Kind", "Level", "cnn", "layered_thresholding", "threshold"]
 
 Kind = Literal["hard", "soft", "relu"]
-Level = float | torch.Tensor  # one for all atoms, or (m,)
+Level = Union[float, "torch.Tensor"]  # one for all atoms, or (m,)
 
 
 def threshold(values: torch.Tensor, level: Level, kind: Kind) -> torch.Tensor:

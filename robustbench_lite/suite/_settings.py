@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from robustbench_lite.figures.base import figures
-from robustbench_lite.suite import _entries, _shapes, _values, attacks, generators
+from robustbench_lite.suite import _entries, _shapes, _values, attacks, generators, sparse_coding
 from robustbench_lite.suite._shapes import TEXT, Schema
 from robustbench_lite.suite.records import Parts
 from robustbench_lite.tables import references
 from robustbench_lite.tables.base import tables
 
-__all__ = ["CLASSIC", "SETTINGS", "Setting"]
+__all__ = ["ALONE", "CLASSIC", "SETTINGS", "Setting"]
 
-CLASSIC = ("data", "models", "attacks")  # what a suite attacks, and how; one with generators need not attack
+CLASSIC = ("data", "models", "attacks")  # what a suite attacks, and how
+ALONE = ("generators", "sparse_coding")  # a suite with any of these need not attack
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,11 @@ SETTINGS = {
         "Generators: names of bundled ones or of recipes, or mappings of architecture, objective and data.",
         lambda: {"type": "array", "minItems": 1, "items": _shapes.generator()},
         generators.entries,
+    ),
+    "sparse_coding": Setting(
+        "Pursuits of the sparse-coding model, measured against its theorems under random and adversarial noise.",
+        lambda: {"type": "array", "minItems": 1, "items": _shapes.sparse_coding()},
+        sparse_coding.entries,
     ),
     "tables": Setting("Tables to print after the run.", lambda: _named(tables), _values.table_names),
     "figures": Setting("Figures to draw after the run, for the report.", lambda: _named(figures), _values.figure_names),

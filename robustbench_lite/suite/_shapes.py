@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from robustbench_lite.datasets import bundled, on_demand
@@ -14,10 +15,24 @@ from robustbench_lite.models import archs, zoo
 from robustbench_lite.models.base import models
 from robustbench_lite.models.defense import defenses
 from robustbench_lite.registry import Config, Records
+from robustbench_lite.sparse_coding import MODELS, designs
 from robustbench_lite.suite.generators import NETS, Judged
+from robustbench_lite.suite.sparse_coding import Measurement
 from robustbench_lite.transforms.distribution import operations
 
-__all__ = ["TEXT", "Schema", "attack", "classifier", "data", "defaults", "defense", "distribution", "gate", "generator"]
+__all__ = [
+    "TEXT",
+    "Schema",
+    "attack",
+    "classifier",
+    "data",
+    "defaults",
+    "defense",
+    "distribution",
+    "gate",
+    "generator",
+    "sparse_coding",
+]
 
 Schema = dict[str, Any]
 TEXT: Schema = {"type": "string"}
@@ -68,13 +83,17 @@ def attack() -> Schema:
     choices = []
     for name in attacks:
         fields = list(attacks[name].model_fields)
-        extra: Schema = {
-            "matrix": _object({field: {"type": "array", "minItems": 1} for field in fields}),
-            "exclude": {"type": "array", "items": _object(dict.fromkeys(fields, _ANYTHING))},
-        }
-        nullable = {"anyOf": [_params(attacks[name], extra=extra), {"type": "null"}]}
+        nullable = {"anyOf": [_params(attacks[name], extra=_matrix(fields)), {"type": "null"}]}
         choices.append(_object({name: nullable, "as": label}, (name,)) | {"description": attacks[name].card.title})
     return {"anyOf": [{"enum": list(attacks)}, *choices]}
+
+
+def _matrix(fields: Iterable[str]) -> Schema:
+    """The keys by which an entry becomes many."""
+    return {
+        "matrix": _object({field: {"type": "array", "minItems": 1} for field in fields}),
+        "exclude": {"type": "array", "items": _object(dict.fromkeys(fields, _ANYTHING))},
+    }
 
 
 def distribution() -> Schema:
@@ -100,12 +119,17 @@ def generator() -> Schema:
     todo = _params(Recipe, extra={"recipe": {"enum": recipes()}, "as": label})
     todo["properties"] |= {key: _named(registry) for key, registry in NETS.items()}
     todo["properties"]["images"] = judged["properties"]["images"]
-    fields = [key for key in todo["properties"] if key not in {"as", "recipe"}]
-    todo["properties"] |= {
-        "matrix": _object({key: {"type": "array", "minItems": 1} for key in fields}),
-        "exclude": {"type": "array", "items": _object(dict.fromkeys(fields, _ANYTHING))},
-    }
+    todo["properties"] |= _matrix([key for key in todo["properties"] if key not in {"as", "recipe"}])
     return {"anyOf": [names, judged | {"required": ["generator"]}, todo]}
+
+
+def sparse_coding() -> Schema:
+    """A model, a pursuit and noise."""
+    label: Schema = {"type": "string", "description": "What tables call the model."}
+    one = _params(Measurement, extra={"as": label} | _matrix(Measurement.model_fields))
+    one["properties"]["model"] = {"enum": list(MODELS)}
+    one["properties"]["dictionaries"] = {"type": "array", "minItems": 1, "items": _named(designs)}
+    return one
 
 
 def _named(registry: Records[Any]) -> Schema:

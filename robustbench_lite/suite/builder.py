@@ -12,12 +12,13 @@ from robustbench_lite.errors import Problem, SuiteError, did_you_mean
 from robustbench_lite.gate.rules import Gate
 from robustbench_lite.models.base import ModelSource
 from robustbench_lite.registry import canonical
-from robustbench_lite.suite._settings import CLASSIC, SETTINGS
+from robustbench_lite.suite._settings import ALONE, CLASSIC, SETTINGS
 from robustbench_lite.suite.attacks import AttackEntry
 from robustbench_lite.suite.compose import compose, override
 from robustbench_lite.suite.generators import GeneratorEntry
 from robustbench_lite.suite.records import MOST_PROBLEMS, DataEntry, Objects, Parts, kind_of
 from robustbench_lite.suite.shipped import find
+from robustbench_lite.suite.sparse_coding import SparseEntry
 from robustbench_lite.suite.yaml import Marked, checked, tidy
 
 __all__ = ["AttackEntry", "DataEntry", "Objects", "Suite", "load"]
@@ -32,6 +33,7 @@ class Suite:
     models: tuple[ModelSource, ...]
     attacks: tuple[AttackEntry, ...]
     generators: tuple[GeneratorEntry, ...] = ()
+    sparse_coding: tuple[SparseEntry, ...] = ()
     title: str = ""
     reference: str | None = None
     seed: int = 0
@@ -98,10 +100,10 @@ def _load(
 
 
 def _required(parts: Parts) -> list[str]:
-    """The keys that a suite must have: one that only makes and judges generators attacks nothing."""
+    """The keys that a suite must have: one that only makes generators, or measures sparse coding, attacks nothing."""
     data = parts.marked.data
-    generates = isinstance(data, dict) and data.get("generators") is not None
-    attacks = not generates or parts.objects.names() or any(data.get(key) is not None for key in CLASSIC)
+    alone = isinstance(data, dict) and any(data.get(key) is not None for key in ALONE)
+    attacks = not alone or parts.objects.names() or any(data.get(key) is not None for key in CLASSIC)
     return [*(key for key, setting in SETTINGS.items() if setting.required), *(CLASSIC if attacks else ())]
 
 

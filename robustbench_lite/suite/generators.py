@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,8 +14,8 @@ from robustbench_lite.errors import UsageError, did_you_mean
 from robustbench_lite.generators import architectures, mixtures, objectives, zoo
 from robustbench_lite.generators.recipe import Recipe, recipe, recipes
 from robustbench_lite.models import zoo as classifiers
-from robustbench_lite.registry import Config, Records, canonical
-from robustbench_lite.suite._matrix import combinations
+from robustbench_lite.registry import Config, Records
+from robustbench_lite.suite._written import entry_of, expanded, origins, text_of, told_apart
 from robustbench_lite.suite.records import Parts, kind_of
 from robustbench_lite.suite.yaml import Key
 
@@ -74,15 +73,9 @@ def _written(parts: Parts, path: Key, entry: Any) -> Iterator[tuple[Key, str | N
     if not isinstance(entry, dict):
         parts.wrong(path, f"expected a generator's name or a mapping, got {kind_of(entry)}")
         return
-    label, params = entry.get("as"), {key: value for key, value in entry.items() if key != "as"}
-    if label is not None and (not isinstance(label, str) or not label or not label.isprintable()):
-        parts.wrong((*path, "as"), f"as: expected a label on one line, got {label!r}")
-    elif "matrix" in params or "exclude" in params:
-        for combined in combinations(path, dict(params), parts.wrong):
-            said = " ".join(_among(key, combined[key], values) for key, values in params["matrix"].items())
-            yield path, label and f"{label} {said}", combined
-    else:
-        yield path, label, params
+    for label, params, matrix in expanded(parts, path, entry):
+        said = " ".join(_among(key, params[key], values) for key, values in matrix.items())
+        yield path, label and f"{label} {said}".rstrip(), params
 
 
 def _built(parts: Parts, path: Key, params: dict[str, Any]) -> GeneratorEntry | None:
@@ -96,8 +89,8 @@ def _built(parts: Parts, path: Key, params: dict[str, Any]) -> GeneratorEntry | 
     own = {key: value for key, value in params.items() if key not in OWN}
     for key in NETS:
         if key in own:
-            own[key] = _entry(own[key])
-    todo = parts.built(Recipe, _completed(parts, known | own), path, _origins(parts, path))
+            own[key] = entry_of(own[key])
+    todo = parts.built(Recipe, _completed(parts, known | own), path, origins(parts, path))
     judged = _judged_of(parts, path, todo, params.get("images", most)) if todo is not None else None
     if todo is None or judged is None or not _sound(parts, path, todo):
         return None
@@ -128,7 +121,7 @@ def _completed(parts: Parts, params: dict[str, Any]) -> dict[str, Any]:
 
 def _judged_of(parts: Parts, path: Key, todo: Recipe, images: Any) -> Judged | None:
     facts = {"test": todo.test, "train": todo.train, "pad": todo.pad, "judge": todo.judge, "images": images}
-    return parts.built(Judged, facts, path, _origins(parts, path))
+    return parts.built(Judged, facts, path, origins(parts, path))
 
 
 def _bundled(parts: Parts, path: Key, params: dict[str, Any]) -> GeneratorEntry | None:
@@ -142,7 +135,7 @@ def _bundled(parts: Parts, path: Key, params: dict[str, Any]) -> GeneratorEntry 
     if card.dataset in {one.name for one in bundled.available()} and len(card.size) == 3:
         facts |= {"test": {"bundled": card.dataset}, "pad": (card.size[1] - 28) // 2}
     own = {key: value for key, value in params.items() if key != "generator"}
-    judged = parts.built(Judged, facts | own, path, _origins(parts, path))
+    judged = parts.built(Judged, facts | own, path, origins(parts, path))
     if judged is None or not _judge_sound(parts, path, judged):
         return None
     return GeneratorEntry(name, None, name, judged)
@@ -151,10 +144,10 @@ def _bundled(parts: Parts, path: Key, params: dict[str, Any]) -> GeneratorEntry 
 def _sound(parts: Parts, path: Key, todo: Recipe) -> bool:
     """Whether all that a recipe names is there under its name; says what is not."""
     before = len(parts.problems)
-    origins = _origins(parts, path)
+    places = origins(parts, path)
     for key, registry in NETS.items():
         entry: Mapping[str, Any] = getattr(todo, key)
-        place = (*origins.get(key, path), key)
+        place = (*places.get(key, path), key)
         if len(entry) > 1 or (not entry and key != "points"):
             parts.wrong(place, f"{key}: expected one name, or one {{name: parameters}}, got {list(entry)}")
         for name, params in entry.items():
@@ -183,35 +176,11 @@ def _source(parts: Parts, path: Key, source: dict[str, Any]) -> None:
         parts.record(datasets, kind, source, path)
 
 
-def _origins(parts: Parts, path: Key) -> dict[str, Key]:
-    """Where parameters are written that stand in a matrix, and not beside it."""
-    written = parts.marked.data["generators"][path[1]]
-    matrix = written.get("matrix") if isinstance(written, dict) else None
-    return dict.fromkeys(matrix, (*path, "matrix")) if isinstance(matrix, dict) else {}
-
-
-def _entry(value: Any) -> Any:
-    """`dcgan` and `dcgan:` are `{dcgan: {}}`; what is no entry is left to whoever checks it."""
-    if isinstance(value, str):
-        return {value: {}}
-    if isinstance(value, dict):
-        return {name: {} if params is None else params for name, params in value.items()}
-    return value
-
-
 def _names(found: list[tuple[str | None, GeneratorEntry]]) -> list[str]:
     """Labels: as given, else objective and architecture, with what tells namesakes apart."""
-    alike: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for label, one in found:
-        if label is None:
-            alike[_title(one)].append(_told(one))
-    names = []
-    for label, one in found:
-        title, own = _title(one), _told(one)
-        telling = [key for key in own if len({canonical(other.get(key)) for other in alike[title]}) > 1]
-        text = ", ".join(f"{key}={_text(own[key])}" for key in telling)
-        names.append(label or (f"{title}({text})" if text else title))
-    return names
+    unlabelled = [(_title(one), _told(one)) for label, one in found if label is None]
+    names = iter(told_apart(unlabelled))
+    return [label or next(names) for label, _ in found]
 
 
 def _title(one: GeneratorEntry) -> str:
@@ -229,18 +198,6 @@ def _told(one: GeneratorEntry) -> dict[str, Any]:
 def _among(key: str, value: Any, others: list[Any]) -> str:
     """What tells a value of a matrix from its others: of networks their name, where that is enough."""
     if key not in NETS:
-        return f"{key}={_text(value)}"
+        return f"{key}={text_of(value)}"
     names = ["".join(other) if isinstance(other, dict) else str(other) for other in others]
-    return _text(value) if len(set(names)) < len(names) else "".join(value)
-
-
-def _text(value: Any) -> str:
-    """A value in few words: {dcgan: {filters: 8}} is dcgan(filters=8)."""
-    if isinstance(value, dict):
-        inner = [f"{name}({_pairs(params)})" if params else str(name) for name, params in value.items()]
-        return " ".join(inner)
-    return "null" if value is None else str(value).lower()
-
-
-def _pairs(params: Any) -> str:
-    return ", ".join(f"{key}={value}" for key, value in params.items()) if isinstance(params, dict) else str(params)
+    return text_of(value) if len(set(names)) < len(names) else "".join(value)

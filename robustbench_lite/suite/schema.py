@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from robustbench_lite.suite._settings import CLASSIC, SETTINGS
+from robustbench_lite.suite._settings import ALONE, CLASSIC, SETTINGS
 from robustbench_lite.suite._shapes import Schema, defense, distribution
 
 __all__ = ["schema", "schema_text"]
@@ -22,7 +22,7 @@ def schema() -> Schema:
         "if": {"not": {"required": ["include"]}},
         "then": {
             "required": [key for key, setting in SETTINGS.items() if setting.required],
-            "anyOf": [{"required": list(CLASSIC)}, {"required": ["generators"]}],
+            "anyOf": [{"required": list(CLASSIC)}, *({"required": [key]} for key in ALONE)],
         },
         "properties": {key: {"description": setting.says, **setting.shape()} for key, setting in SETTINGS.items()},
         "$defs": {"defense": defense(), "distribution": distribution()},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from scipy.stats import binomtest
 
 import robustbench_lite as rbl
 from robustbench_lite.generators import Judge, available
@@ -22,7 +23,9 @@ def test_a_bundled_generator_is_what_its_card_says(name):
     images = generator.sample(500)
     looked = Judge(facts.classifier, images, images, todo.pad).look(images)
     assert classifier_score(looked.probabilities) == pytest.approx(facts.scores["classifier_score"], rel=0.08)
-    assert facts.scores["classifier_score"] >= 0.75 * facts.scores["classifier_score_real"]
-    assert facts.scores["copies"] <= 0.001 and facts.scores["nearer"] < 0.6  # no nearer to what it learnt from
-    assert unevenness(looked.probabilities) <= 0.2
+    least = 0.9 if facts.dataset == "mnist" else 0.75  # of what real images score
+    assert facts.scores["classifier_score"] >= least * facts.scores["classifier_score_real"]
+    copies = binomtest(round(facts.scores["copies"] * 2000), 2000, 0.001, alternative="greater")  # real: 0.001
+    assert copies.pvalue > 0.01 and facts.scores["nearer"] < 0.6  # no nearer to what it learnt from
+    assert unevenness(looked.probabilities) <= 0.15
     assert alikeness(images, 300) <= facts.scores["ms_ssim_real"] + 0.1

@@ -96,6 +96,18 @@ def test_the_critic_steps_as_often_as_its_objective_says(tmp_path):
     assert max(parameter.abs().max().item() for parameter in done.critic.parameters()) <= 0.01 + 1e-9
 
 
+def test_step_sizes_fall_to_zero_in_the_last_share_of_the_steps(tmp_path):
+    training_ = training(tiny(steps=10, anneal=0.4, save_every=100), tmp_path)
+    seen = []
+
+    def look(_):
+        seen.append([group["lr"] / training_.game.lr for one in training_.optimizers for group in one.param_groups])
+
+    training_.run(look)
+    assert [rates[0] for rates in seen] == pytest.approx([1] * 7 + [0.75, 0.5, 0.25])
+    assert all(rates[0] == rates[1] for rates in seen)
+
+
 def test_every_image_is_seen_once_in_an_epoch():
     data = pictures()
     first = torch.cat([data.batch(i) for i in range(5)])

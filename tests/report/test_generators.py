@@ -29,7 +29,8 @@ def stored(folder, *cells):
         images = [one | pixels | {"kind": kind, "step": step, "number": k} for kind, step in shown for k in (0, 1)]
         rows = [one | {"step": k, "images": 8 * k, "seconds": k / 10, "wasserstein": k / 2, "score": 1.0 + k}
                 for k in (0, 10, 20)]  # fmt: skip
-        store.write_generator(f"c{i}", ROW | {"name": f"g{i}"} | cell | one, rows, images)
+        own = ROW | {"name": f"g{i}"} | cell | one
+        store.write_made(f"c{i}", {"training": rows, "generated": images, "generators": [own]})
     ids = [f"c{i}" for i in range(len(cells))]
     store.write_run({"name": "s", "generator_cells": ids, "generators": ids, "cells": [], "finished": "now"})
     return read(folder)

@@ -60,9 +60,15 @@ class Counting(Silent):
 
 def test_an_id_is_what_changes_the_outcome():
     (one,) = ids(points())
-    assert ids(points(**{"as": "other"})) == [one] == ids(points(save_every=7))
+    assert ids(points(**{"as": "other"})) == [one] == ids(points(save_every=7, anneal=0))
     assert ids(points(objective={"minimax": {"lr": 2e-4}})) == [one]  # the default, written out
-    others = [points(steps=25), points(seed=1), points(objective="wgan"), points(points={"ring": {"modes": 7}})]
+    others = [
+        points(steps=25),
+        points(anneal=0.5),
+        points(seed=1),
+        points(objective="wgan"),
+        points(points={"ring": {"modes": 7}}),
+    ]
     found = {one, *(ids(other)[0] for other in others), ids(points(), seed=1)[0]}
     assert len(found) == len(others) + 2
     assert len(set(ids(points(**{"as": "a"}), points(**{"as": "b"})))) == 2
@@ -147,7 +153,7 @@ def test_foreign_and_half_written_files_hide_nothing(tmp_path):
     assert found.generators()["name"].tolist() == ["a"] and len(found.problems) == 3
     assert "damaged" in page([found])
     assert "a" in render(tables.make("gan_scores", found), "text")
-    assert not Store(folder).generators().keys() - {a.stem}
+    assert not Store(folder).made("generators").keys() - {a.stem}
 
 
 def test_pandas_reads_a_folder_of_rows(tmp_path):

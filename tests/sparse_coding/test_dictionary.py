@@ -6,8 +6,10 @@ import pytest
 import torch
 
 from robustbench_lite.sparse_coding import (
+    MODELS,
     Dictionary,
     Layers,
+    designs,
     energy,
     incoherent,
     normalised,
@@ -138,3 +140,21 @@ def test_what_is_no_dictionary_is_told():
         Dictionary(normalised(gaussian(2, 1, 6, 6)), 2).positions((9, 8))
     with pytest.raises(ValueError, match="layer 2: expected atoms of 9 channels, as many as layer 1 has atoms, got 5"):
         Layers((orthogonal(3), DICTIONARIES["sparse"]))
+
+
+def test_an_atom_is_seen_through_the_layers_before_it():
+    """As the signal of that atom alone."""
+    layers = MODELS["overlapping"].build()
+    assert torch.equal(layers.seen(1), layers.dictionaries[0].atoms)
+    codes = torch.zeros(1, 4, 1, 1, dtype=torch.float64)
+    codes[0, 2] = 1
+    torch.testing.assert_close(layers.seen(2)[2:3], layers.synthesise(codes).x)
+
+
+@pytest.mark.parametrize("name", list(designs))
+def test_every_dictionary_has_the_atoms_that_it_says(name):
+    params = {"orthogonal": {"side": 2}}.get(name, {"count": 3, "side": 4})
+    design = designs.build(name, params)
+    channels = 1 if name == "orthogonal" else 4
+    assert design.unfit(channels) == "" and len(design.build(channels).atoms) == design.atoms
+    assert all(field.description for field in designs[name].model_fields.values())

@@ -175,7 +175,7 @@ def test_signed_representations_need_a_threshold_of_both_signs():
 def test_drawn_signals_keep_to_their_limits_and_depend_on_themselves_alone(model):
     setup = MODELS[model]
     layers, signals, _ = setup.signals(8)
-    for dictionary, code, most in zip(layers.dictionaries, signals.codes, setup.stripes, strict=True):
+    for dictionary, code, most in zip(layers.dictionaries, signals.codes, setup.sparsity, strict=True):
         stripes = stripe_sparsity(code, dictionary)
         assert bool((stripes <= most).all()) and bool((stripes >= 1).all())
     torch.testing.assert_close(layers.dictionaries[0].synthesise(signals.codes[0]), signals.x)

@@ -61,7 +61,11 @@ def test_only_known_keywords_are_used_and_they_are_well_formed():
 def test_top_level_keys_are_those_of_the_loader():
     schema = suite_schema.schema()
     assert set(schema["properties"]) == set(SETTINGS)
-    either = [{"required": ["data", "models", "attacks"]}, {"required": ["generators"]}]
+    either = [
+        {"required": ["data", "models", "attacks"]},
+        {"required": ["generators"]},
+        {"required": ["sparse_coding"]},
+    ]
     assert schema["then"] == {"required": ["version", "name"], "anyOf": either}
     assert all(part["description"] for part in schema["properties"].values())
 

@@ -27,7 +27,7 @@ def results(tmp_path):
         for i, cell in enumerate(cells):
             own = {"architecture": "dcgan", "objective": "wgan_gp", "name": f"g{i}"} | cell
             logged = [{"cell": f"c{i}"} | row for row in training]
-            store.write_generator(f"c{i}", ROW | own | {"cell": f"c{i}"}, logged, [])
+            store.write_made(f"c{i}", {"training": logged, "generators": [ROW | own | {"cell": f"c{i}"}]})
         store.write_run({"name": "s", "generator_cells": [f"c{i}" for i in range(len(cells))], "cells": []})
         return read(tmp_path / "s")
 

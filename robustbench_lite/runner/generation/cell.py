@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -16,6 +15,8 @@ from robustbench_lite.generators.recipe import Recipe
 from robustbench_lite.guards.foreign import trace
 from robustbench_lite.models import zoo as classifiers
 from robustbench_lite.registry import canonical, fingerprint
+from robustbench_lite.results.schema import Row
+from robustbench_lite.runner.apart import told_apart
 from robustbench_lite.suite.generators import GeneratorEntry, Judged
 
 if TYPE_CHECKING:
@@ -47,6 +48,18 @@ class GeneratorCell:
     error: str = ""  # why it cannot even be planned
     traceback: str = ""
 
+    kind: ClassVar[str] = "generators"  # of `MADE`
+
+    @property
+    def names(self) -> Row:
+        """What it is called, which decides no outcome."""
+        return {"suite": self.suite, "name": self.name, "dataset": self.dataset}
+
+    @property
+    def what(self) -> str:
+        """What is trained, or judged."""
+        return self.name if self.bundled else f"{self.architecture} under {self.objective}"
+
     @property
     def architecture(self) -> str:
         return next(iter((self.recipe or zoo.card(self.bundled)).architecture))
@@ -70,15 +83,8 @@ def generator_cells(suite: Suite, limit: int | None = None) -> tuple[GeneratorCe
         raise UsageError(f"--limit: generators are judged by {FEWEST} images at least, got {limit}")
     hashes: dict[str, str] = {}
     cells = [_cell(suite, entry, limit, hashes) for entry in suite.generators]
-    seen: set[str] = set()
-    return tuple(_told_apart(cells, seen))
-
-
-def _told_apart(cells: list[GeneratorCell], seen: set[str]) -> Iterator[GeneratorCell]:
-    """Where a suite has two names for one generator, those names are in the ids."""
-    many = {cell.id for cell in cells if cell.id in seen or seen.add(cell.id)}  # type: ignore[func-returns-value]
-    for cell in cells:
-        yield replace(cell, id=fingerprint([cell.id, cell.name])) if cell.id in many else cell
+    ids = told_apart([(cell.id, cell.name) for cell in cells])
+    return tuple(replace(cell, id=own) for cell, own in zip(cells, ids, strict=True))
 
 
 def _cell(suite: Suite, entry: GeneratorEntry, limit: int | None, hashes: dict[str, str]) -> GeneratorCell:
@@ -121,4 +127,5 @@ def _what(cell: GeneratorCell) -> dict[str, Any]:
     todo = cell.recipe
     parts = ((architectures, todo.architecture), (objectives, todo.objective), (mixtures, todo.points))
     nets = [[name, registry.build(name, params).params()] for registry, one in parts for name, params in one.items()]
-    return told | {"recipe": todo.model_dump(mode="json", exclude=_UNNAMED), "nets": nets}
+    since = {"anneal"} if not todo.anneal else set()  # ids from before there was such a key are those without it
+    return told | {"recipe": todo.model_dump(mode="json", exclude=_UNNAMED | since), "nets": nets}

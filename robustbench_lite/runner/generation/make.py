@@ -20,7 +20,8 @@ from robustbench_lite.guards.limits import limited
 from robustbench_lite.lazy import torch
 from robustbench_lite.registry import canonical
 from robustbench_lite.results import provenance
-from robustbench_lite.results.schema import GENERATORS, TRAINING, Row
+from robustbench_lite.results.made import GENERATORS, TRAINING
+from robustbench_lite.results.schema import Row
 from robustbench_lite.runner.generation.cell import POINTS, GeneratorCell
 from robustbench_lite.runner.generation.report import GeneratorReport, GeneratorStage, described
 from robustbench_lite.runner.generation.snapshots import SHOWN, Snapshots, generator_of, pictured

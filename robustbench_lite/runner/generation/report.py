@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from robustbench_lite.errors import RobustbenchError
-from robustbench_lite.guards.foreign import told, trace
 from robustbench_lite.registry import canonical
 from robustbench_lite.results.schema import Row
+from robustbench_lite.runner.failure import failed_columns
 from robustbench_lite.runner.generation.cell import GeneratorCell
-from robustbench_lite.text import shortened, storable
 
 __all__ = ["GeneratorReport", "GeneratorStage", "described"]
 
@@ -35,18 +33,34 @@ class GeneratorReport:
         return self.described | {"seconds_stages": canonical(stages)} | self.summary
 
     @property
+    def contents(self) -> dict[str, list[Row]]:
+        """Rows by part, its own last."""
+        return {"training": self.training, "generated": self.generated, "generators": [self.row]}
+
+    @property
     def failed(self) -> bool:
         return bool(self.row["status"] != "ok")
 
+    @property
+    def said(self) -> str:
+        """What became of it, in a few words."""
+        row = self.row
+        if self.failed:
+            return f"FAILED: {row['error']}"
+        word = row.get("outcome") or "not judged"
+        text = word.upper() if row.get("collapsed") else word
+        text += f" ({row['reason']})" if row.get("reason") else ""
+        return text + (f", {row['seconds']:.1f} s of training" if row.get("seconds") is not None else "")
+
     def failure(self, error: BaseException, stage: GeneratorStage) -> GeneratorReport:
-        """The same cell as one that has failed at this stage: a sentence and the whole traceback, and no scores."""
-        if isinstance(error, RobustbenchError):
-            text, traceback = storable(shortened(str(error))), error.traceback or trace(error)
-        else:
-            text, traceback = f"{self.cell.name}: {told(error)}", trace(error)
-        columns = {"status": "failed", "error": text, "stage": stage, "traceback": traceback}
+        """The same cell as one that has failed at this stage: a sentence and the whole traceback, and no scores.
+
+        Where its rows cannot be stored its own is all that is left.
+        """
         known = {key: value for key, value in self.summary.items() if key in _KEPT}
-        return GeneratorReport(self.cell, self.described, self.seconds, known | columns, self.training, self.generated)
+        known |= failed_columns(self.cell.name, error, stage)
+        beside = ([], []) if stage == "store" else (self.training, self.generated)
+        return GeneratorReport(self.cell, self.described, self.seconds, known, *beside)
 
 
 _KEPT = ("outcome", "collapsed", "reason", "steps", "images_seen", "seconds")

@@ -1,0 +1,1 @@
+"""Cells that measure a pursuit of the sparse-coding model against its theorem."""
