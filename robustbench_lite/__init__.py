@@ -11,6 +11,7 @@ __all__ = [
     "attacks",
     "certify",
     "datasets",
+    "defenses",
     "generators",
     "load",
     "models",
@@ -20,10 +21,10 @@ __all__ = [
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from robustbench_lite import attacks, datasets, generators, models, sparse_coding
+    from robustbench_lite import attacks, datasets, defenses, generators, models, sparse_coding
     from robustbench_lite.api import Results, certify, load, run
 
-_ROOMS = ("attacks", "datasets", "generators", "models", "sparse_coding")
+_ROOMS = ("attacks", "datasets", "defenses", "generators", "models", "sparse_coding")
 
 
 def __getattr__(name: str) -> Any:

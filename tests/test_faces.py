@@ -11,7 +11,7 @@ from tests.test_house import LEVEL, PACKAGE
 
 FACES = {
     "": """
-        Results __version__ attacks certify datasets generators load models run sparse_coding
+        Results __version__ attacks certify datasets defenses generators load models run sparse_coding
     """,
     "api": """
         Results TableView certify load run
@@ -21,6 +21,9 @@ FACES = {
     """,
     "datasets": """
         DataSource Samples datasets load
+    """,
+    "defenses": """
+        BitDepth Defense DefenseGAN JPEG Median RandomResizePad RandomizedSmoothing defenses
     """,
     "engine": """
         Access Attack AttackResult BACKWARD CONTROL Card Composition Crafted FORWARD Fitted Fitting GoalName Job Ledger

@@ -120,6 +120,8 @@ SAMPLES = pa.schema(
         ("certified", _bool),  # proven: nothing within the budget fools the classifier; null: nothing was asked
         ("certified_margin", _real),  # a lower bound of the label's logit above every other one within the budget
         ("skipped", _text),  # why the sample was not attacked: it is proven, and by what; null: it was attacked
+        ("certified_class", _int),  # what the scored classifier is proven to answer near the clean image; -1: abstained
+        ("certified_radius", _real),  # the l2 radius within which; null, as the class: it comes with no certificate
     ],
     metadata=META,
 )

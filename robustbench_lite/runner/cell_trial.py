@@ -11,6 +11,7 @@ import numpy.typing as npt
 from robustbench_lite.datasets.base import Samples, images
 from robustbench_lite.datasets.stream import ahead, close
 from robustbench_lite.engine.attack import SetAttack
+from robustbench_lite.engine.certificate import Certificate
 from robustbench_lite.engine.inspection import Scorer
 from robustbench_lite.engine.job import Fitted, Job
 from robustbench_lite.engine.pictures import Pictures
@@ -25,6 +26,7 @@ from robustbench_lite.runner.beside import latents_of
 from robustbench_lite.runner.plan import Cell
 from robustbench_lite.runner.preflight import Inspection, Preflight
 from robustbench_lite.runner.proofs import Proof
+from robustbench_lite.threat.rows import rows
 from robustbench_lite.threat.setting import Setting
 
 __all__ = ["CellTrial", "Prepared", "Target", "prepare"]
@@ -37,6 +39,7 @@ class Target:
     classifier: Classifier
     scorer: Scorer
     clean: torch.Tensor
+    certificate: Certificate | None  # of these samples
 
 
 @dataclass(frozen=True)
@@ -152,7 +155,8 @@ class Prepared:
 
     def _target(self, name: str, x: torch.Tensor, scene: Setting | None, keep: torch.Tensor) -> Target:
         assets, inspection = self.preflight.assets, self.preflight.inspect(self.cell.dataset, name)
-        return Target(assets.classifier(name), assets.scorer(name, x, scene), inspection.logits[keep])
+        proven = inspection.certificate and rows(inspection.certificate, keep)
+        return Target(assets.classifier(name), assets.scorer(name, x, scene), inspection.logits[keep], proven)
 
     def _beside(self, x: torch.Tensor) -> Setting | None:
         """What the attack needs that does not come with images x (n, C, H, W)."""

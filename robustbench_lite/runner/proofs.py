@@ -87,7 +87,7 @@ class Proof:
 def _untouched(trial: Trial) -> Outcome:
     """Nothing is proposed but the images themselves."""
     attack, x = trial.attack, trial.job.x
-    outcome = Outcome.empty(x, len(attack.found))
+    outcome = Outcome.empty(x, attack.names(trial.job.setting))
     outcome.tally = tuple(Tally(name, 0, 0, 0, 0) for name in attack.makers)
     if attack.makers:
         outcome.maker = torch.full((len(x),), -1)

@@ -24,6 +24,7 @@ def judged(cell: CellTrial, outcome: Outcome, start: int = 0) -> Shard:
     origins = None if scene is None else scene.pick(cell.keep).origins()
     for target in cell.targets:
         scored = cell.trial.score(outcome, target.scorer, target.clean, target.classifier.weights)
+        scored.certificate = target.certificate
         near_ties += int(scored.verdicts.near_tie.sum())
         written = Written(cell.cell.attack, _named(cell), scored, cell.ids, cell.trial.labels, outcome, origins)
         samples += _proven(cell, written)

@@ -13,6 +13,7 @@ from robustbench_lite.generators import zoo as generated
 from robustbench_lite.generators.recipe import Recipe, recipes
 from robustbench_lite.models import archs, zoo
 from robustbench_lite.models.base import models
+from robustbench_lite.models.defense import defenses
 from robustbench_lite.registry import Config, Records
 from robustbench_lite.sparse_coding import MODELS, designs
 from robustbench_lite.suite.generators import NETS, Judged
@@ -28,6 +29,7 @@ __all__ = [
     "classifier",
     "data",
     "defaults",
+    "defense",
     "distribution",
     "gate",
     "generator",
@@ -55,6 +57,8 @@ def _standard(part: Schema) -> Schema:
     """The same with the names of JSON schema for bounds, inside alternatives too; a distribution by reference."""
     if part.get("format") == "distribution":
         return {"$ref": "#/$defs/distribution"}
+    if part.get("format") == "defense":
+        return {"$ref": "#/$defs/defense"}
     out = {_BOUNDS.get(key, key): value for key, value in part.items()}
     return out | ({"anyOf": [_standard(choice) for choice in out["anyOf"]]} if "anyOf" in out else {})
 
@@ -106,6 +110,11 @@ def distribution() -> Schema:
         params = _params(operations[name])
         choices.append(_object({name: {"anyOf": [params, {"type": "null"}]}}, (name,)))
     return {"type": "array", "minItems": 1, "items": {"anyOf": [{"enum": list(operations)}, *choices]}}
+
+
+def defense() -> Schema:
+    """A name, or {name: parameters}."""
+    return _named(defenses)
 
 
 def generator() -> Schema:

@@ -18,7 +18,7 @@ from robustbench_lite.tables._worst_changes import reds_of
 from robustbench_lite.tables.base import Column, Table, Value, filled, tables
 from robustbench_lite.tables.values import MISSING, Footnotes, count, label, number, share
 from robustbench_lite.text import budget
-from robustbench_lite.trust.smell import Doubt, doubts
+from robustbench_lite.trust.smell import Doubt, doubts, doubts_of
 
 if TYPE_CHECKING:
     from robustbench_lite.results.store import Results
@@ -78,7 +78,7 @@ def robust_accuracy(results: Results) -> Table:
     rows: list[dict[str, Value]] = []
     papers: list[str] = []
     for block in blocks:
-        rows += [block.heading | row for row in _rows(block, known, notes)]
+        rows += [block.heading | row for row in _rows(results, block, known, notes)]
         for paper, row in _published(results, block):
             rows += [block.heading | said for said in _as_published(paper, row)]
             papers.append(f"published: {paper.source}. {paper.protocol}")
@@ -97,7 +97,9 @@ def _blocks(results: Results) -> list[_Block]:
     return [_Block(*key, tuple(many), worst_case_of(results, many[0])) for key, many in found.items()]
 
 
-def _rows(block: _Block, known: dict[str, tuple[Doubt, ...]], notes: Footnotes) -> Iterator[dict[str, Value]]:
+def _rows(
+    results: Results, block: _Block, known: dict[str, tuple[Doubt, ...]], notes: Footnotes
+) -> Iterator[dict[str, Value]]:
     """Clean, each attack, what others did within the budget, and the worst case."""
     case = block.case
     if case is not None:
@@ -105,7 +107,7 @@ def _rows(block: _Block, known: dict[str, tuple[Doubt, ...]], notes: Footnotes) 
     for one in block.attacks:
         yield _attack(one, known.get(one.id, ()), notes)
     if case is not None:
-        yield from (_within(case, *pair, known.get(pair[0].id, ()), notes) for pair in _helpers(case))
+        yield from (_within(case, *pair, doubts_of(results, pair[0]), notes) for pair in _helpers(case))
         yield _worst(case, known, notes)
         if case.proven is not None:
             yield _proven(case, case.proven, notes)
