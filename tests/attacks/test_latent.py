@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
 from dataclasses import replace
@@ -18,6 +19,7 @@ from robustbench_lite.attacks import latent as module
 from robustbench_lite.engine.inspection import Scorer
 from robustbench_lite.engine.trial import Trial
 from robustbench_lite.errors import SuiteError, UsageError
+from robustbench_lite.report.comparison import comparison
 from robustbench_lite.results.evaluations import evaluations
 from robustbench_lite.results.sealed import seal
 from robustbench_lite.results.store import read
@@ -222,6 +224,18 @@ def test_the_table_counts_what_the_second_classifier_confirms(results):
         assert row["success"].value == pytest.approx(100 * some["success"].mean())
         beside = (some["control_pred"] != some["label"]) & (some["control_second_opinion"] == some["label"])
         assert row["control"].value == pytest.approx(100 * beside.mean())
+
+
+def test_the_page_compares_what_the_second_classifier_confirms(results):
+    found = comparison([results])
+    assert found is not None
+    data = json.loads(str(found.json))
+    arrays = [np.frombuffer(base64.b64decode(text), np.uint8) for text in data["arrays"]]
+    known = {one.model: one for one in evaluations(results)}
+    for cell in data["cells"]:
+        one, width = known[found.entries[cell["entry"]]], cell["width"]
+        pred, label = arrays[cell["pred"]][::width], arrays[cell["label"]][::2]
+        assert (pred == label).tolist() == one.correct.tolist()
 
 
 def test_shards_make_the_same_verdicts(results, tmp_path):
