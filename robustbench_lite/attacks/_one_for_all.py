@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
 from typing import ClassVar, Literal, Self
 
 from pydantic import Field, PositiveInt
@@ -52,9 +51,6 @@ class OneForAll(Fitter):
         found, notes = self.fitted(oracle, Fitting.of(job.setting, self.registered))
         made = {PERTURBATION: found, CONTROL: control(self, found, size(found, self.threat or "linf"))}
         return Crafted(self.perturbed(job.x, made), notes, made)
-
-    def perturbed(self, x: torch.Tensor, made: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        return self.apply(x, made[PERTURBATION])
 
     @property
     def boxed(self) -> bool:

@@ -22,6 +22,7 @@ from pydantic import model_validator
 from robustbench_lite.engine._code import source_of
 from robustbench_lite.engine.access import Access
 from robustbench_lite.engine.card import Card, Promise
+from robustbench_lite.engine.job import PERTURBATION
 from robustbench_lite.engine.protocol import Protocol
 from robustbench_lite.lazy import torch
 from robustbench_lite.registry import Records, fingerprint
@@ -240,7 +241,7 @@ class SetAttack(Attack):
 
     def perturbed(self, x: torch.Tensor, made: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """Of a universal attack: candidates for the images x (n, C, H, W), from the artifacts that it has made."""
-        raise NotImplementedError(f"{self.registered}: universal, and does not say what it makes of an image")
+        return self.apply(x, made[PERTURBATION])
 
 
 class Composition(Attack):

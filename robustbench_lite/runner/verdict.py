@@ -8,7 +8,7 @@ from dataclasses import asdict
 from robustbench_lite.engine.attack import SetAttack
 from robustbench_lite.engine.columns import Written
 from robustbench_lite.engine.drive import Outcome
-from robustbench_lite.engine.job import Fitting
+from robustbench_lite.engine.job import PERTURBATION, Fitting
 from robustbench_lite.engine.judge import finite
 from robustbench_lite.results.schema import Row
 from robustbench_lite.results.shards import Shard
@@ -57,7 +57,9 @@ def _named(cell: CellTrial) -> Row:
 def fitted(cell: CellTrial, outcome: Outcome) -> Row:
     """How many images an attack was fitted on, and how many of them it fools: here too the judge looks."""
     attack, fitting = cell.cell.attack, cell.job.setting
-    if not isinstance(fitting, Fitting) or not isinstance(attack, SetAttack) or not attack.universal:
+    if not isinstance(fitting, Fitting) or not isinstance(attack, SetAttack):
+        return {}
+    if not attack.universal and PERTURBATION not in outcome.artifacts:
         return {}
     x = attack.perturbed(fitting.x, outcome.artifacts)
     after = finite(cell.victim.scorer.logits(x), "perturbed images that it was fitted on").argmax(1)

@@ -188,9 +188,9 @@ def test_an_entry_point_is_a_name_like_any_other(tmp_path, monkeypatch):
     assert "speckle" in dict(listing("attacks"))
     before = loaded.attacks[0].attack.fingerprint()
     assert "source" not in loaded.attacks[0].attack.params()
-    from robustbench_lite.engine.attack import _source
+    from robustbench_lite.engine._code import source_of
 
-    _source.cache_clear()
+    source_of.cache_clear()
     (tmp_path / "pkg_own.py").write_text(TEN_LINES + "\n# changed\n")
     assert load({**PLAIN, "attacks": [{"speckle": {"epsilon": 0.1}}]}).attacks[0].attack.fingerprint() != before
 

@@ -30,7 +30,7 @@ def minimal(folder, sizes: dict[str, list[float]], **changes):
 @pytest.fixture
 def believed(monkeypatch):
     """As if every number stood: an attack without a budget that fails is a smell, and its classifier not ranked."""
-    monkeypatch.setattr("robustbench_lite.report.ranking.doubts", lambda results: {})
+    monkeypatch.setattr("robustbench_lite.report.ranking.doubts_of", lambda results, one: ())
 
 
 SIZES = {
