@@ -79,7 +79,7 @@ def _counts(name: str) -> bool:
     return name.endswith("num_batches_tracked")
 
 
-def _nearest(parts: list[Part], states: Mapping[str, State], own: Mapping[str, Tensor], what: str, path: Path) -> Part:
+def _nearest(parts: list[Part], states: dict[str, State], own: Mapping[str, Tensor], what: str, path: Path) -> Part:
     """That with most of the network's names, for the sentence about what does not fit; where none has one, the only."""
     best = max(parts, key=lambda part: len(own.keys() & part.state.keys()), default=None)
     if best is not None and own.keys() & best.state.keys():
