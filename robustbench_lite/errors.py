@@ -38,6 +38,7 @@ __all__ = [
     "SuiteError",
     "UsageError",
     "did_you_mean",
+    "nearest",
     "problems_of",
     "suggestion",
 ]
@@ -164,12 +165,18 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
-    """`; did you mean 'x'?` where it is clear what is meant: another spelling, another library's name; else nothing."""
+    """`; did you mean 'x'?` where it is clear what is meant; else nothing."""
+    found = nearest(word, known)
+    return f"; did you mean '{found}'?" if found else ""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The known name that is meant: another spelling, another library's name; empty where that is not clear."""
     names, plain = sorted(known), _plain(word)
     for meant in (lambda name: _plain(name) == plain, lambda name: plain in _ALSO.get(name, "").split(), None):
         close = [name for name in names if meant(name)] if meant else _close(plain, names)
         if close and plain:
-            return f"; did you mean '{close[0]}'?"
+            return close[0]
     return ""
 
 

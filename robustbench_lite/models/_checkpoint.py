@@ -2,34 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from robustbench_lite.errors import ModelError
+from robustbench_lite.errors import ModelError, nearest
 from robustbench_lite.lazy import torch
 from robustbench_lite.models._bounds import DEEPEST, check_file, check_nesting, check_tensors
 
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["load_state", "read_weights"]
+__all__ = ["COUNTERS", "State", "choose", "equal", "load_state", "read_states", "read_weights"]
+__all__ += ["refuse_what_is_no_weights", "shown"]
 
 State = dict[str, "torch.Tensor"]
 _SUFFIXES = {".pt", ".pth", ".bin", ".ckpt", ".tar", ".th"}
 _SHOWN = 3
 _SAVE = "save its weights with torch.save(model.state_dict(), ...) or as .safetensors"
-_COUNTERS = {"n_averaged"}  # of torch.optim.swa_utils.AveragedModel
+COUNTERS = {"n_averaged"}  # of torch.optim.swa_utils.AveragedModel
 
 
 def read_weights(path: Path, what: str, key: str | None = None) -> State:
-    """A state dict from .safetensors, or from .pt/.pth without running code. Raises ModelError otherwise.
+    """The one state dict of a file, `read_states`. Raises ModelError otherwise.
 
     `key`: the entry of a checkpoint that holds it, `state_dict_ema` or `ema.shadow`; null: there is only one.
     """
+    return choose(read_states(path, what), what, path.name, key)
+
+
+def read_states(path: Path, what: str) -> dict[str, State]:
+    """Every state dict in .safetensors or .pt/.pth by its key, without running code. Raises ModelError otherwise."""
     if path.suffix != ".safetensors" and path.suffix not in _SUFFIXES:
         raise ModelError(f"{what}: expected a .safetensors, .pt or .pth file, got '{path.name}'")
-    _refuse_what_is_no_weights(path, what)
+    refuse_what_is_no_weights(path, what)
     check_file(path, what)
     try:
         if path.suffix == ".safetensors":
@@ -43,10 +49,10 @@ def read_weights(path: Path, what: str, key: str | None = None) -> State:
     check_nesting(state, what, path.name)
     found = dict(_states(state))
     check_tensors((tensor for one in found.values() for tensor in one.values()), path.stat().st_size, what, path.name)
-    return _chosen(found, what, path.name, key)
+    return found
 
 
-def _refuse_what_is_no_weights(path: Path, what: str) -> None:
+def refuse_what_is_no_weights(path: Path, what: str) -> None:
     """What a clone or a download leaves in the place of weights."""
     if not path.is_file():  # a pipe may never answer
         return
@@ -87,7 +93,7 @@ def _classes(path: Path) -> list[str]:
     return sorted(found, key=lambda name: name.startswith("torch."))
 
 
-def _chosen(found: dict[str, State], what: str, file: str, key: str | None) -> State:
+def choose(found: dict[str, State], what: str, file: str, key: str | None) -> State:
     """The one state dict in what a training script saved. Raises ModelError where there is none, or several."""
     if key is not None:
         for flat in list(found.values()):  # a network among several in one state dict
@@ -98,7 +104,7 @@ def _chosen(found: dict[str, State], what: str, file: str, key: str | None) -> S
     if not found:
         raise ModelError(f"{what}: expected a state dict of tensors in '{file}'")
     first = next(iter(found.values()))
-    if any(not _equal(first, other) for other in found.values()):
+    if any(not equal(first, other) for other in found.values()):
         raise ModelError(
             f"{what}: '{file}' holds several sets of weights, and they differ; name one with `key`; {_listed(found)}"
         )
@@ -123,7 +129,7 @@ def _under(key: str, state: State) -> State:
     return {name.removeprefix(f"{key}."): value for name, value in state.items() if name.startswith(f"{key}.")}
 
 
-def _equal(one: State, other: State) -> bool:
+def equal(one: State, other: State) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
@@ -135,36 +141,38 @@ def _floats(state: State) -> State:
     return {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
 
 
-def load_state(net: nn.Module, state: State, what: str) -> None:
-    """Load strictly; the sentence names what is missing, unexpected or of another shape.
-
-    What all names begin with is taken off: `module.` of DataParallel, `_orig_mod.` of compile, `model.` of Lightning.
-    """
+def load_state(net: nn.Module, state: State, what: str, which: str = "") -> None:
+    """Load strictly; the sentence names what is missing, unexpected or of another shape, of `which` weights."""
     own = net.state_dict()
-    state = _without_prefix({name: value for name, value in state.items() if name not in _COUNTERS}, own)
     # counters of training batches, which published files often leave out, as PyTorch itself allows
     state = {key: value for key, value in own.items() if key.endswith("num_batches_tracked")} | state
-    missing, extra = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
-    odd = [
-        f"{k} {tuple(state[k].shape)} for {tuple(own[k].shape)}"
-        for k in own.keys() & state.keys()
-        if own[k].shape != state[k].shape
-    ]
-    complaints = [
-        f"{word} {', '.join(names[:_SHOWN])}{' ...' if len(names) > _SHOWN else ''}"
-        for word, names in (("missing", missing), ("unexpected", extra), ("wrong shape", sorted(odd)))
-        if names
-    ]
+    complaints = [f"{word} {shown(names)}" for word, names in _complaints(own, state).items() if names]
     if complaints:
-        raise ModelError(f"{what}: the weights do not fit the architecture: {'; '.join(complaints)}")
+        told = f"the weights{f' ({which})' if which else ''} do not fit the architecture"
+        raise ModelError(f"{what}: {told}: {'; '.join(complaints)}")
     net.load_state_dict(state)
 
 
-def _without_prefix(state: State, own: Mapping[str, object]) -> State:
-    """The names without the parts that all of them begin with, as far as the architecture does not have those."""
-    while state and not own.keys() & state.keys():
-        firsts = {name.partition(".")[0] for name in state if "." in name}
-        if len(firsts) != 1 or not all("." in name for name in state):
-            break
-        state = {name.partition(".")[2]: value for name, value in state.items()}
-    return state
+def _complaints(own: State, state: State) -> dict[str, list[str]]:
+    """Names and shapes; with a name that the network does not have, the nearest of those that it misses."""
+    missing, extra = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
+    odd = sorted(key for key in own.keys() & state.keys() if own[key].shape != state[key].shape)
+    near = {name: nearest(name, missing) for name in extra[:_SHOWN]}
+    return {
+        "missing": [_shaped(name, own) for name in missing],
+        "unexpected": [
+            f"{_shaped(name, state)}{f', the nearest is {_shaped(near[name], own)}' if near.get(name) else ''}"
+            for name in extra
+        ],
+        "wrong shape": [f"{_shaped(key, state)} for {tuple(own[key].shape)}" for key in odd],
+    }
+
+
+def _shaped(name: str, state: State) -> str:
+    return f"{name} {tuple(state[name].shape)}"
+
+
+def shown(names: Sequence[str]) -> str:
+    """The first of them, and how many more there are."""
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"{', '.join(names[:_SHOWN])}{more}"

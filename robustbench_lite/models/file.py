@@ -11,7 +11,8 @@ from pydantic import Field, model_validator
 
 from robustbench_lite.errors import ModelError
 from robustbench_lite.models import archs
-from robustbench_lite.models._checkpoint import load_state, read_weights
+from robustbench_lite.models._checkpoint import load_state
+from robustbench_lite.models._fit import fitting
 from robustbench_lite.models.base import Card, Classifier, ModelSource, models
 from robustbench_lite.models.finish import channels_last, finish, sha256_of
 from robustbench_lite.registry import one_of
@@ -65,7 +66,8 @@ class File(ModelSource):
             raise ModelError(f"{self.title}: sha256 of '{path.name}' is {digest}, expected {self.sha256}")
         assert self.mean and self.std and self.size and self.classes
         net = archs.build(self.arch, self.size[0], self.classes)
-        load_state(net, read_weights(path, self.title, self.key), self.title)
+        part = fitting(net, path, self.title, self.key)
+        load_state(net, part.state, self.title, part.told(path.name))
         card = Card(
             name=self.title,
             arch=self.arch,
@@ -76,4 +78,5 @@ class File(ModelSource):
             source=f"file {path.name}",
             sha256=digest,
         )
-        return replace(finish(card, channels_last(net)), code=archs.code(self.arch))
+        made = finish(card, channels_last(net))
+        return replace(made, code=archs.code(self.arch), notes=(*part.notes(path.name), *made.notes))

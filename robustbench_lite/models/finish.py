@@ -31,10 +31,10 @@ def finish(card: Card, net: nn.Module) -> Classifier:
     _initialised(card, net)
     module: nn.Module = Normalized(net, card.mean, card.std).eval().requires_grad_(requires_grad=False)
     _usable(card, module)
-    notes: tuple[str, ...] = ()
+    module, notes = _unwrapped(card, module)
     if _has_one_logit(card, module):
         module, card = TwoClasses(module), card.model_copy(update={"classes": 2})
-        notes = ("one logit z is read as two classes with the logits 0 and z: class 1 where z > 0",)
+        notes += ("one logit z is read as two classes with the logits 0 and z: class 1 where z > 0",)
     return Classifier(card.name, card, module.eval(), content_hash(net), notes=notes)
 
 
@@ -92,15 +92,36 @@ def _has_one_logit(card: Card, module: nn.Module) -> bool:
     return False
 
 
+def _unwrapped(card: Card, module: nn.Module) -> tuple[nn.Module, tuple[str, ...]]:
+    """The logits alone, of a network that returns them in a tuple, a dictionary or an object; and how it was read."""
+    from robustbench_lite.models.archs.unwrapped import Unwrapped, place_of_logits  # it needs torch
+
+    out = _answer(card, module, 2)
+    if isinstance(out, torch.Tensor):
+        return module, ()
+    kind, place = type(out).__name__, place_of_logits(out)
+    if place is None:
+        raise ModelError(
+            f"{card.name}: expected logits (N, {card.classes}), got {kind} without `logits` or a tensor of two "
+            "dimensions; wrap it so that it returns its logits"
+        )
+    which = "`logits`" if place == "logits" else f"entry {place!r}, its first tensor of two dimensions,"
+    return Unwrapped(module, place).eval(), (f"it returns {kind}, of which {which} is read as the logits",)
+
+
 def _shape(card: Card, module: nn.Module, n: int) -> tuple[int, ...]:
     """Of what n grey images give."""
+    out = _answer(card, module, n)
+    if not isinstance(out, torch.Tensor):
+        raise ModelError(f"{card.name}: expected logits (N, {card.classes}), got {type(out).__name__}")
+    return tuple(out.shape)
+
+
+def _answer(card: Card, module: nn.Module, n: int) -> object:
     how = "an image" if n > 1 else "a single image"
     with blamed(f"{card.name}: fails on {how} of size {list(card.size)}", ModelError, "load"), torch.no_grad():
-        out = module(torch.full((n, *card.size), 0.5))
-    if not isinstance(out, torch.Tensor):
-        hint = "; wrap it so that it returns its .logits" if hasattr(out, "logits") else ""
-        raise ModelError(f"{card.name}: expected logits (N, {card.classes}), got {type(out).__name__}{hint}")
-    return tuple(out.shape)
+        out: object = module(torch.full((n, *card.size), 0.5))
+    return out
 
 
 def content_hash(net: nn.Module) -> str:

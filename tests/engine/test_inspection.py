@@ -249,12 +249,52 @@ def test_squeeze_takes_the_batch_away_and_is_refused():
     assert isinstance(finished(Wrapped(One(), after=lambda z: z.squeeze()), 1, (1, 6, 6)).module, TwoClasses)
 
 
-def test_a_dictionary_of_outputs_is_one_sentence():
-    class Output(dict):
-        logits = 1
+class Output:
+    def __init__(self, logits):
+        self.hidden, self.logits = torch.zeros(1, 2), logits
 
-    with pytest.raises(ModelError, match=r"got Output; wrap it so that it returns its .logits"):
-        finished(Wrapped(mlp(), after=lambda z: Output()), 5, (1, 6, 6))
+
+class Tree(nn.Module):
+    """Returns what `around` makes of the logits."""
+
+    def __init__(self, around):
+        super().__init__()
+        self.net, self.around = mlp(), around
+
+    def forward(self, x):
+        return self.around(self.net(x))
+
+
+@pytest.mark.parametrize(
+    ("around", "note"),
+    [
+        (lambda z: (z, z * 2), "it returns tuple, of which entry 0, its first tensor of two dimensions, is"),
+        (lambda z: [z.sum(), z[:, :, None], z], "it returns list, of which entry 2, its first tensor of"),
+        (lambda z: {"features": z * 2, "logits": z}, "it returns dict, of which `logits` is read as the logits"),
+        (lambda z: {"loss": None, "out": z, "aux": z * 2}, "it returns dict, of which entry 'out', its first"),
+        (Output, "it returns Output, of which `logits` is read as the logits"),
+    ],
+)
+def test_logits_are_taken_out_of_what_is_around_them_and_the_note_says_how(around, note):
+    made, x = finished(Tree(around), 5, (1, 6, 6)), random_images(3).requires_grad_()
+    expected = mlp()(x)
+    torch.testing.assert_close(made.module(x), expected)
+    slopes = [torch.autograd.grad(z.square().sum(), x)[0] for z in (made.module(x), expected)]
+    torch.testing.assert_close(*slopes)
+    assert len(made.notes) == 1 and note in made.notes[0]
+
+
+@pytest.mark.parametrize(
+    "around", [lambda z: {"logits": 1}, lambda z: (z.sum(),), lambda z: "x", lambda z: Output(None)]
+)
+def test_where_no_logits_are_found_it_is_one_sentence(around):
+    with pytest.raises(ModelError, match="without `logits` or a tensor of two dimensions; wrap it so that it returns"):
+        finished(Tree(around), 5, (1, 6, 6))
+
+
+def test_logits_inside_have_as_many_classes_as_stated():
+    with pytest.raises(ModelError, match=r"expected logits \(N, 7\), got \(2, 5\)"):
+        finished(Tree(lambda z: (z,)), 7, (1, 6, 6))
 
 
 @pytest.mark.filterwarnings("ignore")

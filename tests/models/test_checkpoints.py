@@ -116,3 +116,79 @@ def test_a_pointer_is_seen_behind_every_suffix(suffix, tmp_path):
     (tmp_path / f"w.{suffix}").write_text("version https://git-lfs.github.com/spec/v1\n")
     with pytest.raises(ModelError, match="Git LFS pointer"):
         models.build("file", {"file": f"w.{suffix}", **LENET}).load(tmp_path)
+
+
+def notes_of(state, folder, **more):
+    torch.save(state, folder / "w.ckpt")
+    return models.build("file", {"file": "w.ckpt", **LENET, **more}).load(folder)
+
+
+def lightning(state: dict) -> dict:
+    """The layout of a LightningModule with `self.model`, a loss with weights and a metric, as its Trainer saves it."""
+    beside = {"criterion.weight": torch.ones(10), "train_acc.tp": torch.zeros(10)}
+    return {
+        "epoch": 3,
+        "global_step": 120,
+        "pytorch-lightning_version": "2.5.0",
+        "state_dict": {**under("model._orig_mod.", state), **beside},
+        "loops": {"fit_loop": {"state_dict": {}, "epoch_progress": {"total": {"ready": 4}}}},
+        "callbacks": {},
+        "optimizer_states": [{"state": {0: {"exp_avg": torch.rand(3)}}, "param_groups": [{"lr": 0.1}]}],
+        "lr_schedulers": [],
+        "hyper_parameters": {"lr": 0.1},
+    }
+
+
+@pytest.mark.parametrize(
+    ("form", "note"),
+    [
+        (lambda s: s, ""),
+        (lambda s: {"model_state_dict": s, "epoch": 1}, "'model_state_dict' of w.ckpt"),
+        (lambda s: under("net.", s), "w.ckpt, 'net.' taken off the names"),
+        (lambda s: {"ema": {"module": under("module._orig_mod.", s)}},
+         "'ema.module' of w.ckpt, 'module._orig_mod.' taken off the names"),
+        (lambda s: {"model": s, "loss": {"weight": torch.ones(10)}}, "'model' of w.ckpt"),
+        (lambda s: {**under("1.", s), "0.mean": torch.zeros(1), "0.std": torch.ones(1)},
+         "w.ckpt, '1.' taken off the names, left aside: 0.mean, 0.std"),
+        (lightning, "'state_dict' of w.ckpt, 'model._orig_mod.' taken off the names, left aside: criterion.weight, "
+         "train_acc.tp"),
+    ],
+    ids=["plain", "model_state_dict", "net", "ema", "loss", "normalised", "lightning"],
+)  # fmt: skip
+def test_what_was_taken_is_said_and_its_gradients_are_the_networks(form, note, net, tmp_path):
+    classifier = notes_of(form(net.state_dict()), tmp_path)
+    assert classifier.notes == ((f"weights: {note}",) if note else ())
+    x = torch.rand(2, 1, 28, 28).requires_grad_()
+    (expected,) = torch.autograd.grad(net(x).square().sum(), x)
+    torch.testing.assert_close(torch.autograd.grad(classifier.module(x).square().sum(), x)[0], expected)
+
+
+def test_two_networks_that_both_fit_must_be_told_apart(net, tmp_path):
+    state = {**under("student.", net.state_dict()), **under("teacher.", other(net))}
+    with pytest.raises(ModelError, match=r"several sets of weights.*`key`; .* are those of 'student', 'teacher'"):
+        notes_of(state, tmp_path)
+    with pytest.raises(ModelError, match=r"several sets of weights.*`key`; .* are those of 'model', 'model_ema'"):
+        notes_of({"model": under("module.", net.state_dict()), "model_ema": other(net)}, tmp_path)
+    found = notes_of(state, tmp_path, key="teacher")
+    assert all(torch.equal(found.module.net.state_dict()[name], value) for name, value in other(net).items())
+
+
+def test_what_does_not_fit_is_said_key_by_key_with_the_nearest_name_and_both_shapes(net, tmp_path):
+    state = dict(net.state_dict())
+    first, *_, weight, bias = state  # a convolution's weight, and the last layer's
+    state["x" + first] = state.pop(first)[:2]
+    state[weight], state[bias] = torch.rand(7, state[weight].shape[1]), torch.rand(7)
+    old, inputs = tuple(net.state_dict()[first].shape), state[weight].shape[1]
+    with pytest.raises(ModelError) as caught:
+        notes_of({"state_dict": under("module.", state)}, tmp_path)
+    text = str(caught.value)
+    assert "the weights ('state_dict' of w.ckpt, 'module.' taken off the names) do not fit the architecture" in text
+    assert f"missing {first} {old}" in text
+    assert f"unexpected x{first} {(2, *old[1:])}, the nearest is {first} {old}" in text
+    assert f"{weight} (7, {inputs}) for (10, {inputs})" in text and f"{bias} (7,) for (10,)" in text
+
+
+def test_of_many_that_do_not_fit_a_few_are_shown_and_the_others_counted(net, tmp_path):
+    state = {**net.state_dict(), **{f"more.{i}": torch.ones(1) for i in range(9)}}
+    with pytest.raises(ModelError, match=r"unexpected more.0 \(1,\), more.1 \(1,\), more.2 \(1,\) and 6 more$"):
+        notes_of(state, tmp_path)

@@ -1,0 +1,87 @@
+"""Which part of a checkpoint is the network: the key it stands under, and what its names begin with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from robustbench_lite.errors import ModelError
+from robustbench_lite.models._checkpoint import COUNTERS, State, choose, equal, read_states, shown
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+__all__ = ["Part", "fitting"]
+
+
+@dataclass(frozen=True)
+class Part:
+    """The entry `key` of a checkpoint, of it the names that begin with `prefix`, which is taken off."""
+
+    key: str
+    prefix: str
+    state: State
+    aside: tuple[str, ...]  # names of the entry that do not begin so
+
+    def told(self, file: str) -> str:
+        """What it is, where it is not simply the file."""
+        found = [f"'{self.key}' of {file}"] if self.key else [file] if self.prefix else []
+        found += [f"'{self.prefix}' taken off the names"] if self.prefix else []
+        found += [f"left aside: {shown(self.aside)}"] if self.aside else []
+        return ", ".join(found)
+
+    def notes(self, file: str) -> tuple[str, ...]:
+        """The same for the card of a cell."""
+        return (f"weights: {self.told(file)}",) if self.told(file) else ()
+
+
+def fitting(net: nn.Module, path: Path, what: str, key: str | None = None) -> Part:
+    """The one part that has the network's names and shapes, else the nearest. Raises ModelError where several differ.
+
+    `key`: the only entry to look into. `module.` of DataParallel, `_orig_mod.` of compile and `model.` of Lightning are
+    such prefixes, in any nesting.
+    """
+    own = net.state_dict()
+    states = read_states(path, what)
+    if key is not None:
+        states = {key: choose(states, what, path.name, key)}
+    parts = [part for name, state in states.items() for part in _parts(name, state, own)]
+    fit = [part for part in parts if _fits(part.state, own)]
+    if any(not equal(fit[0].state, other.state) for other in fit):
+        keys = dict.fromkeys(part.key for part in fit)
+        names = keys if len(keys) > 1 else [part.prefix.removesuffix(".") for part in fit]
+        raise ModelError(
+            f"{what}: '{path.name}' holds several sets of weights, and they differ; name one with `key`; the "
+            f"names and shapes of the architecture are those of {', '.join(map(repr, names))}"
+        )
+    return fit[0] if fit else _nearest(parts, states, own, what, path)
+
+
+def _parts(key: str, state: State, own: Mapping[str, Tensor]) -> Iterator[Part]:
+    """The state, and what is under each prefix before which one of the network's names stands."""
+    state = {name: value for name, value in state.items() if name not in COUNTERS}
+    names = [name for name in own if not _counts(name)]
+    ends = {name[: -len(last)] for name in state for last in names[:1] + names[-1:] if name.endswith(f".{last}")}
+    for prefix in ("", *sorted(ends)):
+        inside = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+        yield Part(key, prefix, inside, tuple(name for name in state if not name.startswith(prefix)))
+
+
+def _fits(state: State, own: Mapping[str, Tensor]) -> bool:
+    """Whether all names are there and no others, in the same shapes; counters of batches are often left out."""
+    needed = {name for name in own if not _counts(name)}
+    return needed <= state.keys() <= own.keys() and all(state[name].shape == own[name].shape for name in state)
+
+
+def _counts(name: str) -> bool:
+    return name.endswith("num_batches_tracked")
+
+
+def _nearest(parts: list[Part], states: dict[str, State], own: Mapping[str, Tensor], what: str, path: Path) -> Part:
+    """That with most of the network's names, for the sentence about what does not fit; where none has one, the only."""
+    best = max(parts, key=lambda part: len(own.keys() & part.state.keys()), default=None)
+    if best is not None and own.keys() & best.state.keys():
+        return best
+    return Part("", "", choose(states, what, path.name, None), ())
