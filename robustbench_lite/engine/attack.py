@@ -240,7 +240,7 @@ class SetAttack(Attack):
         """Candidates for all samples of the job, in its setting; the oracle splits large batches itself."""
 
     def perturbed(self, x: torch.Tensor, made: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """Of a universal attack: candidates for the images x (n, C, H, W), from the artifacts that it has made."""
+        """Of a universal attack: candidates for x (n, C, H, W) from its artifacts; by default PERTURBATION is added."""
         return self.apply(x, made[PERTURBATION])
 
 
