@@ -33,7 +33,7 @@ COLUMNS = (
     Column("n", "n", priority=2),
 )
 _REMARK = (
-    "error: share of all n samples that are misclassified, mean over severities; at any: wrong at one severity or more; "
+    "error: share of all n samples that are misclassified, mean over severities; at any: wrong at a severity or more; "
     "CE: error by that of the reference; relative CE: what the corruption adds to the clean error, by what it adds to "
     "that of the reference; all: means over the corruptions of the paper in this run (its 15; speckle noise, Gaussian "
     "blur, spatter and saturate are not among them), so mCE and relative mCE; [95 % interval, over samples]"
