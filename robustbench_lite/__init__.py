@@ -5,14 +5,26 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["Results", "__version__", "attacks", "datasets", "generators", "load", "models", "run", "sparse_coding"]
+__all__ = [
+    "Results",
+    "__version__",
+    "attacks",
+    "certify",
+    "datasets",
+    "defenses",
+    "generators",
+    "load",
+    "models",
+    "run",
+    "sparse_coding",
+]
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from robustbench_lite import attacks, datasets, generators, models, sparse_coding
-    from robustbench_lite.api import Results, load, run
+    from robustbench_lite import attacks, datasets, defenses, generators, models, sparse_coding
+    from robustbench_lite.api import Results, certify, load, run
 
-_ROOMS = ("attacks", "datasets", "generators", "models", "sparse_coding")
+_ROOMS = ("attacks", "datasets", "defenses", "generators", "models", "sparse_coding")
 
 
 def __getattr__(name: str) -> Any:

@@ -11,16 +11,19 @@ from tests.test_house import LEVEL, PACKAGE
 
 FACES = {
     "": """
-        Results __version__ attacks datasets generators load models run sparse_coding
+        Results __version__ attacks certify datasets defenses generators load models run sparse_coding
     """,
     "api": """
-        Results TableView load run
+        Results TableView certify load run
     """,
     "cli": """
         main
     """,
     "datasets": """
         DataSource Samples datasets load
+    """,
+    "defenses": """
+        BitDepth Defense DefenseGAN JPEG Median RandomResizePad RandomizedSmoothing defenses
     """,
     "engine": """
         Access Attack AttackResult BACKWARD CONTROL Card Composition Crafted FORWARD Fitted Fitting GoalName Job Ledger
@@ -92,7 +95,7 @@ FACES = {
         Distribution Fill Interpolation Limits Operations PARAMETERS Range within
     """,
     "trust": """
-        Check Doubt Finding calibrated checks doubts findings key_of
+        Certificate Check Doubt Finding calibrated certify checks doubts findings key_of
     """,
 }
 

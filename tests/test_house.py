@@ -28,6 +28,7 @@ ROOMS = [
     {"attacks", "datasets"},
     {"models", "sparse_coding"},
     {"generators", "trust"},
+    {"defenses"},
     {"tables"},
     {"figures", "gate"},
     {"suite"},

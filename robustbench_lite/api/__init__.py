@@ -2,5 +2,6 @@
 
 from robustbench_lite.api.results import Results, load, run
 from robustbench_lite.api.view import TableView
+from robustbench_lite.trust import certify
 
-__all__ = ["Results", "TableView", "load", "run"]
+__all__ = ["Results", "TableView", "certify", "load", "run"]

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # for editors; what there is at run time is what is registered
+    from robustbench_lite.attacks.advgan import AdvGAN as AdvGAN
     from robustbench_lite.attacks.apgd import APGD as APGD
     from robustbench_lite.attacks.autoattack import AutoAttack as AutoAttack
     from robustbench_lite.attacks.base import Attack as Attack
@@ -36,6 +37,7 @@ if TYPE_CHECKING:  # for editors; what there is at run time is what is registere
     from robustbench_lite.attacks.fgsm import FGSM as FGSM
     from robustbench_lite.attacks.fmn import FMN as FMN
     from robustbench_lite.attacks.hop_skip_jump import HopSkipJump as HopSkipJump
+    from robustbench_lite.attacks.latent import Latent as Latent
     from robustbench_lite.attacks.lbfgs import LBFGS as LBFGS
     from robustbench_lite.attacks.mifgsm import MIFGSM as MIFGSM
     from robustbench_lite.attacks.noise import Noise as Noise

@@ -1,8 +1,9 @@
-"""What attacks share that make one perturbation for all images: fitted on some, always tested on others."""
+"""What attacks share that are fitted on some images and always tested on others; one perturbation for all images."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import ClassVar, Literal, Self
 
 from pydantic import Field, PositiveInt
@@ -14,18 +15,32 @@ from robustbench_lite.lazy import torch
 from robustbench_lite.threat.draws import Draw, keys
 from robustbench_lite.threat.norms import size, steepest
 
-__all__ = ["OneForAll"]
+__all__ = ["Fitter", "OneForAll", "control"]
 
 
-class OneForAll(SetAttack):
+class Fitter(SetAttack):
+    """Fitted once on other images, whatever part of the samples is asked for."""
+
     needs: ClassVar[type[Fitting]] = Fitting
     universal: ClassVar[bool] = True
 
-    goal: Literal["prediction"] = Field("prediction", description="Fooled: the prediction is not the clean one.")
-    target: None = Field(None, description="Untargeted.")
     fit: PositiveInt = Field(
         500, description="Images to fit on: those next in rank after the tested samples, or of `fit_from` of the data."
     )
+
+    @property
+    def images_to_fit(self) -> int:
+        return self.fit
+
+    def tried(self, images: int) -> Self:
+        return super().tried(images).model_copy(update={"fit": images})
+
+
+class OneForAll(Fitter):
+    """One perturbation for all images."""
+
+    goal: Literal["prediction"] = Field("prediction", description="Fooled: the prediction is not the clean one.")
+    target: None = Field(None, description="Untargeted.")
     clip: bool = Field(default=True, description="Clip perturbed images to [0, 1]; false: as in the paper.")
 
     @abstractmethod
@@ -35,22 +50,18 @@ class OneForAll(SetAttack):
     def craft(self, oracle: Oracle, job: Job) -> Crafted:
         """The tested images with the perturbation on them, and beside it a random one of its size."""
         found, notes = self.fitted(oracle, Fitting.of(job.setting, self.registered))
-        return Crafted(self.apply(job.x, found), notes, {PERTURBATION: found, CONTROL: self.control(found)})
+        made = {PERTURBATION: found, CONTROL: control(self, found, size(found, self.threat or "linf"))}
+        return Crafted(self.perturbed(job.x, made), notes, made)
 
-    def control(self, perturbation: torch.Tensor) -> torch.Tensor:
-        """A random direction (1, C, H, W) of the same size in the attack's norm: what anything of that size does."""
-        norm = self.threat or "linf"
-        draw = Draw(keys(0, "control", [self.fingerprint()]).to(perturbation.device))
-        direction = draw.normal("control", tuple(perturbation.shape[1:]))
-        return steepest(direction, norm) * size(perturbation, norm)
+    def perturbed(self, x: torch.Tensor, made: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        return self.apply(x, made[PERTURBATION])
 
     @property
     def boxed(self) -> bool:
         return self.clip
 
-    @property
-    def images_to_fit(self) -> int:
-        return self.fit
 
-    def tried(self, images: int) -> Self:
-        return super().tried(images).model_copy(update={"fit": images})
+def control(attack: SetAttack, like: torch.Tensor, length: torch.Tensor | float) -> torch.Tensor:
+    """A random direction (1, C, H, W), of that length in the attack's norm: what anything of that size does."""
+    draw = Draw(keys(0, "control", [attack.fingerprint()]).to(like.device))
+    return steepest(draw.normal("control", tuple(like.shape[1:])), attack.threat or "linf") * length

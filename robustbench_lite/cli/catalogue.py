@@ -18,6 +18,7 @@ from robustbench_lite.generators import architectures, mixtures, objectives
 from robustbench_lite.generators import zoo as generated
 from robustbench_lite.models import archs, zoo
 from robustbench_lite.models.base import models
+from robustbench_lite.models.defense import defenses
 from robustbench_lite.registry import Config, Records, Registry
 from robustbench_lite.results.glossary import WORDS
 from robustbench_lite.sparse_coding import MODELS, designs
@@ -31,7 +32,7 @@ __all__ = ["REGISTRIES", "description", "listing", "problems"]
 
 GENERATIVE: tuple[Records[Any], ...] = (architectures, objectives, mixtures)
 REGISTRIES: tuple[Registry[Any], ...] = (
-    attacks, datasets, models, *GENERATIVE, designs, figures, operations, tables, checks,
+    attacks, datasets, defenses, models, *GENERATIVE, designs, figures, operations, tables, checks,
 )  # fmt: skip
 
 
@@ -42,6 +43,7 @@ def listing(kind: str) -> list[tuple[str, str]]:
         "generators": _generators,
         "attacks": _attacks,
         "datasets": _datasets,
+        "defenses": _defenses,
         "tables": _tables,
         "figures": _figures,
         "operations": _operations,
@@ -69,7 +71,7 @@ def description(name: str) -> str:
         return f"{name}: {one.description}\nsamples: {one.n}\nsource: {one.source}\nlicence: {one.licence}"
     if name in tables or name in WORDS:
         return _wrapped([f"{name}: {tables.summary(name) if name in tables else WORDS[name]}"])[0]
-    of_records: tuple[Registry[Any], ...] = (datasets, models, figures, operations, *GENERATIVE, designs)
+    of_records: tuple[Registry[Any], ...] = (datasets, defenses, models, figures, operations, *GENERATIVE, designs)
     for registry in of_records:
         if name in registry:
             return _record_page(registry, name)
@@ -82,6 +84,7 @@ def description(name: str) -> str:
         *facts,
         *tables,
         *datasets,
+        *defenses,
         *models,
         *figures,
         *operations,
@@ -136,6 +139,12 @@ def _datasets() -> Iterator[tuple[str, str]]:
     for source in datasets:
         if source not in {"bundled", "on_demand"}:
             yield f"{source}:", _first_line(datasets[source])
+
+
+def _defenses() -> Iterator[tuple[str, str]]:
+    for name in defenses:
+        card = defenses[name].card
+        yield name, f"{card.title} ({card.paper.split(':')[0].split(',')[0]}, arXiv:{card.arxiv})"
 
 
 def _tables() -> Iterator[tuple[str, str]]:

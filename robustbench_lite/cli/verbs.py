@@ -22,7 +22,10 @@ from robustbench_lite.text import visible
 
 __all__ = ["main"]
 
-KINDS = ("models", "generators", "attacks", "datasets", "tables", "figures", "operations", "dictionaries", "suites")
+KINDS = (
+    "models", "generators", "defenses", "attacks", "datasets", "tables", "figures", "operations", "dictionaries",
+    "suites",
+)  # fmt: skip
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

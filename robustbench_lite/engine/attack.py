@@ -11,17 +11,15 @@ This file is the contract that the loop (drive.py) and the judge know; it import
 
 from __future__ import annotations
 
-import hashlib
-import inspect
 import math
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from pydantic import model_validator
 
+from robustbench_lite.engine._code import source_of
 from robustbench_lite.engine.access import Access
 from robustbench_lite.engine.card import Card, Promise
 from robustbench_lite.engine.protocol import Protocol
@@ -34,6 +32,7 @@ if TYPE_CHECKING:
     from robustbench_lite.engine.oracle import Oracle
     from robustbench_lite.threat.draws import Draw
     from robustbench_lite.threat.goal import Goal
+    from robustbench_lite.threat.latents import Named
     from robustbench_lite.threat.norms import Norm
 
 __all__ = ["Attack", "Composition", "SetAttack", "State", "StepAttack", "attacks"]
@@ -157,7 +156,7 @@ class Attack(Protocol):
     def fingerprint(self) -> str:
         """Hash of everything about the attack that changes its outcome, the classifiers aside."""
         params = {key: value for key, value in self.params().items() if key != "sources"}
-        source = type(self).source or _source(type(self))
+        source = type(self).source or source_of(type(self), Attack)
         own = {"source": source} if source else {}
         return fingerprint({"attack": self.registered, "version": self.version, "params": params, **own})
 
@@ -168,6 +167,23 @@ class Attack(Protocol):
     def faults(self, x: torch.Tensor, candidates: torch.Tensor, found: torch.Tensor) -> list[str]:  # noqa: ARG002
         """What else is wrong with each candidate (N,), made with `found` (N, D) from x; empty: nothing."""
         return [""] * len(x)
+
+    def names(self, setting: Setting | None) -> tuple[str, ...]:  # noqa: ARG002
+        """Of the numbers (D) behind a candidate in the setting."""
+        return self.found
+
+    @property
+    def named(self) -> Named | None:
+        """The generator and the classifiers that it asks for by name; None: it asks for none."""
+        return None
+
+    def contradicted(self, job: Job, candidates: torch.Tensor, found: torch.Tensor) -> list[str]:  # noqa: ARG002
+        """What in the job, its setting and draws, is against each candidate (N,) made with `found`; empty: nothing."""
+        return [""] * len(candidates)
+
+    def as_far(self, job: Job, found: torch.Tensor) -> torch.Tensor | None:  # noqa: ARG002
+        """For each candidate (N, C, H, W) a random one as far away, which is judged beside it; None: there is none."""
+        return None
 
     def remarks(self, goal: Goal) -> tuple[str, ...]:  # noqa: ARG002
         """What a cell with such goals has to say of the attack, a sentence each: its notes begin with that."""
@@ -187,27 +203,6 @@ class Attack(Protocol):
 def _levels(value: float) -> str:
     """The same number as it may have been meant, in levels of 8 bits."""
     return f"; did you mean {value:g}/255?" if value <= 255 else ""
-
-
-@cache
-def _source(record: type[Attack]) -> str:
-    """Hash of the files that define an attack which is not ours, of an installed package; empty: it is ours."""
-    parts = [part for part in record.__mro__ if issubclass(part, Attack) and not _ours(part)]
-    contents = {content for part in parts if (content := _defining(part))}
-    return fingerprint(sorted(hashlib.sha256(content).hexdigest() for content in contents)) if contents else ""
-
-
-def _defining(record: type) -> bytes:
-    """The file that defines a class; what a notebook or a prompt keeps of it; nothing where that is nothing."""
-    try:
-        file = inspect.getsourcefile(record)
-        return Path(file).read_bytes() if file and Path(file).is_file() else inspect.getsource(record).encode()
-    except (OSError, TypeError):
-        return b""
-
-
-def _ours(record: type) -> bool:
-    return record.__module__.startswith("robustbench_lite.")
 
 
 class StepAttack(Attack):
@@ -235,13 +230,17 @@ class StepAttack(Attack):
 
 
 class SetAttack(Attack):
-    # its PERTURBATION depends on the images to fit on alone, and candidates are `apply(x, PERTURBATION)`: it is crafted
+    # its artifacts depend on the images to fit on alone, and candidates are `perturbed(x, artifacts)`: they are crafted
     # once, whatever part of the samples is asked for
     universal: ClassVar[bool] = False
 
     @abstractmethod
     def craft(self, oracle: Oracle, job: Job) -> Crafted:
         """Candidates for all samples of the job, in its setting; the oracle splits large batches itself."""
+
+    def perturbed(self, x: torch.Tensor, made: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Of a universal attack: candidates for the images x (n, C, H, W), from the artifacts that it has made."""
+        raise NotImplementedError(f"{self.registered}: universal, and does not say what it makes of an image")
 
 
 class Composition(Attack):
@@ -274,6 +273,23 @@ class Composition(Attack):
 
     def fingerprint(self) -> str:
         return fingerprint([super().fingerprint(), [one.fingerprint() for one in self.members.values()]])
+
+    def names(self, setting: Setting | None) -> tuple[str, ...]:  # noqa: ARG002
+        """Of the numbers (D) behind a candidate in the setting."""
+        return self.found
+
+    @property
+    def named(self) -> Named | None:
+        """The generator and the classifiers that it asks for by name; None: it asks for none."""
+        return None
+
+    def contradicted(self, job: Job, candidates: torch.Tensor, found: torch.Tensor) -> list[str]:  # noqa: ARG002
+        """What in the job, its setting and draws, is against each candidate (N,) made with `found`; empty: nothing."""
+        return [""] * len(candidates)
+
+    def as_far(self, job: Job, found: torch.Tensor) -> torch.Tensor | None:  # noqa: ARG002
+        """For each candidate (N, C, H, W) a random one as far away, which is judged beside it; None: there is none."""
+        return None
 
     def remarks(self, goal: Goal) -> tuple[str, ...]:
         said = ((name, text) for name, one in self.members.items() for text in one.remarks(goal))

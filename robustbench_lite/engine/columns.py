@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from robustbench_lite.engine.attack import Attack
+from robustbench_lite.engine.certificate import Certificate
 from robustbench_lite.engine.drive import Outcome
 from robustbench_lite.engine.judge import Verdicts, rank
 from robustbench_lite.lazy import torch
@@ -27,6 +28,8 @@ class Scored:
     verdicts: Verdicts
     control: torch.Tensor | None = None  # predictions under a random perturbation of the same size
     views: dict[str, torch.Tensor] = field(default_factory=dict)  # columns of counts over random views
+    opinion: dict[str, torch.Tensor] = field(default_factory=dict)  # columns of what a second classifier says
+    certificate: Certificate | None = None  # what is proven of the classifier around the clean images
 
 
 def called(attack: Attack) -> str:
@@ -91,11 +94,18 @@ class Written:
             "adv_second": verdicts.second.tolist(),
             "adv_second_confidence": verdicts.second_confidences.tolist(),
             "broken_by": self._broken_by(),
-            **{name: counts.tolist() for name, counts in self.scored.views.items()},
+            **{name: column.tolist() for name, column in (self.scored.views | self.scored.opinion).items()},
+            **self._certified(),
         }
 
+    def _certified(self) -> dict[str, list[Any]]:
+        proven = self.scored.certificate
+        if proven is None:
+            return {}
+        return {"certified_class": proven.classes.tolist(), "certified_radius": proven.radii.tolist()}
+
     def _transform(self) -> list[str | None]:
-        names = self.attack.found
+        names = self.outcome.names
         if self.origins is not None:
             return [canonical(facts) if facts else None for facts in self.origins]
         if not names:

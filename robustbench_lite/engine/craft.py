@@ -1,11 +1,11 @@
-"""Set attacks: all samples at once; or, of one perturbation for all images, as many of them as are asked for."""
+"""Set attacks: all samples at once; or, of what is fitted on other images, as many of them as are asked for."""
 
 from __future__ import annotations
 
 import time
 
 from robustbench_lite.engine.attack import SetAttack
-from robustbench_lite.engine.job import PERTURBATION, Crafted, Fitted, Job
+from robustbench_lite.engine.job import Crafted, Fitted, Job
 from robustbench_lite.engine.oracle import BROKEN, Ledger, Oracle
 from robustbench_lite.engine.outcome import NOT_FINITE, Outcome
 from robustbench_lite.lazy import torch
@@ -19,7 +19,7 @@ def craft(attack: SetAttack, oracle: Oracle, job: Job) -> Outcome:
         return _together(attack, oracle, job)
     fit = job.setting if isinstance(job.setting, Fitted) else _fit(attack, oracle, job)
     start, n = time.perf_counter(), len(job.x)
-    candidates = attack.apply(job.x, fit.artifacts[PERTURBATION])
+    candidates = attack.perturbed(job.x, fit.artifacts)
     ledger = Ledger(fit.counts[None], torch.full((1,), fit.seconds, dtype=torch.float64, device=job.x.device))
     ledger = ledger.shared(n, job.place)
     oracle.synchronize()

@@ -86,7 +86,7 @@ class _Drive:
     outcome: Outcome = field(init=False)
 
     def __post_init__(self) -> None:
-        self.outcome = Outcome.empty(self.job.x, len(self.attack.found))
+        self.outcome = Outcome.empty(self.job.x, self.attack.names(self.job.setting))
 
     def finish(self) -> Outcome:
         window = self._next()
@@ -147,7 +147,7 @@ class _Drive:
         ledger, done = rows(window.ledger, out), self.outcome
         done.candidates.index_copy_(0, index, window.best[out])
         done.ledger = put(done.ledger, index, ledger)
-        if self.attack.found:
+        if done.names:
             done.found.index_copy_(0, index, self.attack.details(rows(window.state, out)))
         if ledger.trouble:
             done.status.index_copy_(0, index, ledger.broken * NOT_FINITE)

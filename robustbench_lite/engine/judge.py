@@ -48,9 +48,7 @@ class Verdicts:
     success_8bit: torch.Tensor
     margin: torch.Tensor
     near_tie: torch.Tensor
-    sizes: dict[
-        str, torch.Tensor
-    ]  # l0 (pixels), l0_components (numbers), l1, l2, linf, rho, rho_linf, ..., rmsd (0-255)
+    sizes: dict[str, torch.Tensor]  # l0 (pixels), l0_components, l1, l2, linf, rho, rho_linf, ..., rmsd (0-255)
     fault: list[str]
 
     def size(self, norm: Norm) -> torch.Tensor:
@@ -60,7 +58,11 @@ class Verdicts:
     def reject(self, which: torch.Tensor, fault: str) -> None:
         """The rows `which` (N,) have this fault as well: no success."""
         self.fault = [own or fault * bad for own, bad in zip(self.fault, which.tolist(), strict=True)]
-        self.success, self.success_8bit = self.success & ~which, self.success_8bit & ~which
+        self.agree(~which, ~which)
+
+    def agree(self, which: torch.Tensor, saved: torch.Tensor) -> None:
+        """No success but in the rows `which` (N,); none in 8 bits but in the rows `saved` (N,)."""
+        self.success, self.success_8bit = self.success & which, self.success_8bit & saved
 
 
 def look(module: nn.Module, x: Pictures, device: torch.device, batch_size: int) -> torch.Tensor:
@@ -247,9 +249,7 @@ def _rounded(x: torch.Tensor) -> torch.Tensor:
 def _faults(attack: Attack, x: torch.Tensor, candidates: torch.Tensor) -> list[str]:
     flat = candidates.flatten(1)
     finite = flat.isfinite().all(1)
-    outside = torch.zeros_like(finite)
-    if attack.boxed:
-        outside = (flat.amin(1) < 0) | (flat.amax(1) > 1)
+    outside = ((flat.amin(1) < 0) | (flat.amax(1) > 1)) & attack.boxed
     beyond, used = torch.zeros_like(finite), torch.zeros(len(x))
     if attack.threat is not None and attack.budget is not None:
         used = torch.cat([size((candidates[part] - x[part]).double(), attack.threat) for part in _parts(x)])

@@ -48,14 +48,16 @@ class Outcome:
     artifacts: dict[str, torch.Tensor] = field(default_factory=dict)  # what was made for all samples together
     maker: torch.Tensor | None = None  # (N,) which of the attacks inside made each candidate; -1: none did
     tally: tuple[Tally, ...] = ()  # of attacks in turn, one each
+    names: tuple[str, ...] = ()  # (D) of the numbers in `found`
     fit: Fitted | None = None  # what a universal attack has made of its images to fit on
 
     @classmethod
-    def empty(cls, x: torch.Tensor, details: int = 0) -> Outcome:
+    def empty(cls, x: torch.Tensor, names: tuple[str, ...] = ()) -> Outcome:
         """Nothing proposed yet."""
         n, device = len(x), x.device
-        found = torch.full((n, details), float("nan"), dtype=torch.float64, device=device)
-        return cls(x.clone(), Ledger.empty(n, device), torch.zeros(n, dtype=torch.int64, device=device), found)
+        found = torch.full((n, len(names)), float("nan"), dtype=torch.float64, device=device)
+        status = torch.zeros(n, dtype=torch.int64, device=device)
+        return cls(x.clone(), Ledger.empty(n, device), status, found, names=names)
 
     def cpu(self) -> Outcome:
         """The same, on the CPU."""

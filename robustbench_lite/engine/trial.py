@@ -12,6 +12,7 @@ from robustbench_lite.engine.drive import Outcome, run
 from robustbench_lite.engine.inspection import Scorer
 from robustbench_lite.engine.job import CONTROL, Fitting, Job
 from robustbench_lite.engine.judge import NOT_FINITE, Panel, finite, judge
+from robustbench_lite.engine.opinion import Asked
 from robustbench_lite.engine.oracle import Oracle
 from robustbench_lite.lazy import torch
 from robustbench_lite.threat.draws import Draw, keys
@@ -95,15 +96,29 @@ class Trial:
             return panel.logits(part) if panel is not None and in_views else scorer.logits(part)
 
         verdicts = judge(attack, classify, x, outcome.candidates, goal, outcome.found)
+        against = attack.contradicted(self.job, outcome.candidates, outcome.found)
+        for text in dict.fromkeys(filter(None, against)):
+            verdicts.reject(torch.tensor([one == text for one in against]), text)
         scored = Scored(scorer.name, weights, clean, goal, verdicts)
-        if CONTROL in outcome.artifacts:
-            beside = classify(attack.apply(x, outcome.artifacts[CONTROL]))
-            verdicts.reject(~beside.isfinite().all(1), f"{NOT_FINITE} under the control perturbation")
-            scored.control = beside.argmax(1)
+        beside = self._control(outcome)
+        if beside is not None:
+            logits = classify(beside)
+            verdicts.reject(~logits.isfinite().all(1), f"{NOT_FINITE} under the control perturbation")
+            scored.control = logits.argmax(1)
+        if setting is not None and setting.second is not None:
+            asked = Asked(setting.second, attack, x, outcome.candidates, beside, self.labels)
+            scored.opinion = asked.columns()
+            verdicts.agree(*asked.agreed())
         if panel is not None:
             scored.views, broken = panel.columns(x, outcome.candidates.nan_to_num(), self.labels, goal)
             verdicts.reject(broken, f"{NOT_FINITE} in a view")
         return scored
+
+    def _control(self, outcome: Outcome) -> torch.Tensor | None:
+        """The images (N, C, H, W) with what is random and of the same size in the place of what was found."""
+        if CONTROL in outcome.artifacts:
+            return self.attack.apply(self.job.x, outcome.artifacts[CONTROL])
+        return self.attack.as_far(self.job, outcome.found)
 
     def _panel(self, scorer: Scorer) -> Panel | None:
         """Where classifiers are shown random views of the images: what scores those."""

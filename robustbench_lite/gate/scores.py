@@ -11,7 +11,7 @@ import numpy.typing as npt
 from robustbench_lite.results.evaluation import Evaluation
 from robustbench_lite.results.evaluations import evaluations
 from robustbench_lite.results.worst_case import robust
-from robustbench_lite.trust.smell import Doubt, doubts
+from robustbench_lite.trust.smell import Doubt, doubts_of
 
 if TYPE_CHECKING:
     from robustbench_lite.results.store import Results
@@ -76,8 +76,7 @@ class Scores:
 
 def scores_of(results: Results) -> tuple[Scores, ...]:
     """Every gate of a run, failed ones included."""
-    known = doubts(results)
-    return tuple(_scores(results, one, known.get(one.id, ())) for one in evaluations(results))
+    return tuple(_scores(results, one, doubts_of(results, one)) for one in evaluations(results))
 
 
 def _scores(results: Results, one: Evaluation, red: tuple[Doubt, ...]) -> Scores:

@@ -55,9 +55,12 @@ class Generator:
         """The images (n, C, H, W) of latents (n, latent), all in one batch."""
         device = next(self.net.parameters()).device
         with torch.no_grad():
-            images: torch.Tensor = self.net(z.to(device)).float()
-        images = images.cpu()
-        return ((images + 1) / 2).clamp(0, 1) if images.ndim == 4 else images
+            return self.images(z.to(device)).cpu()
+
+    def images(self, z: torch.Tensor) -> torch.Tensor:
+        """The same where the network is, differentiable in z."""
+        out: torch.Tensor = self.net(z).float()
+        return ((out + 1) / 2).clamp(0, 1) if out.ndim == 4 else out
 
 
 def available() -> list[str]:

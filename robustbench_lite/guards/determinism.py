@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from robustbench_lite.lazy import torch
 
-__all__ = ["deterministic"]
+__all__ = ["deterministic", "one_thread"]
 
 Switch = tuple[object, str, bool]  # the place, the name of the switch there, on or off
 
@@ -27,6 +27,17 @@ def deterministic() -> Iterator[None]:
         yield
     finally:
         _set(before)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """On a CPU: the same bits with however many threads the rest runs; sums over threads differ in the last bit."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _set(switches: list[Switch]) -> None:

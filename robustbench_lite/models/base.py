@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,8 +19,12 @@ from robustbench_lite.registry import Config, Number, Records
 if TYPE_CHECKING:
     from torch import nn
 
+    from robustbench_lite.engine.certificate import Certificate
+    from robustbench_lite.lazy import torch
+
 __all__ = ["Card", "Classifier", "ModelSource", "Withstood", "models"]
 
+Certify = Callable[["torch.Tensor", Sequence[str], int], "Certificate"]  # images, their sample ids, the suite's seed
 _STAND_IN = re.compile(r"python:(?P<place>.+):(?P<name>[^:]+)")
 
 
@@ -79,6 +83,7 @@ class Classifier:
     draws: int = 1  # passes that one of `module` consists of: of the classifier's own randomness
     code: str = ""  # hash of what computes the logits, or its version
     opaque: bool = False  # what it computes may depend on more than `weights` and `code` say: settings, other files
+    certify: Certify | None = None  # what is proven of it around each image; null: nothing is
 
 
 class ModelSource(Config, ABC):
@@ -128,6 +133,11 @@ class ModelSource(Config, ABC):
     def stand_in_memory(self) -> Callable[[Any], Any] | None:
         """The same where it is in memory already."""
         return None
+
+    @property
+    def defense(self) -> dict[str, str]:
+        """Of a classifier behind a defence: which `classifier`, `by` which defence with which `params`; else empty."""
+        return {}
 
     def absent(self, root: Path) -> Iterator[tuple[str, str]]:
         file = self.stand_in[0] if self.stand_in else ""

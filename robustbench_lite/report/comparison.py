@@ -146,7 +146,8 @@ def _title(key: Key, members: Sequence[tuple[str, Results, Evaluation]]) -> str:
 
 def _cell(one: Evaluation, pool: _Pool) -> dict[str, Any]:
     """Places of the columns in the pool."""
-    clean, pred = (one[name][:MOST_SAMPLES] for name in ("clean_pred", "adv_pred"))
+    read = np.where(one.agreed, one["adv_pred"], one["label"])  # an image of no such class counts as one that is held
+    clean, pred = (column[:MOST_SAMPLES] for column in (one["clean_pred"], read))
     width = 1 if max(part.max(initial=0) for part in (clean, pred)) < 2**8 else 2
     kind = np.uint8 if width == 1 else np.dtype("<u2")
     label = pool.add(one["label"][:MOST_SAMPLES].astype("<u2"))

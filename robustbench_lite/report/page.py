@@ -15,6 +15,7 @@ from markupsafe import Markup
 from robustbench_lite.figures.base import figures
 from robustbench_lite.guards.memory import uncollected
 from robustbench_lite.report.answers import answers, ends, ranked
+from robustbench_lite.report.certified import between
 from robustbench_lite.report.changes import run_changes
 from robustbench_lite.report.comparison import comparison
 from robustbench_lite.report.generators import headline
@@ -112,6 +113,7 @@ def _run(results: Results, name: str, shared: _Shared) -> dict[str, Any]:
     optional = {
         "generators": generators(results),
         "learning": [_chart(one) for one in learning(results)],
+        "certified": [_chart(one) for one in between(results)],
         "sparse": codings(results),
         "curves": [_chart(one) for one in by_size(results, shared.limits)],
         "cost": [_chart(one) for one in costs(results, shared.limits)],

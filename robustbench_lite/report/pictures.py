@@ -51,6 +51,7 @@ class Picture:
     adversarial: str
     difference: str
     factor: int
+    second: str = ""  # of an image that was made, not changed: what a second classifier takes it for
 
 
 def pictures(results: Results, most: int = MOST) -> tuple[list[Picture], int]:
@@ -187,7 +188,15 @@ def _picture(results: Results, one: Evaluation, index: int, outcome: str) -> Pic
         adversarial=as_uri(rounded),
         difference=as_uri(amplified),
         factor=factor,
+        second=_opinion(row, names),
     )
+
+
+def _opinion(row: Row, names: list[str]) -> str:
+    """What a second classifier takes the image for; empty where none was asked."""
+    if row["second_opinion"] is None:
+        return ""
+    return f"{_called(row['second_opinion'], names)} ({percent(row['second_opinion_confidence'], 0)}\u00a0%)"
 
 
 def eight_bits(image: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.uint8]:
@@ -197,8 +206,10 @@ def eight_bits(image: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.uint8]:
 
 
 def _moved(row: Row) -> str:
-    """What a transform did to the image, in words; empty where it was none."""
+    """What a transform did to the image, or how far a generator's latent was moved, in words; empty: neither."""
     made = json.loads(row["transform"] or "{}")
+    if "distance" in made:
+        return f"{made['distance']:.2g} from its start in latent space"
     if not {"angle", "dx", "dy"} <= made.keys():
         return ""
     zoom = f", {percent(made['scale'], 0)}\u00a0% large" if made.get("scale", 1) != 1 else ""

@@ -26,7 +26,7 @@ from robustbench_lite.results.statistics import (
 )
 from robustbench_lite.results.worst_case import robust, worst_case_of
 from robustbench_lite.text import budget
-from robustbench_lite.trust.smell import Doubt, doubts
+from robustbench_lite.trust.smell import Doubt, doubts_of
 
 if TYPE_CHECKING:
     from robustbench_lite.results.store import Results
@@ -105,15 +105,14 @@ def rankings(results: Results) -> list[Ranking]:
     for one in evaluations(results):
         if one.ok and (threat := _threat(one)):
             found.setdefault(threat, {}).setdefault(one.model, []).append(one)
-    known = doubts(results)
-    return [one for threat, models in found.items() for one in _ranked(results, threat, models, _reds(models, known))]
+    return [one for threat, models in found.items() for one in _ranked(results, threat, models, _reds(results, models))]
 
 
-def _reds(models: dict[str, list[Evaluation]], known: dict[str, tuple[Doubt, ...]]) -> dict[str, str]:
+def _reds(results: Results, models: dict[str, list[Evaluation]]) -> dict[str, str]:
     """Why a classifier's number does not stand: that of no attack does; the strongest counts, so one would do."""
     out = {}
     for model, members in models.items():
-        found = [known.get(one.id, ()) for one in members]
+        found = [doubts_of(results, one) for one in members]
         if all(found):
             out[model] = "; ".join(dict.fromkeys(_in_short(doubt) for red in found for doubt in red))
     return out

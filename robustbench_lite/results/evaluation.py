@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from robustbench_lite.results._caveats import caveats_of
 from robustbench_lite.results._columns import Columns, as_array
 from robustbench_lite.results.schema import Caveat, Row, size_column
 from robustbench_lite.text import budget
@@ -21,7 +22,6 @@ from robustbench_lite.text import budget
 __all__ = ["NOT_RUN", "Evaluation", "caveats_of", "parsed", "through"]
 
 NOT_RUN = "not run yet"
-_WORDINGS = {"is far from the card's": "clean_accuracy", "instead of logits?": "outputs"}  # before kinds were stored
 Flags = npt.NDArray[np.bool_]
 Reals = npt.NDArray[np.float64]
 
@@ -208,8 +208,14 @@ class Evaluation:
 
     @cached_property
     def correct(self) -> Flags:
-        """(n,) classified as its label after the attack."""
-        return np.asarray(self["adv_pred"] == self["label"], np.bool_)
+        """(n,) classified as its label after the attack, or made into an image that is not of it, says another."""
+        return np.asarray((self["adv_pred"] == self["label"]) | ~self.agreed, np.bool_)
+
+    @cached_property
+    def agreed(self) -> Flags:
+        """(n,) a second classifier says that the image is of its label, or none was asked."""
+        opinion = self["second_opinion"]
+        return np.asarray((opinion == self["label"]) | (opinion == None), np.bool_)  # noqa: E711  (element by element)
 
     @cached_property
     def robust(self) -> Flags:
@@ -278,17 +284,6 @@ class Evaluation:
 def parsed(text: str | None) -> Mapping[str, Any]:
     """A JSON object, to be read only; no text: an empty one."""
     return MappingProxyType(json.loads(text or "{}"))
-
-
-def caveats_of(cell: Row) -> tuple[Caveat, ...]:
-    """The warnings of a cell; runs of before there were kinds are told by their wording."""
-    texts = cell["warnings"] or []
-    kinds = cell["warning_kinds"] or [_kind_of(text) for text in texts]
-    return tuple(Caveat(kind, text) for kind, text in zip(kinds, texts, strict=True))
-
-
-def _kind_of(text: str) -> str:
-    return next((kind for part, kind in _WORDINGS.items() if part in text), "other")
 
 
 def through(cell: Row) -> str:

@@ -30,6 +30,7 @@ _RUN: dict[str, Any] = {
     **{kind.planned: [_TEXT] for kind in MADE.values()},
     "gate": {},
     "published": {"": {"": _TEXT}},
+    "defenses": {"": {"": _TEXT}},
     "classes": {"": [_TEXT]},
     "planned": [_PLANNED],
     "versions": {"": _WORD},

@@ -113,6 +113,15 @@ SAMPLES = pa.schema(
         ("rho_l0", _real),
         ("rho_l1", _real),
         ("broken_by", _text),  # which attack of a cascade broke the sample; null: none, or there is but one attack
+        ("second_opinion", _int),  # what a second classifier takes an image for that was made; null: none is asked
+        ("second_opinion_confidence", _real),
+        ("clean_second_opinion", _int),  # the same of the clean image
+        ("control_second_opinion", _int),  # the same of the image that control_pred is about
+        ("certified", _bool),  # proven: nothing within the budget fools the classifier; null: nothing was asked
+        ("certified_margin", _real),  # a lower bound of the label's logit above every other one within the budget
+        ("skipped", _text),  # why the sample was not attacked: it is proven, and by what; null: it was attacked
+        ("certified_class", _int),  # what the scored classifier is proven to answer near the clean image; -1: abstained
+        ("certified_radius", _real),  # the l2 radius within which; null, as the class: it comes with no certificate
     ],
     metadata=META,
 )
@@ -165,6 +174,8 @@ CELLS = pa.schema(
         ("warning_kinds", pa.list_(_text)),  # of each of `warnings`: clean_accuracy, outputs, gradients, other
         ("seconds_stages", _text),  # canonical JSON: stage -> seconds spent there, of a failed cell too
         ("spends", _bool),  # whether it ends far out in its budget where it fails; null: an older run, yes
+        ("certify", _text),  # the method by which samples were to be proven; null: none
+        ("seconds_certify", _real),  # what that took of samples that no cell before had needed; null: none
     ],
     metadata=META,
 )

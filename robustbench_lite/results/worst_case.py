@@ -191,6 +191,15 @@ class WorstCase:
         return self._held & ~self._within
 
     @cached_property
+    def proven(self) -> Flags | None:
+        """(n,) which samples are proven to be robust at this budget, or a larger one; None: nothing was to be."""
+        asked = [one for one in self.pool.own if one.cell["certify"] and (one.epsilon or 0) >= self.epsilon]
+        sure = {
+            s for one in asked for s, is_sure in zip(one.samples, one["certified"].tolist(), strict=True) if is_sure
+        }
+        return np.array([sample in sure for sample in self.samples], np.bool_) if asked else None
+
+    @cached_property
     def evaluation(self) -> Evaluation:
         """Its samples as if one attack had done all: of each the smallest success within the budget, if there is one.
 

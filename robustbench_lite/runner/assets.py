@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from robustbench_lite.datasets.base import DataSource, Samples, images
 from robustbench_lite.datasets.classes import Classes, aligned
@@ -65,6 +65,7 @@ class Assets:
     _fitting: dict[tuple[str, int], Samples | RobustbenchError] = field(default_factory=dict)
     _probes: dict[tuple[str, str], Probe] = field(default_factory=dict)
     _windows: dict[tuple[str, tuple[int, ...]], int] = field(default_factory=dict)
+    _kept: dict[str, Any] = field(default_factory=dict)
     _states: dict[str, str] = field(default_factory=dict)  # of classifiers, when they were loaded first
 
     @property
@@ -189,6 +190,10 @@ class Assets:
         """The names of the classes of every dataset that could be loaded."""
         loaded = {name: entry for name, entry in self._samples.items() if isinstance(entry, Samples)}
         return {name: list(samples.classes) for name, samples in loaded.items()}
+
+    def kept(self, name: str, read: Callable[[], T]) -> T:
+        """What attacks ask for beside classifiers and data, read once, or not. Raises RobustbenchError."""
+        return remember(cast("dict[str, T | RobustbenchError]", self._kept), name, read)
 
     def batch_for(self, x: Pictures, setting: Setting | None = None, draws: int = 1) -> int:
         """How many images like x (N, C, H, W), or views in the setting, a classifier of so many draws looks at."""

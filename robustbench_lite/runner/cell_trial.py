@@ -11,6 +11,7 @@ import numpy.typing as npt
 from robustbench_lite.datasets.base import Samples, images
 from robustbench_lite.datasets.stream import ahead, close
 from robustbench_lite.engine.attack import SetAttack
+from robustbench_lite.engine.certificate import Certificate
 from robustbench_lite.engine.inspection import Scorer
 from robustbench_lite.engine.job import Fitted, Job
 from robustbench_lite.engine.pictures import Pictures
@@ -21,8 +22,11 @@ from robustbench_lite.models.base import Classifier
 from robustbench_lite.results.schema import Caveat, Row
 from robustbench_lite.runner._samples import Shown
 from robustbench_lite.runner.assets import Victim
+from robustbench_lite.runner.beside import latents_of
 from robustbench_lite.runner.plan import Cell
 from robustbench_lite.runner.preflight import Inspection, Preflight
+from robustbench_lite.runner.proofs import Proof
+from robustbench_lite.threat.rows import rows
 from robustbench_lite.threat.setting import Setting
 
 __all__ = ["CellTrial", "Prepared", "Target", "prepare"]
@@ -35,6 +39,7 @@ class Target:
     classifier: Classifier
     scorer: Scorer
     clean: torch.Tensor
+    certificate: Certificate | None  # of these samples
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,7 @@ class CellTrial:
     keep: torch.Tensor
     facts: Row
     stores_images: bool
+    proof: Proof | None = None  # what is proven of them; None: nothing was asked
 
     @property
     def job(self) -> Job:
@@ -136,18 +142,28 @@ class Prepared:
         x, labels = images(samples, keep), torch.from_numpy(samples.labels)[keep]
         ids = [samples.ids[i] for i in keep.tolist()]
         victim = assets.victim(cell.sources, attack.shares, x, scene := _scene(cell, samples, keep))
-        setting = fit or (self._fitting if attack.images_to_fit else scene)
+        setting = fit or self._beside(x) or scene
         clean, n = self.clean[keep], len(cell.sources)
         place = (start, len(self.keep))
         trial = Trial.of(attack, x, labels, clean, ids, cell.seed, setting=setting, members=n, place=place)
         targets = tuple(self._target(name, x, scene, keep) for name in cell.targets)
-        return CellTrial(
-            cell, trial, victim, targets, samples, keep, self.facts, stores_images=assets.suite.images == "all"
-        )
+        proof = None
+        if cell.certify is not None:
+            proof = self.preflight.proofs.of(cell, assets.classifier(cell.source), x, labels, keep)
+        stores = assets.suite.images == "all"
+        return CellTrial(cell, trial, victim, targets, samples, keep, self.facts, stores_images=stores, proof=proof)
 
     def _target(self, name: str, x: torch.Tensor, scene: Setting | None, keep: torch.Tensor) -> Target:
         assets, inspection = self.preflight.assets, self.preflight.inspect(self.cell.dataset, name)
-        return Target(assets.classifier(name), assets.scorer(name, x, scene), inspection.logits[keep])
+        proven = inspection.certificate and rows(inspection.certificate, keep)
+        return Target(assets.classifier(name), assets.scorer(name, x, scene), inspection.logits[keep], proven)
+
+    def _beside(self, x: torch.Tensor) -> Setting | None:
+        """What the attack needs that does not come with images x (n, C, H, W)."""
+        attack = self.cell.attack
+        if attack.named is not None:
+            return latents_of(attack.named, self.preflight.assets, (x.shape[1], x.shape[2], x.shape[3]))
+        return self._fitting if attack.images_to_fit else None
 
     @cached_property
     def _fitting(self) -> Setting:
@@ -195,7 +211,11 @@ def _scene(cell: Cell, samples: Samples, keep: torch.Tensor) -> Setting | None:
     if scene is not None and scene.views is not None and not isinstance(scene, attack.needs or ()):
         raise AttackError(f"{attack.registered}: '{cell.dataset}' is an object that is seen in views; use eot3d")
     scene = None if scene is None else scene.pick(keep)
-    return scene if attack.needs is None or attack.images_to_fit else attack.needs.of(scene, attack.registered)
+    return (
+        scene
+        if attack.needs is None or attack.images_to_fit or attack.named
+        else attack.needs.of(scene, attack.registered)
+    )
 
 
 def _doubts(inspections: dict[str, Inspection]) -> list[Caveat]:

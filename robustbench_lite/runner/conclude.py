@@ -73,10 +73,12 @@ def _status(shards: Sequence[Shard]) -> Row:
 
 def _spent(facts: Sequence[dict[str, Any]]) -> Row:
     timings = [one["seconds_timing"] for one in facts if one["seconds_timing"] is not None]
+    proofs = [one["seconds_certify"] for one in facts if one.get("seconds_certify") is not None]
     stages = sum((Counter(one["stages"]) for one in facts), Counter[str]())
     return {name: sum(one[name] for one in facts) for name in _SPENT} | {
         "seconds_inspect": max(one["seconds_inspect"] for one in facts),
         "seconds_timing": sum(timings) if timings else None,
+        "seconds_certify": sum(proofs) if proofs else None,
         "seconds_alone": next((one["seconds_alone"] for one in facts if one["seconds_alone"] is not None), None),
         "seconds_stages": canonical({name: round(seconds, 6) for name, seconds in stages.items()}),
         "batch_size": facts[-1]["batch_size"],

@@ -101,6 +101,7 @@ def described(cell: Cell, device: torch.device | str) -> Row:
         "spends": attack.spends,
         "goal": attack.aim,
         "seed": cell.seed,
+        "certify": cell.certify and cell.certify.method,
         "status": "ok",
         "error": None,
         "stage": None,
@@ -139,7 +140,7 @@ class _Work:
         done = self._stored(whole)
         try:
             for start, stop in Sizes.of(whole, self.shard_size).parts(done, self.share):
-                trial = whole.part(start, stop, None if self.fit is None else restored(self.fit))
+                trial = self._part(whole, start, stop)
                 whole.ahead(stop, min(2 * stop - start, self.share.of(len(whole))[1]))
                 behind = self._done(done, len(whole))
                 shard = self._attacked(trial, start, behind, timing=self.timing and not _timed(done))
@@ -150,6 +151,14 @@ class _Work:
             self.report.whole = False
         else:
             self.report.finish(concluded(done, self.shards, self.fit))
+
+    def _part(self, whole: Prepared, start: int, stop: int) -> CellTrial:
+        """The samples from `start` to `stop`, with what is proven of them where that is asked for."""
+        fit = None if self.fit is None else restored(self.fit)
+        if self.report.cell.certify is None:
+            return whole.part(start, stop, fit)
+        with self.stages("inspect", "certifying"):
+            return whole.part(start, stop, fit)
 
     def _stored(self, whole: Prepared) -> list[Shard]:
         """Shards of an earlier run that was stopped."""
@@ -191,6 +200,7 @@ class _Work:
             seconds_inspect=stages.seconds["inspect"],
             seconds_timing=None if alone is None else stages.seconds["attack"] - spent,
             seconds_alone=alone,
+            seconds_certify=None if trial.proof is None else trial.proof.seconds,
             batch_size=oracle.batch_size,
             fitted=self.fit is not None,
             columns=own,
@@ -254,7 +264,9 @@ def judge_again(trial: CellTrial, outcome: Outcome) -> CellReport:
 
 
 def attack(trial: CellTrial, progress: Callable[[int], None] = lambda _: None) -> tuple[Outcome, Oracle]:
-    """Run the attack on the device; everything comes back to the CPU."""
+    """Run the attack on the device; everything comes back to the CPU. What is proven may be left out."""
+    if trial.proof is not None and trial.proof.skips:
+        return trial.proof.propose(trial.trial, trial.victim.scorer, trial.victim.members, progress)
     return trial.trial.propose(trial.victim.scorer, trial.victim.members, progress)
 
 

@@ -15,12 +15,14 @@ from robustbench_lite.errors import AttackError, RobustbenchError
 from robustbench_lite.guards.foreign import trace
 from robustbench_lite.registry import canonical, fingerprint
 from robustbench_lite.results.schema import SCHEMA_VERSION, Row
+from robustbench_lite.runner.beside import identity_of
 
 if TYPE_CHECKING:
     from robustbench_lite.models.base import Classifier
     from robustbench_lite.runner.assets import Assets
     from robustbench_lite.runner.probing import Probe
     from robustbench_lite.suite.builder import AttackEntry, DataEntry, Suite
+    from robustbench_lite.trust.certificates import Certify
 
 __all__ = ["Cell", "experiments", "labels", "plan", "renamed"]
 
@@ -46,6 +48,7 @@ class Cell:
     stage: str = ""  # and when, and the traceback of a user's code behind it
     traceback: str = ""
     probes: dict[str, Probe] = field(default_factory=dict)  # what classifiers of the user's own code say, some logits
+    certify: Certify | None = None  # what is to be proven before it is attacked
 
     @property
     def source(self) -> str:
@@ -114,6 +117,10 @@ class _Planner:
             selected = self.selected(data.name)
             facts = {name: self.facts(name) for name in involved}
             more = _more(self.assets, data.name, attack)
+            if (named := attack.named) is not None:
+                more["beside"] = [
+                    identity_of(named, self.assets, self.assets.classifier(name)) for name in (*sources, *targets)
+                ]
             probes = {name: probe for name in involved if (probe := self.assets.probe(data.name, name))}
         except RobustbenchError as error:
             problem = error
@@ -130,6 +137,9 @@ class _Planner:
         }
         if attack.target == "random":
             identity["stream"] = TARGETS  # they once depended on the attack's parameters
+        certify = suite.certify if suite.certify and suite.certify.asks(attack, sources[0]) else None
+        if certify is not None:
+            identity["certify"] = certify.identity()
         return Cell(
             id=fingerprint(identity | more),
             suite=suite.name,
@@ -146,6 +156,7 @@ class _Planner:
             stage=problem.stage or "load" if problem else "",
             traceback=problem.traceback or trace(problem) if problem else "",
             probes=probes,
+            certify=certify,
         )
 
     def selected(self, name: str) -> _Data:

@@ -7,12 +7,13 @@ clean accuracy agrees with the card. What fails here fails the cells of that cla
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
-from robustbench_lite.datasets.base import Samples
+from robustbench_lite.datasets.base import Samples, images
 from robustbench_lite.datasets.selection import balanced
 from robustbench_lite.datasets.stream import close
+from robustbench_lite.engine.certificate import Certificate
 from robustbench_lite.engine.inspection import Scorer, doubts_about, looked
 from robustbench_lite.engine.judge import pooled
 from robustbench_lite.engine.pictures import Pictures
@@ -26,6 +27,7 @@ from robustbench_lite.results.schema import Caveat
 from robustbench_lite.results.statistics import clopper_pearson
 from robustbench_lite.runner._samples import size_of
 from robustbench_lite.runner.assets import Assets, remember, shown
+from robustbench_lite.runner.proofs import Proofs
 
 __all__ = ["Inspection", "Preflight"]
 
@@ -39,6 +41,7 @@ class Inspection:
     card_accuracy: float | None
     warnings: tuple[Caveat, ...]
     pace: float  # seconds that an image took in a forward pass
+    certificate: Certificate | None = None  # of the N samples; null: the classifier comes with none
 
 
 @dataclass
@@ -46,6 +49,7 @@ class Preflight:
     """Inspects every classifier once on every dataset, and again where it had to be loaded anew."""
 
     assets: Assets
+    proofs: Proofs = field(default_factory=Proofs)
     _inspections: dict[str, tuple[Classifier, dict[str, Inspection | RobustbenchError]]] = field(default_factory=dict)
 
     def inspect(self, data: str, model: str) -> Inspection:
@@ -69,7 +73,10 @@ class Preflight:
             finally:
                 close(samples.images)
             pace = (time.perf_counter() - start) / len(samples)
-            return _inspection(classifier, samples, logits, tuple(misleading(scorer, x)), pace)
+            inspection = _inspection(classifier, samples, logits, tuple(misleading(scorer, x)), pace)
+            if classifier.certify is None or samples.scene is not None:
+                return inspection
+            return replace(inspection, certificate=classifier.certify(images(samples), samples.ids, assets.seed))
 
     def kept(self, data: str) -> torch.Tensor:
         """Indices of the samples that take part: all, or the first that every classifier gets right."""

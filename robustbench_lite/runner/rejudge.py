@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from robustbench_lite.engine.attack import Attack
+from robustbench_lite.engine.attack import SetAttack
 from robustbench_lite.engine.drive import REASONS, Outcome
 from robustbench_lite.engine.job import PERTURBATION
 from robustbench_lite.engine.oracle import BACKWARD, FORWARD, ZERO_GRADIENT, Ledger
@@ -27,16 +27,19 @@ from robustbench_lite.runner.plan import Cell
 __all__ = ["Disagreement", "Stored", "compared"]
 
 _ROUNDING = 1e-6  # a device may add two numbers otherwise in the last bit
+_NETWORK = 1e-4  # it may sum otherwise: so much in a pixel after ten layers
 # what only the attack's own work would tell, and what belongs to the machine
 _OF_THE_RUN = {
     "seconds", "seconds_forward", "seconds_backward", "seconds_judge", "seconds_alone", "seconds_inspect",
     "seconds_timing", "batch_size", "device", "provenance", "notes", "stage", "traceback", "probes", "seconds_stages",
+    "seconds_certify",
 }  # fmt: skip
-_LOGITS = {"margin", "adv_confidence", "clean_confidence", "adv_second_confidence"}
+_LOGITS = {"margin", "adv_confidence", "clean_confidence", "adv_second_confidence", "second_opinion_confidence"}
 # what another machine may see otherwise where two logits are nearly equal
 _SOFT = {
     "clean_pred", "clean_correct", "adv_pred", "adv_second", "success_8bit", "near_tie", "label_rank", "target_rank",
     "control_pred", "draws_target", "draws_label", "clean_draws_target", "clean_draws_label",
+    "second_opinion", "clean_second_opinion", "control_second_opinion",
 }  # fmt: skip
 _SHARE = 0.01  # of the rows that may differ so on another machine
 _LATER = {"warning_kinds", "l0_components", "rho_l0", "rho_l1", "spends"}  # not stored by versions of before
@@ -98,8 +101,8 @@ def compared(trial: CellTrial, stored: Stored, *, exact: bool) -> tuple[list[Dis
     if differences.found:
         return differences.found, 0
     _images(trial, stored, differences)
-    report = judge_again(trial, _outcome(cell, ids, stored))
-    if PERTURBATION in stored.artifacts:
+    report = judge_again(trial, _outcome(cell, ids, stored, cell.attack.names(trial.job.setting)))
+    if isinstance(cell.attack, SetAttack) and cell.attack.universal and stored.artifacts:
         _fitted(cell.attack, trial.job.x, ids, stored, differences)
     close = _rows(report, stored, differences)
     _cell(report.row, stored, differences)
@@ -128,7 +131,7 @@ def _images(trial: CellTrial, stored: Stored, differences: Differences) -> None:
             differences.add(sample, "clean image", "another", "that of the data set")
 
 
-def _outcome(cell: Cell, ids: Sequence[str], stored: Stored) -> Outcome:
+def _outcome(cell: Cell, ids: Sequence[str], stored: Stored, names: tuple[str, ...]) -> Outcome:
     """What the attack proposed, from the images, and what it spent, from the rows."""
     of = {row["sample"]: row for row in stored.samples if row["model"] == cell.targets[0]}
     rows, n = [of[sample] for sample in ids], len(ids)
@@ -142,11 +145,12 @@ def _outcome(cell: Cell, ids: Sequence[str], stored: Stored) -> Outcome:
         torch.from_numpy(candidates),
         ledger,
         torch.tensor([codes.get(row["status"], 0) for row in rows]),
-        _made_with(cell, rows),
+        _made_with(names, rows),
         stored.row["seconds"] or 0.0,
         (),
         {name: torch.from_numpy(_array(row, "values")) for name, row in stored.artifacts.items()},
         _made_by(cell, rows),
+        names=names,
     )
 
 
@@ -161,19 +165,20 @@ def _made_by(cell: Cell, rows: Sequence[Row]) -> torch.Tensor | None:
     return torch.tensor(numbers) if names else None
 
 
-def _made_with(cell: Cell, rows: Sequence[Row]) -> torch.Tensor:
-    """The numbers (N, D) that the rows say made the candidates."""
-    names, made = cell.attack.found, [json.loads(row["transform"] or "{}") for row in rows]
+def _made_with(names: Sequence[str], rows: Sequence[Row]) -> torch.Tensor:
+    """The numbers (N, D) of these names that the rows say made the candidates."""
+    made = [json.loads(row["transform"] or "{}") for row in rows]
     found = [[one.get(name, math.nan) for name in names] for one in made]
     return torch.tensor(found, dtype=torch.float64).view(len(rows), len(names))
 
 
-def _fitted(attack: Attack, x: torch.Tensor, ids: Sequence[str], stored: Stored, found: Differences) -> None:
-    """The images are what the stored perturbation makes of the clean ones."""
-    moved = attack.apply(x, torch.from_numpy(_array(stored.artifacts[PERTURBATION], "values"))).numpy()
+def _fitted(attack: SetAttack, x: torch.Tensor, ids: Sequence[str], stored: Stored, found: Differences) -> None:
+    """The images are what the stored perturbation, or generator of such, makes of the clean ones."""
+    made = {name: torch.from_numpy(_array(row, "values")) for name, row in stored.artifacts.items()}
+    moved, rounding = attack.perturbed(x, made).numpy(), _ROUNDING if PERTURBATION in made else _NETWORK
     for sample, image in zip(ids, moved, strict=True):
         gap = float(np.abs(image - _array(stored.images[sample], "adversarial")).max())
-        if not gap <= _ROUNDING:
+        if not gap <= rounding:
             found.add(sample, "perturbation", "another", f"a difference of {gap:.2g}")
 
 

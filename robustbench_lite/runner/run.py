@@ -204,6 +204,7 @@ def record_of(suite: Suite, options: Options, assets: Assets, cells: Iterable[Ce
         "models": [model.title for model in suite.models],
         "attacks": [entry.variant for entry in suite.attacks],
         "published": assets.published(),
+        **_defended(suite),
         "classes": assets.class_names(),
         "cells": [cell.id for cell in cells],
         "planned": [_planned(cell) for cell in cells],
@@ -218,6 +219,12 @@ def record_of(suite: Suite, options: Options, assets: Assets, cells: Iterable[Ce
         "started": _now(),
         "finished": None,
     }
+
+
+def _defended(suite: Suite) -> dict[str, Any]:
+    """Which classifiers stand behind which defence; nothing where none does."""
+    found = {model.title: model.defense for model in suite.models if model.defense}
+    return {"defenses": found} if found else {}
 
 
 def _planned(cell: Cell) -> dict[str, Any]:

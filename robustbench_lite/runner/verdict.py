@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict
 
+from robustbench_lite.engine.attack import SetAttack
 from robustbench_lite.engine.columns import Written
 from robustbench_lite.engine.drive import Outcome
-from robustbench_lite.engine.job import PERTURBATION, Fitting
+from robustbench_lite.engine.job import Fitting
 from robustbench_lite.engine.judge import finite
 from robustbench_lite.results.schema import Row
 from robustbench_lite.results.shards import Shard
@@ -23,9 +24,10 @@ def judged(cell: CellTrial, outcome: Outcome, start: int = 0) -> Shard:
     origins = None if scene is None else scene.pick(cell.keep).origins()
     for target in cell.targets:
         scored = cell.trial.score(outcome, target.scorer, target.clean, target.classifier.weights)
+        scored.certificate = target.certificate
         near_ties += int(scored.verdicts.near_tie.sum())
         written = Written(cell.cell.attack, _named(cell), scored, cell.ids, cell.trial.labels, outcome, origins)
-        samples += written.rows()
+        samples += _proven(cell, written)
     images = list(_images(cell, outcome)) if cell.stores_images else []
     facts = {
         "near_ties": near_ties,
@@ -37,6 +39,15 @@ def judged(cell: CellTrial, outcome: Outcome, start: int = 0) -> Shard:
     return Shard.of(start, start + len(cell.ids), samples, images, facts)
 
 
+def _proven(cell: CellTrial, written: Written) -> list[Row]:
+    """The rows, with what was proven before. Raises AttackError where the judge saw what was proven not to be."""
+    rows, proof = written.rows(), cell.proof
+    if proof is None:
+        return rows
+    proof.check(written.scored.verdicts.success, cell.ids, cell.cell.variant, written.scored.target)
+    return [row | said for row, said in zip(rows, proof.columns(), strict=True)]
+
+
 def _named(cell: CellTrial) -> Row:
     """The columns of a sample that say which cell it is of."""
     of = cell.cell
@@ -44,11 +55,11 @@ def _named(cell: CellTrial) -> Row:
 
 
 def fitted(cell: CellTrial, outcome: Outcome) -> Row:
-    """How many images a perturbation was fitted on, and how many of them it fools: here too the judge looks."""
-    fitting = cell.job.setting
-    if not isinstance(fitting, Fitting) or PERTURBATION not in outcome.artifacts:
+    """How many images an attack was fitted on, and how many of them it fools: here too the judge looks."""
+    attack, fitting = cell.cell.attack, cell.job.setting
+    if not isinstance(fitting, Fitting) or not isinstance(attack, SetAttack) or not attack.universal:
         return {}
-    x = cell.cell.attack.apply(fitting.x, outcome.artifacts[PERTURBATION])
+    x = attack.perturbed(fitting.x, outcome.artifacts)
     after = finite(cell.victim.scorer.logits(x), "perturbed images that it was fitted on").argmax(1)
     return {"fit_n": len(x), "fit_rate": float((after != fitting.goal.label).double().mean())}
 

@@ -77,6 +77,11 @@ SETTINGS = {
         lambda: {"type": "array", "minItems": 1, "items": _shapes.generator()},
         generators.entries,
     ),
+    "certify": Setting(  # after the attacks, whose budgets it is about
+        "What is proven before anything is attacked: a method (ibp, crown_ibp, crown, alpha_crown), or a mapping.",
+        _shapes.certify,
+        _values.certify,
+    ),
     "sparse_coding": Setting(
         "Pursuits of the sparse-coding model, measured against its theorems under random and adversarial noise.",
         lambda: {"type": "array", "minItems": 1, "items": _shapes.sparse_coding()},

@@ -13,19 +13,23 @@ from robustbench_lite.generators import zoo as generated
 from robustbench_lite.generators.recipe import Recipe, recipes
 from robustbench_lite.models import archs, zoo
 from robustbench_lite.models.base import models
+from robustbench_lite.models.defense import defenses
 from robustbench_lite.registry import Config, Records
 from robustbench_lite.sparse_coding import MODELS, designs
 from robustbench_lite.suite.generators import NETS, Judged
 from robustbench_lite.suite.sparse_coding import Measurement
 from robustbench_lite.transforms.distribution import operations
+from robustbench_lite.trust.certificates import METHODS, Certify
 
 __all__ = [
     "TEXT",
     "Schema",
     "attack",
+    "certify",
     "classifier",
     "data",
     "defaults",
+    "defense",
     "distribution",
     "gate",
     "generator",
@@ -53,6 +57,8 @@ def _standard(part: Schema) -> Schema:
     """The same with the names of JSON schema for bounds, inside alternatives too; a distribution by reference."""
     if part.get("format") == "distribution":
         return {"$ref": "#/$defs/distribution"}
+    if part.get("format") == "defense":
+        return {"$ref": "#/$defs/defense"}
     out = {_BOUNDS.get(key, key): value for key, value in part.items()}
     return out | ({"anyOf": [_standard(choice) for choice in out["anyOf"]]} if "anyOf" in out else {})
 
@@ -72,6 +78,11 @@ def gate() -> Schema:
     rules = _params(Gate)
     rules["properties"]["cells"] = {"type": "array", "items": _params(Rule)}
     return {key: value for key, value in rules.items() if key not in {"$defs", "description"}}
+
+
+def certify() -> Schema:
+    """A method, or a mapping."""
+    return {"anyOf": [{"enum": list(METHODS)}, _params(Certify)]}
 
 
 def attack() -> Schema:
@@ -99,6 +110,11 @@ def distribution() -> Schema:
         params = _params(operations[name])
         choices.append(_object({name: {"anyOf": [params, {"type": "null"}]}}, (name,)))
     return {"type": "array", "minItems": 1, "items": {"anyOf": [{"enum": list(operations)}, *choices]}}
+
+
+def defense() -> Schema:
+    """A name, or {name: parameters}."""
+    return _named(defenses)
 
 
 def generator() -> Schema:

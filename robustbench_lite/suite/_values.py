@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from robustbench_lite.engine.attack import Attack
 from robustbench_lite.errors import did_you_mean
 from robustbench_lite.figures.base import figures
 from robustbench_lite.gate.rules import Gate
@@ -13,11 +14,13 @@ from robustbench_lite.suite.records import Parts, kind_of
 from robustbench_lite.suite.yaml import Key
 from robustbench_lite.tables import references
 from robustbench_lite.tables.base import tables
+from robustbench_lite.trust.certificates import Certify
 
 __all__ = [
     "IMAGES",
     "LARGEST_SEED",
     "NAME",
+    "certify",
     "figure_names",
     "gate",
     "images",
@@ -120,3 +123,27 @@ def gate(parts: Parts) -> Gate:
         parts.wrong(("gate",), f"gate: expected a mapping of limits, got {kind_of(value)}")
         return Gate()
     return parts.built(Gate, value or {}, ("gate",)) or Gate()
+
+
+def certify(parts: Parts) -> Certify | None:
+    """A method, or a mapping; some attack has to have a budget of which something can be proven."""
+    value = parts.marked.data.get("certify")
+    if value is None:
+        return None
+    if not isinstance(value, str | dict):
+        parts.wrong(("certify",), f"certify: expected a method such as crown, or a mapping, got {kind_of(value)}")
+        return None
+    found = parts.built(Certify, {"method": value} if isinstance(value, str) else value, ("certify",))
+    if found is None:
+        return None
+    for i, name in enumerate(found.models or ()):
+        if name not in parts.titles:
+            parts.wrong(("certify", "models", i), f"unknown classifier '{name}'{did_you_mean(name, parts.titles)}")
+    attacks = [record for _, record in parts.records if isinstance(record, Attack)]
+    if attacks and not any(found.covers(one) for one in attacks):
+        parts.wrong(
+            ("certify",),
+            "certify: no attack of this suite has a budget in linf, l2 or l1, on one classifier and within [0, 1]: "
+            "nothing can be proven of any; leave it out, or add such an attack",
+        )
+    return found

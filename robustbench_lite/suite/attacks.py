@@ -9,7 +9,9 @@ from typing import Any
 
 from robustbench_lite.engine.attack import Attack, attacks
 from robustbench_lite.errors import UsageError, did_you_mean
+from robustbench_lite.generators import zoo as generators
 from robustbench_lite.guards.foreign import blamed
+from robustbench_lite.models import zoo
 from robustbench_lite.registry import canonical
 from robustbench_lite.suite._matrix import expand
 from robustbench_lite.suite.own_attacks import own_attack
@@ -62,6 +64,7 @@ class _Entries:
                 continue
             if attack is not None:
                 self._sources(path, attack)
+                self._named(path, attack)
                 built.append((path, label, attack))
         different = self._different(built)
         names = _variants([(label, attack) for _, label, attack in different])
@@ -115,6 +118,17 @@ class _Entries:
         if attack.shares is not None and len(attack.shares) != len(named or titles):
             wanted = f"{len(named or titles)}, one for each of the sources"
             wrong((*path, "weights"), f"weights: expected {wanted}, got {len(attack.shares)}")
+
+    def _named(self, path: Key, attack: Attack) -> None:
+        """What an attack names beside: a bundled generator, classifiers of the suite or of the zoo."""
+        classifiers = [*self.parts.titles, *zoo.available()]
+        known = {"generator": generators.available(), "auxiliary": classifiers, "second": classifiers}
+        for option, name in attack.named._asdict().items() if attack.named else ():
+            if name not in known[option]:
+                what = "generator" if option == "generator" else "classifier"
+                self.parts.wrong(
+                    (*path, option), f"{option}: unknown {what} '{name}'{did_you_mean(name, known[option])}"
+                )
 
     def _origins(self, path: Key, name: str, defaults: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Key]:
         """Where the parameters are written that the entry itself does not give: in `defaults` or in its matrix."""

@@ -20,6 +20,7 @@ from robustbench_lite.suite.records import MOST_PROBLEMS, DataEntry, Objects, Pa
 from robustbench_lite.suite.shipped import find
 from robustbench_lite.suite.sparse_coding import SparseEntry
 from robustbench_lite.suite.yaml import Marked, checked, tidy
+from robustbench_lite.trust.certificates import Certify
 
 __all__ = ["AttackEntry", "DataEntry", "Objects", "Suite", "load"]
 
@@ -42,6 +43,7 @@ class Suite:
     figures: tuple[str, ...] = ()
     images: str = "all"
     gate: Gate = field(default_factory=Gate)
+    certify: Certify | None = None
     root: Path = field(default_factory=Path.cwd)  # relative paths in the suite start here
     file: Path | None = None  # null: given as a mapping
     text: str = ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from robustbench_lite.suite._settings import ALONE, CLASSIC, SETTINGS
-from robustbench_lite.suite._shapes import Schema, distribution
+from robustbench_lite.suite._shapes import Schema, defense, distribution
 
 __all__ = ["schema", "schema_text"]
 
@@ -25,7 +25,7 @@ def schema() -> Schema:
             "anyOf": [{"required": list(CLASSIC)}, *({"required": [key]} for key in ALONE)],
         },
         "properties": {key: {"description": setting.says, **setting.shape()} for key, setting in SETTINGS.items()},
-        "$defs": {"distribution": distribution()},
+        "$defs": {"defense": defense(), "distribution": distribution()},
     }
 
 

@@ -25,7 +25,7 @@ from robustbench_lite.tables._worst_changes import worst_changes
 from robustbench_lite.tables.base import Column, Row, Table, Value, filled
 from robustbench_lite.tables.values import MISSING, Footnotes, count, label, number, share
 from robustbench_lite.text import bracketed, p_equals, percent, signed
-from robustbench_lite.trust.smell import Doubt, doubts
+from robustbench_lite.trust.smell import doubts_of
 
 if TYPE_CHECKING:
     from robustbench_lite.results.store import Results
@@ -187,8 +187,7 @@ def changes(a: Side, b: Side) -> Changes:
     if (a.model is None) != (b.model is None):
         raise UsageError("expected two results folders, or a classifier on both sides (FOLDER:CLASSIFIER)")
     left, right = a.evaluations(), b.evaluations()
-    known = doubts(a.results), doubts(b.results)
-    pairs = [_change(left[key], right[key], *known) for key in left if key in right]
+    pairs = [_change((a.results, left[key]), (b.results, right[key])) for key in left if key in right]
     if not pairs:
         raise UsageError(
             f"nothing to compare: no cell of {a.name} has a partner in {b.name} with the same dataset, attack and "
@@ -205,9 +204,9 @@ def _tested(pairs: list[Change]) -> tuple[Change, ...]:
     return tuple(replace(pair, adjusted=next(adjusted)) if pair.stands else pair for pair in pairs)
 
 
-def _change(a: Evaluation, b: Evaluation, *known: dict[str, tuple[Doubt, ...]]) -> Change:
-    first, second = ("; ".join(map(str, side.get(one.id, ()))) for side, one in zip(known, (a, b), strict=True))
-    return Change(a, b, common(a, b), (first, second))
+def _change(a: tuple[Results, Evaluation], b: tuple[Results, Evaluation]) -> Change:
+    first, second = ("; ".join(map(str, doubts_of(*side))) for side in (a, b))
+    return Change(a[1], b[1], common(a[1], b[1]), (first, second))
 
 
 def compare(a: Side, b: Side) -> Table:

@@ -18,7 +18,7 @@ from robustbench_lite.tables._worst_changes import reds_of
 from robustbench_lite.tables.base import Column, Table, Value, filled, tables
 from robustbench_lite.tables.values import MISSING, Footnotes, count, label, number, share
 from robustbench_lite.text import budget
-from robustbench_lite.trust.smell import Doubt, doubts
+from robustbench_lite.trust.smell import Doubt, doubts, doubts_of
 
 if TYPE_CHECKING:
     from robustbench_lite.results.store import Results
@@ -41,6 +41,10 @@ _REMARK = (
     "budget, or on other classifiers, broke within it; worst case: no success of any attack of this run in this norm "
     "has a size within the budget; forward, backward: passes per sample, of the worst case those of all these attacks; "
     "[95 % Wilson interval]"
+)
+_PROVEN = (
+    "proven: share of all n samples on which no attack within the budget can succeed, whatever it does; robust "
+    "accuracy lies between this and the worst case. Attacks leave out what is proven, unless `skip: false` was said"
 )
 _PAPERS = ("robustbench", "autoattack-mnist", "autoattack-cifar10")  # the first that has the classifier is shown
 _PASSES = ("forwards", "backwards")
@@ -74,12 +78,13 @@ def robust_accuracy(results: Results) -> Table:
     rows: list[dict[str, Value]] = []
     papers: list[str] = []
     for block in blocks:
-        rows += [block.heading | row for row in _rows(block, known, notes)]
+        rows += [block.heading | row for row in _rows(results, block, known, notes)]
         for paper, row in _published(results, block):
             rows += [block.heading | said for said in _as_published(paper, row)]
             papers.append(f"published: {paper.source}. {paper.protocol}")
     remark = _REMARK if blocks else "no attack in these results has a budget in a norm; see the tables accuracy, curve"
-    lines = (remark, *dict.fromkeys(papers), *notes.lines(results))
+    asked = [_PROVEN] if any(block.case and block.case.proven is not None for block in blocks) else []
+    lines = (remark, *asked, *dict.fromkeys(papers), *notes.lines(results))
     return Table("robust_accuracy", "Robust accuracy, worst case", COLUMNS, tuple(rows), lines, notes.shown())
 
 
@@ -92,7 +97,9 @@ def _blocks(results: Results) -> list[_Block]:
     return [_Block(*key, tuple(many), worst_case_of(results, many[0])) for key, many in found.items()]
 
 
-def _rows(block: _Block, known: dict[str, tuple[Doubt, ...]], notes: Footnotes) -> Iterator[dict[str, Value]]:
+def _rows(
+    results: Results, block: _Block, known: dict[str, tuple[Doubt, ...]], notes: Footnotes
+) -> Iterator[dict[str, Value]]:
     """Clean, each attack, what others did within the budget, and the worst case."""
     case = block.case
     if case is not None:
@@ -100,8 +107,10 @@ def _rows(block: _Block, known: dict[str, tuple[Doubt, ...]], notes: Footnotes) 
     for one in block.attacks:
         yield _attack(one, known.get(one.id, ()), notes)
     if case is not None:
-        yield from (_within(case, *pair, known.get(pair[0].id, ()), notes) for pair in _helpers(case))
+        yield from (_within(case, *pair, doubts_of(results, pair[0]), notes) for pair in _helpers(case))
         yield _worst(case, known, notes)
+        if case.proven is not None:
+            yield _proven(case, case.proven, notes)
 
 
 def _row(name: Value, robust: Value, n: int | None, one: Evaluation | None = None) -> dict[str, Value]:
@@ -146,6 +155,16 @@ def _worst(case: WorstCase, known: dict[str, tuple[Doubt, ...]], notes: Footnote
     name = _marked(label("worst case"), reds_of(case, known), notes)
     passes = {key: number(sum(one.cell[key] or 0 for one in case.pool.members) / len(case.robust)) for key in _PASSES}
     return {"attack": name, "robust": _share(case.robust), "n": count(len(case.robust))} | passes
+
+
+def _proven(case: WorstCase, proven: Flags, notes: Footnotes) -> dict[str, Value]:
+    """What is left whatever the attack: the lower bound beside the upper one of the worst case."""
+    methods = dict.fromkeys(one.cell["certify"] for one in case.attacks if one.cell["certify"])
+    name = label(f"proven by {', '.join(methods)}" if methods else "proven at a larger budget")
+    if fooled := int((proven & case.clean & ~case.robust).sum()):
+        mark = notes.mark(f"does not stand: {fooled} samples are proven and broken; the proof or the judge is wrong")
+        name = replace(name, mark=mark)
+    return _row(name, _share(proven), len(proven))
 
 
 def _marked(name: Value, red: tuple[Doubt, ...], notes: Footnotes) -> Value:

@@ -5,6 +5,7 @@ An attack asks for a setting by its type (`Attack.needs`); who runs and judges i
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 from robustbench_lite.errors import AttackError
@@ -46,6 +47,11 @@ class Setting:
     @property
     def screen(self) -> tuple[int, int, int] | None:
         """The shape (C, H, W) of such a view; None: classifiers look at the images."""
+        return None
+
+    @property
+    def second(self) -> Callable[[torch.Tensor], torch.Tensor] | None:
+        """Where images are made, not changed: logits (N, K) of who says what they show, on the CPU; None: nobody."""
         return None
 
     @property

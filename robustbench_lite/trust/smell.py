@@ -26,7 +26,9 @@ __all__ = [
     "cases",
     "checks",
     "doubt",
+    "doubt_each",
     "doubts",
+    "doubts_of",
     "findings",
     "fine",
     "register",
@@ -73,6 +75,7 @@ class Finding:
     level: Level
     text: str
     red: bool = False
+    each: tuple[tuple[str, str], ...] = ()  # (classifier, sentence): about whose numbers it is; empty: the whole cell's
 
 
 @dataclass(frozen=True)
@@ -145,10 +148,25 @@ def doubts(results: Results) -> dict[str, tuple[Doubt, ...]]:
     """Of each finished cell, by its id, the checks that are red; empty where the number can be believed."""
     if "doubts" not in results.memo:
         results.memo["doubts"] = {
-            case.cell["cell"]: tuple(Doubt(check.name, check.title, one.text) for check, one in said if one.red)
+            case.cell["cell"]: tuple(
+                Doubt(check.name, check.title, one.text) for check, one in said if one.red and not one.each
+            )
             for case, said in findings(results)
         }
     return dict(results.memo["doubts"])
+
+
+def doubts_of(results: Results, one: Evaluation) -> tuple[Doubt, ...]:
+    """The same of an evaluation: what is red about its cell, and about this classifier among those that it scores."""
+    if "doubts of" not in results.memo:
+        found: dict[tuple[str, str], list[Doubt]] = {}
+        for case, said in findings(results):
+            for check, finding in said:
+                for model, text in finding.each if finding.red else ():
+                    found.setdefault((case.cell["cell"], model), []).append(Doubt(check.name, check.title, text))
+        results.memo["doubts of"] = found
+    own = results.memo["doubts of"].get((one.id, one.model), [])
+    return (*doubts(results).get(one.id, ()), *own)
 
 
 def fine(text: str) -> Finding:
@@ -163,6 +181,12 @@ def warning(text: str) -> Finding:
 def doubt(text: str) -> Finding:
     """A warning after which the number does not stand."""
     return Finding("warning", text, red=True)
+
+
+def doubt_each(each: Mapping[str, str]) -> Finding:
+    """The same of some classifiers that the cell scores, by their names, and of no others."""
+    text = "; ".join(f"{model}: {one}" for model, one in each.items())
+    return Finding("warning", text, red=True, each=tuple(each.items()))
 
 
 def unknown(text: str) -> Finding:

@@ -174,6 +174,15 @@ def test_a_gradient_that_predicts_nothing_matters_where_it_is_followed(tmp_path,
     assert levels(tmp_path, "misleading_gradient")[0].red is red
 
 
+@pytest.mark.parametrize(("left", "eps", "red"), [(0, 0.3, False), (1, 0.3, True), (0, None, True)])
+def test_nothing_can_look_robust_where_a_budget_broke_every_sample(tmp_path, left, eps, red):
+    """Sizes, of an attack without a budget, are too large all the same."""
+    facts = {"attack": "pgd", "norm": "linf", "eps": eps, "warnings": [MISLED], "warning_kinds": ["gradients"]}
+    cell = cell_row("c", **facts)
+    write(tmp_path, cell, rows=sample_rows(cell, failures=left))
+    assert levels(tmp_path, "misleading_gradient")[0].red is red
+
+
 def bounded(cell, attack="pgd", **changes):
     params = changes.pop("params", {"steps": 10, "epsilon": 0.1})
     return cell_row(cell, attack=attack, norm="linf", eps=0.1, goal="label", params=json.dumps(params), **changes)

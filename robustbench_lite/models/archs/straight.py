@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from robustbench_lite.guards.foreign import told
 
-__all__ = ["Detour", "StandIn", "go_straight", "itself"]
+__all__ = ["Detour", "StandIn", "go_straight", "itself", "led"]
 
 StandIn = Callable[[Tensor], Any]
 
@@ -57,6 +57,12 @@ class _Backward(torch.autograd.Function):
         return gradient, None
 
 
+def led(instead: Tensor, returned: Tensor) -> Tensor:
+    """`returned` to the bit, and in the backward pass `instead`; of one shape."""
+    out: Tensor = _Backward.apply(instead, returned)
+    return out
+
+
 def go_straight(module: nn.Module, x: Tensor, stand_in: StandIn = itself, within: nn.Module | None = None) -> Detour:
     """Gradients go through the stand-in in the place of the parts that give none, as images x (N, C, H, W) show.
 
@@ -88,7 +94,7 @@ def _replace(part: nn.Module, stand_in: StandIn) -> None:
         instead = stand_in(x)
         with torch.no_grad():  # nothing goes back through it; and it may work in place
             returned = own(x.clone(), **options)
-        return _Backward.apply(instead, returned)  # type: ignore[no-any-return]
+        return led(instead, returned)
 
     part.forward = forward
 

@@ -10,6 +10,7 @@ from typing import Any
 from robustbench_lite.engine.attack import Attack, attacks
 from robustbench_lite.trust.bracket.finding import Finding, guarded
 from robustbench_lite.trust.bracket.images import LONG, on_images
+from robustbench_lite.trust.bracket.latents import in_latents
 from robustbench_lite.trust.bracket.members import in_turn
 from robustbench_lite.trust.bracket.objects import on_stickers, on_textures
 from robustbench_lite.trust.bracket.search import on_transforms
@@ -26,6 +27,7 @@ _BRACKETS: dict[str, Callable[..., Iterator[Finding]]] = {  # by what an attack,
     "textures": on_textures,
     "stickers": on_stickers,
     "fitted": for_all,
+    "latents": in_latents,
 }
 
 

@@ -24,6 +24,7 @@ def budget_unused(case: Case, everything: tuple[Case, ...]) -> Finding:  # noqa:
     if first.fitted or case.cell["spends"] is False:
         return fine("the attack need not spend all of it")
     broken = np.any([one.success for one in case.seen or case.scored], axis=0)
+    broken = broken | np.array([why is not None for why in first["skipped"].tolist()], np.bool_)  # it left these out
     far = ~broken & (first[first.norm] < _FAR * first.epsilon)
     text = f"{int(far.sum())} of {int((~broken).sum())} unbroken samples lie within half of {budget(first.epsilon)}"
     return doubt(text) if far.sum() > max(0.5 * (~broken).sum(), _MOST * len(far)) else fine(text)

@@ -1,0 +1,1 @@
+"""Networks that defences need beside the classifier; each needs torch at once."""
