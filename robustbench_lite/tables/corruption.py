@@ -64,7 +64,7 @@ class _Errors:
     @property
     def added(self) -> Reals:
         """(n,) the same, less the clean error."""
-        return self.error - ~self.several[0]["clean_correct"]
+        return np.asarray(self.error - ~self.several[0]["clean_correct"], np.float64)
 
 
 @tables.register("corruption", "Hendrycks and Dietterich: error under common corruptions, mCE and relative mCE.")
@@ -124,7 +124,7 @@ def _errors(several: Sequence[Evaluation]) -> _Errors | None:
 
 
 def _numbers(own: _Errors, other: _Errors | None) -> dict[str, Value]:
-    at_any = own.wrong.any(1)
+    at_any = np.asarray(own.wrong.any(1))
     said = {
         "error": share(bootstrap_mean(own.error)),
         "worst": share(wilson(int(at_any.sum()), len(at_any))),
@@ -143,7 +143,7 @@ def _mean(own: Sequence[_Errors], beside: Sequence[_Errors | None]) -> dict[str,
     if any(one.samples[0] != own[0].samples[0] for one in own):
         return said
     said |= {"error": share(bootstrap_mean(np.mean([one.error for one in own], 0))), "n": count(len(own[0].error))}
-    at_any = np.any([one.wrong.any(1) for one in own], 0)
+    at_any = np.asarray(np.any([one.wrong.any(1) for one in own], 0))
     said |= {"worst": share(wilson(int(at_any.sum()), len(at_any)))}
     others = [other for one, other in zip(own, beside, strict=True) if other and other.samples == one.samples]
     if len(others) < len(own):
