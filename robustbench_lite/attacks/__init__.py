@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # for editors; what there is at run time is what is registere
     from robustbench_lite.attacks.base import StepAttack as StepAttack
     from robustbench_lite.attacks.base import attacks as attacks
     from robustbench_lite.attacks.cascade import Cascade as Cascade
+    from robustbench_lite.attacks.corruption import Corruption as Corruption
     from robustbench_lite.attacks.cw import CW as CW
     from robustbench_lite.attacks.ddn import DDN as DDN
     from robustbench_lite.attacks.deepfool import DeepFool as DeepFool
