@@ -31,8 +31,8 @@ def finish(card: Card, net: nn.Module) -> Classifier:
     _initialised(card, net)
     module: nn.Module = Normalized(net, card.mean, card.std).eval().requires_grad_(requires_grad=False)
     _usable(card, module)
-    module, notes = _unwrapped(card, module)
-    if _has_one_logit(card, module):
+    module, two, notes = _unwrapped(card, module)
+    if _has_one_logit(card, module, two):
         module, card = TwoClasses(module), card.model_copy(update={"classes": 2})
         notes += ("one logit z is read as two classes with the logits 0 and z: class 1 where z > 0",)
     return Classifier(card.name, card, module.eval(), content_hash(net), notes=notes)
@@ -77,9 +77,12 @@ def _inner(path: str) -> str:
     return path.removeprefix("net").removeprefix(".")
 
 
-def _has_one_logit(card: Card, module: nn.Module) -> bool:
-    """Grey images show what the outputs look like before anything is attacked. Raises ModelError for another shape."""
-    two, one, k = _shape(card, module, 2), _shape(card, module, 1), card.classes
+def _has_one_logit(card: Card, module: nn.Module, two: tuple[int, ...]) -> bool:
+    """Grey images show what the outputs look like before anything is attacked. Raises ModelError for another shape.
+
+    `two`: the shape of the outputs for two of them.
+    """
+    one, k = _shape(card, module, 1), card.classes
     if k <= 2 and two in {(2,), (2, 1)} and one in {(), (1,), (1, 1)}:
         return True
     if two != (2, k):
@@ -92,13 +95,16 @@ def _has_one_logit(card: Card, module: nn.Module) -> bool:
     return False
 
 
-def _unwrapped(card: Card, module: nn.Module) -> tuple[nn.Module, tuple[str, ...]]:
-    """The logits alone, of a network that returns them in a tuple, a dictionary or an object; and how it was read."""
+def _unwrapped(card: Card, module: nn.Module) -> tuple[nn.Module, tuple[int, ...], tuple[str, ...]]:
+    """The logits alone, of a network that returns them in a tuple, a dictionary or an object, and how it was read.
+
+    With the shape of what two grey images give.
+    """
     from robustbench_lite.models.archs.unwrapped import Unwrapped, place_of_logits  # it needs torch
 
     out = _answer(card, module, 2)
     if isinstance(out, torch.Tensor):
-        return module, ()
+        return module, tuple(out.shape), ()
     kind, place = type(out).__name__, place_of_logits(out)
     if place is None:
         raise ModelError(
@@ -106,7 +112,8 @@ def _unwrapped(card: Card, module: nn.Module) -> tuple[nn.Module, tuple[str, ...
             "dimensions; wrap it so that it returns its logits"
         )
     which = "`logits`" if place == "logits" else f"entry {place!r}, its first tensor of two dimensions,"
-    return Unwrapped(module, place).eval(), (f"it returns {kind}, of which {which} is read as the logits",)
+    module = Unwrapped(module, place).eval()
+    return module, _shape(card, module, 2), (f"it returns {kind}, of which {which} is read as the logits",)
 
 
 def _shape(card: Card, module: nn.Module, n: int) -> tuple[int, ...]:
