@@ -125,8 +125,12 @@ class Evaluation:
 
     @property
     def limits(self) -> str:
-        """The rotations and translations that the attack may use, in words; empty where it uses none."""
+        """What the attack may do that no norm says, in words: rotations, corruptions, a generator; else empty."""
         p = self.params
+        if {"kind", "severity"} <= p.keys():
+            return "common corruptions"
+        if {"generator", "radius"} <= p.keys():
+            return "images from a generator"
         if not {"rotation", "translation"} <= p.keys():
             return ""
         text = f"±{p['rotation']:g}°, ±{p['translation']:g} px"

@@ -134,7 +134,9 @@ def _numbers(own: _Errors, other: _Errors | None) -> dict[str, Value]:
     if other is None or other.samples != own.samples:
         return said
     pairs = {"ce": (own.error, other.error), "relative": (own.added, other.added)}
-    return said | {key: _ratio(bootstrap_ratio(*pair)) for key, pair in pairs.items()}
+    return said | {
+        key: _ratio(bootstrap_ratio(*pair) if _sure(pair[1]) else _undefined(pair[1])) for key, pair in pairs.items()
+    }
 
 
 def _mean(own: Sequence[_Errors], beside: Sequence[_Errors | None]) -> dict[str, Value]:
@@ -157,15 +159,23 @@ def _mean(own: Sequence[_Errors], beside: Sequence[_Errors | None]) -> dict[str,
 
 def _mean_of_ratios(pairs: Sequence[tuple[Reals, Reals]]) -> Estimate:
     """The mean of ratios of means, of numbers (n,) on the same samples; its interval from its linearisation."""
-    n = len(pairs[0][0])
-    if any(bottom.mean() <= 0 for _, bottom in pairs):
-        return Estimate(float("nan"), float("nan"), float("nan"), n)
+    if not all(_sure(bottom) for _, bottom in pairs):
+        return _undefined(pairs[0][1])
     ratios = [top.mean() / bottom.mean() for top, bottom in pairs]
     moved = [(top - r * bottom) / bottom.mean() for r, (top, bottom) in zip(ratios, pairs, strict=True)]
     return bootstrap_mean(np.mean(ratios) + np.mean(moved, 0))
 
 
+def _sure(bottom: Reals) -> bool:
+    """Whether the mean of numbers (n,) of the reference is above zero by more than chance: else a ratio is noise."""
+    return bool(bootstrap_mean(bottom).low > 0)
+
+
+def _undefined(bottom: Reals) -> Estimate:
+    return Estimate(float("nan"), float("nan"), float("nan"), len(bottom))
+
+
 def _ratio(estimate: Estimate) -> Value:
     if np.isnan(estimate.value):
-        return Value("—", n=estimate.n, kind="missing", note="the reference has no error there to compare with")
+        return Value("—", n=estimate.n, kind="missing", note="the reference loses nothing there by more than chance")
     return share(estimate)

@@ -13,6 +13,9 @@ from robustbench_lite.attacks._corruptions import CORRUPTIONS, corrupted
 from robustbench_lite.attacks.corruption import Corruption
 from robustbench_lite.engine.judge import judge
 from robustbench_lite.errors import AttackError, UsageError
+from robustbench_lite.report.ranking import rankings
+from robustbench_lite.runner.run import run
+from robustbench_lite.tables.base import tables
 from robustbench_lite.tables.corruption import _mean_of_ratios
 from robustbench_lite.threat.draws import Draw, keys
 from robustbench_lite.threat.goal import Goal
@@ -140,3 +143,25 @@ def test_the_mean_of_ratios_is_that_of_the_paper_and_missing_where_the_reference
     same = _mean_of_ratios([(b, b)])
     assert (same.value, same.low, same.high) == pytest.approx((1, 1, 1))
     assert np.isnan(_mean_of_ratios([(a, 0 * b)]).value)
+
+
+def test_the_table_is_of_the_rows_and_the_page_says_what_was_done(tmp_path):
+    kinds, severities = ["contrast", "pixelate"], [1, 5]
+    suite = {"version": 1, "name": "c", "data": {"mnist": {"samples": 30}}, "tables": ["corruption"]}
+    suite |= {"models": ["lenet_mnist", "fc500_150_10_mnist"]}
+    suite |= {"attacks": [{"corruption": {"matrix": {"kind": kinds, "severity": severities}}}]}
+    results = run(suite, tmp_path, device="cpu", timing=False)
+    samples = results.samples()
+    wrong = samples.assign(kind=samples["params"].str.extract('"kind":"([a-z_]+)"')[0])
+    wrong["wrong"] = wrong["adv_pred"] != wrong["label"]
+    table = tables.make("corruption", results)
+    rows = {(row["model"].text, row["corruption"].text): row for row in table.rows}
+    error = wrong.groupby(["model", "kind"])["wrong"].mean()
+    for (model, kind), value in error.items():
+        assert rows[model, kind]["error"].value == pytest.approx(100 * value)
+        ratio = value / error["lenet_mnist", kind] if error["lenet_mnist", kind] else None
+        if rows[model, kind]["ce"].value is not None:
+            assert rows[model, kind]["ce"].value == pytest.approx(100 * ratio)
+    assert rows["fc500_150_10_mnist", "contrast"]["ce"].value is not None  # the reference errs there for certain
+    assert rows["fc500_150_10_mnist", "pixelate"]["relative"].value is None  # and loses nothing there
+    assert {one.threat for one in rankings(results)} == {"common corruptions"}
