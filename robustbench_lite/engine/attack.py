@@ -275,23 +275,6 @@ class Composition(Attack):
     def fingerprint(self) -> str:
         return fingerprint([super().fingerprint(), [one.fingerprint() for one in self.members.values()]])
 
-    def names(self, setting: Setting | None) -> tuple[str, ...]:  # noqa: ARG002
-        """Of the numbers (D) behind a candidate in the setting."""
-        return self.found
-
-    @property
-    def named(self) -> Named | None:
-        """The generator and the classifiers that it asks for by name; None: it asks for none."""
-        return None
-
-    def contradicted(self, job: Job, candidates: torch.Tensor, found: torch.Tensor) -> list[str]:  # noqa: ARG002
-        """What in the job, its setting and draws, is against each candidate (N,) made with `found`; empty: nothing."""
-        return [""] * len(candidates)
-
-    def as_far(self, job: Job, found: torch.Tensor) -> torch.Tensor | None:  # noqa: ARG002
-        """For each candidate (N, C, H, W) a random one as far away, which is judged beside it; None: there is none."""
-        return None
-
     def remarks(self, goal: Goal) -> tuple[str, ...]:
         said = ((name, text) for name, one in self.members.items() for text in one.remarks(goal))
         return tuple(f"{name}: {text}" for name, text in said)
