@@ -27,15 +27,17 @@ from robustbench_lite.threat.rows import rows
 ROUNDS = 5
 # wall time over the time of its passes alone: the attack's own arithmetic, bookkeeping, narrow batches at the end
 # spatial: resampling a digit costs more than LeNet's look at it; hop_skip_jump: so do random numbers for each query;
-# fab, fmn: sorting pixels within the box
-RATIO = {"lbfgs": 2.2, "spatial": 4.5, "hop_skip_jump": 2.4, "fab": 2.2, "fmn": 2.0}
+# fab, fmn: sorting pixels within the box; corruption: one pass, beside noise that is drawn image by image in float64
+RATIO = {"lbfgs": 2.2, "spatial": 4.5, "corruption": 5.5, "hop_skip_jump": 2.4, "fab": 2.2, "fmn": 2.0}
 USUAL = 1.7
 # lists of attacks aside: what they cost is what their members cost
 ALONE = [name for name in attacks if attacks[name].needs is None and not issubclass(attacks[name], Composition)]
 FITTED = [name for name in attacks if attacks[name].needs is Fitting]
 # wall time over that inside its own passes, of attacks that are fitted; universal: DeepFool for one image at a time,
-# whose steps within the box are a few dozen small operations beside few passes of LeNet
-INSIDE = {"universal": 2.4, "universal_sgd": 1.6}
+# whose steps within the box are a few dozen small operations beside few passes of LeNet; advgan: most of its time goes
+# into its own networks, which are no passes of the classifier
+INSIDE = {"universal": 2.4, "universal_sgd": 1.6, "advgan": 12.0}
+FITS = {"universal": {"passes": 1}, "universal_sgd": {"epochs": 5}, "advgan": {"steps": 10, "batch": 20}}
 # wall time over that inside its own passes, of attacks that see random views of 32 x 32 pixels: making these costs more
 # than a small classifier's look at them
 SEEN = {"eot": 1.5, "rp2": 3.5}
@@ -101,7 +103,7 @@ def test_cost_of_fitting(benchmark, name):
     net, work = job("lenet_mnist", N)
     index = torch.arange(40)
     work.setting = Fitting(*(rows(part, index) for part in (work.x, work.goal, work.draw)))
-    record = attacks.build(name, {"fit": len(index), **({"passes": 1} if name == "universal" else {"epochs": 5})})
+    record = attacks.build(name, {"fit": len(index), **FITS[name]})
     ratios = []
 
     def once() -> None:
