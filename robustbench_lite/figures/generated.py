@@ -14,6 +14,7 @@ from robustbench_lite.errors import UsageError, did_you_mean
 from robustbench_lite.figures.base import Assets, Figure, figures
 from robustbench_lite.figures.sheets import as_uri, sheet
 from robustbench_lite.figures.svg import document, element
+from robustbench_lite.results.made import BETWEEN
 from robustbench_lite.tables.base import Column, Table
 from robustbench_lite.tables.values import count, label, number
 
@@ -79,7 +80,7 @@ class Generated(Figure):
         """The row of images that a stored image belongs to, if it is shown at all."""
         number, kind, step = row["number"], row["kind"], row["step"]
         if self.show == "interpolation":
-            return f"pair {number // _BETWEEN + 1}" if kind == "between" else None
+            return f"pair {number // BETWEEN + 1}" if kind == "between" else None
         if number >= self.images:
             return None
         if self.show == "training":
@@ -119,7 +120,6 @@ class Generated(Figure):
         return Table("generated", f"{self.title}: {self.show}", columns, tuple(rows))
 
 
-_BETWEEN = 8  # images from one latent to the other
 _HEADINGS = {
     "training": "The same latents while the generator learnt",
     "interpolation": "Images on straight lines between pairs of latents",

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from robustbench_lite.results.schema import META, always
 
-__all__ = ["GENERATED", "GENERATORS", "MADE", "SPARSE_CODING", "TRAINING", "Kind"]
+__all__ = ["BETWEEN", "GENERATED", "GENERATORS", "MADE", "SPARSE_CODING", "TRAINING", "Kind"]
 
 _text, _real, _int, _bool = pa.string(), pa.float64(), pa.int64(), pa.bool_()
 
@@ -91,6 +91,8 @@ TRAINING = pa.schema(  # a row per logged step of a training
     ],
     metadata=META,
 )
+
+BETWEEN = 8  # images from one latent of a pair to the other: pair i has the numbers from 8 i on
 
 GENERATED = pa.schema(  # a few images of each generator, made of the same latents all along
     [

@@ -15,11 +15,12 @@ from robustbench_lite.results.store import Store, read
 from robustbench_lite.runner import making
 from robustbench_lite.runner.merge import merge
 from robustbench_lite.runner.preview import preview
-from robustbench_lite.runner.run import Options, Silent, run, run_suite
+from robustbench_lite.runner.run import Options, run, run_suite
 from robustbench_lite.runner.sparse_coding.cell import sparse_cells
 from robustbench_lite.runner.verify import verify
 from robustbench_lite.suite.builder import load
 from tests.helpers import cli
+from tests.runner.test_generation import Counting
 
 SMALL = {
     "dictionaries": [{"orthogonal": {"side": 2}}, {"sparse": {"count": 2, "side": 4, "stride": 2}}],
@@ -38,14 +39,6 @@ def small(**more):
 
 def ids(*entries, **more):
     return [cell.id for cell in sparse_cells(load(suite(*entries, **more)))]
-
-
-class Counting(Silent):
-    def __init__(self):
-        self.names = []
-
-    def making(self, cell, number, total):
-        self.names.append(cell.name)
 
 
 def test_an_id_is_what_changes_the_outcome():

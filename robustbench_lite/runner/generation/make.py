@@ -20,7 +20,7 @@ from robustbench_lite.guards.limits import limited
 from robustbench_lite.lazy import torch
 from robustbench_lite.registry import canonical
 from robustbench_lite.results import provenance
-from robustbench_lite.results.made import GENERATORS, TRAINING
+from robustbench_lite.results.made import BETWEEN, GENERATORS, TRAINING
 from robustbench_lite.results.schema import Row
 from robustbench_lite.runner.generation.cell import POINTS, GeneratorCell
 from robustbench_lite.runner.generation.report import GeneratorReport, GeneratorStage, described
@@ -30,7 +30,7 @@ from robustbench_lite.suite.generators import Judged
 
 __all__ = ["made"]
 
-_PAIRS, _BETWEEN = 2, 8  # pairs of latents, images from one to the other: as many as are kept
+_PAIRS = 2  # of latents, between which images are kept
 
 
 def made(
@@ -203,6 +203,6 @@ def _judge(how: str, root: Path, data: str) -> Judge:  # noqa: ARG001  (the imag
 def _between(generator: Generator, seed: int) -> torch.Tensor:
     """Images on the straight lines between a few pairs of latents, pair by pair."""
     ends = generator.latents(2 * _PAIRS, seed)
-    shares = torch.linspace(0, 1, _BETWEEN)[:, None]
+    shares = torch.linspace(0, 1, BETWEEN)[:, None]
     lines = [ends[2 * i] * (1 - shares) + ends[2 * i + 1] * shares for i in range(_PAIRS)]
     return generator.at(torch.cat(lines))
