@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Card", "Classifier", "ModelSource", "Withstood", "models"]
 
+Check = Callable[["torch.Tensor"], None]  # images (n, C, H, W); raises ModelError
 Certify = Callable[["torch.Tensor", Sequence[str], int], "Certificate"]  # images, their sample ids, the suite's seed
 _STAND_IN = re.compile(r"python:(?P<place>.+):(?P<name>[^:]+)")
 
@@ -84,6 +85,7 @@ class Classifier:
     code: str = ""  # hash of what computes the logits, or its version
     opaque: bool = False  # what it computes may depend on more than `weights` and `code` say: settings, other files
     certify: Certify | None = None  # what is proven of it around each image; null: nothing is
+    check: Check | None = None  # held against what it was converted from, on images of a run; null: it was not
 
 
 class ModelSource(Config, ABC):
