@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, model_validator
 
 from robustbench_lite.errors import ModelError
-from robustbench_lite.models.base import Card, Classifier, ModelSource, models
-from robustbench_lite.models.finish import finish
+from robustbench_lite.models._published import Published
+from robustbench_lite.models.base import Card, Classifier, Preprocess, models
 
 if TYPE_CHECKING:
     from torch import nn
@@ -35,7 +35,7 @@ _PUBLISHED = {
 
 
 @models.register("torchvision")
-class Torchvision(ModelSource):
+class Torchvision(Published):
     """A torchvision classifier; normalisation, size and labels come from its weights enum."""
 
     torchvision: str = Field(description="`builder@WEIGHTS`, such as resnet50@IMAGENET1K_V1.")
@@ -59,7 +59,7 @@ class Torchvision(ModelSource):
         state = self._state()
         net = build_torchvision(self.torchvision.split("@")[0], len(weights.meta["categories"]))
         net.load_state_dict({key: value for key, value in state.items() if key in net.state_dict()})
-        return replace(finish(self._card(weights), net), code=f"torchvision {version('torchvision')}")
+        return replace(self.finished(self._card(weights), net), code=f"torchvision {version('torchvision')}")
 
     def _state(self) -> Any:
         try:
@@ -90,10 +90,13 @@ class Torchvision(ModelSource):
             arch=builder,
             published=_PUBLISHED.get(builder, {}),
             classes=len(weights.meta["categories"]),
-            size=self.size or (3, side, side),
+            size=(3, side, side),
             mean=self.mean or mean,
             std=self.std or std,
             interpolation=preset.interpolation.value,
+            preprocess=Preprocess(
+                resize=preset.resize_size[0], crop=(side, side), interpolation=preset.interpolation.value
+            ),
             labels=tuple(weights.meta["categories"]),
             source=weights.url,
         )
