@@ -14,7 +14,7 @@ from robustbench_lite.models._checkpoint import COUNTERS, State, choose, equal, 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-__all__ = ["Part", "fitting"]
+__all__ = ["Part", "fits", "fitting"]
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,16 @@ def fitting(
             f"names and shapes of the architecture are those of {', '.join(map(repr, names))}"
         )
     return fit[0] if fit else _nearest(parts, states, own, what, path)
+
+
+def fits(net: nn.Module, states: Mapping[str, State], *, shapes: bool = True) -> bool:
+    """Whether a part of the checkpoint has the network's names, those alone, and its shapes."""
+    own = net.state_dict()
+    must = [name for name in own if not _counts(name)]
+    parts = (part for name, state in states.items() for part in _parts(name, state, must))
+    if not shapes:
+        return any(set(must) <= part.state.keys() <= own.keys() for part in parts)
+    return any(_fits(part.state, own, must) for part in parts)
 
 
 def _parts(key: str, state: State, names: list[str]) -> Iterator[Part]:

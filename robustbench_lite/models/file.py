@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from robustbench_lite.models import archs
 from robustbench_lite.models._checkpoint import load_state
@@ -14,7 +14,6 @@ from robustbench_lite.models._fit import fitting
 from robustbench_lite.models._in_file import InFile
 from robustbench_lite.models.base import Card, Classifier, models
 from robustbench_lite.models.finish import channels_last, finish
-from robustbench_lite.registry import one_of
 
 __all__ = ["File"]
 
@@ -24,8 +23,8 @@ class File(InFile):
     """A state dict (.safetensors, .pt, .pth) for a known architecture; mean and std must be stated."""
 
     file: str = Field(description="The weights file.")
-    arch: Annotated[str, one_of("architecture", lambda: archs.ARCHITECTURES)] = Field(
-        description="Name of the architecture; `list models` shows them."
+    arch: Annotated[str, AfterValidator(archs.known)] = Field(
+        description="Name of the architecture; `list models` shows ours, torchvision:NAME and timm:NAME are others."
     )
     key: str | None = Field(
         None, description="Which entry of a checkpoint holds the weights, where there are several: state_dict_ema."
@@ -56,5 +55,5 @@ class File(InFile):
             source=f"file {path.name}",
             sha256=digest,
         )
-        made = finish(card, channels_last(net))
+        made = finish(card, channels_last(net) if self.arch in archs.ARCHITECTURES else net)
         return replace(made, code=archs.code(self.arch), notes=(*part.notes(path.name), *made.notes))

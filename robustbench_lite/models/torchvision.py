@@ -5,22 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import Field, model_validator
 
 from robustbench_lite.errors import ModelError
 from robustbench_lite.models._published import Published
+from robustbench_lite.models.archs.libraries import TRANSFORMING, build_torchvision
 from robustbench_lite.models.base import Card, Classifier, Preprocess, models
 
-if TYPE_CHECKING:
-    from torch import nn
+__all__ = ["Torchvision"]
 
-__all__ = ["Torchvision", "build_torchvision"]
-
-# With published weights torchvision normalises these twice: ImageNet's mean and std outside, and inside the network
-# (`transform_input`) back to mean 1/2, std 1/2. The inner step is switched off, and its result stated on the card.
-_TRANSFORMING = {"googlenet", "inception_v3"}
 _PUBLISHED = {
     builder: {"classifier": name, "dataset": "ILSVRC2012-val"}
     for builder, name in {
@@ -57,7 +52,7 @@ class Torchvision(Published):
     def load(self, root: Path) -> Classifier:  # noqa: ARG002
         weights = self._weights()
         state = self._state()
-        net = build_torchvision(self.torchvision.split("@")[0], len(weights.meta["categories"]))
+        net = build_torchvision(self.torchvision.split("@")[0], 3, len(weights.meta["categories"]))
         net.load_state_dict({key: value for key, value in state.items() if key in net.state_dict()})
         return replace(self.finished(self._card(weights), net), code=f"torchvision {version('torchvision')}")
 
@@ -83,7 +78,7 @@ class Torchvision(Published):
         preset = weights.transforms()
         side, builder = preset.crop_size[0], self.torchvision.split("@")[0]
         mean, std = tuple(preset.mean), tuple(preset.std)
-        if builder in _TRANSFORMING:
+        if builder in TRANSFORMING:
             mean = std = (0.5, 0.5, 0.5)
         return Card(
             name=self.title,
@@ -100,14 +95,3 @@ class Torchvision(Published):
             labels=tuple(weights.meta["categories"]),
             source=weights.url,
         )
-
-
-def build_torchvision(builder: str, classes: int) -> nn.Module:
-    """The bare network. GoogLeNet and Inception: no second normalisation inside, no auxiliary classifiers."""
-    from torchvision import models as known
-
-    extra: dict[str, Any] = {}
-    if builder in _TRANSFORMING:
-        extra = {"transform_input": False, "aux_logits": False, "init_weights": False}
-    net: nn.Module = known.get_model(builder, weights=None, num_classes=classes, **extra)
-    return net

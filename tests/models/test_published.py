@@ -207,7 +207,7 @@ def test_the_transform_of_torchvision_inside_the_classifier():
     weights = known.SqueezeNet1_1_Weights.IMAGENET1K_V1
     source = models.build("torchvision", {"torchvision": "squeezenet1_1@IMAGENET1K_V1", "preprocess": "published"})
     torch.manual_seed(0)
-    classifier = source.finished(source._card(weights), ours.build_torchvision("squeezenet1_1", 1000))
+    classifier = source.finished(source._card(weights), ours.build_torchvision("squeezenet1_1", 3, 1000))
     assert classifier.card.size == (3, 256, 256)
     assert "a shorter side of 256 (bilinear), and the middle 224 x 224" in classifier.notes[-1]
     for height, width in ((256, 256), (300, 280)):
