@@ -33,7 +33,7 @@ __all__ = ["Robustbench"]
 _CLASSES = {"cifar10": 10, "cifar100": 100, "imagenet": 1000}
 _SIDE, _WHOLE = 32, 224
 _DRIVE = "https://drive.usercontent.google.com/download?id={}&export=download&confirm=t"
-_CONSTANTS = re.compile(r"(.+\.)?(mu|sigma|mean|std)")  # of the normalisation, which some files leave out
+_CONSTANTS = re.compile(r"(normalize\.)?(mu|sigma|mean|std)")  # of the normalisation, which some files leave out
 _LEFT = re.compile(r"(.+\.)?(model_preact_hl1\..+|scores)")  # what some files hold beside the network
 _LAST = re.compile(r"Kireev2021Effectiveness.*|Andriushchenko2020Understanding")  # they hold the best epoch too
 _STEPS = re.compile(r"(Bicubic)?Res(\d+)(?:Crop(\d+))?")  # as the package names them
@@ -58,6 +58,9 @@ class Robustbench(InFile, Published):
     @property
     def title(self) -> str:
         return self.name or self.robustbench
+
+    def _missing(self) -> str:
+        return f"{super()._missing()}; `fetch` downloads it"
 
     def fetch(self, root: Path) -> None:
         """Download the weights; needs a connection, and `sha256`."""

@@ -101,7 +101,8 @@ def test_what_cannot_be_loaded_ends_in_one_sentence(name, more, sentence, zoo, t
 
 
 def test_weights_are_looked_for_where_the_package_keeps_them(tmp_path):
-    with pytest.raises(ModelError, match=f"no file 'models/cifar10/L2/{NAME}.pt' under the suite's folder"):
+    sentence = f"no file 'models/cifar10/L2/{NAME}.pt' under the suite's .*; `fetch` downloads it"
+    with pytest.raises(ModelError, match=sentence):
         source(threat="L2").load(tmp_path)
 
 
