@@ -32,15 +32,7 @@ def _read(app: Any, docname: str, source: list[str]) -> None:  # noqa: ARG001  (
     source[0] = completed(source[0])
 
 
-def _level(app: Any, pagename: str, templatename: str, context: dict[str, Any], doctree: Any) -> None:  # noqa: ARG001
-    """Sphinx calls the captions of the contents headings and does not say of which level: readers need to hear it."""
-    for part in ("body", "furo_navigation_tree"):
-        if part in context:
-            context[part] = context[part].replace('role="heading">', 'role="heading" aria-level="2">')
-
-
 def setup(app: Any) -> dict[str, bool]:
     """Sphinx's entrance."""
     app.connect("source-read", _read)
-    app.connect("html-page-context", _level, priority=900)  # after the theme has made its contents
     return {"parallel_read_safe": True, "parallel_write_safe": True}
