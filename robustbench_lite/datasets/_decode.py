@@ -98,8 +98,12 @@ class ImageSource(DataSource):
             present=labels.present,
             sortable=sortable and (self.labels is None or self._only_leaves_out()),
             warnings=(*warnings, *left_out, *(decoder.doubts if kept else ())),
-            decided=(*decided, *(stream.notes if kept else ())),
+            decided=(*decided, *self._counted_from(what), *(stream.notes if kept else ())),
         )
+
+    def _counted_from(self, what: str) -> tuple[str, ...]:
+        start = self.labels.get("from") if isinstance(self.labels, dict) else None
+        return () if start is None else (f"{what}: labels are counted from {start} in the data, from 0 here",)
 
     def _chosen(self, what: str, ids: Sequence[str], labels: Labelled) -> list[int]:
         return chosen(self, what, [ids[place] for place in labels.kept], labels.labels)

@@ -45,7 +45,7 @@ class Samples:
     present: tuple[int, ...] = ()  # the labels that occur in the data, the selection aside; empty: those of `labels`
     sortable: bool = False  # "names": whether places in sorted order are class numbers, as in torchvision's ImageFolder
     warnings: tuple[str, ...] = ()  # what a reader of the results must know of the data
-    decided: tuple[str, ...] = ()  # how pixels were made of files that hold them otherwise
+    decided: tuple[str, ...] = ()  # about pixels and labels, of which files hold others
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -32,7 +32,7 @@ _RUN: dict[str, Any] = {
     "published": {"": {"": _TEXT}},
     "defenses": {"": {"": _TEXT}},
     "classes": {"": [_TEXT]},
-    "data_notes": {"": [_TEXT]},  # how pixels were made of files that hold them otherwise
+    "data_notes": {"": [_TEXT]},  # what was decided about pixels and labels
     "planned": [_PLANNED],
     "versions": {"": _WORD},
     "machine": {"": _WORD},

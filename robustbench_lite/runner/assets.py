@@ -192,7 +192,7 @@ class Assets:
         return {name: list(samples.classes) for name, samples in loaded.items()}
 
     def data_notes(self) -> dict[str, list[str]]:
-        """How pixels were made of files that hold them otherwise, of every dataset that says so."""
+        """What was decided about pixels and labels, of every dataset that says so."""
         loaded = {name: entry for name, entry in self._samples.items() if isinstance(entry, Samples)}
         return {name: list(samples.notes) for name, samples in loaded.items() if samples.notes}
 

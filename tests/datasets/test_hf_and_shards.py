@@ -21,6 +21,8 @@ N = 9
 PICTURES = np.random.default_rng(0).integers(0, 256, (N, 5, 5, 3), np.uint8)
 LABELS = [i % 3 for i in range(N)]
 NAMES = ["ice cream", "café", "犬"]
+# both libraries leave files open
+LEAKY = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
 EXPECTED = {PICTURES[i].transpose(2, 0, 1).tobytes(): LABELS[i] for i in range(N)}
 
 
@@ -133,6 +135,7 @@ ROWS = [{"file_name": f"pictures of it/{i}.png", "label": LABELS[i], "words": 'a
 NAMED = [row | {"label": NAMES[row["label"]]} for row in ROWS]
 
 
+@LEAKY
 @pytest.mark.parametrize("kind", ["csv", "jsonl"])
 @pytest.mark.parametrize("rows", [ROWS, NAMED], ids=["numbers", "names"])
 def test_images_that_a_table_names_are_read_as_datasets_reads_them(tmp_path, kind, rows):
@@ -142,8 +145,9 @@ def test_images_that_a_table_names_are_read_as_datasets_reads_them(tmp_path, kin
     hf = pytest.importorskip("datasets")
     theirs = hf.load_dataset("imagefolder", data_dir=str(tmp_path / "d"), cache_dir=str(tmp_path / "c"), split="train")
     numbers = [NAMES.index(label) if isinstance(label, str) else label for label in theirs["label"]]
-    seen = {channels_first(image): n for image, n in zip(theirs["image"], numbers, strict=True)}
-    assert pairs(found) == seen
+    assert pairs(found) == {channels_first(image): n for image, n in zip(theirs["image"], numbers, strict=True)}
+    del theirs
+    gc.collect()
 
 
 def test_tables_with_a_byte_order_mark_and_images_in_no_line(tmp_path):
@@ -181,7 +185,7 @@ def shards(place: Path, split: list[list[int]], label=str, kind: str = "cls") ->
                 writer.write({"__key__": f"sub.d/{i:05d}", "png": png(i), kind: content, "note.txt": "x"})
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
+@LEAKY
 def test_shards_are_read_as_their_library_reads_them_in_any_order(tmp_path):
     wds = pytest.importorskip("webdataset")
     shards(tmp_path / "a", [[0, 1, 2, 3], [4, 5, 6], [7, 8]])
@@ -196,7 +200,7 @@ def test_shards_are_read_as_their_library_reads_them_in_any_order(tmp_path):
     stream = wds.WebDataset([str(path) for path in sorted((tmp_path / "a").glob("*.tar"))], shardshuffle=False)
     assert pairs(first) == {channels_first(x): y for x, y in stream.decode("pil").to_tuple("png", "cls")}
     del stream
-    gc.collect()  # it leaves files open
+    gc.collect()
 
 
 def test_labels_of_shards_may_be_names_or_lie_in_json(tmp_path):

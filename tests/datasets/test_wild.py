@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from robustbench_lite.cli.verbs import main
 from robustbench_lite.datasets import _decode
 from robustbench_lite.datasets._labels import folded
 from robustbench_lite.datasets._pictures import FORMATS
@@ -26,6 +27,7 @@ from robustbench_lite.datasets.base import datasets
 from robustbench_lite.datasets.classes import Classes, aligned
 from robustbench_lite.datasets.content import content_of
 from robustbench_lite.errors import DataError
+from robustbench_lite.results.store import read
 
 MODES = [
     "1",
@@ -178,6 +180,29 @@ def test_a_stream_says_the_same_also_where_it_is_not_decoded_again(tmp_path, mon
     assert samples.taken(half).notes != said[0]
 
 
+def test_a_run_says_it_once_however_many_cells_and_tables(tmp_path, monkeypatch, capsys):
+    digits = datasets.build("bundled", {"bundled": "mnist", "samples": 6}).load(tmp_path)
+    for i, (image, label) in enumerate(zip(digits.images, digits.labels, strict=True)):
+        path = tmp_path / "d" / str(label) / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(
+            coded(Image.fromarray(image[0].astype(np.uint16) * 257) if i < 4 else Image.fromarray(image[0]))
+        )
+    (tmp_path / "s.yaml").write_text(
+        "version: 1\nname: t\ndata: {d: {folder: d}}\nmodels: [lenet_mnist, fc500_150_10_mnist]\n"
+        "attacks: [fgsm, {pgd: {steps: 2}}]\ntables: [accuracy, rho_adv]\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match="0"):
+        main(["run", "s.yaml", "--no-timing"])
+    said = "d: 4 of 6 images are grey of more than 8 bits, rounded to the nearest of 256 levels"
+    assert " ".join(capsys.readouterr().out.split()).count(f"note: {said}") == 1
+    assert read("results/t").run["data_notes"] == {"d": [said]}
+    with pytest.raises(SystemExit, match="0"):
+        main(["report", "results/t", "-o", "page.html"])
+    assert Path("page.html").read_text().count(said) == 1
+
+
 DAMAGED = {"cut": coded(colour(9))[:60], "empty": b"", "words": b"no image", "cut_jpeg": coded(colour(9), "JPEG")[:200]}
 
 
@@ -241,6 +266,8 @@ def test_class_names_with_spaces_and_in_every_script_meet_the_classifiers(tmp_pa
     order = NAMES[::-1]
     found = aligned(folder(tmp_path, files).load(tmp_path), Classes("net", len(NAMES), tuple(order)))
     met = {int(label): image.tobytes() for label, image in zip(found.labels, found.images, strict=True)}
+    assert found.notes[0].startswith("d: labels are the class numbers of net: ")
+    assert "Café is 6" in unicodedata.normalize("NFC", found.notes[0])
     assert met == {order.index(name): np.asarray(grey(i)).tobytes() for i, name in enumerate(NAMES)}
     mapped = folder(tmp_path, {}, labels={name: i for i, name in enumerate(NAMES)}).load(tmp_path)
     assert sorted(mapped.labels.tolist()) == list(range(len(NAMES)))
