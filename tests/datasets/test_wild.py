@@ -97,6 +97,8 @@ def in_mode(mode: str, seed: int, side: int) -> Image.Image:
 
 def as_seen(image: Image.Image, background: int) -> np.ndarray:
     """A second opinion in numpy: (H, W) or (H, W, 3), floats, of what Pillow reads back from the file."""
+    whole = {"PA": "RGBA", "RGBa": "RGBA", "La": "LA"} | ({"P": "RGBA"} if "transparency" in image.info else {})
+    image = image.convert(whole.get(image.mode, image.mode))
     x, mode = np.asarray(image).astype(np.float64), image.mode
     if mode in {"1", "F", "I;16", "I", "I;16B"}:
         return np.floor(x * (255 if mode in {"1", "F"} else 1 / 257) + 0.5)
@@ -112,7 +114,7 @@ def as_seen(image: Image.Image, background: int) -> np.ndarray:
     return np.asarray(image.convert("RGB"), np.float64) if mode in {"P", "RGBX"} else x
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     mode=st.sampled_from(MODES),
     kind=st.sampled_from(sorted(FORMATS)),
