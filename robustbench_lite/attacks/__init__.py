@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # for editors; what there is at run time is what is registered
+    from robustbench_lite.attacks.adversarial_patch import AdversarialPatch as AdversarialPatch
     from robustbench_lite.attacks.advgan import AdvGAN as AdvGAN
     from robustbench_lite.attacks.apgd import APGD as APGD
     from robustbench_lite.attacks.autoattack import AutoAttack as AutoAttack
