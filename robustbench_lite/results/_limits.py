@@ -18,6 +18,8 @@ def limits(p: Mapping[str, Any]) -> str:
         return "images from a generator"
     if {"area", "smallest", "shape"} <= p.keys():
         return f"a patch of at most {100 * p['area']:g} %, anywhere"
+    if {"brightness", "contrast", "saturation", "hue"} <= p.keys():
+        return _coloured(p)
     return _moved(p) if {"rotation", "translation"} <= p.keys() else ""
 
 
@@ -28,3 +30,9 @@ def _moved(p: Mapping[str, Any]) -> str:
     for name, inner in (p.get("then") or {}).items():
         text += f", then {name}" + (f" {budget(inner['epsilon'])}" if "epsilon" in inner else "")
     return text
+
+
+def _coloured(p: Mapping[str, Any]) -> str:
+    parts = [f"brightness ±{p['brightness']:g}"] if p["brightness"] else []
+    parts += [f"{name} ±{100 * p[name]:g} %" for name in ("contrast", "saturation") if p[name]]
+    return ", ".join([*parts, *([f"hue ±{p['hue']:g}°"] if p["hue"] else [])])

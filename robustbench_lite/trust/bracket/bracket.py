@@ -8,6 +8,7 @@ from itertools import product
 from typing import Any
 
 from robustbench_lite.engine.attack import Attack, attacks
+from robustbench_lite.trust.bracket.colours import on_colours
 from robustbench_lite.trust.bracket.finding import Finding, guarded
 from robustbench_lite.trust.bracket.images import LONG, on_images
 from robustbench_lite.trust.bracket.latents import in_latents
@@ -30,6 +31,7 @@ _BRACKETS: dict[str, Callable[..., Iterator[Finding]]] = {  # by what an attack,
     "fitted": for_all,
     "latents": in_latents,
     "patches": on_patches,
+    "colours": on_colours,
 }
 
 
