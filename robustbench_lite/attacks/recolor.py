@@ -9,7 +9,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from robustbench_lite.attacks.base import StepAttack
 from robustbench_lite.engine.attack import State, attacks
-from robustbench_lite.engine.card import Card
+from robustbench_lite.engine.card import Card, Promise
 from robustbench_lite.engine.oracle import Oracle
 from robustbench_lite.errors import AttackError
 from robustbench_lite.lazy import kornia, torch
@@ -82,6 +82,10 @@ class Recolor(StepAttack):
     @property
     def bracket(self) -> str:
         return "colours"
+
+    @property
+    def promise(self) -> Promise:
+        return Promise() if self.steps else Promise(factor=float("inf"))  # random colours promise nothing
 
     @property
     def typical_passes(self) -> float:

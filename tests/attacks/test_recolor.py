@@ -10,6 +10,7 @@ import torch
 from robustbench_lite.attacks import Recolor
 from robustbench_lite.engine.judge import judge
 from robustbench_lite.errors import AttackError, UsageError
+from robustbench_lite.report.pictures import _moved
 from robustbench_lite.runner.run import run
 from robustbench_lite.runner.verify import verify
 from robustbench_lite.tables.base import tables
@@ -121,6 +122,11 @@ def test_the_bracket_sees_one_that_does_not_look(weak):
     assert len(findings) == 4 and all(finding.passed for finding in findings) == (not weak)
 
 
+def test_random_colours_promise_nothing():
+    findings = list(calibrate(Recolor(steps=0, draws=1)))
+    assert len(findings) == 2 and all(finding.passed and finding.expected == "0 of 16" for finding in findings)
+
+
 def test_a_run_stores_the_numbers_and_verify_makes_the_colours_again(tmp_path):
     suite = {
         "version": 1,
@@ -143,3 +149,12 @@ def test_a_run_stores_the_numbers_and_verify_makes_the_colours_again(tmp_path):
     assert row["limits"].text == "brightness ±0.2, contrast ±30 %, saturation ±30 %, hue ±30°"
     assert row["left"].value == pytest.approx(100 * (samples["clean_correct"] & ~samples["success"]).mean())
     assert verify(results.folder, "cpu").sound
+
+
+def test_the_page_says_what_was_done():
+    made = {"brightness": -0.1, "contrast": 0.25, "saturation": -0.3, "hue": 12, "distance": 5.0, "angle": 0.0}
+    said = _moved({"transform": json.dumps(made)})
+    assert said == "brightness -0.10, contrast +25\u00a0%, saturation -30\u00a0%, hue +12°"
+    patch = {"x": 3.0, "y": 4.0, "angle": -20.0, "area": 0.1}
+    assert _moved({"transform": json.dumps(patch)}) == "a patch on 10.0\u00a0%, turned by -20°"
+    assert _moved({"transform": json.dumps({"distance": 5.0, "angle": 0.0})}) == ""  # a photograph's place

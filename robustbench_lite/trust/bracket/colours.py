@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from functools import partial
 
@@ -20,7 +21,8 @@ _WITHIN, _BEYOND = 0.9, 1.02  # shares of the most that can be gained
 def on_colours(attack: Attack, batch_sizes: Sequence[int], *, whole: bool) -> Iterator[Finding]:  # noqa: ARG001  (short)
     """Of a grey pixel brightness and contrast are all; both are at their ends where it is brightest."""
     brightness, contrast = (float(attack.params()[key]) for key in ("brightness", "contrast"))
-    shares = ((_WITHIN, _N), (_BEYOND, 0)) if brightness or contrast else ()
+    within = ((_WITHIN, _N),) if math.isfinite(attack.promise.factor) else ()
+    shares = (*within, (_BEYOND, 0)) if brightness or contrast else ()
     for batch_size in batch_sizes:
         for level in (0.3, 0.6):
             most = min(1 - level, brightness + contrast * abs(level - 0.5))
