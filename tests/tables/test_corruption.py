@@ -42,8 +42,8 @@ def test_mce_and_relative_mce_are_the_papers_means_of_ratios(table):
     _, rows = table
     ce = {"fog": (5 + 13) / (8 + 16), "contrast": (6 + 14) / (10 + 30)}
     relative = {"fog": (5 + 13 - 4) / (8 + 16 - 8), "contrast": (6 + 14 - 4) / (10 + 30 - 8)}
-    for kind in ce:
-        assert rows["other", kind]["ce"].value == pytest.approx(100 * ce[kind])
+    for kind, value in ce.items():
+        assert rows["other", kind]["ce"].value == pytest.approx(100 * value)
         assert rows["other", kind]["relative"].value == pytest.approx(100 * relative[kind])
         assert rows["reference", kind]["ce"].value == rows["reference", kind]["relative"].value == pytest.approx(100)
     mean = rows["other", "all 2"]
