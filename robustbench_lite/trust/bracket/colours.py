@@ -21,11 +21,11 @@ _WITHIN, _BEYOND = 0.9, 1.02  # shares of the most that can be gained
 def on_colours(attack: Attack, batch_sizes: Sequence[int], *, whole: bool) -> Iterator[Finding]:  # noqa: ARG001  (short)
     """Of a grey pixel brightness and contrast are all; both are at their ends where it is brightest."""
     brightness, contrast = (float(attack.params()[key]) for key in ("brightness", "contrast"))
-    within = ((_WITHIN, _N),) if math.isfinite(attack.promise.factor) else ()
-    shares = (*within, (_BEYOND, 0)) if brightness or contrast else ()
+    able = (brightness or contrast) and math.isfinite(attack.promise.factor)
+    shares = (*(((_WITHIN, _N),) if able else ()), (_BEYOND, 0))
     for batch_size in batch_sizes:
         for level in (0.3, 0.6):
-            most = min(1 - level, brightness + contrast * abs(level - 0.5))
+            most = max(0.02, min(1 - level, brightness + contrast * abs(level - 0.5)))  # hue does nothing to grey
             for share, wanted in shares:
                 case = f"a pixel of {level}, {share} of what can be gained, batch {batch_size}"
                 check = partial(_tried, attack.tried(_N), level, level + share * most, wanted, case, batch_size)
