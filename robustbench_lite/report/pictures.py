@@ -206,9 +206,14 @@ def eight_bits(image: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.uint8]:
 
 
 def _moved(row: Row) -> str:
-    """What a transform did to the image, or how far a generator's latent was moved, in words; empty: neither."""
+    """What a transform did to the image, or its colours, or how far a generator's latent was moved, in words."""
     made = json.loads(row["transform"] or "{}")
-    if "distance" in made:
+    if {"brightness", "contrast", "saturation", "hue"} <= made.keys():
+        tones = ", ".join(f"{name} {100 * made[name]:+.0f}\u00a0%" for name in ("contrast", "saturation"))
+        return f"brightness {made['brightness']:+.2f}, {tones}, hue {made['hue']:+.0f}\u00b0"
+    if {"x", "y", "area"} <= made.keys():
+        return f"a patch on {100 * made['area']:.1f}\u00a0%, turned by {made['angle']:+.0f}\u00b0"
+    if {"start", "distance"} <= made.keys():
         return f"{made['distance']:.2g} from its start in latent space"
     if not {"angle", "dx", "dy"} <= made.keys():
         return ""
