@@ -18,7 +18,7 @@ __all__ = ["as_svg"]
 _PAD, _LETTER = 10, 6.4  # around the whole, and the width of a letter at 11, in pixels
 _WIDTH, _HEIGHT, _LEFT, _GAP = 360, 220, 58, 64  # of a panel with lines
 _SIDE, _BETWEEN = 190, 48  # of a panel with an image
-_NAME, _SPACE, _TEXT = 96, 4, 13  # of a gallery: names of strips, between pictures, a line of text
+_SPACE, _TEXT = 4, 13  # of a gallery: between pictures, a line of text
 _LEAST = 420  # width of a document
 _CRISP = "image-rendering:pixelated"
 
@@ -118,7 +118,8 @@ def _gallery(block: Gallery) -> tuple[list[str], float, float]:
     """Strips of pictures below each other, all of one height, with their width and height."""
     first = block.strips[0].tiles[0].pixels.shape
     tall, wide = block.side, round(block.side * first[1] / first[0])
-    left = _NAME if any(strip.name for strip in block.strips) else _PAD
+    longest = max(len(strip.name) for strip in block.strips)
+    left = 2 * _PAD + longest * _LETTER if longest else _PAD
     parts, y = list[str](), 0
     if block.heading:
         parts.append(element("text", text=block.heading, x=_PAD, y=16, font_size=13, font_weight=600))
@@ -126,12 +127,11 @@ def _gallery(block: Gallery) -> tuple[list[str], float, float]:
     for i, text in enumerate(block.above):
         parts.append(element("text", text=text, x=left + i * (wide + _SPACE), y=y + 10, font_size=10))
     y += 16 if any(block.above) else 0
-    step = tall + _SPACE + block.lines * _TEXT
     for strip in block.strips:
         parts.append(element("text", text=strip.name, x=_PAD, y=y + tall / 2 + 4))
         tiles = (_tile(tile, left + i * (wide + _SPACE), wide, tall) for i, tile in enumerate(strip.tiles))
         parts.append(element("g", chain.from_iterable(tiles), transform=f"translate(0,{y})"))
-        y += step
+        y += tall + _SPACE + strip.lines * _TEXT
     return parts, left + block.across * (wide + _SPACE) + _PAD, y + 12
 
 

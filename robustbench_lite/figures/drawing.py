@@ -139,6 +139,11 @@ class Strip:
     name: str
     tiles: tuple[Tile, ...]
 
+    @property
+    def lines(self) -> int:
+        """Of text below a picture, at most."""
+        return max((len(tile.below) for tile in self.tiles), default=0)
+
 
 @dataclass(frozen=True)
 class Gallery:
@@ -156,7 +161,7 @@ class Gallery:
     @property
     def lines(self) -> int:
         """Of text below a picture, at most."""
-        return max((len(tile.below) for strip in self.strips for tile in strip.tiles), default=0)
+        return max(strip.lines for strip in self.strips)
 
     def part(self, start: int, stop: int) -> Gallery:
         """Some of its columns."""

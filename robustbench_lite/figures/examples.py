@@ -57,7 +57,7 @@ class Examples(Figure):
     dataset: str | None = Field(None, description="Of the results; null: all.")
     model: str | None = Field(None, description="The classifier that was attacked itself; null: all.")
     attack: str | None = Field(None, description="As tables call it; null: all of the run.")
-    images: PositiveInt = Field(5, description="In a row: the first of which most attacks left an image.")
+    images: PositiveInt = Field(4, description="In a row: the first of which most attacks left an image.")
 
     def compute(self, results: Results, assets: Assets) -> pa.Table:  # noqa: ARG002  (all of it is stored)
         every = [one for one in evaluations(results) if one.ok and one.own and not one.viewed]
@@ -122,7 +122,7 @@ def _gallery(heading: str, rows: list[dict[str, Any]]) -> Gallery:
     """The samples of a classifier: as they are, and under every attack; a sample without an image leaves a gap."""
     samples = {row["sample"]: row for row in rows}
     above = tuple(row["label"] for row in samples.values())
-    clean = [Tile(_shown(_clean(row)), f"{row['label']}, clean", (row["before"], "")) for row in samples.values()]
+    clean = [Tile(_shown(_clean(row)), f"{row['label']}, clean", (row["before"],)) for row in samples.values()]
     strips = [Strip("clean", tuple(clean))]
     for attack, part in groupby(rows, key=lambda row: row["attack"]):
         own = {row["sample"]: row for row in part}
@@ -137,7 +137,7 @@ def _gallery(heading: str, rows: list[dict[str, Any]]) -> Gallery:
 
 def _attacked(row: dict[str, Any] | None, sample: dict[str, Any]) -> Tile:
     if row is None:
-        return Tile(_shown(np.full(sample["shape"], 0.5)), "no image is stored", ("not stored", ""))
+        return Tile(_shown(np.full(sample["shape"], 0.5)), "no image is stored", ("not stored",))
     below = (row["after"], f"{row['confidence']:.0%}" if row["confidence"] is not None else "")
     return Tile(_shown(_adversarial(row)), f"taken for {row['after']}", below, _WON if row["success"] else _HELD)
 
