@@ -59,7 +59,7 @@ FACES = {
         robustness robustness_run
     """,
     "report": """
-        page
+        page site
     """,
     "results": """
         CELLS Caveat Change Curve ENOUGH Estimate Evaluation Flags Reals Results Row SAMPLES SCHEMA_VERSION Size
