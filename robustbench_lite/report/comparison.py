@@ -69,7 +69,7 @@ def comparison(runs: Sequence[Results], room: int = 0) -> Comparison | None:
         return None
     keys, entries = list(found), list(dict.fromkeys(entry for many in found.values() for entry, _, _ in many))
     most = _most([one for many in found.values() for *_, one in many], room) if room else MOST_SAMPLES
-    pool, sets, cut, small = _Pool(), _Pool(), 0, Thumbnails()
+    pool, sets, cut, small = _Pool(), _Pool(), 0, Thumbnails(room=room) if room else Thumbnails()
     cells: list[dict[str, Any]] = []
     names: dict[str, list[str]] = {}
     for k, members in enumerate(found.values()):

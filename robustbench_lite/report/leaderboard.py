@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from robustbench_lite.report.headline import ALPHA
+from robustbench_lite.report.ranking import in_short
 from robustbench_lite.results.paired_tests import mcnemar
 from robustbench_lite.results.statistics import Estimate, wilson
 from robustbench_lite.results.worst_case import WorstCase, worst_cases
@@ -95,7 +96,7 @@ class Board:
         """What makes the numbers less comparable than they look."""
         out = []
         if len({one.met for one in self.standings}) > 1:
-            out.append("Not all met the same attacks: who met fewer may look more robust than he is.")
+            out.append("Not all met the same attacks: a classifier that met fewer may look more robust than it is.")
         if len({frozenset(one.held) for one in self.standings}) > 1:
             out.append("Not all were attacked on the same images; tests use those that both have.")
         return out
@@ -120,7 +121,7 @@ def _standing(place: int, results: Results, case: WorstCase) -> Standing:
     attacks = dict.fromkeys(one.variant for one in (*case.attacks, *case.others))
     alone = [float(one.robust.mean()) for one in case.attacks if one.attack == "autoattack"]
     red = [doubts_of(results, one) for one in case.attacks]
-    texts = dict.fromkeys(str(doubt) for part in red for doubt in part)
+    texts = dict.fromkeys(in_short(doubt) for part in red for doubt in part)
     seconds = {one.id: float(one.cell["seconds"] or 0) for one in members}
     return Standing(
         place,

@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from robustbench_lite.report._shown import View
     from robustbench_lite.results.evaluation import Evaluation, Flags
     from robustbench_lite.results.store import Results
+    from robustbench_lite.trust.smell import Check, Finding
 
 __all__ = ["sheets"]
 
+_LOUD = {"doubt", "warning"}
 _WORDS = {"doubt": "red", "warning": "warning", "unknown": "cannot tell", "ok": "ok"}
 
 
@@ -31,19 +33,28 @@ def sheets(results: Results, view: View) -> list[dict[str, Any]]:
     for one in (one for one in evaluations(results) if one.model == view.model):
         example = specimen(results, [(one.model, one.id)]) if one.ok and (not view.bytes or used < view.bytes) else None
         used += len(example.clean + example.adversarial + example.difference) if example else 0
-        levels = [("doubt" if f.red else f.level, f.text) for _, f in said.get(one.id, [])]
-        order = sorted(levels, key=lambda pair: [*_WORDS].index(pair[0]))
+        found = sorted(_said(one, said.get(one.id, [])), key=lambda line: [*_WORDS].index(line[0]))
         out.append(
             {
                 "id": one.id,
                 "title": f"{one.dataset}: {one.variant}{f' made for {one.through}' if one.through else ''}",
                 "trouble": one.trouble,
                 "facts": list(_facts(results, one)) if one.ok else [],
-                "findings": [(level, _WORDS[level], text) for level, text in order],
+                "findings": [line for line in found if line[0] in _LOUD],
+                "fine": [line for line in found if line[0] not in _LOUD],
                 "example": example,
             }
         )
     return out
+
+
+def _said(one: Evaluation, every: list[tuple[Check, Finding]]) -> Iterator[tuple[str, str, str]]:
+    """What each check says: its level, in a word, and the sentence; of this classifier where it speaks of each."""
+    for check, finding in every:
+        own = dict(finding.each).get(one.model, "") if finding.each else finding.text
+        level = "doubt" if finding.red else finding.level
+        if own:
+            yield level, _WORDS[level], f"{check.title}: {own}"
 
 
 def _facts(results: Results, one: Evaluation) -> Iterator[tuple[str, str]]:
