@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["drawn"]
 
+_STYLES = ("markdown", "latex", "csv")
 _COLUMNS = (
     Column("rank", "rank", numeric=False),
     Column("model", "classifier", numeric=False),
@@ -41,7 +42,7 @@ def drawn(board: Board, view: View, place: int) -> dict[str, Any]:
         "cautions": board.cautions,
         "rows": rows,
         "runs": len({one.run for one in board.standings}),
-        "copies": {style: render(_table(board, ranks), style) for style in ("markdown", "latex", "csv")},
+        "copies": {style: render(_table(board, ranks), style) for style in (() if view.rows else _STYLES)},
     }
 
 

@@ -41,9 +41,11 @@ def site(runs: Sequence[Results]) -> Iterator[tuple[str, str]]:
         for place, results in enumerate(runs)
         for model, name in _names(results).items()
     }
-    start = View(frozenset({"boards"}), runs=tuple(f"{folder}/index.html" for folder in folders), sheets=sheets)
+    found, places = boards(runs), tuple(f"{folder}/index.html" for folder in folders)
+    many = sum(len(board.standings) for board in found) > _ROWS
+    start = View(frozenset({"boards"}), runs=places, sheets=sheets, rows=_ROWS if many else 0)
     yield "index.html", page(runs, start)
-    for path, said in model_infos(boards(runs)):
+    for path, said in model_infos(found):
         yield f"model_info/{path}", json.dumps(said, indent=2) + "\n"
     for place, results in enumerate(runs):
         own = {model: path for (at, model), path in sheets.items() if at == place}
