@@ -28,7 +28,7 @@ ROOMS = [
     {"attacks", "datasets"},
     {"models", "sparse_coding"},
     {"generators", "trust"},
-    {"defenses"},
+    {"defenses", "peers"},
     {"tables"},
     {"figures", "gate"},
     {"suite"},

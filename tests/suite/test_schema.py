@@ -73,7 +73,7 @@ def test_top_level_keys_are_those_of_the_loader():
 def test_every_attack_and_parameter_is_described():
     choices = suite_schema.schema()["properties"]["attacks"]["items"]["anyOf"]
     assert choices[0] == {"enum": list(attacks)}
-    for name, choice in zip(attacks, choices[1:], strict=True):
+    for name, choice in zip(attacks, choices[1 : 1 + len(list(attacks))], strict=True):
         params = choice["properties"][name]["anyOf"][0]["properties"]
         assert set(params) == {*attacks[name].model_fields, "matrix", "exclude"}
         assert set(params["matrix"]["properties"]) == set(attacks[name].model_fields)

@@ -14,6 +14,7 @@ from robustbench_lite.trust.bracket.latents import in_latents
 from robustbench_lite.trust.bracket.members import in_turn
 from robustbench_lite.trust.bracket.objects import on_stickers, on_textures
 from robustbench_lite.trust.bracket.search import on_transforms
+from robustbench_lite.trust.bracket.theirs import of_others
 from robustbench_lite.trust.bracket.universal import for_all
 
 __all__ = ["bracket", "calibrate", "lengthy", "summary", "thorough", "usual"]
@@ -28,6 +29,7 @@ _BRACKETS: dict[str, Callable[..., Iterator[Finding]]] = {  # by what an attack,
     "stickers": on_stickers,
     "fitted": for_all,
     "latents": in_latents,
+    "theirs": of_others,
 }
 
 
