@@ -180,14 +180,13 @@ def test_samples_that_it_gave_up_are_rows_with_a_reason_and_verify(tmp_path):
     (cell,) = results.cells().to_dict("records")
     assert cell["stage"] == "attack" and "always" in cell["traceback"]
     (tmp_path / "own.py").write_text(
-        "def some(model, images, labels):\n    if len(images) > 1 or images[0].mean() > 0.11:\n"
+        "def some(model, images, labels):\n    if len(images) > 1 or images[0].mean() > 0.13:\n"
         "        raise ValueError('bright')\n    return images\n"
     )
     plain = {"version": 1, "name": "t", "data": {"mnist": {"samples": 8}}, "models": ["lenet_mnist"], "attacks": []}
     plain["attacks"] = [{"call": {"function": "own.py:some", "trust": True, "norm": "l2"}}]
     results = run_suite(load(plain, root=tmp_path), Options(results=tmp_path / "b"))
     said = set(results.samples()["status"])
-    print(results.cells()["error"].tolist())
     assert said == {"ok", "no candidate: call:some: ValueError: bright (own.py line 3, in some)"}
     assert not list(verify(tmp_path / "b" / "t", trust=True).disagreements)
 
