@@ -16,7 +16,7 @@ SUITES = sorted((ROOT / "suites").glob("*.yaml"))
 KEYWORDS = {
     *("$schema", "$id", "title", "description", "type", "properties", "additionalProperties", "required", "items"),
     *("anyOf", "enum", "const", "default", "pattern", "minItems", "maxItems", "minProperties", "prefixItems"),
-    *("$ref", "$defs"),
+    *("$ref", "$defs", "patternProperties"),
     *("multipleOf", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minLength", "if", "then", "not"),
 }
 
@@ -25,7 +25,7 @@ def nodes(schema):
     """Every sub-schema."""
     yield schema
     for key, value in schema.items():
-        if key in {"properties", "$defs"}:
+        if key in {"properties", "$defs", "patternProperties"}:
             for inner in value.values():
                 yield from nodes(inner)
         elif key in {"anyOf", "prefixItems"}:
