@@ -15,6 +15,7 @@ from robustbench_lite.cli.compare import compare, format_option, merge, report
 from robustbench_lite.cli.conclude import conclude, print_words
 from robustbench_lite.cli.exit import exit_code, say, write
 from robustbench_lite.cli.gate import baseline, check, width
+from robustbench_lite.cli.init import init
 from robustbench_lite.cli.options import device_option, run_options, suite_options, trust_option
 from robustbench_lite.cli.train import train
 from robustbench_lite.errors import ExitCode
@@ -237,6 +238,7 @@ def doctor(calibrate: bool) -> None:
 cli.add_command(baseline)
 cli.add_command(check)
 cli.add_command(compare)
+cli.add_command(init)
 cli.add_command(merge)
 cli.add_command(report)
 cli.add_command(train)
