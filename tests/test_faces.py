@@ -51,6 +51,9 @@ FACES = {
     "models": """
         Card Classifier ModelSource load models
     """,
+    "peers": """
+        ART AdvLib Call Foolbox OfficialAutoAttack Peer TorchAttacks peers
+    """,
     "physical": """
         BACKGROUND_NUMBERS Camera Drawn Mesh OBJECTS OVER Photographed Placement Poses STATIONARY Scene Shots
         approach expose made outline painted paste read_obj stop_sign to_corners unit

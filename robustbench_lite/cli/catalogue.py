@@ -19,6 +19,7 @@ from robustbench_lite.generators import zoo as generated
 from robustbench_lite.models import archs, zoo
 from robustbench_lite.models.base import models
 from robustbench_lite.models.defense import defenses
+from robustbench_lite.peers import peers
 from robustbench_lite.registry import Config, Records, Registry
 from robustbench_lite.results.glossary import WORDS
 from robustbench_lite.sparse_coding import MODELS, designs
@@ -32,7 +33,7 @@ __all__ = ["REGISTRIES", "description", "listing", "problems"]
 
 GENERATIVE: tuple[Records[Any], ...] = (architectures, objectives, mixtures)
 REGISTRIES: tuple[Registry[Any], ...] = (
-    attacks, datasets, defenses, models, *GENERATIVE, designs, figures, operations, tables, checks,
+    attacks, peers, datasets, defenses, models, *GENERATIVE, designs, figures, operations, tables, checks,
 )  # fmt: skip
 
 
@@ -72,7 +73,7 @@ def description(name: str) -> str:
     if name in tables or name in WORDS:
         return _wrapped([f"{name}: {tables.summary(name) if name in tables else WORDS[name]}"])[0]
     of_records: tuple[Registry[Any], ...] = (datasets, defenses, models, figures, operations, *GENERATIVE, designs)
-    for registry in of_records:
+    for registry in (peers, *of_records):
         if name in registry:
             return _record_page(registry, name)
     if Path(name).suffix in {".yaml", ".yml"} or name in shipped.names():
@@ -80,6 +81,7 @@ def description(name: str) -> str:
     known = [
         *WORDS,
         *attacks,
+        *peers,
         *cards,
         *facts,
         *tables,
@@ -129,6 +131,9 @@ def _attacks() -> Iterator[tuple[str, str]]:
     for name in attacks:
         card = attacks[name].card
         yield name, f"{card.title} ({card.paper.split(',')[0]}, arXiv:{card.arxiv})"
+    for name in peers:
+        more = ":" if "attack" in peers[name].model_fields else ""
+        yield f"{name}{more}", _first_line(peers[name])
 
 
 def _datasets() -> Iterator[tuple[str, str]]:

@@ -70,6 +70,7 @@ class Attack(Protocol):
     access: ClassVar[Access] = "gradients"  # what it may ask of a classifier; the oracle refuses more
     needs: ClassVar[type[Setting] | None] = None  # what there has to be beside the images
     minimal: ClassVar[bool] = False  # looks for the smallest perturbation instead of spending a budget
+    timed_alone: ClassVar[bool] = True  # a few samples at batch size 1, too, as papers have it
     found: ClassVar[tuple[str, ...]] = ()  # names of the numbers that made a candidate, stored in `transform`
     changes: ClassVar[tuple[str, ...]] = ("epsilon",)  # parameters that say how far an image, in [0, 1], is changed
 
@@ -94,6 +95,11 @@ class Attack(Protocol):
                     f"images of {'x'.join(map(str, shape))} in [0, 1]{_levels(value)}"
                 )
         return ""
+
+    @property
+    def title(self) -> str:
+        """What rows call it, and tables where a suite says nothing else: as it is registered."""
+        return self.registered
 
     @property
     def shares(self) -> tuple[float, ...] | None:
@@ -157,7 +163,7 @@ class Attack(Protocol):
     def fingerprint(self) -> str:
         """Hash of everything about the attack that changes its outcome, the classifiers aside."""
         params = {key: value for key, value in self.params().items() if key != "sources"}
-        source = type(self).source or source_of(type(self), Attack)
+        source = self.source or source_of(type(self), Attack)
         own = {"source": source} if source else {}
         return fingerprint({"attack": self.registered, "version": self.version, "params": params, **own})
 
@@ -168,6 +174,11 @@ class Attack(Protocol):
     def faults(self, x: torch.Tensor, candidates: torch.Tensor, found: torch.Tensor) -> list[str]:  # noqa: ARG002
         """What else is wrong with each candidate (N,), made with `found` (N, D) from x; empty: nothing."""
         return [""] * len(x)
+
+    @property
+    def lacking(self) -> str:
+        """Why it cannot run here, in a sentence: what it is made of is not installed, ...; empty: it can."""
+        return ""
 
     def names(self, setting: Setting | None) -> tuple[str, ...]:  # noqa: ARG002
         """Of the numbers (D) behind a candidate in the setting."""

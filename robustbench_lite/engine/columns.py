@@ -34,7 +34,7 @@ class Scored:
 
 def called(attack: Attack) -> str:
     """Its name; one that nobody has registered is called as its class, in lower case."""
-    return attack.registered or type(attack).__name__.lower()
+    return attack.title or type(attack).__name__.lower()
 
 
 @dataclass
@@ -94,6 +94,7 @@ class Written:
             "adv_second": verdicts.second.tolist(),
             "adv_second_confidence": verdicts.second_confidences.tolist(),
             "broken_by": self._broken_by(),
+            "claimed": [None] * n if outcome.claimed is None else outcome.claimed.tolist(),
             **{name: column.tolist() for name, column in (self.scored.views | self.scored.opinion).items()},
             **self._certified(),
         }

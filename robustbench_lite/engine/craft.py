@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 from robustbench_lite.engine.attack import SetAttack
 from robustbench_lite.engine.job import Crafted, Fitted, Job
@@ -51,7 +52,8 @@ def _together(attack: SetAttack, oracle: Oracle, job: Job) -> Outcome:
     if job.setting is not None and job.setting.others is not None:
         ledger, broken = ledger.shared(n), ledger.broken.any().expand(n)
     ledger.seconds += seconds / max(n, 1)
-    return Outcome(crafted.candidates, ledger, broken * NOT_FINITE, _nothing(n), 0.0, crafted.notes, crafted.artifacts)
+    outcome = Outcome(crafted.candidates, ledger, broken * NOT_FINITE, _nothing(n), 0.0, crafted.notes)
+    return replace(outcome, artifacts=crafted.artifacts, claimed=crafted.claimed, said=crafted.reasons)
 
 
 def _nothing(n: int) -> torch.Tensor:

@@ -83,11 +83,15 @@ class Crafted:
     """What a set attack proposes: candidates (N, C, H, W), what it has to say about the set, and what it made.
 
     An artifact PERTURBATION is what was added to every image (`Attack.apply`); CONTROL is judged beside it.
+    `claimed` (N,): which of them it takes for successes itself; `reasons`: why there is none, a text for each, empty
+    where there is one.
     """
 
     candidates: torch.Tensor
     notes: tuple[str, ...] = ()
     artifacts: dict[str, torch.Tensor] = field(default_factory=dict)
+    claimed: torch.Tensor | None = None
+    reasons: tuple[str, ...] = ()
 
 
 def _moved(goal: Goal, draw: Draw, device: torch.device) -> tuple[Goal, Draw]:

@@ -8,9 +8,10 @@ from robustbench_lite.engine.job import Fitted
 from robustbench_lite.engine.oracle import BACKWARD, FORWARD, ZERO_GRADIENT, Ledger
 from robustbench_lite.lazy import torch
 
-__all__ = ["NOT_FINITE", "NO_MEMORY", "OK", "REASONS", "Outcome", "Tally"]
+__all__ = ["NOT_FINITE", "NO_CANDIDATE", "NO_MEMORY", "OK", "REASONS", "Outcome", "Tally"]
 
 OK, NOT_FINITE, NO_MEMORY = 0, 1, 2
+NO_CANDIDATE = "no candidate: "  # so begins what an attack says of a sample for which it proposes nothing
 REASONS = {OK: "ok", NOT_FINITE: "gradient or logits not finite", NO_MEMORY: "out of memory at batch size 1"}
 
 
@@ -50,6 +51,8 @@ class Outcome:
     tally: tuple[Tally, ...] = ()  # of attacks in turn, one each
     names: tuple[str, ...] = ()  # (D) of the numbers in `found`
     fit: Fitted | None = None  # what a universal attack has made of its images to fit on
+    claimed: torch.Tensor | None = None  # (N,) what the attack itself takes for a success
+    said: tuple[str, ...] = ()  # (N,) why there is no candidate, by the attack's own account; empty: there is
 
     @classmethod
     def empty(cls, x: torch.Tensor, names: tuple[str, ...] = ()) -> Outcome:
@@ -67,7 +70,8 @@ class Outcome:
         out = replace(self, candidates=candidates, ledger=ledger, status=status)
         fit = None if self.fit is None else self.fit.to(torch.device("cpu"))
         maker = None if self.maker is None else self.maker.cpu()
-        return replace(out, found=found, artifacts=artifacts, maker=maker, fit=fit)
+        claimed = None if self.claimed is None else self.claimed.cpu()
+        return replace(out, found=found, artifacts=artifacts, maker=maker, fit=fit, claimed=claimed)
 
     @property
     def forwards(self) -> torch.Tensor:
@@ -95,4 +99,5 @@ class Outcome:
 
     def reasons(self) -> list[str]:
         """Every sample's status in words (N,)."""
-        return [REASONS[code] for code in self.status.tolist()]
+        said = self.said or ("",) * len(self.status)
+        return [own or REASONS[code] for own, code in zip(said, self.status.tolist(), strict=True)]

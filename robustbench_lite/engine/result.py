@@ -49,6 +49,12 @@ class AttackResult:
         return self._here(self.scored.verdicts.success_8bit)
 
     @property
+    def claimed(self) -> torch.Tensor | None:
+        """What the attack itself takes for a success (N,); None: attacks of ours leave that to the judge."""
+        claimed = self.outcome.claimed
+        return None if claimed is None else self._here(claimed)
+
+    @property
     def margin(self) -> torch.Tensor:
         """Logit gap (N,) in the goal's direction: positive where it is reached."""
         return self._here(self.scored.verdicts.margin)

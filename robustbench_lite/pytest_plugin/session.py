@@ -137,7 +137,7 @@ class GateSession:
 def _planned(suite: Suite) -> Iterator[Planned]:
     for data, sources, targets, entry in experiments(suite):
         for model in targets:
-            key = (data.name, "+".join(sources), model, entry.attack.registered, canonical(entry.attack.params()))
+            key = (data.name, "+".join(sources), model, entry.attack.title, canonical(entry.attack.params()))
             yield _gate(key, entry.variant)
 
 
@@ -152,7 +152,7 @@ def _gate(key: Key, variant: str) -> Planned:
 
 def _keys(cell: Cell) -> set[Key]:
     params = canonical(cell.attack.params())
-    return {(cell.dataset, cell.source, model, cell.attack.registered, params) for model in cell.targets}
+    return {(cell.dataset, cell.source, model, cell.attack.title, params) for model in cell.targets}
 
 
 @contextmanager

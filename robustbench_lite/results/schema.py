@@ -122,6 +122,7 @@ SAMPLES = pa.schema(
         ("skipped", _text),  # why the sample was not attacked: it is proven, and by what; null: it was attacked
         ("certified_class", _int),  # what the scored classifier is proven to answer near the clean image; -1: abstained
         ("certified_radius", _real),  # the l2 radius within which; null, as the class: it comes with no certificate
+        ("claimed", _bool),  # what an attack of another library takes for a success itself; null: it is one of ours
     ],
     metadata=META,
 )

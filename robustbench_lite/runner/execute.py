@@ -93,7 +93,7 @@ def described(cell: Cell, device: torch.device | str) -> Row:
         "cell": cell.id,
         **labels(cell),
         "n": cell.n,
-        "attack": attack.registered,
+        "attack": attack.title,
         "params": canonical(attack.params()),
         "version": attack.version,
         "norm": attack.threat,
@@ -272,7 +272,7 @@ def attack(trial: CellTrial, progress: Callable[[int], None] = lambda _: None) -
 
 def _worth_timing(attack: Attack) -> bool:
     """Several attacks in turn take minutes for a sample, and no paper has their time."""
-    return attack.needs is None and not isinstance(attack, Composition)
+    return attack.timed_alone and attack.needs is None and not isinstance(attack, Composition)
 
 
 def _time_alone(trial: CellTrial) -> float:

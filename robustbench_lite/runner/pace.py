@@ -94,7 +94,7 @@ class Pace:
 
     def _known(self, cell: Cell) -> tuple[Spent, ...]:
         attack = cell.attack
-        names = _keys(cell.dataset, cell.source, attack.registered, canonical(attack.params()))
+        names = _keys(cell.dataset, cell.source, attack.title, canonical(attack.params()))
         return tuple(self._spent.get(key, Spent()) for key in names)
 
     def _now(self, dataset: str, name: str) -> float:

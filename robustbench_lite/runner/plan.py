@@ -185,7 +185,7 @@ class _Data:
 def _more(assets: Assets, data: str, attack: Attack) -> dict[str, Any]:
     """What else changes the outcome of some attacks: samples left out, others to fit on, an object's photographs."""
     samples, more = assets.samples(data), dict[str, Any]()
-    if text := attack.too_far(samples.images.shape[1:]):
+    if text := attack.lacking or attack.too_far(samples.images.shape[1:]):
         problem = AttackError(text)
         problem.stage = "plan"
         raise problem

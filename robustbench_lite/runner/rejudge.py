@@ -17,6 +17,7 @@ from robustbench_lite.engine.attack import SetAttack
 from robustbench_lite.engine.drive import REASONS, Outcome
 from robustbench_lite.engine.job import PERTURBATION, Job
 from robustbench_lite.engine.oracle import BACKWARD, FORWARD, ZERO_GRADIENT, Ledger
+from robustbench_lite.engine.outcome import NO_CANDIDATE
 from robustbench_lite.lazy import torch
 from robustbench_lite.results.schema import CELLS, SAMPLES, Row, earliest
 from robustbench_lite.runner.cell_report import CellReport
@@ -151,6 +152,8 @@ def _outcome(cell: Cell, ids: Sequence[str], stored: Stored, names: tuple[str, .
         {name: torch.from_numpy(_array(row, "values")) for name, row in stored.artifacts.items()},
         _made_by(cell, rows),
         names=names,
+        claimed=_claimed(rows),
+        said=tuple(text if text.startswith(NO_CANDIDATE) else "" for text in (row["status"] for row in rows)),
     )
 
 
@@ -163,6 +166,12 @@ def _made_by(cell: Cell, rows: Sequence[Row]) -> torch.Tensor | None:
     names = cell.attack.makers
     numbers = [names.index(row["broken_by"]) if row["broken_by"] in names else -1 for row in rows]
     return torch.tensor(numbers) if names else None
+
+
+def _claimed(rows: Sequence[Row]) -> torch.Tensor | None:
+    """What the rows say that the attack took for a success (N,); None: they say nothing."""
+    claimed = [row["claimed"] for row in rows]
+    return None if None in claimed else torch.tensor(claimed)
 
 
 def _made_with(names: Sequence[str], rows: Sequence[Row]) -> torch.Tensor:

@@ -232,7 +232,7 @@ def _planned(cell: Cell) -> dict[str, Any]:
     """What a table must know of a cell that has not run yet."""
     attack = cell.attack
     facts = {"cell": cell.id, "dataset": cell.dataset, "source": cell.source, "sources": list(cell.sources)}
-    described = {"variant": cell.variant, "attack": attack.registered, "params": canonical(attack.params())}
+    described = {"variant": cell.variant, "attack": attack.title, "params": canonical(attack.params())}
     budget = {"norm": attack.threat, "eps": attack.budget, "goal": attack.goal}
     return facts | described | budget | {"models": list(cell.targets)}
 

@@ -150,7 +150,7 @@ def _as_of(suite: Suite, rows: Any) -> Suite:
     known = {(row["attack"], row["params"]): row["version"] for row in rows}
     entries = []
     for entry in suite.attacks:
-        version = known.get((entry.attack.registered, canonical(entry.attack.params())))
+        version = known.get((entry.attack.title, canonical(entry.attack.params())))
         entries.append(replace(entry, attack=_of_version(entry.attack, version)))
     return replace(suite, attacks=tuple(entries))
 

@@ -14,6 +14,7 @@ from robustbench_lite.generators.recipe import Recipe, recipes
 from robustbench_lite.models import archs, zoo
 from robustbench_lite.models.base import models
 from robustbench_lite.models.defense import defenses
+from robustbench_lite.peers import peers
 from robustbench_lite.registry import Config, Records
 from robustbench_lite.sparse_coding import MODELS, designs
 from robustbench_lite.suite.generators import NETS, Judged
@@ -45,7 +46,7 @@ _BOUNDS = {"gt": "exclusiveMinimum", "ge": "minimum", "lt": "exclusiveMaximum", 
 
 def defaults() -> Schema:
     """Parameters by attack."""
-    return _object({name: _params(attacks[name]) for name in attacks})
+    return _object({name: _params(registry[name]) for registry in (attacks, peers) for name in registry})
 
 
 def _object(properties: Schema, required: tuple[str, ...] = ()) -> Schema:
@@ -92,7 +93,18 @@ def attack() -> Schema:
         fields = list(attacks[name].model_fields)
         nullable = {"anyOf": [_params(attacks[name], extra=_matrix(fields)), {"type": "null"}]}
         choices.append(_object({name: nullable, "as": label}, (name,)) | {"description": attacks[name].card.title})
-    return {"anyOf": [{"enum": list(attacks)}, *choices]}
+    return {"anyOf": [{"enum": list(attacks)}, *choices, *(_peer(name, label) for name in peers)]}
+
+
+def _peer(name: str, label: Schema) -> Schema:
+    """`foolbox:DDN: {...}`, or `foolbox: {attack: DDN, ...}`."""
+    fields = list(peers[name].model_fields)
+    params = _params(peers[name], extra=_matrix(fields))
+    shape = _object({name: params, "as": label}) | {"description": peers[name].card.title, "minProperties": 1}
+    if "attack" not in fields:
+        return shape
+    beside = {key: value for key, value in params["properties"].items() if key != "attack"}
+    return shape | {"patternProperties": {f"^{name}:.": params | {"properties": beside}}}
 
 
 def _matrix(fields: Iterable[str]) -> Schema:

@@ -12,7 +12,8 @@ from robustbench_lite.errors import UsageError, did_you_mean
 from robustbench_lite.generators import zoo as generators
 from robustbench_lite.guards.foreign import blamed
 from robustbench_lite.models import zoo
-from robustbench_lite.registry import canonical
+from robustbench_lite.peers import Call, peers
+from robustbench_lite.registry import Records, canonical
 from robustbench_lite.suite._matrix import expand
 from robustbench_lite.suite.own_attacks import own_attack
 from robustbench_lite.suite.records import Parts, kind_of
@@ -50,15 +51,20 @@ class _Entries:
             if i >= MOST_ATTACKS:
                 self.parts.wrong(path, f"attacks: more than {MOST_ATTACKS}, matrices expanded")
                 break
-            if name not in attacks:
+            registry, kind, named_there = _registered(name)
+            if kind not in registry:
                 self.parts.wrong(path, attacks.unknown(name), key=True)
                 continue
-            own = self._common() | defaults.get(name, {})
+            own = self._common() | defaults.get(kind, {}) | named_there
             origins = self._origins(path, name, own, params)
             place = path[:2] if self._is_own(path) else path  # its parameters stand beside it
             try:
                 with blamed(name, UsageError, "load"):  # validators of the user's own
-                    attack = self.parts.record(attacks, name, {**own, **params}, place, origins)
+                    attack = self.parts.record(registry, kind, {**own, **params}, place, origins)
+                if isinstance(attack, Call):
+                    self.parts.records.pop()  # it is not to be asked about before it has its function
+                    attack = attack.at(self.parts.root)
+                    self.parts.records.append((place, attack))
             except UsageError as error:
                 self.parts.wrong(place, str(error))
                 continue
@@ -138,8 +144,9 @@ class _Entries:
         else:
             inner = (written[name] or {}) if isinstance(written, dict) else {}
         matrix = inner.get("matrix", {})
-        origins: dict[str, Key] = {key: ("defaults", name) for key in defaults if key not in params}
-        if "under" in origins and "under" not in ((self.parts.marked.data.get("defaults") or {}).get(name) or {}):
+        kind, named_there = _registered(name)[1:]
+        origins: dict[str, Key] = {key: ("defaults", kind) for key in defaults if key not in {*params, *named_there}}
+        if "under" in origins and "under" not in ((self.parts.marked.data.get("defaults") or {}).get(kind) or {}):
             origins["under"] = ()
         return origins | dict.fromkeys(matrix, (*place, "matrix"))
 
@@ -163,6 +170,14 @@ class _Entries:
         return different
 
 
+def _registered(name: str) -> tuple[Records[Any], str, dict[str, Any]]:
+    """Where an attack is found, under what name, and what that says already: `foolbox:DDN` is one of foolbox's."""
+    kind, colon, there = name.partition(":")
+    if name in attacks or kind not in peers:
+        return attacks, name, {}
+    return peers, kind, {"attack": there} if colon else {}
+
+
 def _defaults(parts: Parts) -> dict[str, dict[str, Any]]:
     value = parts.marked.data.get("defaults") or {}
     if not isinstance(value, dict):
@@ -170,12 +185,13 @@ def _defaults(parts: Parts) -> dict[str, dict[str, Any]]:
         return {}
     out = {}
     for name, params in value.items():
-        if name not in attacks:
+        registry = _registered(name)[0]
+        if name not in registry:
             parts.wrong(("defaults", name), f"unknown attack '{name}'{did_you_mean(name, attacks)}", key=True)
         elif not isinstance(params, dict):
             parts.wrong(("defaults", name), f"defaults of {name}: expected a mapping, got {kind_of(params)}")
         else:
-            known = attacks[name].model_fields
+            known = registry[name].model_fields
             for key in params:
                 if key not in known:
                     parts.wrong(("defaults", name, key), f"unknown key '{key}'{did_you_mean(key, known)}", key=True)
@@ -189,12 +205,12 @@ def _variants(entries: list[tuple[str | None, Attack]]) -> list[str]:
     params = [attack.params() for _, attack in entries]
     for (_, attack), own in zip(entries, params, strict=True):
         for key, value in own.items():
-            values[attack.registered, key].add(canonical(value))
+            values[attack.title, key].add(canonical(value))
     names: list[str] = []
     for (label, attack), own in zip(entries, params, strict=True):
-        telling = [key for key in own if len(values[attack.registered, key]) > 1]
+        telling = [key for key in own if len(values[attack.title, key]) > 1]
         text = ", ".join(f"{key}={_short(own[key])}" for key in telling)
-        names.append(label or (f"{attack.registered}({text})" if text else attack.registered))
+        names.append(label or (f"{attack.title}({text})" if text else attack.title))
     return names
 
 

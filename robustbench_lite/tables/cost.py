@@ -54,8 +54,8 @@ def _untimed(found: list[Evaluation]) -> list[str]:
     if all(one.cell["seconds_alone"] is not None for one in found if one.ok):
         return []
     return [
-        "alone is a dash where nothing was timed at batch size 1: attacks on a whole set or on several sources, and "
-        "cells that were run with --no-timing (run --fresh times them)"
+        "alone is a dash where nothing was timed at batch size 1: attacks on a whole set, on several sources or of "
+        "others, and cells that were run with --no-timing (run --fresh times them)"
     ]
 
 

@@ -16,7 +16,7 @@ SUITES = sorted((ROOT / "suites").glob("*.yaml"))
 KEYWORDS = {
     *("$schema", "$id", "title", "description", "type", "properties", "additionalProperties", "required", "items"),
     *("anyOf", "enum", "const", "default", "pattern", "minItems", "maxItems", "minProperties", "prefixItems"),
-    *("$ref", "$defs"),
+    *("$ref", "$defs", "patternProperties"),
     *("multipleOf", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minLength", "if", "then", "not"),
 }
 
@@ -25,7 +25,7 @@ def nodes(schema):
     """Every sub-schema."""
     yield schema
     for key, value in schema.items():
-        if key in {"properties", "$defs"}:
+        if key in {"properties", "$defs", "patternProperties"}:
             for inner in value.values():
                 yield from nodes(inner)
         elif key in {"anyOf", "prefixItems"}:
@@ -73,7 +73,7 @@ def test_top_level_keys_are_those_of_the_loader():
 def test_every_attack_and_parameter_is_described():
     choices = suite_schema.schema()["properties"]["attacks"]["items"]["anyOf"]
     assert choices[0] == {"enum": list(attacks)}
-    for name, choice in zip(attacks, choices[1:], strict=True):
+    for name, choice in zip(attacks, choices[1 : 1 + len(list(attacks))], strict=True):
         params = choice["properties"][name]["anyOf"][0]["properties"]
         assert set(params) == {*attacks[name].model_fields, "matrix", "exclude"}
         assert set(params["matrix"]["properties"]) == set(attacks[name].model_fields)

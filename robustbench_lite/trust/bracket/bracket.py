@@ -16,6 +16,7 @@ from robustbench_lite.trust.bracket.members import in_turn
 from robustbench_lite.trust.bracket.objects import on_stickers, on_textures
 from robustbench_lite.trust.bracket.patches import on_patches
 from robustbench_lite.trust.bracket.search import on_transforms
+from robustbench_lite.trust.bracket.theirs import of_others
 from robustbench_lite.trust.bracket.universal import for_all
 
 __all__ = ["bracket", "calibrate", "lengthy", "summary", "thorough", "usual"]
@@ -32,6 +33,7 @@ _BRACKETS: dict[str, Callable[..., Iterator[Finding]]] = {  # by what an attack,
     "latents": in_latents,
     "patches": on_patches,
     "colours": on_colours,
+    "theirs": of_others,
 }
 
 

@@ -31,7 +31,7 @@ def calibrated(attack: Attack) -> dict[str, Any]:
         known = summary(attack)
         if not known["failed"]:
             remember(_KIND, key, known)
-    facts = {"attack": attack.registered, "params": canonical(attack.params()), "version": attack.version}
+    facts = {"attack": attack.title, "params": canonical(attack.params()), "version": attack.version}
     return facts | {"fingerprint": attack.fingerprint(), "key": key} | known
 
 
