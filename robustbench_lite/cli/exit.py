@@ -96,6 +96,7 @@ def _told(error: RobustbenchError) -> int:
         say(f"{error}\n{len(error.problems)} problem{'' if len(error.problems) == 1 else 's'}; nothing was run")
     else:
         say(f"error: {error}")
+    say(f"next: {error.next_step}")
     return error.exit_code
 
 
