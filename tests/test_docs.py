@@ -1,4 +1,10 @@
-"""What README and docs show is so: Python runs, and every command line is one that the program takes."""
+"""What README, docs and notebooks show is so: blocks of a page are run in their order, in a folder of its own.
+
+Python and commands run, examples with a prompt print what they say, YAML that is a suite (or keys of one) is valid, and
+is a file for the commands below it where its first line names one. A block that is not run says why in the line above
+it, `<!-- not run: REASON -->`, or the page for all of its own, `<!-- no block is run: REASON -->`. Blocks that install
+need not: `.ci/run` begins with them.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +14,24 @@ import shlex
 import subprocess
 import sys
 import textwrap
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
 import pytest
+from ruamel.yaml import YAML
 
 from robustbench_lite.cli.verbs import cli
+from robustbench_lite.errors import SuiteError
+from robustbench_lite.suite._settings import SETTINGS
+from robustbench_lite.suite.builder import load
 from tests.helpers import ROOT
 
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+DOCS = sorted((ROOT / "docs").rglob("*.md"))
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS, ROOT / "examples" / "ci_gate" / "README.md"]
+BLOCK = re.compile(r"(?:^<!-- not run: (.+?) -->\n)?^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+NONE_RUN = re.compile(r"^<!-- no block is run: (.+?) -->$", re.MULTILINE | re.DOTALL)
+FILE = re.compile(r"# ([\w/]+\.\w+)\n")
 COMMAND = re.compile(r"(?:python -m robustbench_lite|(?<!install )(?<![\w/.-])robustbench-lite) ([a-z].*)")
 
 # what is there before a page is run: shipped suites on few samples, and what the page says is yours
@@ -25,6 +39,7 @@ BEFORE = """
 import functools, pathlib, sys, types
 import robustbench_lite as rbl
 from robustbench_lite import api
+from tests.typed import typed
 api.run = functools.partial(api.run, **{"limit": 3, "timing": False})
 """
 GIVEN = {
@@ -33,6 +48,7 @@ GIVEN = {
     "CONTRIBUTING.md": "from robustbench_lite.attacks import Promise",
     "ci.md": "my_module = rbl.models.load('lenet_mnist')",
     "README.md": 'model = rbl.models.load("lenet_mnist")\nx, y = rbl.datasets.load("mnist", samples=3)',
+    "checkpoint.md": "from tests.typed import few_of_cifar10\nfew_of_cifar10()",
 }
 AFTER = {
     "ci.md": """
@@ -47,29 +63,58 @@ test_robust(robustness)
 }
 
 
-def blocks(page: Path, *kinds: str) -> list[str]:
-    return [text for kind, text in BLOCK.findall(page.read_text(encoding="utf-8")) if kind in kinds]
+@dataclass(frozen=True)
+class Block:
+    kind: str
+    text: str
+    file: str  # what it is saved as; empty: nothing
+    excuse: str  # why it is not run; empty: it is
+
+
+def blocks(page: Path) -> list[Block]:
+    text = page.read_text(encoding="utf-8")
+    of_page = NONE_RUN.search(text)
+    found = []
+    for excuse, kind, body in BLOCK.findall(text):
+        name = FILE.match(body)
+        reason = excuse or (of_page[1] if of_page else "") or ("it installs: .ci/run" if "pip install" in body else "")
+        found.append(Block(kind, body, name[1] if name else "", reason))
+    return found
+
+
+def pages(*kinds: str) -> list[Path]:
+    return [page for page in PAGES if any(one.kind in kinds and not one.excuse for one in blocks(page))]
+
+
+def name(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
 
 
 def program(page: Path) -> str:
-    """All Python of a page as one program; examples with a prompt are compared with what is printed."""
+    """All blocks of a page that do something, as one program."""
     lines = [BEFORE, f"PAGE = {page.read_text(encoding='utf-8')!r}", GIVEN.get(page.name, "")]
-    lines += [f"exec(compile({textwrap.dedent(text)!r}, {page.name!r}, 'exec'))" for text in blocks(page, "python")]
+    for one in blocks(page):
+        text = textwrap.dedent(one.text)
+        lines += [f"pathlib.Path({one.file!r}).write_text({one.text!r})"] if one.file else []
+        if one.kind == "python" and not one.excuse:
+            lines.append(f"exec(compile({text!r}, {page.name!r}, 'exec'))")
+        elif one.kind in {"sh", "console"} and not one.excuse:
+            lines.append(f"typed({text!r})")
     return "\n".join([*lines, AFTER.get(page.name, "")])
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=lambda page: page.name)
-def test_python_runs(page, tmp_path):
+@pytest.mark.parametrize("page", pages("python", "sh", "console"), ids=name)
+def test_the_blocks_of_a_page_run_in_their_order(page, tmp_path):
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", program(page)], cwd=tmp_path, capture_output=True, text=True, check=False
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr}"
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "pycon")], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", pages("pycon"), ids=name)
 def test_examples_with_a_prompt_print_what_they_say(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    text = "\n".join(blocks(page, "pycon"))
+    text = "\n".join(one.text for one in blocks(page) if one.kind == "pycon")
     test = doctest.DocTestParser().get_doctest(text, {}, page.name, str(page), 0)
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
     said: list[str] = []
@@ -77,13 +122,52 @@ def test_examples_with_a_prompt_print_what_they_say(page, tmp_path, monkeypatch)
     assert not runner.summarize(verbose=False).failed, "".join(said)
 
 
+# keys that a part of a suite may do without, for they are about something else
+REST = {
+    "version": 1,
+    "name": "part",
+    "data": "fashion_mnist",
+    "models": ["resnet20_fashion", "vgg_fashion"],
+    "attacks": ["fgsm"],
+}
+
+
+def variants(text: str) -> list[str]:
+    """A block that says a key twice shows several ways to say it: each by itself. Else the block."""
+    key = re.compile(r"^(?=\w+:)", re.MULTILINE)
+    names = re.findall(r"^(\w+):", text, re.MULTILINE)
+    return [text] if len(set(names)) == len(names) else [part for part in key.split(text) if key.match(part)]
+
+
+@pytest.mark.parametrize("page", pages("yaml"), ids=name)
+def test_yaml_is_a_valid_suite_or_a_valid_part_of_one(page):
+    for one in blocks(page):
+        if one.kind == "yaml" and not one.excuse:
+            for text in variants(one.text):
+                said = YAML(typ="safe", pure=True).load(text)
+                assert set(said) <= set(SETTINGS), f"{name(page)}: {text}: say why it is not run"
+                whole = said if "version" in said else REST | said
+                try:
+                    load(whole)
+                except SuiteError as error:
+                    raise AssertionError(f"{name(page)}: {error}\n{text}") from None
+
+
+def test_what_is_not_run_says_why_and_the_rest_is_of_a_known_kind():
+    known = {"python", "pycon", "sh", "console", "yaml", "text"}
+    for page in PAGES:
+        for one in blocks(page):
+            assert one.excuse or one.kind in known, f"{name(page)}: ```{one.kind} is not run, and does not say why"
+    assert sum(len(blocks(page)) for page in PAGES) > 100
+
+
 def commands() -> list[tuple[str, str]]:
     """(page, arguments) of every command line in a block of code or between single quotes."""
     found = []
-    for page in [*PAGES, ROOT / "examples" / "ci_gate" / "README.md"]:
+    for page in PAGES:
         text = page.read_text(encoding="utf-8").replace("\\\n", " ")
         spans = [span.replace("\n", " ") for span in re.findall(r"(?<!`)`([^`]+)`(?!`)", text)]
-        for line in [*(line for block in BLOCK.findall(text) for line in block[1].splitlines()), *spans]:
+        for line in [*(line for block in BLOCK.findall(text) for line in block[2].splitlines()), *spans]:
             found += [(page.name, match) for match in COMMAND.findall(line)]
     return sorted(set(found))
 

@@ -101,6 +101,8 @@ def _print_tables(results: Results, names: Sequence[str], problems: list[Robustb
     if unsaid := left_out(results, printed):
         verb = shlex.join(["robustbench-lite", "table", str(results.folder), "accuracy"])
         click.echo(sentence(f"{unsaid}; `{verb}` shows them", width()), nl=False)
+    for note in (note for notes in (results.run.get("data_notes") or {}).values() for note in notes):
+        click.echo(sentence(f"note: {note}", width()), nl=False)
     print_words(printed)
 
 

@@ -17,6 +17,7 @@ from robustbench_lite.cli.completion import COMPLETING, completion, names
 from robustbench_lite.cli.conclude import conclude, open_page, print_words
 from robustbench_lite.cli.exit import exit_code, say, write
 from robustbench_lite.cli.gate import baseline, check
+from robustbench_lite.cli.init import init
 from robustbench_lite.cli.options import device_option, run_options, suite_options, trust_option
 from robustbench_lite.cli.terminal import printable, wide_option, width
 from robustbench_lite.cli.train import train
@@ -250,6 +251,7 @@ cli.add_command(baseline)
 cli.add_command(check)
 cli.add_command(compare)
 cli.add_command(completion)
+cli.add_command(init)
 cli.add_command(merge)
 cli.add_command(report)
 cli.add_command(train)

@@ -12,9 +12,11 @@ import numpy as np
 from PIL import Image
 from pydantic import Field, PositiveInt, model_validator
 
+from robustbench_lite.datasets._damage import sound
 from robustbench_lite.datasets._labels import Labelled, Labels
 from robustbench_lite.datasets._pictures import decoders, picture
 from robustbench_lite.datasets._room import check_pixels
+from robustbench_lite.datasets._said import say
 from robustbench_lite.datasets.base import DataSource, Samples
 from robustbench_lite.datasets.selection import chosen
 from robustbench_lite.datasets.stream import Decoder, Images, Reader, Stream
@@ -40,6 +42,10 @@ class ImageSource(DataSource):
     background: Literal["white", "black"] | None = Field(
         None, description="What lies behind transparent pixels; null: an image that has any is refused."
     )
+    damaged: Literal["refuse", "skip"] = Field(
+        "refuse",
+        description="Files that are no images, or only part of one; skip: those next in rank take their places.",
+    )
     labels: Labels = Field(
         None,
         description=(
@@ -64,27 +70,43 @@ class ImageSource(DataSource):
         *,
         sortable: bool = False,
         warnings: Iterable[str] = (),
+        decided: Iterable[str] = (),
     ) -> Samples:
         """The selection among the samples that have labels; `reader` is asked for images at places, here or later.
 
+        `decided`: how pixels were made, where the reader cannot say it.
+
         Raises DataError.
         """
-        index = chosen(self, what, [ids[place] for place in labels.kept], labels.labels)
+        left_out: tuple[str, ...] = ()
+        if self.damaged == "skip":
+            choose = lambda called, some: [some.kept[i] for i in self._chosen(called, ids, some)]
+            labels, left_out = sound(what, ids, labels, reader, choose, self._key())
+        index = self._chosen(what, ids, labels)
         places = [labels.kept[i] for i in index]
-        decoder = Decoder(what, reader, places[0])
+        decoder = Decoder(what, reader, places)
         stream = Stream(decoder, np.array(places), self._key())
         kept = stream.nbytes <= _KEPT
+        pixels = stream[:] if kept else stream
         return Samples(
             what,
             tuple(ids[place] for place in places),
-            stream[:] if kept else stream,
+            pixels,
             labels.labels[index],
             labels.classes,
             naming=labels.naming,
             present=labels.present,
             sortable=sortable and (self.labels is None or self._only_leaves_out()),
-            warnings=(*warnings, *(decoder.doubts if kept else ())),
+            warnings=(*warnings, *left_out, *(decoder.doubts if kept else ())),
+            decided=(*decided, *self._counted_from(what), *(stream.notes if kept else ())),
         )
+
+    def _counted_from(self, what: str) -> tuple[str, ...]:
+        start = self.labels.get("from") if isinstance(self.labels, dict) else None
+        return () if start is None else (f"{what}: labels are counted from {start} in the data, from 0 here",)
+
+    def _chosen(self, what: str, ids: Sequence[str], labels: Labelled) -> list[int]:
+        return chosen(self, what, [ids[place] for place in labels.kept], labels.labels)
 
     def _key(self) -> str:
         """What the pixels of the samples depend on, beside the bytes that their ids are hashes of."""
@@ -109,7 +131,10 @@ class ImageSource(DataSource):
         if self.trim and (box := image.getbbox()):
             image = image.crop(box)
         if self.channels is not None:
-            image = image.convert("L" if self.channels == 1 else "RGB")
+            mode = "L" if self.channels == 1 else "RGB"
+            if image.mode != mode:
+                say("colour" if mode == "L" else "grey")
+            image = image.convert(mode)
         array = np.asarray(self._crop(image, name))
         return array[None] if array.ndim == 2 else np.ascontiguousarray(array.transpose(2, 0, 1))
 

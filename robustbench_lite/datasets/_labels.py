@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import unicodedata
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import BeforeValidator, StrictInt, StrictStr, WithJsonSchema
 
-from robustbench_lite.datasets.base import Naming
 from robustbench_lite.errors import DataError, suggestion
 
-__all__ = ["Labelled", "Labels", "Raw", "folded", "labelled", "listed", "printable"]
+__all__ = ["Labelled", "Labels", "Naming", "Raw", "folded", "labelled", "listed", "printable"]
 
+Naming = Literal["numbers", "both", "names"]  # as in Samples
 Raw = int | str | None  # a label as it is in the data
 _MOST = 100_000  # classes; a larger label is an id, or a mistake
 _LEFT_OUT = object()
@@ -23,7 +24,9 @@ _FORMS = "expected sorted, {from: 1}, a list of class names, or a mapping from l
 
 def folded(name: str) -> str:
     """What names are compared by: `T-shirt/top`, `t_shirt top` and `T-Shirt Top` are one class."""
-    return "".join(c for c in name.casefold() if c.isalnum()) or name
+    plain = unicodedata.normalize("NFKC", name).casefold()  # as systems of Apple take names apart
+    # marks are vowels in some scripts
+    return "".join(c for c in plain if c.isalnum() or unicodedata.category(c).startswith("M")) or plain
 
 
 def listed(names: Iterable[object], most: int = 5) -> str:
@@ -82,6 +85,11 @@ class Labelled:
     kept: tuple[int, ...]
     classes: tuple[str, ...]
     naming: Naming
+
+    def without(self, places: Container[int]) -> Labelled:
+        """Those at other places."""
+        left = [i for i, place in enumerate(self.kept) if place not in places]
+        return replace(self, labels=self.labels[left], kept=tuple(self.kept[i] for i in left))
 
     @property
     def present(self) -> tuple[int, ...]:
@@ -157,8 +165,8 @@ def _mapped(value: Raw, option: Mapping[str, int | str | None], names: Sequence[
     """What the option does not name stays as it is, where that is of the same kind as what others become."""
     known = names[value] if isinstance(value, int) and 0 <= value < len(names) else None
     for key in ("null" if value is None else str(value), known):
-        if key is not None and key in option:
-            return _LEFT_OUT if option[key] is None else option[key]
+        if key is not None and (as_written := _key_of(key, option)) is not None:
+            return _LEFT_OUT if option[as_written] is None else option[as_written]
     kinds = {type(new) for new in option.values() if new is not None}
     if value is not None and kinds - {type(value)}:
         others = "class numbers" if int in kinds else "class names"
@@ -167,6 +175,17 @@ def _mapped(value: Raw, option: Mapping[str, int | str | None], names: Sequence[
             f"{others}, all must, or null to be left out"
         )
     return value
+
+
+def _key_of(label: str, option: Mapping[str, Any]) -> str | None:
+    """The key that is this label, also where one of them is Unicode that was taken apart."""
+    if label in option:
+        return label
+    return next((key for key in option if _composed(key) == _composed(label)), None)
+
+
+def _composed(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
 
 
 def _placed(value: Raw, option: Sequence[str], place_of: Mapping[str, int], place: str) -> Raw:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from robustbench_lite.datasets._room import FILE
 from robustbench_lite.errors import DataError
 from robustbench_lite.guards.files import contents
 
-__all__ = ["absent", "find", "read_file"]
+__all__ = ["absent", "find", "missing", "read_file"]
 
 
 def read_file(path: Path) -> bytes:
@@ -23,8 +23,13 @@ def read_file(path: Path) -> bytes:
 
 def absent(option: str, path: str, root: Path) -> Iterator[tuple[str, str]]:
     """(option, sentence) where nothing lies at `path`."""
+    return missing(option, lambda: find(path, root, option))
+
+
+def missing(option: str, look: Callable[[], object]) -> Iterator[tuple[str, str]]:
+    """(option, sentence) where looking for files raises DataError."""
     try:
-        find(path, root, option)
+        look()
     except DataError as error:
         yield option, str(error)
 

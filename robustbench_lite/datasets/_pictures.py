@@ -6,6 +6,7 @@ Only formats of photographs are tried: Pillow would hand a file that calls itsel
 from __future__ import annotations
 
 import io
+import re
 import threading
 import warnings
 from collections.abc import Iterator
@@ -18,7 +19,9 @@ import numpy.typing as npt
 import PIL
 from PIL import Image, ImageOps, UnidentifiedImageError, features
 
+from robustbench_lite.datasets._reader import UnreadableError
 from robustbench_lite.datasets._room import check_pixels
+from robustbench_lite.datasets._said import say
 from robustbench_lite.errors import DataError
 
 __all__ = ["FORMATS", "SUFFIXES", "decoders", "floats_to_levels", "is_pointer", "picture"]
@@ -42,6 +45,7 @@ FORMATS = {
 }
 SUFFIXES = frozenset(" ".join(FORMATS.values()).split())
 _LIBRARIES = ("jpg", "libjpeg_turbo", "jpg_2000", "zlib", "libtiff", "webp", "avif")
+_ORIENTATION = 0x0112  # the tag of EXIF; 1 is upright
 _BEHIND = {"white": 255, "black": 0}
 _GREY = {"1", "L", "LA", "La", "F", "I"}
 _COLOUR = {"RGB", "RGBA", "RGBa", "RGBX", "P", "PA", "CMYK", "YCbCr"}
@@ -56,11 +60,13 @@ def picture(name: str, data: bytes, background: str | None = None) -> Image.Imag
     try:
         # orientation is a note of the camera in the file; copies in other modes lose it
         upright = ImageOps.exif_transpose(image)
+        if image.getexif().get(_ORIENTATION, 1) in range(2, 9):
+            say("turned")
         return _eight_bits(name, upright, image, background)
     except DataError:
         raise
     except Exception as error:  # noqa: BLE001  (decoders of damaged files fail in every way there is)
-        raise DataError(f"{name}: not a readable image ({_reason(error)})") from None
+        raise UnreadableError(f"{name}: not a readable image ({_reason(error)})") from None
 
 
 def _opened(name: str, data: bytes) -> Image.Image:
@@ -73,13 +79,27 @@ def _opened(name: str, data: bytes) -> Image.Image:
             check_pixels(image.width, image.height, name, "")
             frames = getattr(image, "n_frames", 1)
             if frames > 1 and image.format != "MPO":
-                raise DataError(f"{name}: holds {frames} pictures, expected one")
+                raise DataError(f"{name}: holds {frames} pictures, expected one; save each as a file of its own")
+            if _colours_of_sixteen(image):
+                say("upper")
             image.load()
     except DataError:
         raise
     except Exception as error:  # noqa: BLE001  (decoders of damaged files fail in every way there is)
-        raise DataError(f"{name}: not a readable image ({_reason(error)})") from None
+        raise UnreadableError(f"{name}: not a readable image ({_reason(error)})") from None
     return image
+
+
+def _colours_of_sixteen(image: Image.Image) -> bool:
+    """Whether Pillow is about to keep the upper bytes of what lies in the file: it has no mode for more."""
+    if image.mode.startswith(("I", "F")):
+        return False
+    raw = " ".join(str(tile[3]) for tile in getattr(image, "tile", ()))
+    return ";16" in raw or (image.format == "PPM" and max(_numbers(raw), default=0) > 255)
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(word) for word in re.findall(r"\d+", text)]
 
 
 @contextmanager
@@ -122,11 +142,14 @@ def _eight_bits(name: str, image: Image.Image, original: Image.Image, background
         return _from_sixteen(name, image, original)
     if mode == "F":
         levels = floats_to_levels(name, np.asarray(image))
+        say("floats")
         return Image.fromarray(255 - levels if _negative(original) else levels)
     if mode not in _GREY | _COLOUR:
-        raise DataError(f"{name}: pixels of the kind {mode}, expected grey or colours")
+        raise DataError(f"{name}: pixels of the kind {mode}, expected grey or colours; save it as RGB")
     if image.has_transparency_data or mode in {"La", "RGBa"}:
         image = _opaque(name, image, background)
+    if mode in {"CMYK", "YCbCr"}:
+        say(mode.lower())
     return image.convert("L" if mode in _GREY else "RGB")
 
 
@@ -139,11 +162,14 @@ def _from_sixteen(name: str, image: Image.Image, original: Image.Image) -> Image
         bits, signed = int(_first(tags.get(258, 16))), _first(tags.get(339, 1)) == 2
     white = 2**bits - 1
     if signed or bits > 16 or values.min() < 0 or values.max() > white:
-        raise DataError(f"{name}: {'signed ' if signed else ''}integers of {bits} bits, expected grey of 8 or 16 bits")
+        raise DataError(
+            f"{name}: {'signed ' if signed else ''}integers of {bits} bits, expected grey of 8 or 16 bits; save it so"
+        )
     if "transparency" in image.info:
         raise DataError(f"{name}: a transparent level in grey of 16 bits is not supported; save it with 8 bits")
     if _negative(original):
         values = white - values
+    say("sixteen")
     return Image.fromarray(((values * 510 + white) // (2 * white)).astype(np.uint8))
 
 
@@ -160,10 +186,10 @@ def _first(value: Any) -> int:
 def floats_to_levels(name: str, values: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
     """Numbers in [0, 1] as levels of 8 bits, halves up. Raises DataError for any other range."""
     if not np.isfinite(values).all():
-        raise DataError(f"{name}: floating-point pixels that are not finite")
+        raise DataError(f"{name}: floating-point pixels that are not finite, expected [0, 1]; save it anew")
     low, high = float(values.min()), float(values.max())
     if low < 0 or high > 1:
-        raise DataError(f"{name}: floating-point pixels from {low:.4g} to {high:.4g}, expected [0, 1]")
+        raise DataError(f"{name}: floating-point pixels from {low:.4g} to {high:.4g}, expected [0, 1]; scale them")
     return np.floor(values.astype(np.float64) * 255 + 0.5).astype(np.uint8)
 
 
@@ -180,4 +206,5 @@ def _opaque(name: str, image: Image.Image, background: str | None) -> Image.Imag
             )
         behind = Image.new("RGBA", whole.size, (_BEHIND[background],) * 3 + (255,))
         whole = Image.alpha_composite(behind, whole)
+        say(background)
     return whole.convert("L" if grey else "RGB")

@@ -15,15 +15,14 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
 
+from robustbench_lite.datasets._labels import Naming
 from robustbench_lite.datasets.stream import Pixels, Stream
 from robustbench_lite.errors import SuiteError, did_you_mean
 from robustbench_lite.lazy import torch
 from robustbench_lite.registry import Config, Records
 from robustbench_lite.threat.setting import Setting
 
-__all__ = ["DataSource", "Naming", "Samples", "datasets", "images", "padded"]
-
-Naming = Literal["numbers", "both", "names"]
+__all__ = ["DataSource", "Samples", "datasets", "images", "padded"]
 
 
 @dataclass(frozen=True)
@@ -46,6 +45,7 @@ class Samples:
     present: tuple[int, ...] = ()  # the labels that occur in the data, the selection aside; empty: those of `labels`
     sortable: bool = False  # "names": whether places in sorted order are class numbers, as in torchvision's ImageFolder
     warnings: tuple[str, ...] = ()  # what a reader of the results must know of the data
+    decided: tuple[str, ...] = ()  # about pixels and labels, of which files hold others
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -61,6 +61,11 @@ class Samples:
         """`warnings`, and what has shown since they were written, as images were decoded."""
         seen = self.images.decoder.doubts if isinstance(self.images, Stream) else ()
         return (*self.warnings, *seen)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was decided about pixels, a sentence each; of a stream, once its images were decoded."""
+        return (*self.decided, *(self.images.notes if isinstance(self.images, Stream) else ()))
 
 
 def images(samples: Samples, places: torch.Tensor | slice | None = None) -> torch.Tensor:

@@ -215,4 +215,14 @@ def _renumbered(samples: Samples, mapping: Mapping[int, int], classes: Classes, 
         naming="numbers",
         present=present,
         warnings=(*samples.warnings, *said),
+        decided=(*samples.decided, *_moved(samples, mapping, classes)),
     )
+
+
+def _moved(samples: Samples, mapping: Mapping[int, int], classes: Classes) -> tuple[str, ...]:
+    """A sentence on names that became numbers; none where the names are these numbers."""
+    pairs = [(samples.classes[label], number) for label, number in sorted(mapping.items())]
+    if all(name.isascii() and name.isdecimal() and int(name) == number for name, number in pairs):
+        return ()
+    told = listed(f"{name} is {number}" for name, number in pairs)
+    return (f"{samples.dataset}: labels are the class numbers of {classes.classifier}: {told}",)

@@ -16,7 +16,7 @@ from pydantic import Field
 
 from robustbench_lite.datasets._decode import ImageSource, arrays
 from robustbench_lite.datasets._labels import labelled
-from robustbench_lite.datasets._paths import absent, find
+from robustbench_lite.datasets._paths import find, missing
 from robustbench_lite.datasets._pictures import is_pointer
 from robustbench_lite.datasets._room import check_room
 from robustbench_lite.datasets.base import Samples, datasets
@@ -27,6 +27,7 @@ from robustbench_lite.threat.ids import pixel_ids
 __all__ = ["IDX", "read_idx"]
 
 _MAPPED = 32 * 2**20  # bytes from which on a file is mapped instead of read
+_TAILS = ("images-idx3-ubyte", "labels-idx1-ubyte")
 _STEM = {"train": "train", "test": "t10k"}
 
 
@@ -78,13 +79,12 @@ class IDX(ImageSource):
     split: Literal["train", "test"] = Field("test", description="Which half.")
 
     def absent(self, root: Path) -> Iterator[tuple[str, str]]:
-        yield from absent("idx", self.idx, root)
+        yield from missing("idx", lambda: [self._file(find(self.idx, root, "idx"), tail) for tail in _TAILS])
         yield from super().absent(root)
 
     def load(self, root: Path) -> Samples:
         folder = find(self.idx, root, "idx")
-        pixels = read_idx(self._file(folder, "images-idx3-ubyte"))
-        labels = read_idx(self._file(folder, "labels-idx1-ubyte"))
+        pixels, labels = (read_idx(self._file(folder, tail)) for tail in _TAILS)
         if pixels.ndim != 3 or labels.ndim != 1 or len(pixels) != len(labels):
             raise DataError(f"{folder}: expected as many labels as images, got {len(labels)} for {pixels.shape}")
         images = pixels[:, None]

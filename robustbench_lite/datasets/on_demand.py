@@ -38,6 +38,11 @@ class OnDemand(ImageSource):
     on_demand: Annotated[str, one_of("dataset", lambda: NAMES)] = Field(description="Its name, such as cifar10.")
     split: Literal["train", "test"] = Field("test", description="Which half.")
 
+    def absent(self, root: Path) -> Iterator[tuple[str, str]]:
+        if next(self._files(root), None) is None and any(self._torchvision().absent(root)):
+            yield "on_demand", self._missing()
+        yield from super().absent(root)
+
     def fetch(self, root: Path) -> None:
         """Download with torchvision, unless it is there already; needs a connection."""
         try:
@@ -46,10 +51,9 @@ class OnDemand(ImageSource):
             self._torchvision().fetch(root)
 
     def load(self, root: Path) -> Samples:
-        for file in self._files(root):
+        if (file := next(self._files(root), None)) is not None:
             shards = _SHARD.sub("-*-of-", file.name)
-            found = Parquet(parquet=str(file.with_name(shards))).load(root)
-            break
+            found = Parquet(parquet=str(file.with_name(shards)), damaged=self.damaged).load(root)
         else:
             try:
                 found = self._torchvision().load(root)
@@ -60,7 +64,8 @@ class OnDemand(ImageSource):
         known = labelled(raw, self.labels, NAMES[self.on_demand][1] or found.classes, where=self._place)
         # from pixels: the same sample wherever it was found
         ids = unique_ids(pixel_id(image) for part in parts(found.images) for image in part)
-        return self.gather(self.on_demand, ids, known, self.refitted(self._reader(found)))
+        reader = self.refitted(self._reader(found))
+        return self.gather(self.on_demand, ids, known, reader, decided=found.decided)
 
     def _reader(self, found: Samples) -> Reader:
         """The images that were found, by their places among them."""

@@ -3,36 +3,30 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
-from PIL import Image
 from pydantic import Field
 
 from robustbench_lite.datasets._columns import IMAGES, LABELS, class_names, column_named, images_in, labels_in
-from robustbench_lite.datasets._decode import ImageSource
 from robustbench_lite.datasets._known import ids_of_rows
-from robustbench_lite.datasets._labels import Raw, labelled, listed
-from robustbench_lite.datasets._paths import absent, find
+from robustbench_lite.datasets._labels import Raw, listed
+from robustbench_lite.datasets._parts import Encoded, RowSource, row_id
+from robustbench_lite.datasets._paths import find, missing
 from robustbench_lite.datasets._pictures import is_pointer
 from robustbench_lite.datasets._room import check_room, room
 from robustbench_lite.datasets.base import Samples, datasets
-from robustbench_lite.datasets.stream import Images, Reader
 from robustbench_lite.errors import DataError
 from robustbench_lite.guards.files import regular
 from robustbench_lite.guards.parquet import pieces, stored_size, unfolded
-from robustbench_lite.threat.ids import content_id, pixel_id, unique_ids
 
 __all__ = ["Parquet"]
 
-Encoded = bytes | npt.NDArray[np.uint8]
 _GROWTH = 64  # times as many bytes as a file has may its images take, where that is more than there is room for
 _BUFFER = 2**20  # bytes that are read of a file at once
 _ADVICE = "split the file, or take a smaller one"
@@ -58,7 +52,7 @@ class Rows:
 
     def ids(self) -> list[str]:
         """Of all rows; an unchanged file is not read again."""
-        return ids_of_rows(self.file, self.image, lambda: [_id(image) for _, image in self._all()])
+        return ids_of_rows(self.file, self.image, lambda: [row_id(image) for _, image in self._all()])
 
     def images(self, rows: Iterable[int]) -> dict[int, Encoded]:
         """Some of them: row groups that hold none are not read."""
@@ -93,7 +87,7 @@ class Rows:
 
 
 @datasets.register("parquet")
-class Parquet(ImageSource):
+class Parquet(RowSource):
     """Images and labels in one Parquet file, or in several: those of a folder, or of a pattern such as test-*."""
 
     parquet: str = Field(description="The file, a folder of files, or a pattern such as data/test-*.parquet.")
@@ -104,7 +98,7 @@ class Parquet(ImageSource):
     label: str = Field("label", description="Column of the labels: numbers, names, or one-hot lists.")
 
     def absent(self, root: Path) -> Iterator[tuple[str, str]]:
-        yield from absent("parquet", str(self._folder_of_pattern() or self.parquet), root)
+        yield from missing("parquet", lambda: self._files(root))
         yield from super().absent(root)
 
     def load(self, root: Path) -> Samples:
@@ -112,17 +106,7 @@ class Parquet(ImageSource):
         for file in self._files(root):
             parts.append(self._read(file, n))
             n += len(parts[-1].labels)
-        raw = [label for part in parts for label in part.labels]
-        if not raw:
-            raise DataError(f"{self.parquet}: there are no rows")
-        names = next((part.names for part in parts if part.names), ())
-        labels = labelled(raw, self.labels, names, where=lambda i: _place(parts, i))
-        ids = unique_ids(name for part in parts for name in part.ids())
-        reader = Reader(lambda places: _encoded(parts, places), self._pixels)
-        return self.gather(self.parquet, ids, labels, reader)
-
-    def _pixels(self, name: str, image: Encoded) -> Images:
-        return self.picture(name, image) if isinstance(image, bytes) else self.fitted(Image.fromarray(image), name)
+        return self.of_parts(self.parquet, parts)
 
     def _folder_of_pattern(self) -> Path | None:
         path = Path(self.parquet)
@@ -171,30 +155,3 @@ def _readable(file: Path) -> Iterator[pq.ParquetFile]:
     except (pa.ArrowException, OSError, ValueError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise DataError(f"{file}: not a readable Parquet file ({reason})") from None
-
-
-def _part(parts: Sequence[Rows], place: int) -> Rows:
-    """The file that a row of all of them lies in."""
-    return parts[bisect_right(parts, place, key=lambda part: part.start) - 1]
-
-
-def _place(parts: Sequence[Rows], place: int) -> str:
-    part = _part(parts, place)
-    return part.place(place - part.start)
-
-
-def _encoded(parts: Sequence[Rows], places: Sequence[int]) -> list[tuple[str, Encoded]]:
-    """Name and content of the images at some places of all files."""
-    found = dict[int, Encoded]()
-    for part in parts:
-        rows = [place - part.start for place in places if 0 <= place - part.start < len(part.labels)]
-        if rows:
-            found |= {row + part.start: image for row, image in part.images(rows).items()}
-    return [(_place(parts, place), found[place]) for place in places]
-
-
-def _id(image: Encoded) -> str:
-    """Of bytes, or of pixels (H, W) or (H, W, C): the same as where they lie in other files."""
-    if isinstance(image, bytes):
-        return content_id(image)
-    return pixel_id(image[None] if image.ndim == 2 else np.ascontiguousarray(image.transpose(2, 0, 1)))

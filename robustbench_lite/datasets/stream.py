@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,34 +16,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from robustbench_lite.datasets._reader import Images, Reader, UnreadableError
 from robustbench_lite.datasets._room import check_room
+from robustbench_lite.datasets._said import heard, notes
 from robustbench_lite.errors import DataError
 from robustbench_lite.lazy import torch
 
 __all__ = ["Images", "Pixels", "Reader", "Stream", "ahead", "close", "parts", "text_of"]
 
-Images = npt.NDArray[np.uint8]
 Index = slice | Sequence[int] | npt.NDArray[Any]
 _WINDOW = 64 * 2**20  # bytes of pixels that are decoded in one go, and as many ahead
 _THREADS = 4  # at most; and no more than PyTorch has, whose cores they share
 _DARK = 16  # of 255; where no pixel of any image is brighter, the numbers mean something else
 _FEW = 4  # images that are sooner decoded than threads are started
-
-
-@dataclass(frozen=True)
-class Reader:
-    """How a source reads: (name, what is encoded) of the images at some places of it, and the pixels (C, H, W) of one.
-
-    `quick`: nothing is decoded, so that threads are not worth it.
-    """
-
-    read: Callable[[Sequence[int]], Iterable[tuple[str, Any]]]
-    decode: Callable[[str, Any], Images]
-    quick: bool = False
-
-    def then(self, change: Callable[[Images, str], Images]) -> Reader:
-        """The same images, changed."""
-        return Reader(self.read, lambda name, item: change(self.decode(name, item), name))
 
 
 class _Batch:
@@ -53,23 +38,28 @@ class _Batch:
         self.reader, self.places, self.lock = reader, places, threading.Lock()
         self.items: list[tuple[str, Any] | None] = []
 
-    def image(self, number: int) -> tuple[str, Images]:
-        """The name and the pixels of one, which is then forgotten."""
+    def image(self, number: int) -> tuple[str, Images, set[str]]:
+        """The name and the pixels of one, which is then forgotten, and what was said of them."""
         with self.lock:
             self.items = self.items or list(self.reader.read(self.places))
             item, self.items[number] = self.items[number], None
         assert item is not None
-        return item[0], self.reader.decode(*item)
+        with heard() as said:
+            return item[0], self.reader.decode(*item), said
 
 
 class Decoder:
     """The images of the source `what`, by their places in it. Raises DataError."""
 
-    def __init__(self, what: str, reader: Reader, first: int) -> None:
+    def __init__(self, what: str, reader: Reader, places: Sequence[int]) -> None:
         self.what, self.reader = what, reader
-        self.name, image = _Batch(reader, [first]).image(0)
+        try:
+            self.name, image, _ = _Batch(reader, places[:1]).image(0)
+        except UnreadableError as error:
+            raise reader.counted(error, places) from None
+        self.said = dict[str, set[int]]()  # what was decided about pixels, and the places of the images
         self.shape, self.brightest = image.shape, 0  # of all that were decoded so far
-        self._begun = dict[int, Future[tuple[str, Images]]]()
+        self._begun = dict[int, Future[tuple[str, Images, set[str]]]]()
         self._pool: ThreadPoolExecutor | None = None
 
     @property
@@ -77,6 +67,12 @@ class Decoder:
         """What looks wrong, once all images have been decoded."""
         said = f"{self.what}: the brightest pixel of all images is {self.brightest} of 255: what do the numbers mean?"
         return (said,) if self.brightest <= _DARK else ()
+
+    def notes(self, places: Iterable[int]) -> tuple[str, ...]:
+        """What was decided about the pixels of the images at these places."""
+        wanted = set(places)
+        counts = {what: len(wanted & where) for what, where in self.said.items()}
+        return notes(self.what, counts, len(wanted))
 
     def images(self, places: Sequence[int]) -> Images:
         """(n, C, H, W); some of them may have been begun before."""
@@ -93,6 +89,11 @@ class Decoder:
             for start in range(0, len(places), step):
                 for i, image in enumerate(self._window(places[start : start + step]), start):
                     out[i] = image
+        except UnreadableError as error:
+            self.close()
+            told = self.reader.counted(error, places)
+            told.stage = "load"
+            raise told from None
         except BaseException as error:
             self.close()
             if isinstance(error, DataError):
@@ -123,9 +124,12 @@ class Decoder:
         here = {place: i for i, place in enumerate(missing)}
         batch = _Batch(self.reader, missing)
         for place in places:
-            yield self._alike(*(batch.image(here[place]) if place in here else self._awaited(place)))
+            name, image, said = batch.image(here[place]) if place in here else self._awaited(place)
+            for what in said:
+                self.said.setdefault(what, set()).add(place)
+            yield self._alike(name, image)
 
-    def _awaited(self, place: int) -> tuple[str, Images]:
+    def _awaited(self, place: int) -> tuple[str, Images, set[str]]:
         future = self._begun.pop(place)
         return _Batch(self.reader, [place]).image(0) if future.exception() else future.result()
 
@@ -180,6 +184,21 @@ class Stream:
         images = self.decoder.images(self.places[index].tolist())
         sides = ((self.pad, self.pad),) * 2
         return np.pad(images, ((0, 0), (0, 0), *sides)) if self.pad else images
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was decided about pixels, as far as they have been decoded."""
+        return self.decoder.notes(self.places.tolist())
+
+    def said(self) -> dict[str, list[int]]:
+        """The same by the numbers of the images, for the next run."""
+        said = self.decoder.said
+        return {what: [i for i, place in enumerate(self.places.tolist()) if place in said[what]] for what in said}
+
+    def recall(self, said: dict[str, list[int]]) -> None:
+        """What an earlier run has seen, without decoding."""
+        for what, numbers in said.items():
+            self.decoder.said.setdefault(what, set()).update(self.places[numbers].tolist())
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
         return self[:].astype(dtype or np.uint8, copy=False)

@@ -23,7 +23,7 @@ from robustbench_lite.lazy import torch
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["Scorer", "doubts_about", "looked", "spread"]
+__all__ = ["Scorer", "differences", "doubts_about", "drawn", "looked", "spread"]
 
 _PROBE = 32  # images, drawn over the whole data set
 _FEWER = 8  # of large ones, of which one takes as long as many small ones
@@ -86,10 +86,9 @@ def _check_outputs(name: str, logits: torch.Tensor, classes: int | None, dtype: 
 
 def _check_consistent(name: str, scorer: Scorer, x: Pictures, logits: torch.Tensor, dtype: str) -> None:
     """Raises ModelError where logits depend on the call, on the batch, or on whether gradients are recorded."""
-    index = _drawn(x)
+    index = drawn(x)
     probe, reference = x[index], logits[index]
-    # by how much (K,) a logit may move: a part of the logits' spread, and what a float does not hold of it
-    allowed = _ROUNDING[dtype] * spread(logits) + 8 * torch.finfo(torch.float32).eps * reference.abs().amax(0)
+    allowed = _allowed(logits, reference, dtype)
     if gap := _gap(scorer.logits(x[: scorer.size]), logits[: scorer.size], allowed):
         raise ModelError(
             f"{name}: two calls on the same images give different logits ({gap}); a random layer (dropout, noise) is "
@@ -110,7 +109,7 @@ def _check_consistent(name: str, scorer: Scorer, x: Pictures, logits: torch.Tens
         )
 
 
-def _drawn(x: Pictures) -> torch.Tensor:
+def drawn(x: Pictures) -> torch.Tensor:
     """Places (m,) of the images that are asked about again, over the whole data set."""
     most = _PROBE if math.prod(x.shape[1:]) <= _LARGE else _FEWER
     return torch.linspace(0, len(x) - 1, min(most, len(x))).round().long()
@@ -124,6 +123,16 @@ def spread(logits: torch.Tensor) -> float:
     between_images = (logits.amax(0) - logits.amin(0)).median()
     between_classes = (logits.amax(1) - logits.median(1).values).median()
     return float(torch.maximum(between_images, between_classes))
+
+
+def differences(other: torch.Tensor, reference: torch.Tensor, dtype: str = "float32") -> str:
+    """How two answers (N, K) to the same images differ by more than rounding, in words; empty where they do not."""
+    return _gap(other, reference, _allowed(reference, reference, dtype))
+
+
+def _allowed(logits: torch.Tensor, reference: torch.Tensor, dtype: str) -> torch.Tensor:
+    """By how much (K,) a logit may move: a part of the logits' spread, and what a float does not hold of it."""
+    return _ROUNDING[dtype] * spread(logits) + 8 * torch.finfo(torch.float32).eps * reference.abs().amax(0)
 
 
 def _gap(other: torch.Tensor, reference: torch.Tensor, allowed: torch.Tensor) -> str:

@@ -135,8 +135,9 @@ def _random(classifier: Classifier) -> torch.Tensor:
 def _net(module: nn.Module) -> nn.Module:
     """The network as its author knows it, behind what `finish` puts around it."""
     from robustbench_lite.models.archs.normalized import Normalized, TwoClasses  # they need torch
+    from robustbench_lite.models.archs.preprocessed import Preprocessed
     from robustbench_lite.models.archs.unwrapped import Unwrapped
 
-    for around in (TwoClasses, Unwrapped, Normalized):
+    for around in (TwoClasses, Unwrapped, Preprocessed, Normalized):
         module = module.net if isinstance(module, around) else module
     return module

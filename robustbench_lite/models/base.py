@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from robustbench_lite.engine.certificate import Certificate
     from robustbench_lite.lazy import torch
 
-__all__ = ["Card", "Classifier", "ModelSource", "Withstood", "models"]
+__all__ = ["Card", "Classifier", "ModelSource", "Preprocess", "Withstood", "models"]
 
+Check = Callable[["torch.Tensor"], None]  # images (n, C, H, W); raises ModelError
 Certify = Callable[["torch.Tensor", Sequence[str], int], "Certificate"]  # images, their sample ids, the suite's seed
 _STAND_IN = re.compile(r"python:(?P<place>.+):(?P<name>[^:]+)")
 
@@ -49,6 +50,21 @@ class Withstood(Config):
     n: int
 
 
+class Preprocess(Config):
+    """How images were prepared for a published classifier, before its normalisation."""
+
+    resize: int | tuple[int, int]  # of the shorter side, or height and width
+    crop: tuple[int, int]  # height and width of the middle that is cut out
+    interpolation: str
+
+    def told(self) -> str:
+        scaled = f"a shorter side of {self.resize}" if isinstance(self.resize, int) else "{} x {}".format(*self.resize)
+        return (
+            f"inside it images are scaled to {scaled} ({self.interpolation}), and the middle {self.crop[0]} x "
+            f"{self.crop[1]} is cut out: attacks see them before that"
+        )
+
+
 class Card(Config):
     """What is known of a classifier before it runs; nothing here is a default that somebody guessed."""
 
@@ -59,6 +75,7 @@ class Card(Config):
     mean: tuple[Number, ...]
     std: tuple[Number, ...]
     interpolation: str | None = None
+    preprocess: Preprocess | None = None  # as published; done inside the classifier only where the suite says so
     labels: tuple[str, ...] = ()
     licence: str = ""
     source: str = ""  # where the weights come from, or the recipe that made them
@@ -84,6 +101,7 @@ class Classifier:
     code: str = ""  # hash of what computes the logits, or its version
     opaque: bool = False  # what it computes may depend on more than `weights` and `code` say: settings, other files
     certify: Certify | None = None  # what is proven of it around each image; null: nothing is
+    check: Check | None = None  # held against what it was converted from, on images of a run; null: it was not
 
 
 class ModelSource(Config, ABC):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
@@ -24,13 +24,7 @@ _IMAGES = 4  # dimensions
 class Export(Program):
     """A file that `torch.export.save` wrote, for batches of any size; images and classes are those of the program."""
 
-    source: ClassVar[str] = "export"
-
     export: str = Field(description="The .pt2 file.")
-
-    @property
-    def file(self) -> str:
-        return self.export
 
     def _read(self, path: Path) -> tuple[nn.Module, tuple[int, ...], int]:
         from robustbench_lite.models.archs.exported import Exported  # its class statement needs torch

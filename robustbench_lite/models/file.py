@@ -2,36 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from robustbench_lite.errors import ModelError
 from robustbench_lite.models import archs
 from robustbench_lite.models._checkpoint import load_state
 from robustbench_lite.models._fit import fitting
-from robustbench_lite.models.base import Card, Classifier, ModelSource, models
-from robustbench_lite.models.finish import channels_last, finish, sha256_of
-from robustbench_lite.registry import one_of
+from robustbench_lite.models._in_file import InFile
+from robustbench_lite.models.base import Card, Classifier, models
+from robustbench_lite.models.finish import channels_last, finish
 
 __all__ = ["File"]
 
 
 @models.register("file")
-class File(ModelSource):
+class File(InFile):
     """A state dict (.safetensors, .pt, .pth) for a known architecture; mean and std must be stated."""
 
     file: str = Field(description="The weights file.")
-    arch: Annotated[str, one_of("architecture", lambda: archs.ARCHITECTURES)] = Field(
-        description="Name of the architecture; `list models` shows them."
+    arch: Annotated[str, AfterValidator(archs.known)] = Field(
+        description="Name of the architecture; `list models` shows ours, torchvision:NAME and timm:NAME are others."
     )
     key: str | None = Field(
         None, description="Which entry of a checkpoint holds the weights, where there are several: state_dict_ema."
     )
-    sha256: str | None = Field(None, description="Refuse the file when its sha256 differs.")
 
     @model_validator(mode="after")
     def _stated(self) -> File:
@@ -42,28 +39,8 @@ class File(ModelSource):
             )
         return self
 
-    @property
-    def title(self) -> str:
-        return self.name or Path(self.file).stem
-
-    def absent(self, root: Path) -> Iterator[tuple[str, str]]:
-        yield from super().absent(root)
-        if self._path(root) is None:
-            yield "file", self._missing()
-
-    def _path(self, root: Path) -> Path | None:
-        return next((place for place in (root / self.file, Path.cwd() / self.file) if place.is_file()), None)
-
-    def _missing(self) -> str:
-        return f"{self.title}: no file '{self.file}' under the suite's folder or the current one"
-
     def load(self, root: Path) -> Classifier:
-        path = self._path(root)
-        if path is None:
-            raise ModelError(self._missing())
-        digest = sha256_of(path)
-        if self.sha256 and digest != self.sha256.lower():
-            raise ModelError(f"{self.title}: sha256 of '{path.name}' is {digest}, expected {self.sha256}")
+        path, digest = self.present(root)
         assert self.mean and self.std and self.size and self.classes
         net = archs.build(self.arch, self.size[0], self.classes)
         part = fitting(net, path, self.title, self.key)
@@ -78,5 +55,5 @@ class File(ModelSource):
             source=f"file {path.name}",
             sha256=digest,
         )
-        made = finish(card, channels_last(net))
+        made = finish(card, channels_last(net) if self.arch in archs.ARCHITECTURES else net)
         return replace(made, code=archs.code(self.arch), notes=(*part.notes(path.name), *made.notes))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from robustbench_lite.errors import ModelError
 from robustbench_lite.guards.foreign import blamed
 from robustbench_lite.lazy import torch
-from robustbench_lite.models.base import Card, Classifier
+from robustbench_lite.models.base import Card, Classifier, Preprocess
 
 if TYPE_CHECKING:
     from torch import nn
@@ -18,8 +18,11 @@ if TYPE_CHECKING:
 __all__ = ["channels_last", "content_hash", "finish", "sha256_of"]
 
 
-def finish(card: Card, net: nn.Module) -> Classifier:
-    """A classifier that keeps the contract: logits (N, K) from images in [0, 1]. Raises ModelError where it cannot."""
+def finish(card: Card, net: nn.Module, steps: Preprocess | None = None) -> Classifier:
+    """A classifier that keeps the contract: logits (N, K) from images in [0, 1]. Raises ModelError where it cannot.
+
+    `steps`: done to images of the card's size before they are normalised.
+    """
     from robustbench_lite.models.archs.normalized import Normalized, TwoClasses  # they need torch
 
     channels = card.size[0]
@@ -30,6 +33,10 @@ def finish(card: Card, net: nn.Module) -> Classifier:
         raise ModelError(f"{card.name}: std must be positive, got {list(card.std)}")
     _initialised(card, net)
     module: nn.Module = Normalized(net, card.mean, card.std).eval().requires_grad_(requires_grad=False)
+    if steps is not None:
+        from robustbench_lite.models.archs.preprocessed import Preprocessed  # its class statement needs torch
+
+        module = Preprocessed(module, steps.resize, steps.crop, steps.interpolation).eval()
     _usable(card, module)
     module, two, notes = _unwrapped(card, module)
     if _has_one_logit(card, module, two):

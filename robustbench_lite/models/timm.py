@@ -9,14 +9,15 @@ from typing import Any
 from pydantic import Field
 
 from robustbench_lite.errors import ModelError
-from robustbench_lite.models.base import Card, Classifier, ModelSource, models
-from robustbench_lite.models.finish import finish
+from robustbench_lite.models._published import Published
+from robustbench_lite.models._timm import described
+from robustbench_lite.models.base import Classifier, models
 
 __all__ = ["Timm"]
 
 
 @models.register("timm")
-class Timm(ModelSource):
+class Timm(Published):
     """A timm classifier; normalisation and size come from its pretrained configuration."""
 
     timm: str = Field(description="Name of the model, such as resnet50.a1_in1k.")
@@ -41,17 +42,5 @@ class Timm(ModelSource):
                 f"{self.title}: the weights are not in the hub's cache and cannot be downloaded "
                 f"({type(error).__name__}); run `fetch` on this suite where there is a connection"
             ) from None
-        return replace(finish(self._card(dict(net.pretrained_cfg)), net), code=f"timm {timm.__version__}")
-
-    def _card(self, config: dict[str, Any]) -> Card:
-        return Card(
-            name=self.title,
-            arch=self.timm,
-            classes=config["num_classes"],
-            size=self.size or tuple(config["input_size"]),
-            mean=self.mean or tuple(config["mean"]),
-            std=self.std or tuple(config["std"]),
-            interpolation=config["interpolation"],
-            licence=str(config.get("license") or ""),
-            source=str(config.get("hf_hub_id") or config.get("url") or "timm"),
-        )
+        card = described(self, self.timm, dict(net.pretrained_cfg))
+        return replace(self.finished(card, net), code=f"timm {timm.__version__}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
@@ -21,17 +21,11 @@ __all__ = ["TorchScript"]
 class TorchScript(Program):
     """A file that `torch.jit.save` wrote; `size` and `classes` must be stated, mean and std where it has none."""
 
-    source: ClassVar[str] = "torchscript"
-
     torchscript: str = Field(description="The file.")
 
     @property
     def unknown(self) -> tuple[str, ...]:
         return ("size", "classes")
-
-    @property
-    def file(self) -> str:
-        return self.torchscript
 
     def _read(self, path: Path) -> tuple[nn.Module, tuple[int, ...], int]:
         assert self.size and self.classes

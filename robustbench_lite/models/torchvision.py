@@ -5,22 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import Field, model_validator
 
 from robustbench_lite.errors import ModelError
-from robustbench_lite.models.base import Card, Classifier, ModelSource, models
-from robustbench_lite.models.finish import finish
+from robustbench_lite.models._published import Published
+from robustbench_lite.models.archs.libraries import TRANSFORMING, build_torchvision
+from robustbench_lite.models.base import Card, Classifier, Preprocess, models
 
-if TYPE_CHECKING:
-    from torch import nn
+__all__ = ["Torchvision"]
 
-__all__ = ["Torchvision", "build_torchvision"]
-
-# With published weights torchvision normalises these twice: ImageNet's mean and std outside, and inside the network
-# (`transform_input`) back to mean 1/2, std 1/2. The inner step is switched off, and its result stated on the card.
-_TRANSFORMING = {"googlenet", "inception_v3"}
 _PUBLISHED = {
     builder: {"classifier": name, "dataset": "ILSVRC2012-val"}
     for builder, name in {
@@ -35,7 +30,7 @@ _PUBLISHED = {
 
 
 @models.register("torchvision")
-class Torchvision(ModelSource):
+class Torchvision(Published):
     """A torchvision classifier; normalisation, size and labels come from its weights enum."""
 
     torchvision: str = Field(description="`builder@WEIGHTS`, such as resnet50@IMAGENET1K_V1.")
@@ -57,9 +52,9 @@ class Torchvision(ModelSource):
     def load(self, root: Path) -> Classifier:  # noqa: ARG002
         weights = self._weights()
         state = self._state()
-        net = build_torchvision(self.torchvision.split("@")[0], len(weights.meta["categories"]))
+        net = build_torchvision(self.torchvision.split("@")[0], 3, len(weights.meta["categories"]))
         net.load_state_dict({key: value for key, value in state.items() if key in net.state_dict()})
-        return replace(finish(self._card(weights), net), code=f"torchvision {version('torchvision')}")
+        return replace(self.finished(self._card(weights), net), code=f"torchvision {version('torchvision')}")
 
     def _state(self) -> Any:
         try:
@@ -83,28 +78,20 @@ class Torchvision(ModelSource):
         preset = weights.transforms()
         side, builder = preset.crop_size[0], self.torchvision.split("@")[0]
         mean, std = tuple(preset.mean), tuple(preset.std)
-        if builder in _TRANSFORMING:
+        if builder in TRANSFORMING:
             mean = std = (0.5, 0.5, 0.5)
         return Card(
             name=self.title,
             arch=builder,
             published=_PUBLISHED.get(builder, {}),
             classes=len(weights.meta["categories"]),
-            size=self.size or (3, side, side),
+            size=(3, side, side),
             mean=self.mean or mean,
             std=self.std or std,
             interpolation=preset.interpolation.value,
+            preprocess=Preprocess(
+                resize=preset.resize_size[0], crop=(side, side), interpolation=preset.interpolation.value
+            ),
             labels=tuple(weights.meta["categories"]),
             source=weights.url,
         )
-
-
-def build_torchvision(builder: str, classes: int) -> nn.Module:
-    """The bare network. GoogLeNet and Inception: no second normalisation inside, no auxiliary classifiers."""
-    from torchvision import models as known
-
-    extra: dict[str, Any] = {}
-    if builder in _TRANSFORMING:
-        extra = {"transform_input": False, "aux_logits": False, "init_weights": False}
-    net: nn.Module = known.get_model(builder, weights=None, num_classes=classes, **extra)
-    return net

@@ -243,6 +243,7 @@ def _provenance(results: Results) -> list[tuple[str, str]]:
         data[str(cell["dataset"])] = str(json.loads(cell["data"] or "{}").get("ids", ""))
     lines += [(f"weights of {name}", value) for name, value in sorted(weights.items())]
     lines += [(f"samples of {name}", value) for name, value in sorted(data.items())]
+    lines += [(f"notes on {name}", note) for name, notes in (run.get("data_notes") or {}).items() for note in notes]
     seconds = sum(cell["seconds"] or 0 for cell in results.cell_table.to_pylist())
     if len(results.cell_table) or not results.made():
         lines.append(("seconds in attacks", f"{seconds:.1f}"))

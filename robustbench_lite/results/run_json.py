@@ -32,6 +32,7 @@ _RUN: dict[str, Any] = {
     "published": {"": {"": _TEXT}},
     "defenses": {"": {"": _TEXT}},
     "classes": {"": [_TEXT]},
+    "data_notes": {"": [_TEXT]},  # what was decided about pixels and labels
     "planned": [_PLANNED],
     "versions": {"": _WORD},
     "machine": {"": _WORD},

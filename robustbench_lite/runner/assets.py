@@ -191,6 +191,11 @@ class Assets:
         loaded = {name: entry for name, entry in self._samples.items() if isinstance(entry, Samples)}
         return {name: list(samples.classes) for name, samples in loaded.items()}
 
+    def data_notes(self) -> dict[str, list[str]]:
+        """What was decided about pixels and labels, of every dataset that says so."""
+        loaded = {name: entry for name, entry in self._samples.items() if isinstance(entry, Samples)}
+        return {name: list(samples.notes) for name, samples in loaded.items() if samples.notes}
+
     def kept(self, name: str, read: Callable[[], T]) -> T:
         """What attacks ask for beside classifiers and data, read once, or not. Raises RobustbenchError."""
         return remember(cast("dict[str, T | RobustbenchError]", self._kept), name, read)

@@ -14,7 +14,7 @@ from robustbench_lite.datasets.base import Samples, images
 from robustbench_lite.datasets.selection import balanced
 from robustbench_lite.datasets.stream import close
 from robustbench_lite.engine.certificate import Certificate
-from robustbench_lite.engine.inspection import Scorer, doubts_about, looked
+from robustbench_lite.engine.inspection import Scorer, doubts_about, drawn, looked
 from robustbench_lite.engine.judge import pooled
 from robustbench_lite.engine.pictures import Pictures
 from robustbench_lite.engine.slopes import misleading
@@ -67,6 +67,8 @@ class Preflight:
             x = shown(samples)
             scorer = assets.scorer(classifier.name, x)
             _check_size(scorer, classifier, samples, x, canvas=canvas)
+            if classifier.check is not None:
+                classifier.check(x[drawn(x)])
             start = time.perf_counter()
             try:
                 logits = looked(scorer, x, classifier.card.classes)

@@ -206,6 +206,7 @@ def record_of(suite: Suite, options: Options, assets: Assets, cells: Iterable[Ce
         "published": assets.published(),
         **_defended(suite),
         "classes": assets.class_names(),
+        "data_notes": assets.data_notes(),
         "cells": [cell.id for cell in cells],
         "planned": [_planned(cell) for cell in cells],
         "suite": suite.resolved(),

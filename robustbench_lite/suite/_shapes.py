@@ -157,7 +157,8 @@ def classifier() -> Schema:
     choices = _source(models, "zoo")
     for choice in choices:
         if "arch" in choice.get("properties", {}):
-            choice["properties"]["arch"] = {"enum": list(archs.ARCHITECTURES)}
+            others = {"type": "string", "pattern": f"^({'|'.join(archs.LIBRARIES)}):."}
+            choice["properties"]["arch"] = {"anyOf": [{"enum": list(archs.ARCHITECTURES)}, others]}
     return {"anyOf": [known, *choices, _params(models["zoo"]) | {"required": ["zoo"]}]}
 
 

@@ -343,7 +343,7 @@ def test_without_a_place_for_the_cache_files_are_read(tmp_path, settled, read, m
 def test_ids_of_an_unchanged_parquet_file_are_remembered(tmp_path, settled, streamed, monkeypatch):
     path = encoded(tmp_path)
     first = Parquet(parquet=path).load(tmp_path)
-    monkeypatch.setattr(parquet_files, "_id", lambda _: pytest.fail("read again"))
+    monkeypatch.setattr(parquet_files, "row_id", lambda _: pytest.fail("read again"))
     assert Parquet(parquet=path).load(tmp_path).ids == first.ids
     (tmp_path / path).unlink()
     (tmp_path / "cifar10").rmdir()

@@ -15,10 +15,10 @@ from robustbench_lite.engine.judge import look
 from robustbench_lite.errors import ModelError, SuiteError
 from robustbench_lite.models import archs, zoo
 from robustbench_lite.models._robust import withstood
+from robustbench_lite.models.archs.libraries import build_torchvision
 from robustbench_lite.models.base import Card, models
 from robustbench_lite.models.finish import content_hash, finish
 from robustbench_lite.models.recipe import recipe, recipes
-from robustbench_lite.models.torchvision import build_torchvision
 from robustbench_lite.results.statistics import wilson
 from tests.helpers import CPU, ROOT
 
@@ -227,7 +227,7 @@ def test_torchvisions_googlenet_sees_what_torchvisions_own_preprocessing_makes(i
     with torch.no_grad():
         expected = reference(torchvision.transforms.functional.normalize(x, preset.mean, preset.std))
         assert torch.allclose(source.load(ROOT).module(x), expected, atol=1e-4)
-    assert build_torchvision("googlenet", 10).transform_input is False
+    assert build_torchvision("googlenet", 3, 10).transform_input is False
 
 
 def test_efficientnet_lite_has_timms_logits_and_the_published_normalisation():

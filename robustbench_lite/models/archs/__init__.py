@@ -1,9 +1,13 @@
-"""Architectures by name. Listing them costs nothing: the modules (and torch) are imported when one is built."""
+"""Architectures by name: ours, and those of torchvision and timm as `torchvision:resnet18`, `timm:resnet18`.
+
+Listing ours costs nothing: the modules (and torch) are imported when one is built.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -12,7 +16,9 @@ from robustbench_lite.errors import ModelError, did_you_mean
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["ARCHITECTURES", "build", "code"]
+__all__ = ["ARCHITECTURES", "LIBRARIES", "build", "code", "known"]
+
+LIBRARIES = ("torchvision", "timm")
 
 ARCHITECTURES = {
     "lenet": "lenet:LeNet",  # Caffe's, for 28x28 digits
@@ -28,8 +34,22 @@ ARCHITECTURES = {
 }
 
 
+def known(name: str) -> str:
+    """The same name. Raises ValueError for one of no architecture; those of libraries are looked up when built."""
+    library, colon, _ = name.partition(":")
+    if name not in ARCHITECTURES and not (colon and library in LIBRARIES):
+        others = ", ".join(f"{library}:NAME" for library in LIBRARIES)
+        raise ValueError(f"unknown architecture '{name}'{did_you_mean(name, ARCHITECTURES)} ({others} name others)")
+    return name
+
+
 def build(name: str, channels: int, classes: int) -> nn.Module:
-    """A fresh classifier of architecture `name`. Raises ModelError with a did-you-mean."""
+    """A fresh classifier of architecture `name`, without weights. Raises ModelError with a did-you-mean."""
+    library, colon, inner = name.partition(":")
+    if colon and library in LIBRARIES:
+        from robustbench_lite.models.archs import libraries  # with torchvision or timm
+
+        return libraries.BUILDERS[library](inner, channels, classes)
     if name not in ARCHITECTURES:
         raise ModelError(f"unknown architecture '{name}'{did_you_mean(name, ARCHITECTURES)}")
     module, factory = ARCHITECTURES[name].split(":")
@@ -38,7 +58,13 @@ def build(name: str, channels: int, classes: int) -> nn.Module:
 
 
 def code(name: str) -> str:
-    """A hash of the source of the architecture `name`, and of what stands in front of it: what its weights mean."""
+    """A hash of the source of the architecture `name`, and of what stands in front of it: what its weights mean.
+
+    Of a library's architecture, its version.
+    """
+    library, colon, _ = name.partition(":")
+    if colon and library in LIBRARIES:
+        return f"{library} {version(library)}"
     folder = Path(__file__).parent
     files = [folder / f"{ARCHITECTURES[name].split(':')[0]}.py", folder / "normalized.py"]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
