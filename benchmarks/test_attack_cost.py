@@ -36,8 +36,9 @@ FITTED = [name for name in attacks if attacks[name].needs is Fitting]
 # wall time over that inside its own passes, of attacks that are fitted; universal: DeepFool for one image at a time,
 # whose steps within the box are a few dozen small operations beside few passes of LeNet; advgan: most of its time goes
 # into its own networks, which are no passes of the classifier
-INSIDE = {"universal": 2.4, "universal_sgd": 1.6, "advgan": 12.0}
+INSIDE = {"universal": 2.4, "universal_sgd": 1.6, "advgan": 12.0, "adversarial_patch": 6.0}
 FITS = {"universal": {"passes": 1}, "universal_sgd": {"epochs": 5}, "advgan": {"steps": 10, "batch": 20}}
+FITS["adversarial_patch"] = {"steps": 20, "batch": 20}
 # wall time over that inside its own passes, of attacks that see random views of 32 x 32 pixels: making these costs more
 # than a small classifier's look at them
 SEEN = {"eot": 1.5, "rp2": 3.5}

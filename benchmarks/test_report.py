@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 
 from robustbench_lite.report.page import page
+from robustbench_lite.report.site import site
 from robustbench_lite.results.schema import CELLS, IMAGES, SAMPLES
 from robustbench_lite.results.sealed import seal
 from robustbench_lite.results.store import Store, read
@@ -69,4 +70,13 @@ def test_a_large_report(benchmark, folder):
     benchmark.extra_info["megabytes"] = len(texts[0].encode()) / 1e6
     assert read(folder).problems == ()
     assert benchmark.extra_info["megabytes"] < 10
+    print(benchmark.extra_info)
+
+
+def test_a_large_site(benchmark, folder):
+    pages = []
+    benchmark.pedantic(lambda: pages.extend(site([read(folder)])), rounds=1)
+    largest = max(pages, key=lambda pair: len(pair[1].encode()))
+    benchmark.extra_info |= {"pages": len(pages), "largest": largest[0], "kilobytes": len(largest[1].encode()) // 1000}
+    assert benchmark.extra_info["kilobytes"] < 1000
     print(benchmark.extra_info)

@@ -48,6 +48,7 @@ GIVEN = {
     "CONTRIBUTING.md": "from robustbench_lite.attacks import Promise",
     "ci.md": "my_module = rbl.models.load('lenet_mnist')",
     "README.md": 'model = rbl.models.load("lenet_mnist")\nx, y = rbl.datasets.load("mnist", samples=3)',
+    "first-suite.md": "from tests.typed import weights_of\nweights_of('vgg_fashion')",
     "checkpoint.md": "from tests.typed import few_of_cifar10\nfew_of_cifar10()",
 }
 AFTER = {

@@ -14,7 +14,7 @@ FACES = {
         Results __version__ attacks certify datasets defenses generators load models run sparse_coding
     """,
     "api": """
-        Results TableView certify load run
+        PlotView Results TableView certify load run
     """,
     "cli": """
         main
@@ -32,7 +32,8 @@ FACES = {
         checked_members doubts_about finite fitting interior logits_of look looked misleading pairs pooled run
     """,
     "figures": """
-        ContactSheet Figure PALETTE atoms_figure element errors_figure figures
+        Axis ContactSheet Drawing Figure Gallery Line PALETTE Panel Panels STYLE Strip Tile atoms_figure element
+        errors_figure figures
     """,
     "gate": """
         Baseline Gate Limits Report Rule Verdict baseline_of check gate_of lines_of read_baseline render_report
@@ -58,7 +59,7 @@ FACES = {
         robustness robustness_run
     """,
     "report": """
-        page
+        page site
     """,
     "results": """
         CELLS Caveat Change Curve ENOUGH Estimate Evaluation Flags Reals Results Row SAMPLES SCHEMA_VERSION Size

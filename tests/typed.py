@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from robustbench_lite.cli.verbs import cli
+from tests.helpers import ROOT
 
 OURS = (["robustbench-lite"], ["python", "-m", "robustbench_lite"])
 
@@ -56,3 +58,8 @@ def few_of_cifar10() -> None:
         Image.frombytes("RGB", (32, 32), hashlib.shake_256(str(k).encode()).digest(3072)).save(file, "PNG")
         images.append({"bytes": file.getvalue()})
     pq.write_table(pa.table({"img": images, "label": [k % 10 for k in range(1000)]}), folder / "test.parquet")
+
+
+def weights_of(name: str) -> None:
+    """Weights of a bundled classifier in the current folder, in the place of the reader's."""
+    shutil.copy(ROOT / "robustbench_lite" / "models" / "cards" / f"{name}.safetensors", ".")

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from robustbench_lite.api.view import TableView
+from robustbench_lite.api.view import PlotView, TableView
 from robustbench_lite.errors import UsageError
+from robustbench_lite.figures.paper import COLUMN, picture
 from robustbench_lite.results.sealed import write_text
 from robustbench_lite.results.store import Results as Stored
 from robustbench_lite.results.store import read
@@ -29,6 +30,22 @@ class Results(Stored):
     def table(self, name: str) -> TableView:
         """The table `name`, such as accuracy or rho_adv; `list tables` has all. Raises UsageError for another."""
         return TableView(tables.make(name, self))
+
+    def plot(
+        self, name: str, path: str | Path | None = None, *, width: float = COLUMN, trust: bool = False, **options: Any
+    ) -> PlotView:
+        """Figure `name`, such as curve or examples, as matplotlib draws it for a paper; `list figures` has all.
+
+        `width` in inches; `path`: written there too, as .pdf, .png or .svg; `options`: parameters of the figure.
+        Needs matplotlib (the extra plot). Raises UsageError.
+        """
+        from robustbench_lite.runner.figure import rows
+
+        record, table = rows(self, name, options, trust=trust)
+        view = PlotView(drawing := record.drawing(table), picture(drawing, width))
+        if path is not None:
+            view.save(path)
+        return view
 
     def report(self, path: str | Path) -> Path:
         """Write the one self-contained HTML page on these results to `path`, and return that."""

@@ -1,19 +1,26 @@
-"""A table that shows itself, in a notebook and at a prompt, and is a pandas DataFrame underneath."""
+"""A table and a figure that show themselves: a pandas DataFrame and a matplotlib Figure underneath."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from robustbench_lite.errors import UsageError
+from robustbench_lite.figures.drawing import Drawing
+from robustbench_lite.figures.paper import FORMATS, written
+from robustbench_lite.results.sealed import write_bytes
 from robustbench_lite.tables.base import Column, Row, Table
 from robustbench_lite.tables.render import render
 from robustbench_lite.tables.render.html import html
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Picture
 
-__all__ = ["TableView"]
+__all__ = ["PlotView", "TableView"]
 
 _PARTS = ("low", "high", "n")  # of a number with an interval, beside its value
 
@@ -67,6 +74,35 @@ class TableView:
         if name.startswith("_"):  # copying and pickling ask for some before there is a table
             raise AttributeError(name)
         return getattr(self.frame, name)
+
+
+@dataclass(frozen=True, repr=False)
+class PlotView:
+    """One figure. `figure` and `axes` are matplotlib's, to be changed at will before `save`."""
+
+    drawing: Drawing
+    figure: Picture
+
+    @property
+    def axes(self) -> list[Axes]:
+        return list(self.figure.axes)
+
+    def save(self, path: str | Path) -> Path:
+        """Write it as .pdf, .png or .svg, and return the path. Raises UsageError."""
+        path = Path(path)
+        if path.suffix not in FORMATS:
+            raise UsageError(f"{path}: expected a figure as {', '.join(FORMATS)}, got '{path.suffix}'")
+        try:
+            write_bytes(path, written(self.drawing, self.figure, path.suffix))
+        except OSError as error:
+            raise UsageError(f"{path}: cannot be written ({error.strerror or error})") from None
+        return path
+
+    def __repr__(self) -> str:
+        return f"<PlotView {self.drawing.title}: {self.drawing.says}>"
+
+    def _repr_png_(self) -> bytes:
+        return written(self.drawing, self.figure, ".png")
 
 
 def _record(columns: tuple[Column, ...], row: Row) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # for editors; what there is at run time is what is registered
+    from robustbench_lite.attacks.adversarial_patch import AdversarialPatch as AdversarialPatch
     from robustbench_lite.attacks.advgan import AdvGAN as AdvGAN
     from robustbench_lite.attacks.apgd import APGD as APGD
     from robustbench_lite.attacks.autoattack import AutoAttack as AutoAttack
@@ -42,6 +43,7 @@ if TYPE_CHECKING:  # for editors; what there is at run time is what is registere
     from robustbench_lite.attacks.mifgsm import MIFGSM as MIFGSM
     from robustbench_lite.attacks.noise import Noise as Noise
     from robustbench_lite.attacks.pgd import PGD as PGD
+    from robustbench_lite.attacks.recolor import Recolor as Recolor
     from robustbench_lite.attacks.rp2 import RP2 as RP2
     from robustbench_lite.attacks.sigma_zero import SigmaZero as SigmaZero
     from robustbench_lite.attacks.spatial import Spatial as Spatial

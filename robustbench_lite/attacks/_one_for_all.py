@@ -12,9 +12,10 @@ from robustbench_lite.engine.job import CONTROL, PERTURBATION, Crafted, Fitting,
 from robustbench_lite.engine.oracle import Oracle
 from robustbench_lite.lazy import torch
 from robustbench_lite.threat.draws import Draw, keys
+from robustbench_lite.threat.goal import Goal
 from robustbench_lite.threat.norms import size, steepest
 
-__all__ = ["Fitter", "OneForAll", "control"]
+__all__ = ["Fitter", "OneForAll", "aimed", "control"]
 
 
 class Fitter(SetAttack):
@@ -61,3 +62,11 @@ def control(attack: SetAttack, like: torch.Tensor, length: torch.Tensor | float)
     """A random direction (1, C, H, W), of that length in the attack's norm: what anything of that size does."""
     draw = Draw(keys(0, "control", [attack.fingerprint()]).to(like.device))
     return steepest(draw.normal("control", tuple(like.shape[1:])), attack.threat or "linf") * length
+
+
+def aimed(predicted: Goal, target: int | None) -> Goal:
+    """Away from what the classifier predicts, or towards the target."""
+    if target is None:
+        return predicted
+    label = torch.full_like(predicted.label, target)
+    return Goal(label, predicted.classes, targeted=True, members=predicted.members)

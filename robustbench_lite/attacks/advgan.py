@@ -8,7 +8,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
-from robustbench_lite.attacks._one_for_all import Fitter, control
+from robustbench_lite.attacks._one_for_all import Fitter, aimed, control
 from robustbench_lite.attacks._translator import Translator
 from robustbench_lite.engine.attack import attacks
 from robustbench_lite.engine.card import Card, Promise
@@ -144,7 +144,7 @@ class AdvGAN(Fitter):
 
     def _trained(self, oracle: Oracle, some: Fitting) -> torch.Tensor:
         """The generator's weights (P,)."""
-        net, goal = self._net(some.x), self._goal(some.goal)
+        net, goal = self._net(some.x), aimed(some.goal, self.target)
         generator, critic = (part.requires_grad_() for part in net.fresh(Draw(some.draw.key[:1])))
         optimizers = [torch.optim.Adam([part], lr=self.lr, betas=_BETAS) for part in (generator, critic)]
         for step in range(self.steps):
@@ -163,13 +163,6 @@ class AdvGAN(Fitter):
             (generator.grad,) = torch.autograd.grad([adv, extra], generator, [pull, torch.ones_like(extra)])
             optimizers[0].step()
         return generator.detach()
-
-    def _goal(self, predicted: Goal) -> Goal:
-        """Away from what the classifier predicts, or towards the target."""
-        if self.target is None:
-            return predicted
-        label = torch.full_like(predicted.label, self.target)
-        return Goal(label, predicted.classes, targeted=True, members=predicted.members)
 
     def _part(self, some: Fitting, step: int) -> torch.Tensor:
         """The places (m,) of the images of a step: all have had their turn before any has its next."""

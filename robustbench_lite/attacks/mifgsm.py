@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
 
@@ -29,6 +29,7 @@ class MIFGSMState(State):
     adv: torch.Tensor
     taken: torch.Tensor  # (n,)
     momentum: torch.Tensor  # (n, C, H, W)
+    variance: torch.Tensor  # (n, C, H, W) how the mean gradient around the last iterate differs from its own
 
 
 @attacks.register("mifgsm")
@@ -42,16 +43,21 @@ class MIFGSM(StepAttack):
         protocol=(
             "g <- decay g + grad / ||grad||_1, x <- clip(x + step sign(g)) in the linf ball; epsilon 16/255, 10 steps "
             "of epsilon / steps, decay 1, final iterate. Options: input diversity (Xie et al., 1803.06978), "
-            "translation invariance (Dong et al., 1904.02884), scale invariance (Lin et al., 1908.06281)."
+            "translation invariance (Dong et al., 1904.02884), scale invariance and Nesterov's look ahead (Lin et al., "
+            "1908.06281), variance tuning (Wang and He, 2103.15571), a penalty on the gradient's norm (Ge et al., "
+            "2306.05225); all of them can be combined but the last two."
         ),
         deviations=(
             "The gradient is that of the log-odds: cross-entropy's direction, which does not vanish when the softmax "
-            "saturates. With scales above 1 the copies' gradients are averaged with that weight.",
+            "saturates. The gradients of copies and of points around the iterate are averaged with that weight.",
             "Input diversity shrinks by a bilinear warp, another size and place for every sample, and pads with zeros; "
             "the original enlarges the canvas instead.",
+            "around: flat looks back along the gradient over its mean absolute value, as the released code does; "
+            "over its l1 norm, as the paper writes, it would not move.",
         ),
     )
     version: ClassVar[int] = 2
+    later: ClassVar[tuple[tuple[str, ...], ...]] = (("nesterov",), ("around", "neighbours", "reach", "balance"))
     changes: ClassVar[tuple[str, ...]] = ("epsilon", "step_size")
     threat: ClassVar[Norm] = "linf"
 
@@ -65,6 +71,23 @@ class MIFGSM(StepAttack):
         0, description="Side of the Gaussian kernel that smooths the gradient, odd; 0: none. The paper has 15 of 299."
     )
     scales: PositiveInt = Field(1, description="Copies x, x/2, x/4, ... whose gradients are averaged; the paper has 5.")
+    nesterov: bool = Field(default=False, description="Take gradients one step ahead along the accumulated one.")
+    around: Literal["variance", "flat"] | None = Field(
+        None,
+        description=(
+            "What the gradients at random points around the iterate are for. variance: by how much their mean differs "
+            "from the iterate's own is added in the next step (VMI). flat: they stand in its place, each with that of "
+            "a point back downhill, so that a large gradient costs (PGN). null: none are taken."
+        ),
+    )
+    neighbours: PositiveInt = Field(20, description="around: so many points, new ones in every step.")
+    reach: Number | None = Field(
+        None,
+        gt=0,
+        description="around: how far they are at most along each axis, in epsilons, also outside the box; null: 1.5 "
+        "with variance, 3 with flat.",
+    )
+    balance: Number = Field(0.5, ge=0, le=1, description="around: flat: the weight of the gradient back downhill.")
 
     @field_validator("translation")
     @classmethod
@@ -75,41 +98,76 @@ class MIFGSM(StepAttack):
 
     @property
     def typical_passes(self) -> float:
-        return 2.0 * self.steps * self.scales
+        points = {None: 1, "variance": 1 + self.neighbours, "flat": 2 * self.neighbours}[self.around]
+        return 2.0 * self.steps * self.scales * points
 
     @property
-    def promise(self) -> Promise:
-        return Promise(factor=1.05 + (1.2 if self.diversity else 0) + 0.2 * self.translation)  # these turn the gradient
+    def promise(self) -> Promise:  # these turn the gradient
+        turned = (1.2 if self.diversity else 0) + 0.2 * self.translation + (0.5 if self.around else 0)
+        return Promise(factor=1.05 + turned)
+
+    @property
+    def _length(self) -> float:
+        return self.epsilon / self.steps if self.step_size is None else self.step_size
 
     def start(self, x: torch.Tensor, goal: Goal, draw: Draw) -> MIFGSMState:
-        count = torch.zeros(len(x), dtype=torch.int64, device=x.device)
-        return MIFGSMState(x, goal, draw, x, count.float(), count.bool(), x, count, torch.zeros_like(x))
+        count, zero = torch.zeros(len(x), dtype=torch.int64, device=x.device), torch.zeros_like(x)
+        return MIFGSMState(x, goal, draw, x, count.float(), count.bool(), x, count, zero, zero)
 
     def step(self, oracle: Oracle, state: State) -> State:
         assert isinstance(state, MIFGSMState)
-        gradient = sum(self._gradients(oracle, state), torch.zeros_like(state.adv))
+        gradient, variance = self._slope(oracle, state)
         if self.translation:
             gradient = _smooth(gradient, self.translation)
-        length = gradient.flatten(1).abs().mean(1).clamp_min(1e-30)
-        momentum = self.decay * state.momentum + gradient / per_row(length, gradient)
-        step = self.epsilon / self.steps if self.step_size is None else self.step_size
+        momentum = self.decay * state.momentum + gradient / _mean_size(gradient)
         share = state.taken / self.steps
-        adv, taken = climb(state.x, state.adv, momentum, "linf", step, self.epsilon, share), state.taken + 1
+        adv, taken = climb(state.x, state.adv, momentum, "linf", self._length, self.epsilon, share), state.taken + 1
         done = taken >= self.steps
-        score = last_only(done)
-        return replace(state, candidate=adv, score=score, done=done, adv=adv, taken=taken, momentum=momentum)
+        changes: dict[str, Any] = {"adv": adv, "taken": taken, "momentum": momentum, "variance": variance}
+        return replace(state, candidate=adv, score=last_only(done), done=done, **changes)
 
-    def _gradients(self, oracle: Oracle, state: MIFGSMState) -> Iterator[torch.Tensor]:
-        """The gradient in x of every copy: warped where the draw says so, then scaled."""
+    def _slope(self, oracle: Oracle, s: MIFGSMState) -> tuple[torch.Tensor, torch.Tensor]:
+        """What is accumulated, and the variance that the next step adds (n, C, H, W)."""
+        at = s.adv + self._length * self.decay * s.momentum if self.nesterov else s.adv
+        if self.around == "flat":
+            return self._mean(s, at, lambda point, draw: self._penalised(oracle, s, point, draw)), s.variance
+        own = self._gradient(oracle, s, at, s.draw)
+        if self.around is None:
+            return own, s.variance
+        mean = self._mean(s, at, lambda point, draw: self._gradient(oracle, s, point, draw))
+        return own + s.variance, mean - own
+
+    def _mean(
+        self, s: MIFGSMState, at: torch.Tensor, what: Callable[[torch.Tensor, Draw], torch.Tensor]
+    ) -> torch.Tensor:
+        """Of `what` at this step's random points around `at` (n, C, H, W), each with draws of its own."""
+        total = torch.zeros_like(at)
+        reach = self.reach or {"variance": 1.5, "flat": 3.0}[self.around or "flat"]
+        for i in range(self.neighbours):
+            draw = s.draw.fork(f"neighbour {i}")
+            away = 2 * draw.uniform("place", tuple(at.shape[1:]), s.taken) - 1
+            total += what(at + reach * self.epsilon * away, draw)
+        return total / self.neighbours
+
+    def _penalised(self, oracle: Oracle, s: MIFGSMState, at: torch.Tensor, draw: Draw) -> torch.Tensor:
+        """Gradient (n, C, H, W) at a point of the loss minus a multiple of its gradient's norm, by a difference."""
+        gradient = self._gradient(oracle, s, at, draw)
+        behind = at - self._length * gradient / _mean_size(gradient)
+        return (1 - self.balance) * gradient + self.balance * self._gradient(oracle, s, behind, draw)
+
+    def _gradient(self, oracle: Oracle, s: MIFGSMState, at: torch.Tensor, draw: Draw) -> torch.Tensor:
+        """The sum of the gradients in `at` (n, C, H, W) of every copy: warped where the draw says so, then scaled."""
+        total = torch.zeros_like(at)
         for i in range(self.scales):
-            copy = lambda x, i=i: self._diverse(x, state, i) / 2**i
-            yield oracle.through(state.adv, copy, lambda view: view.gradient(state.goal.seed(view.logits))[0])[0]
+            copy = lambda x, i=i: self._diverse(x, draw, s.taken * self.scales + i) / 2**i
+            total = total + oracle.through(at, copy, lambda view: view.gradient(s.goal.seed(view.logits))[0])[0]
+        return total
 
-    def _diverse(self, x: torch.Tensor, state: MIFGSMState, copy: int) -> torch.Tensor:
+    def _diverse(self, x: torch.Tensor, draw: Draw, step: torch.Tensor) -> torch.Tensor:
         """With probability `diversity`, shrunk to a random size at a random place, zeros around (n, C, H, W)."""
         if not self.diversity:
             return x
-        u = state.draw.uniform("diversity", (4,), state.taken * self.scales + copy)
+        u = draw.uniform("diversity", (4,), step)
         scale = torch.where(u[:, 0] < self.diversity, self.smallest + (1 - self.smallest) * u[:, 1], 1.0)
         centre = (2 * u[:, 2:] - 1) * (1 - scale)[:, None]  # in [-1, 1] coordinates, the whole image stays inside
         theta = torch.zeros((len(x), 2, 3), dtype=x.dtype, device=x.device)
@@ -126,3 +184,8 @@ def _smooth(gradient: torch.Tensor, side: int) -> torch.Tensor:
     channels = gradient.shape[1]
     kernel = (bell[:, None] * bell).expand(channels, 1, side, side)
     return torch.nn.functional.conv2d(gradient, kernel, padding=side // 2, groups=channels)
+
+
+def _mean_size(gradient: torch.Tensor) -> torch.Tensor:
+    """The mean absolute value of every row (n, 1, 1, 1): the l1 norm, whatever the number of pixels."""
+    return per_row(gradient.flatten(1).abs().mean(1).clamp_min(1e-30), gradient)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -31,18 +32,25 @@ def label_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command()
 @click.argument("results", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("-o", "--out", type=click.Path(path_type=Path), default=Path("reports/report.html"), show_default=True)
+@click.option(
+    "-o", "--out", default="reports/report.html", show_default=True, help="The page; a folder, FOLDER/, gets a site."
+)
 @label_option
-def report(results: tuple[Path, ...], out: Path, labels: tuple[str, ...]) -> None:
-    """Write one self-contained HTML page on RESULTS...: folders that `run` has written, or that hold such folders."""
-    from robustbench_lite.report.page import page
+def report(results: tuple[Path, ...], out: str, labels: tuple[str, ...]) -> None:
+    """Write one self-contained HTML page on RESULTS...: folders that `run` has written, or that hold such folders.
+
+    Into a folder (-o site/) as a site of small pages, with leaderboards and their JSON in RobustBench's form.
+    """
+    from robustbench_lite.report import page, site
     from robustbench_lite.results.naming import called, labels_of
     from robustbench_lite.results.store import read, runs
 
     folders = [folder for given in results for folder in runs(given)]
-    text = page(called([read(folder) for folder in folders], labels_of(labels, folders)))
-    write(out, text)
-    click.echo(str(out))
+    every, path = called([read(folder) for folder in folders], labels_of(labels, folders)), Path(out)
+    whole = out.endswith(("/", os.sep)) or path.is_dir()
+    for name, text in site(every) if whole else [("", page(every))]:
+        write(path / name, text)
+    click.echo(str(path / "index.html" if whole else path))
 
 
 @click.command()

@@ -77,12 +77,12 @@ class _Patient:
             os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
 
 
-def write(path: Path, text: str) -> None:
-    """Replace a text file, whole or not at all. Raises UsageError."""
-    from robustbench_lite.results.sealed import write_text
+def write(path: Path, content: str | bytes) -> None:
+    """Replace a file, whole or not at all. Raises UsageError."""
+    from robustbench_lite.results.sealed import write_bytes, write_text
 
     try:
-        write_text(path, text)
+        write_text(path, content) if isinstance(content, str) else write_bytes(path, content)
     except OSError as error:
         raise UsageError(f"{path}: cannot be written ({error.strerror or error})") from None
 

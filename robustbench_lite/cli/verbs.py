@@ -152,18 +152,24 @@ def verify(results: Path, device: str, trust: bool) -> None:
 @click.argument("results", type=click.Path(path_type=Path))
 @click.argument("name")
 @click.option("--set", "options", multiple=True, metavar="KEY=VALUE", help="A parameter of the figure; see `describe`.")
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="The SVG file; default: beside the rows.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help=".pdf, .png, .svg; default: SVG beside the rows.")
+@click.option("--width", type=click.FloatRange(1, 40), help="Inches, for a paper; .pdf and .png have 3.25, a column.")
 @device_option
 @trust_option
-def figure(results: Path, name: str, options: tuple[str, ...], out: Path | None, device: str, trust: bool) -> None:
-    """Draw figure NAME of RESULTS as SVG; its rows are stored in RESULTS/figures."""
-    from robustbench_lite.runner.figure import figure as draw
+def figure(results: Path, name: str, options: tuple[str, ...], out: Path | None, **how: Any) -> None:
+    """Draw figure NAME of RESULTS; its rows are stored in RESULTS/figures.
 
-    svg, rows = draw(results, name, _assignments(options), device, trust=trust)
-    path = out or results / "figures" / f"{name}.svg"
-    write(path, svg)
+    As PDF, PNG, or with a width, for a paper, which takes matplotlib (the extra `plot`); else as the page shows it.
+    """
+    from robustbench_lite.figures.paper import drawn
+    from robustbench_lite.results.store import Store, read
+    from robustbench_lite.runner.figure import rows
+
+    width, path = how.pop("width"), out or results / "figures" / f"{name}.svg"
+    record, table = rows(read(results), name, _assignments(options), **how)
+    write(path, drawn(record.drawing(table), path.suffix, width))
     click.echo(str(path))
-    say(f"rows are in {rows}")
+    say(f"rows are in {Store(results).write_figure(name, table)}")
 
 
 def _assignments(options: tuple[str, ...]) -> dict[str, Any]:

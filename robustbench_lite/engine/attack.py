@@ -243,6 +243,15 @@ class SetAttack(Attack):
         """Of a universal attack: candidates for x (n, C, H, W) from its artifacts; by default PERTURBATION is added."""
         return self.apply(x, made[PERTURBATION])
 
+    def proposed(
+        self,
+        x: torch.Tensor,
+        draw: Draw,  # noqa: ARG002  (for those that place what they made)
+        made: Mapping[str, torch.Tensor],
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The same, and the numbers (n, D) called `found` behind each; the draws have a row for each sample."""
+        return self.perturbed(x, made), x.new_empty((len(x), 0), dtype=torch.float64)
+
 
 class Composition(Attack):
     """Attacks of one budget, one after another, each on the samples that those before it did not break."""

@@ -105,17 +105,14 @@ class Written:
         return {"certified_class": proven.classes.tolist(), "certified_radius": proven.radii.tolist()}
 
     def _transform(self) -> list[str | None]:
-        names = self.outcome.names
-        if self.origins is not None:
-            return [canonical(facts) if facts else None for facts in self.origins]
-        if not names:
-            return [None] * len(self.ids)
-        found = self.outcome.found
+        """How each image came about, and the numbers that the attack found: where both have a name, the latter."""
+        names, found = self.outcome.names, self.outcome.found
         known = found.isfinite().all(1).tolist()  # not where the attack failed before it found anything
-        return [
-            canonical(dict(zip(names, row, strict=True))) if ok else None
-            for row, ok in zip(found.tolist(), known, strict=True)
+        facts = [
+            {**origin, **(dict(zip(names, row, strict=True)) if ok else {})}
+            for origin, row, ok in zip(self.origins or ({},) * len(self.ids), found.tolist(), known, strict=True)
         ]
+        return [canonical(one) if one else None for one in facts]
 
     def _broken_by(self) -> list[str | None]:
         """Which of the attacks inside made the candidate with which the sample is broken, as the judge says."""

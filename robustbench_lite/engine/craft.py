@@ -19,13 +19,14 @@ def craft(attack: SetAttack, oracle: Oracle, job: Job) -> Outcome:
         return _together(attack, oracle, job)
     fit = job.setting if isinstance(job.setting, Fitted) else _fit(attack, oracle, job)
     start, n = time.perf_counter(), len(job.x)
-    candidates = attack.perturbed(job.x, fit.artifacts)
+    candidates, found = attack.proposed(job.x, job.draw, fit.artifacts)
     ledger = Ledger(fit.counts[None], torch.full((1,), fit.seconds, dtype=torch.float64, device=job.x.device))
     ledger = ledger.shared(n, job.place)
     oracle.synchronize()
     ledger.seconds += (time.perf_counter() - start) / n
     broken = (fit.counts[BROKEN] > 0).expand(n)
-    return Outcome(candidates, ledger, broken * NOT_FINITE, _nothing(n), 0.0, fit.notes, fit.artifacts, fit=fit)
+    status = broken * NOT_FINITE
+    return Outcome(candidates, ledger, status, found, 0.0, fit.notes, fit.artifacts, names=attack.found, fit=fit)
 
 
 def _fit(attack: SetAttack, oracle: Oracle, job: Job) -> Fitted:

@@ -8,6 +8,7 @@ import numpy as np
 
 from robustbench_lite.figures._panels import Plane
 from robustbench_lite.figures._plane import Through
+from robustbench_lite.figures.drawing import Drawing
 from robustbench_lite.tables.base import Column, Table, Value
 
 if TYPE_CHECKING:
@@ -28,14 +29,14 @@ class Losses(Through):
     def columns(self, logits: torch.Tensor, label: int) -> dict[str, torch.Tensor]:
         return {"loss": logits.logsumexp(1) - logits[:, label], "prediction": logits.argmax(1)}
 
-    def draw(self, table: pa.Table) -> str:
+    def drawing(self, table: pa.Table) -> Drawing:
         plane = Plane.of(table, "loss")
         bands = np.digitize(plane.values, _EDGES)
         meanings = [f"below {_EDGES[0]:g} nats", *(f"from {edge:g}" for edge in _EDGES)]
         keys = [(colour, text) for i, (colour, text) in enumerate(zip(_BANDS, meanings, strict=True)) if i in bands]
         at = [f"{model} {loss:.2g}" for model, loss in zip(plane.models, _centres(plane), strict=True)]
         says = f"Cross-entropy of {plane.name(plane.facts['label'])} at the image itself, nats: {', '.join(at)}."
-        return Plane(plane.facts, plane.models, bands).draw(self.title, says, _BANDS, keys)
+        return Plane(plane.facts, plane.models, bands).drawing(self.title, says, _BANDS, keys)
 
     def data(self, table: pa.Table) -> Table:
         plane, labels = Plane.of(table, "loss"), Plane.of(table, "prediction").values

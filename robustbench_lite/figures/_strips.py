@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import base64
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import groupby
-from typing import Any, TypedDict
+from typing import TypedDict
 
+import numpy as np
 from PIL import Image
 
-from robustbench_lite.figures.svg import document, element
+from robustbench_lite.figures.drawing import Drawing, Gallery, Key, Strip, Tile
 from robustbench_lite.lazy import torch
 
 __all__ = ["Pictured", "outcome", "png", "strips"]
 
-_SIDE, _GAP, _LEFT, _TOP = 80, 4, 76, 34  # of a picture, in pixels
 _FRAMES = {"target": "#D55E00", "label": "#009E73", "other": "#999999"}
 _WORDS = {"target": "the attacker's target", "label": "its own class", "other": "another class"}
-_LONGEST = 15
 
 
 class Pictured(TypedDict):
@@ -45,49 +43,21 @@ def png(image: torch.Tensor) -> bytes:
     return file.getvalue()
 
 
-def strips(title: str, says: str, rows: Sequence[Pictured]) -> str:
-    """All rows as SVG: strips one below the other, under their headings."""
-    parts: list[str] = []
-    y, widest = _TOP, 0
-    for heading, block in groupby(rows, lambda row: row["heading"]):
-        parts.append(element("text", text=heading, x=6, y=y, font_size=14, font_weight=600))
-        found = [(kind, list(part)) for kind, part in groupby(block, lambda row: row["strip"])]
-        captions = [row["caption"] for row in found[0][1]]
-        above = 14 if any(captions) else 0
-        for i, caption in enumerate(captions):
-            parts.append(element("text", text=caption, x=_LEFT + i * (_SIDE + _GAP), y=y + 22, font_size=10))
-        for number, (kind, views) in enumerate(found):
-            at = y + 14 + above + number * (_SIDE + 34)
-            parts.append(element("g", _strip(kind, views), transform=f"translate(0,{at})"))
-            widest = max(widest, len(views))
-        y += 14 + above + len(found) * (_SIDE + 34) + 24
-    width = _LEFT + widest * (_SIDE + _GAP)
-    white = element("rect", width=width, height=y + 16, fill="white")
-    return document(width, y + 16, title, says, [white, *parts, *_legend(y)])
+def strips(title: str, says: str, rows: Sequence[Pictured]) -> Drawing:
+    """All rows: strips one below the other, under their headings."""
+    blocks = tuple(_gallery(heading, list(block)) for heading, block in groupby(rows, lambda row: row["heading"]))
+    keys = tuple(Key(_WORDS[name], colour, "frame") for name, colour in _FRAMES.items())
+    return Drawing(title, says, blocks, keys=keys)
 
 
-def _strip(kind: str, views: Sequence[Pictured]) -> Iterator[str]:
-    yield element("text", text=kind, x=6, y=_SIDE / 2)
-    for i, view in enumerate(views):
-        x = _LEFT + i * (_SIDE + _GAP)
-        frame: dict[str, Any] = {"x": x, "y": 0, "width": _SIDE, "height": _SIDE}
-        yield element("image", **frame, href=_uri(view["png"]), style="image-rendering:pixelated")
-        yield element("rect", **frame, fill="none", stroke=_FRAMES[view["outcome"]], stroke_width=3)
-        name = view["prediction"]
-        name = name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "…"
-        yield element("text", text=name, x=x, y=_SIDE + 13, font_size=10)
-        yield element("text", text=f"{view['confidence']:.0%}", x=x, y=_SIDE + 25, font_size=10, fill="#555")
+def _gallery(heading: str, rows: Sequence[Pictured]) -> Gallery:
+    found = [(kind, list(part)) for kind, part in groupby(rows, lambda row: row["strip"])]
+    above = tuple(row["caption"] for row in found[0][1])
+    return Gallery(heading, tuple(Strip(kind, tuple(map(_tile, views))) for kind, views in found), above)
 
 
-def _uri(picture: bytes) -> str:
-    """The picture, no larger than it is drawn on a fine screen, as a data URI."""
-    file, image = io.BytesIO(), Image.open(io.BytesIO(picture), formats=("PNG",))
-    image.resize([min(side, 2 * _SIDE) for side in image.size], Image.Resampling.LANCZOS).save(file, "PNG")
-    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
-
-
-def _legend(y: float) -> Iterator[str]:
-    for i, (name, colour) in enumerate(_FRAMES.items()):
-        x = _LEFT + i * 160
-        yield element("rect", x=x, y=y - 10, width=12, height=12, fill="none", stroke=colour, stroke_width=3)
-        yield element("text", text=_WORDS[name], x=x + 20, y=y)
+def _tile(view: Pictured) -> Tile:
+    with Image.open(io.BytesIO(view["png"]), formats=("PNG",)) as image:
+        pixels = np.asarray(image.convert("RGB"))
+    below = (view["prediction"], f"{view['confidence']:.0%}")
+    return Tile(pixels, f"{view['caption']} taken for {view['prediction']}", below, _FRAMES[view["outcome"]])

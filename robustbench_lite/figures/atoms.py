@@ -10,7 +10,8 @@ import pyarrow as pa
 
 from robustbench_lite.errors import UsageError
 from robustbench_lite.figures.base import Assets, Figure, figures
-from robustbench_lite.figures.stability import Atom, sheets_figure
+from robustbench_lite.figures.drawing import Drawing
+from robustbench_lite.figures.stability import Atom, sheets
 from robustbench_lite.tables.base import Column, Table
 from robustbench_lite.tables.values import count, label, number
 
@@ -55,8 +56,8 @@ class Atoms(Figure):
             raise UsageError("atoms: expected results of a suite with `sparse_coding:`, got no layer in these")
         return pa.Table.from_pylist(list(found.values()), schema=_SCHEMA)
 
-    def draw(self, table: pa.Table) -> str:
-        return sheets_figure(dict(_sheets(table)), self.title)
+    def drawing(self, table: pa.Table) -> Drawing:
+        return sheets(dict(_sheets(table)), self.title)
 
     def data(self, table: pa.Table) -> Table:
         rows = [

@@ -1,4 +1,4 @@
-"""What a figure is: a record of parameters that computes rows from results and classifiers, and draws them as SVG.
+"""What a figure is: a record of parameters that computes rows from results and classifiers, and says what is drawn.
 
 The rows are stored beside the results, so that anybody can draw or analyse them anew. One file each in `figures/`.
 """
@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import pyarrow as pa
 
+from robustbench_lite.figures._page import as_svg
+from robustbench_lite.figures.drawing import Drawing
 from robustbench_lite.registry import Config, Records
 
 if TYPE_CHECKING:
@@ -69,8 +71,12 @@ class Figure(Config):
         """The rows; what a reader must know beside them is in the schema's metadata. Raises UsageError."""
 
     @abstractmethod
+    def drawing(self, table: pa.Table) -> Drawing:
+        """What the rows show, for whoever draws it: a page as SVG (`draw`), matplotlib for a paper (`paper`)."""
+
     def draw(self, table: pa.Table) -> str:
-        """The rows as one self-contained SVG document."""
+        """The rows as one self-contained SVG document, as a page shows it."""
+        return as_svg(self.drawing(table))
 
     @abstractmethod
     def data(self, table: pa.Table) -> Table:

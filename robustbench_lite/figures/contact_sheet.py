@@ -14,8 +14,7 @@ from robustbench_lite.engine.attack import Attack
 from robustbench_lite.engine.views import pairs
 from robustbench_lite.errors import UsageError, did_you_mean
 from robustbench_lite.figures.base import Assets, Figure, figures
-from robustbench_lite.figures.sheets import as_uri
-from robustbench_lite.figures.svg import document, element
+from robustbench_lite.figures.drawing import Drawing, Gallery, Strip, Tile, pixels_of
 from robustbench_lite.lazy import torch
 from robustbench_lite.tables.base import Column, Table, Value
 from robustbench_lite.threat.draws import Draw, keys
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["ContactSheet"]
 
 META = b"robustbench_lite.figure"
-_SIDE, _GAP, _TOP = 96, 6, 52  # pixels
+_SIDE = 96  # pixels
 
 
 @figures.register("contact_sheet")
@@ -66,21 +65,17 @@ class ContactSheet(Figure):
             raise UsageError(f"no attack '{name}' is scored in views{did_you_mean(name, found)}")
         return name, found[name]
 
-    def draw(self, table: pa.Table) -> str:
+    def drawing(self, table: pa.Table) -> Drawing:
         facts = json.loads(table.schema.metadata[META])
-        columns = facts["draws"] + 1
-        step, first = _SIDE + _GAP, 10 + _GAP
-        width, height = first + columns * step + 10, _TOP + len(facts["samples"]) * step + 10
-        parts = [element("rect", width=width, height=height, fill="white")]
-        parts.append(element("text", text=facts["heading"], x=10, y=20, font_size=14, font_weight=600))
-        parts.append(element("text", text="as it is, then random views", x=10, y=40))
-        for row in table.to_pylist():
+        strips = {name: list[Tile]() for name in facts["samples"]}
+        for row in sorted(table.to_pylist(), key=lambda row: row["draw"]):
             pixels = np.frombuffer(row["pixels"], np.uint8).reshape(row["shape"])
-            x = first + (row["draw"] + 1) * step if row["draw"] >= 0 else 10
-            place = {"x": x, "y": _TOP + facts["samples"].index(row["sample"]) * step}
-            parts.append(element("image", href=as_uri(pixels), width=_SIDE, height=_SIDE, **place, style=_CRISP))
+            says = f"{row['sample']}, " + ("as it is" if row["draw"] < 0 else f"view {row['draw'] + 1}")
+            strips[row["sample"]].append(Tile(pixels_of(pixels), says))
+        above = ("as it is", "random views", *[""] * (facts["draws"] - 1))
+        gallery = Gallery("", tuple(Strip("", tuple(tiles)) for tiles in strips.values()), above, _SIDE)
         says = f"{facts['draws']} random views of each of {len(facts['samples'])} images."
-        return document(width, height, f"{self.title}: {facts['heading']}", says, parts)
+        return Drawing(f"{self.title}: {facts['heading']}", says, (gallery,), heading=facts["heading"])
 
     def data(self, table: pa.Table) -> Table:
         columns = (Column("sample", "image", numeric=False), Column("change", "mean change", "grey levels"))
@@ -93,9 +88,6 @@ class ContactSheet(Figure):
             rows.append({"sample": Value(name, kind="label"), "change": Value(f"{change:.1f}", change)})
         heading = json.loads(table.schema.metadata[META])["heading"]
         return Table("views", f"How far views are from the image: {heading}", columns, tuple(rows))
-
-
-_CRISP = "image-rendering: pixelated"
 
 
 def _rows(views: Views, x: torch.Tensor, ids: list[str], seed: int, draws: int, heading: str) -> pa.Table:

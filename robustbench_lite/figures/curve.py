@@ -11,7 +11,8 @@ import pyarrow as pa
 
 from robustbench_lite.errors import UsageError
 from robustbench_lite.figures.base import Assets, Figure, figures
-from robustbench_lite.figures.svg import PALETTE, document, element
+from robustbench_lite.figures.drawing import Axis, Drawing, Line, Panel, Panels, keyed
+from robustbench_lite.figures.svg import PALETTE
 from robustbench_lite.results.curves import Curve as Fall
 from robustbench_lite.results.curves import curves
 from robustbench_lite.results.statistics import Estimate, wilson
@@ -25,8 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Curve"]
 
-_WIDTH, _HEIGHT, _GAP, _LEFT, _TOP = 360, 220, 64, 52, 44  # of a panel, in pixels
-_ROW, _ACROSS = _TOP + _HEIGHT + 58, 2  # of panels, and how many stand in one
+_NOTE = "robust accuracy, worst case over the attacks of the run, with 95 % Wilson intervals"
 _DRAWN = 400  # points of a line: more than there are pixels
 _MOST = len(PALETTE)  # lines of a panel that can be told apart; all are in the rows
 _TICKS = 4
@@ -61,19 +61,12 @@ class Curve(Figure):
             raise UsageError(f"{results.folder}: no attack on a classifier measures its changes in a norm")
         return pa.Table.from_pylist(rows, schema=_ROWS)
 
-    def draw(self, table: pa.Table) -> str:
-        panels = _panels(table)
-        colours = {name: PALETTE[i % _MOST] for i, name in enumerate(dict.fromkeys(table["model"].to_pylist()))}
-        across, down = min(len(panels), _ACROSS), -(-len(panels) // _ACROSS)
-        width, top = _LEFT + across * (_WIDTH + _GAP), down * _ROW
-        height = top + 18 * len(colours) + 8
-        parts = [element("rect", width=width, height=height, fill="white")]
-        for i, panel in enumerate(panels):
-            place = f"translate({_LEFT + i % _ACROSS * (_WIDTH + _GAP)},{_TOP + i // _ACROSS * _ROW})"
-            parts.append(element("g", _panel(panel, colours), transform=place))
-        parts += _legend(colours, top)
+    def drawing(self, table: pa.Table) -> Drawing:
+        panels, models = _panels(table), list(dict.fromkeys(table["model"].to_pylist()))
+        drawn = tuple(_panel(panel, models) for panel in panels)
         says = "Share of samples that no attack of the run broke within the budget, with 95 % intervals."
-        return document(width, height, self.title, says, parts)
+        keys = keyed([line for panel in drawn for line in panel.lines])
+        return Drawing(self.title, says, (Panels(drawn),), keys=keys, notes=(_NOTE,))
 
     def data(self, table: pa.Table) -> Table:
         columns = (
@@ -119,9 +112,6 @@ class _Panel:
     end: float
     lines: list[_Line]
 
-    def x(self, epsilon: float) -> float:
-        return _WIDTH * min(1.0, epsilon / self.end)
-
 
 def _rows(members: Sequence[Fall]) -> Iterator[dict[str, Any]]:
     top = end(members)
@@ -143,53 +133,21 @@ def _panels(table: pa.Table) -> list[_Panel]:
     return [_Panel(*key, [_Line(rows) for rows in lines.values()]) for key, lines in found.items()]
 
 
-def _panel(panel: _Panel, colours: dict[str, str]) -> Iterator[str]:
+def _panel(panel: _Panel, models: Sequence[str]) -> Panel:
     n = " to ".join(dict.fromkeys(str(pick(line.n for line in panel.lines)) for pick in (min, max)))
-    yield element("text", text=f"{panel.dataset}, {panel.norm} (n = {n})", y=-14, font_weight=600)
-    for share_of in range(_TICKS + 1):
-        x, y = _WIDTH * share_of / _TICKS, _HEIGHT * (1 - share_of / _TICKS)
-        yield element("line", x1=0, x2=_WIDTH, y1=y, y2=y, stroke="#ddd")
-        yield element("text", text=f"{100 * share_of // _TICKS} %", x=-6, y=y + 4, text_anchor="end")
-        tick = budget(float(f"{panel.end * share_of / _TICKS:.6g}"))
-        yield element("text", text=tick, x=x, y=_HEIGHT + 16, text_anchor="middle")
-    yield element("text", text=f"{panel.norm} at most", x=_WIDTH / 2, y=_HEIGHT + 34, text_anchor="middle")
-    for line in panel.lines[:_MOST]:
-        yield from (_fall if line.whole else _points)(panel, line, colours[line.model])
+    places = [panel.end * i / _TICKS for i in range(_TICKS + 1)]
+    ticks = tuple((place, budget(float(f"{place:.6g}"))) for place in places)
+    lines = tuple(_drawn(line, models.index(line.model)) for line in panel.lines[:_MOST])
+    across = Axis(f"{panel.norm} at most", 0.0, panel.end, ticks)
+    return Panel(f"{panel.dataset}, {panel.norm} (n = {n})", across, Axis.shares(""), lines)
 
 
-def _fall(panel: _Panel, line: _Line, colour: str) -> Iterator[str]:
-    """Steps that go down where a sample is lost, and the band of the interval."""
+def _drawn(line: _Line, number: int) -> Line:
+    """Stairs that go down where a sample is lost; where only budgets were tried, a mark at each."""
     thin = np.unique(np.linspace(0, len(line.rows) - 1, min(_DRAWN, len(line.rows))).astype(int)).tolist()
-    kept = [line.rows[i] for i in thin if line.rows[i]["epsilon"] <= panel.end]
-    edges = [panel.x(row["epsilon"]) for row in kept[1:]] + [_WIDTH]
-    band = [*_stairs(kept, edges, "high"), *reversed(_stairs(kept, edges, "low"))]
-    yield element("polygon", points=_text(band), fill=colour, opacity=0.15)
-    yield element("polyline", points=_text(_stairs(kept, edges, "robust")), fill="none", stroke=colour, stroke_width=2)
-
-
-def _stairs(rows: Sequence[dict[str, Any]], edges: Sequence[float], key: str) -> list[tuple[float, float]]:
-    starts = [0.0, *edges[:-1]]
-    pairs = zip(rows, starts, edges, strict=True)
-    return [(x, _HEIGHT * (1 - row[key])) for row, low, high in pairs for x in (low, high)]
-
-
-def _points(panel: _Panel, line: _Line, colour: str) -> Iterator[str]:
-    """Where only budgets were tried: a mark at each."""
-    for row in line.rows:
-        x, y, low, high = (panel.x(row["epsilon"]), *(_HEIGHT * (1 - row[key]) for key in ("robust", "low", "high")))
-        yield element("line", x1=x, x2=x, y1=low, y2=high, stroke=colour, stroke_width=2)
-        yield element("circle", cx=x, cy=y, r=4, fill=colour)
-
-
-def _text(points: Sequence[tuple[float, float]]) -> str:
-    return " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-
-
-def _legend(colours: dict[str, str], top: float) -> Iterator[str]:
-    for i, (model, colour) in enumerate(colours.items()):
-        y = top + 18.0 * i
-        yield element("rect", x=_LEFT, y=y - 9, width=11, height=11, fill=colour)
-        yield element("text", text=model, x=_LEFT + 18, y=y + 1)
+    kept = [line.rows[i] for i in thin]
+    x, y, low, high = (np.array([row[key] for row in kept]) for key in ("epsilon", "robust", "low", "high"))
+    return Line(line.model, x, y, number, "stairs" if line.whole else "marks", low, high)
 
 
 def _told(line: _Line) -> dict[str, Any]:

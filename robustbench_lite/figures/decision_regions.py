@@ -9,6 +9,7 @@ import numpy as np
 from robustbench_lite.figures._panels import Plane
 from robustbench_lite.figures._plane import Planes
 from robustbench_lite.figures.base import figures
+from robustbench_lite.figures.drawing import Drawing
 from robustbench_lite.figures.svg import PALETTE
 from robustbench_lite.tables.base import Column, Table, Value
 
@@ -30,7 +31,7 @@ class DecisionRegions(Planes):
         p = logits.softmax(1)
         return {"prediction": p.argmax(1), "confidence": p.amax(1)}
 
-    def draw(self, table: pa.Table) -> str:
+    def drawing(self, table: pa.Table) -> Drawing:
         plane = Plane.of(table, "prediction")
         labels = _labels(plane)
         places = np.vectorize({label: i for i, label in enumerate(labels)}.get)(plane.values)
@@ -39,7 +40,7 @@ class DecisionRegions(Planes):
         own = plane.facts["label"]
         shares = [f"{model} {float((plane.values[i] == own).mean()):.0%}" for i, model in enumerate(plane.models)]
         says = f"Share of the plane that is classified as {plane.name(own)}: {', '.join(shares)}."
-        return Plane(plane.facts, plane.models, places).draw(self.title, says, colours, keys)
+        return Plane(plane.facts, plane.models, places).drawing(self.title, says, colours, keys)
 
     def data(self, table: pa.Table) -> Table:
         plane = Plane.of(table, "prediction")

@@ -9,7 +9,8 @@ import pyarrow as pa
 
 from robustbench_lite.errors import UsageError
 from robustbench_lite.figures.base import Assets, Figure, figures
-from robustbench_lite.figures.stability import SET, errors_figure
+from robustbench_lite.figures.drawing import Drawing
+from robustbench_lite.figures.stability import SET, errors
 from robustbench_lite.tables.base import Table
 from robustbench_lite.tables.stability import stability_table
 
@@ -36,8 +37,8 @@ class ErrorAgainstNoise(Figure):
             raise UsageError("error_against_noise: expected a pursuit set for one noise under several, got none")
         return results.sparse_coding_table.take(shown).drop_columns(["atoms", "atoms_shape", "provenance"])
 
-    def draw(self, table: pa.Table) -> str:
-        return errors_figure(table.to_pylist(), self.title)
+    def drawing(self, table: pa.Table) -> Drawing:
+        return errors(table.to_pylist(), self.title)
 
     def data(self, table: pa.Table) -> Table:
         return stability_table(table.to_pylist())

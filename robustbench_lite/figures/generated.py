@@ -12,8 +12,7 @@ from pydantic import Field, PositiveInt
 
 from robustbench_lite.errors import UsageError, did_you_mean
 from robustbench_lite.figures.base import Assets, Figure, figures
-from robustbench_lite.figures.sheets import as_uri, sheet
-from robustbench_lite.figures.svg import document, element
+from robustbench_lite.figures.drawing import Drawing, Gallery, Strip, Tile, pixels_of
 from robustbench_lite.results.made import BETWEEN
 from robustbench_lite.tables.base import Column, Table
 from robustbench_lite.tables.values import count, label, number
@@ -24,8 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Generated"]
 
-_LEFT, _TOP, _GAP, _SCALE = 120, 46, 10, 2  # pixels; of the page for one of the image
-_CRISP = "image-rendering: pixelated"
+_SCALE = 2  # pixels of the page for one of the image
 _ROWS = pa.schema(
     [
         ("generator", pa.string()),
@@ -87,22 +85,10 @@ class Generated(Figure):
             return f"step {step:,}" if kind == "generated" else None
         return {"generated": "generated", "neighbour": "nearest"}.get(kind) if step == last else None
 
-    def draw(self, table: pa.Table) -> str:
-        parts, y, widest = [element("text", text=_HEADINGS[self.show], x=10, y=20, font_size=14)], _TOP, 0
-        for generator, strips in _strips(table).items():
-            parts.append(element("text", text=generator, x=10, y=y, font_weight=600))
-            y += _GAP
-            for strip, rows in strips.items():
-                pixels = sheet([_image(row) for row in rows], len(rows))
-                height, width = (_SCALE * side for side in pixels.shape[1:])
-                place = {"x": _LEFT, "y": y, "width": width, "height": height}
-                parts.append(element("text", text=strip, x=10, y=y + height / 2 + 4))
-                parts.append(element("image", href=as_uri(pixels), **place, style=_CRISP))
-                y, widest = y + height + 4, max(widest, width)
-            y += 2 * _GAP
-        width = max(_LEFT + widest + 10, 420)
-        white = element("rect", width=width, height=y, fill="white")
-        return document(width, y, f"{self.title}: {self.show}", f"{_HEADINGS[self.show]}.", [white, *parts])
+    def drawing(self, table: pa.Table) -> Drawing:
+        blocks = tuple(_gallery(generator, strips) for generator, strips in _strips(table).items())
+        heading = _HEADINGS[self.show]
+        return Drawing(f"{self.title}: {self.show}", f"{heading}.", blocks, heading=heading)
 
     def data(self, table: pa.Table) -> Table:
         columns = (
@@ -132,6 +118,14 @@ def _strips(table: pa.Table) -> dict[str, dict[str, list[dict[str, Any]]]]:
     for row in table.to_pylist():
         found.setdefault(row["generator"], {}).setdefault(row["strip"], []).append(row)
     return found
+
+
+def _gallery(generator: str, strips: dict[str, list[dict[str, Any]]]) -> Gallery:
+    drawn = tuple(
+        Strip(name, tuple(Tile(pixels_of(_image(row)), f"{name}, {row['number'] + 1}") for row in rows))
+        for name, rows in strips.items()
+    )
+    return Gallery(generator, drawn, side=_SCALE * drawn[0].tiles[0].pixels.shape[0])
 
 
 def _image(row: dict[str, Any]) -> npt.NDArray[np.uint8]:

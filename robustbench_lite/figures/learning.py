@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
 from robustbench_lite.errors import UsageError
 from robustbench_lite.figures.base import Assets, Figure, figures
-from robustbench_lite.figures.svg import PALETTE, document, element, round_up
+from robustbench_lite.figures.drawing import Axis, Drawing, Line, Panel, Panels, keyed
+from robustbench_lite.figures.svg import PALETTE, round_up
 from robustbench_lite.tables.base import Column, Table
 from robustbench_lite.tables.values import count, label, number
-from robustbench_lite.text import significant
 
 if TYPE_CHECKING:
     from robustbench_lite.results.schema import Row
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Learning"]
 
-_WIDTH, _HEIGHT, _GAP, _LEFT, _TOP = 360, 220, 64, 58, 44  # of a panel, in pixels
-_TICKS = 4
 _AXES = {"step": "steps of the generator", "seconds": "seconds of training"}
 _OF = {
     "score": "score of a few images, by the judge; of points the share near a mode",
@@ -65,20 +63,11 @@ class Learning(Figure):
         wanted = {"architecture": self.architecture, "objective": self.objective}
         return all(value in {None, cell[key]} for key, value in wanted.items())
 
-    def draw(self, table: pa.Table) -> str:
+    def drawing(self, table: pa.Table) -> Drawing:
         lines = _lines(table)
-        colours = {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(lines)}
-        width, top = _LEFT + 2 * (_WIDTH + _GAP), _TOP + _HEIGHT + 58
-        height = top + 18 * len(lines) + 8
-        parts = [element("rect", width=width, height=height, fill="white")]
-        parts.append(element("text", text=_OF[self.of], x=_LEFT, y=22, font_size=13, font_weight=600))
-        for i, axis in enumerate(_AXES):
-            place = f"translate({_LEFT + i * (_WIDTH + _GAP)},{_TOP})"
-            parts.append(element("g", _panel(lines, axis, colours), transform=place))
-        for i, (name, colour) in enumerate(colours.items()):
-            parts.append(element("rect", x=_LEFT, y=top + 18 * i - 9, width=11, height=11, fill=colour))
-            parts.append(element("text", text=name, x=_LEFT + 18, y=top + 18 * i + 1))
-        return document(width, height, self.title, f"{_OF[self.of]}.", parts)
+        panels = tuple(_panel(lines, axis) for axis in _AXES)
+        keys = keyed(panels[0].lines)
+        return Drawing(self.title, f"{_OF[self.of]}.", (Panels(panels),), heading=_OF[self.of], keys=keys)
 
     def data(self, table: pa.Table) -> Table:
         columns = (
@@ -102,18 +91,13 @@ def _lines(table: pa.Table) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
-def _panel(lines: dict[str, list[dict[str, Any]]], axis: str, colours: dict[str, str]) -> Iterator[str]:
+def _panel(lines: dict[str, list[dict[str, Any]]], axis: str) -> Panel:
     every = [row for line in lines.values() for row in line]
     right = round_up(max(row[axis] for row in every))
     low = -round_up(-least) if (least := min(row["value"] for row in every)) < 0 else 0.0
-    reach = round_up(max(row["value"] for row in every)) - low
-    for tick in range(_TICKS + 1):
-        x, y = _WIDTH * tick / _TICKS, _HEIGHT * (1 - tick / _TICKS)
-        yield element("line", x1=0, x2=_WIDTH, y1=y, y2=y, stroke="#ddd")
-        yield element("text", text=significant(low + reach * tick / _TICKS, 3), x=-6, y=y + 4, text_anchor="end")
-        yield element("text", text=significant(right * tick / _TICKS, 3), x=x, y=_HEIGHT + 16, text_anchor="middle")
-    yield element("text", text=_AXES[axis], x=_WIDTH / 2, y=_HEIGHT + 34, text_anchor="middle")
-    for name, line in lines.items():
-        points = [(_WIDTH * row[axis] / right, _HEIGHT * (1 - (row["value"] - low) / reach)) for row in line]
-        text = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-        yield element("polyline", points=text, fill="none", stroke=colours[name], stroke_width=2)
+    drawn = [
+        Line(name, np.array([row[axis] for row in line]), np.array([row["value"] for row in line]), number)
+        for number, (name, line) in enumerate(lines.items())
+    ]
+    up = Axis.of("", round_up(max(row["value"] for row in every)), low)
+    return Panel("", Axis.of(_AXES[axis], right), up, tuple(drawn))

@@ -11,6 +11,7 @@ import pyarrow as pa
 from robustbench_lite.errors import UsageError
 from robustbench_lite.figures._strips import Pictured, outcome, png, strips
 from robustbench_lite.figures.base import Assets, Figure, figures
+from robustbench_lite.figures.drawing import Drawing
 from robustbench_lite.lazy import torch
 from robustbench_lite.results.statistics import wilson
 from robustbench_lite.tables.base import Column, Table
@@ -40,7 +41,7 @@ class Poses(Figure):
             raise UsageError(f"{results.folder}: no stored photographs of an object with known distances and angles")
         return pa.Table.from_pylist(rows)
 
-    def draw(self, table: pa.Table) -> str:
+    def drawing(self, table: pa.Table) -> Drawing:
         said = "; ".join(f"{row['attack'].text}: {row['success'].text} % success" for row in self.data(table).rows)
         rows: list[Pictured] = table.to_pylist()
         return strips(self.title, f"An object from several distances and angles. {said}.", rows)

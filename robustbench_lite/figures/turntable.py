@@ -15,6 +15,7 @@ from pydantic import Field
 from robustbench_lite.errors import UsageError
 from robustbench_lite.figures._strips import Pictured, outcome, png, strips
 from robustbench_lite.figures.base import Assets, Figure, figures
+from robustbench_lite.figures.drawing import Drawing
 from robustbench_lite.lazy import torch
 from robustbench_lite.physical.scene import Pose, Scene, expose
 from robustbench_lite.registry import Number
@@ -94,7 +95,7 @@ class Turntable(Figure):
             Path(self.folder).mkdir(parents=True, exist_ok=True)
             (Path(self.folder) / f"{name}.png").write_bytes(png(texture))
 
-    def draw(self, table: pa.Table) -> str:
+    def drawing(self, table: pa.Table) -> Drawing:
         says = "; ".join(
             f"{row['object'].text} {row['texture'].text}: {row['label'].text} as the label, "
             f"{row['target'].text} as the target"

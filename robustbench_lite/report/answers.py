@@ -37,9 +37,15 @@ def ends(runs: Sequence[Results]) -> dict[str, float]:
     return out
 
 
-def answers(results: Results, tops: dict[str, float]) -> list[dict[str, Any]]:
-    """Every ranking of a run."""
-    return [_answer(ranking, results, tops[ranking.metric]) for ranking in ranked(results)]
+def answers(results: Results, tops: dict[str, float], room: int = 0) -> list[dict[str, Any]]:
+    """Every ranking of a run; `room`: the bytes that there are for what attacks look like, 0: as many as it takes."""
+    found = [_answer(ranking, results, tops[ranking.metric]) for ranking in ranked(results)]
+    used = 0
+    for one in found if room else []:
+        example = one["example"]
+        used += len(example.clean + example.adversarial + example.difference) if example else 0
+        one["example"] = example if used <= room else None
+    return found
 
 
 def _answer(ranking: Ranking, results: Results, top: float) -> dict[str, Any]:

@@ -23,10 +23,11 @@ from robustbench_lite.text import for_script, visible
 if TYPE_CHECKING:
     from robustbench_lite.results.store import Results
 
-__all__ = ["MOST_CELLS", "MOST_SAMPLES", "Comparison", "comparison"]
+__all__ = ["MOST_CELLS", "MOST_SAMPLES", "Comparison", "comparable", "comparison"]
 
 MOST_SAMPLES = 1000  # of a cell
 MOST_CELLS = 2000
+_FEWEST = 20  # samples of a cell, however many cells there are
 Key = tuple[str, str, str, str]  # what must be equal for two cells to be paired
 
 
@@ -58,17 +59,17 @@ class _Pool:
         return self.places[text]
 
 
-def comparison(runs: Sequence[Results]) -> Comparison | None:
-    """The rows of every attack that at least two classifiers (or runs) share; None where there is none."""
-    found: dict[Key, list[tuple[str, Results, Evaluation]]] = {}
-    for results in runs:
-        for key, entry, one in _comparable(results, runs):
-            found.setdefault(key, []).append((entry, results, one))
-    found = {key: members for key, members in found.items() if len({entry for entry, _, _ in members}) > 1}
+def comparison(runs: Sequence[Results], room: int = 0) -> Comparison | None:
+    """The rows of every attack that at least two classifiers (or runs) share; None where there is none.
+
+    `room`: the characters that there are for all rows together; 0: as many as it takes.
+    """
+    found = _shared(runs)
     if not found:
         return None
     keys, entries = list(found), list(dict.fromkeys(entry for many in found.values() for entry, _, _ in many))
-    pool, sets, cut, small = _Pool(), _Pool(), 0, Thumbnails()
+    most = _most([one for many in found.values() for *_, one in many], room) if room else MOST_SAMPLES
+    pool, sets, cut, small = _Pool(), _Pool(), 0, Thumbnails(room=room) if room else Thumbnails()
     cells: list[dict[str, Any]] = []
     names: dict[str, list[str]] = {}
     for k, members in enumerate(found.values()):
@@ -76,12 +77,12 @@ def comparison(runs: Sequence[Results]) -> Comparison | None:
         for (entry, results, one), pictured in zip(members, shown, strict=True):
             if len(cells) >= MOST_CELLS:
                 break
-            cut = max(cut, len(one) - MOST_SAMPLES)
+            cut = max(cut, len(one) - most)
             names.setdefault(keys[k][0], [visible(name) for name in told_apart(class_names(results, one.dataset))])
-            samples = one.samples[:MOST_SAMPLES]
+            samples = one.samples[:most]
             places = {sample: i for i, sample in enumerate(samples)}
             ids = np.frombuffer(" ".join(samples).encode(), np.uint8)
-            cell = _cell(one, pool) | {"key": k, "entry": entries.index(entry), "set": sets.add(ids)}
+            cell = _cell(one, pool, most) | {"key": k, "entry": entries.index(entry), "set": sets.add(ids)}
             cell["pictures"] = {places[sample]: both for sample, both in pictured.items() if sample in places}
             cells.append(cell)
     data = {
@@ -96,7 +97,7 @@ def comparison(runs: Sequence[Results]) -> Comparison | None:
     }
     said = []
     if cut > 0:
-        said.append(f"the first {MOST_SAMPLES} samples of each cell")
+        said.append(f"the first {most} samples of each cell")
     if len(cells) >= MOST_CELLS:
         said.append(f"the first {MOST_CELLS} cells")
     left_out = f"This page holds {' and '.join(said)}; the verb `compare` uses all." if said else ""
@@ -105,6 +106,26 @@ def comparison(runs: Sequence[Results]) -> Comparison | None:
     against = _against([(entries.index(entry), one) for entry, _, one in found[keys[start]]])
     rows = Markup(for_script(data))  # noqa: S704  (escaped for where it stands)
     return Comparison([_title(*both) for both in found.items()], start, entries, against, rows, left_out)
+
+
+def comparable(runs: Sequence[Results]) -> bool:
+    """Whether there is anything to compare."""
+    return bool(_shared(runs))
+
+
+def _shared(runs: Sequence[Results]) -> dict[Key, list[tuple[str, Results, Evaluation]]]:
+    """What at least two classifiers (or runs) share, by what pairs it."""
+    found: dict[Key, list[tuple[str, Results, Evaluation]]] = {}
+    for results in runs:
+        for key, entry, one in _comparable(results, runs):
+            found.setdefault(key, []).append((entry, results, one))
+    return {key: members for key, members in found.items() if len({entry for entry, _, _ in members}) > 1}
+
+
+def _most(members: Sequence[Evaluation], room: int) -> int:
+    """So many samples of each cell that all fit: a byte for what it was taken for, four for a size, in base64."""
+    each = sum(5 if one.minimal else 1 for one in members[:MOST_CELLS]) * 4 / 3
+    return max(_FEWEST, min(MOST_SAMPLES, int(room / each) // 10 * 10))
 
 
 def _top(members: Sequence[Evaluation]) -> float:
@@ -144,14 +165,14 @@ def _title(key: Key, members: Sequence[tuple[str, Results, Evaluation]]) -> str:
     return f"{dataset}: {variant}{source} ({len(members)} classifiers)"
 
 
-def _cell(one: Evaluation, pool: _Pool) -> dict[str, Any]:
+def _cell(one: Evaluation, pool: _Pool, most: int) -> dict[str, Any]:
     """Places of the columns in the pool."""
     read = np.where(one.agreed, one["adv_pred"], one["label"])  # an image of no such class counts as one that is held
-    clean, pred = (column[:MOST_SAMPLES] for column in (one["clean_pred"], read))
+    clean, pred = (column[:most] for column in (one["clean_pred"], read))
     width = 1 if max(part.max(initial=0) for part in (clean, pred)) < 2**8 else 2
     kind = np.uint8 if width == 1 else np.dtype("<u2")
-    label = pool.add(one["label"][:MOST_SAMPLES].astype("<u2"))
+    label = pool.add(one["label"][:most].astype("<u2"))
     cell = {"width": width, "label": label, "clean": pool.add(clean.astype(kind)), "pred": pool.add(pred.astype(kind))}
     if one.minimal:
-        cell["size"] = pool.add(one.needed[:MOST_SAMPLES].astype("<f4"))
+        cell["size"] = pool.add(one.needed[:most].astype("<f4"))
     return cell

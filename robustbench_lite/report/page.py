@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,19 +14,23 @@ from markupsafe import Markup
 
 from robustbench_lite.figures.base import figures
 from robustbench_lite.guards.memory import uncollected
+from robustbench_lite.report._boards import drawn
+from robustbench_lite.report._shown import View, chart, table
 from robustbench_lite.report.answers import answers, ends, ranked
 from robustbench_lite.report.certified import between
 from robustbench_lite.report.changes import run_changes
 from robustbench_lite.report.comparison import comparison
 from robustbench_lite.report.generators import headline
 from robustbench_lite.report.generators import made as generators
+from robustbench_lite.report.leaderboard import boards
 from robustbench_lite.report.learning import learning
 from robustbench_lite.report.perturbations import perturbations
-from robustbench_lite.report.pictures import MOST, pictures
+from robustbench_lite.report.pictures import MOST, gallery
 from robustbench_lite.report.robustness import by_size
+from robustbench_lite.report.sheets import sheets
 from robustbench_lite.report.sparse_coding import codings, recovered
 from robustbench_lite.report.sparse_coding import headline as coded
-from robustbench_lite.report.strength import Drawn, Limits, costs, limits
+from robustbench_lite.report.strength import Limits, costs, limits
 from robustbench_lite.report.trust import failures, trust
 from robustbench_lite.results.evaluation import through
 from robustbench_lite.results.evaluations import evaluations
@@ -34,8 +38,7 @@ from robustbench_lite.results.glossary import WORDS
 from robustbench_lite.results.made import MADE
 from robustbench_lite.results.naming import called
 from robustbench_lite.results.sealed import opened
-from robustbench_lite.tables.base import Row, Table, tables
-from robustbench_lite.tables.render import constant, constants, render, without
+from robustbench_lite.tables.base import tables
 from robustbench_lite.tables.values import unsaid
 from robustbench_lite.text import visible
 
@@ -43,6 +46,8 @@ if TYPE_CHECKING:
     from robustbench_lite.results.store import Results
 
 __all__ = ["page"]
+
+WHOLE = View()
 
 _FOLDER = Path(__file__).parent
 _TABLES = ("accuracy", "cost")  # beside those that the suite names
@@ -52,8 +57,8 @@ _FEWEST = 12  # pictures of a run, however many runs there are
 
 
 @uncollected()
-def page(runs: Sequence[Results]) -> str:
-    """The report on these results as HTML. Nothing in it comes from elsewhere."""
+def page(runs: Sequence[Results], view: View = WHOLE) -> str:
+    """The report on these results as HTML, or the part of it that a page of a site shows. Nothing is from elsewhere."""
     loader = FileSystemLoader(_FOLDER)
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_shown
@@ -61,14 +66,18 @@ def page(runs: Sequence[Results]) -> str:
     template = environment.get_template("page.html.j2")
     runs = called(runs)
     most = max(_FEWEST, MOST // max(1, len(runs)))
-    shared = _Shared(ends(runs), limits(runs), most)
+    shared = _Shared(ends(runs), limits(runs), most, view)
+    several = len(runs) > 1 or bool(view.runs)
     return template.render(
         runs=[_run(results, f"run{i}", shared) for i, results in enumerate(runs, 1)],
         names=[_title(results) for results in runs],
-        changes=_changes(runs),
+        view=view,
+        several=several,
+        boards=[drawn(one, view, i) for i, one in enumerate(boards(runs), 1)] if view.has("boards") and several else [],
+        changes=_changes(runs, view) if view.has("changes") else None,
         style=Markup((_FOLDER / "style.css").read_text(encoding="utf-8")),  # noqa: S704  (our own file)
         script=Markup("\n".join((_FOLDER / name).read_text(encoding="utf-8") for name in _SCRIPTS)),  # noqa: S704
-        compare=comparison(runs),
+        compare=comparison(runs, view.bytes) if view.has("compare") else None,
         most=most,
         shown=_SHOWN,
         words=WORDS,
@@ -82,6 +91,7 @@ class _Shared:
     tops: dict[str, float]
     limits: Limits
     most: int
+    view: View
 
 
 def _shown(value: object) -> object:
@@ -91,44 +101,49 @@ def _shown(value: object) -> object:
     return "\n".join(visible(line) for line in value.split("\n")) if "\n" in value else visible(value)
 
 
-def _changes(runs: Sequence[Results]) -> dict[str, Any] | None:
+def _changes(runs: Sequence[Results], view: View) -> dict[str, Any] | None:
     """What changed between two runs that have something in common."""
     found = run_changes(runs)
     if found is None:
         return None
-    charts = [_chart(one) for one in found.charts]
-    return {"sentence": found.sentence, "charts": charts, "table": _table(found.table)}
+    charts = [chart(one, view) for one in found.charts]
+    return {"sentence": found.sentence, "charts": charts, "table": table(found.table, view)}
 
 
 def _run(results: Results, name: str, shared: _Shared) -> dict[str, Any]:
     """What the template shows of one run."""
-    run, cells = results.run, results.cell_table.to_pylist()
+    run, cells, view = results.run, results.cell_table.to_pylist(), shared.view
     planned = run.get("cells") or []
-    pictured, total = pictures(results, shared.most)
     answered = frozenset(cell for ranking in ranked(results) for entry in ranking.entries for cell in entry.cells)
-    names = [name for name in (run.get("tables") or []) if name in tables and name not in _TABLES]
     made, others = results.made(), [cell for kind in MADE.values() for cell in run.get(kind.planned) or []]
     attacks = bool(cells or planned or not (made or others))
     usual = ("images", "trust") if attacks else ()
-    optional = {
-        "generators": generators(results),
-        "learning": [_chart(one) for one in learning(results)],
-        "certified": [_chart(one) for one in between(results)],
-        "sparse": codings(results),
-        "curves": [_chart(one) for one in by_size(results, shared.limits)],
-        "cost": [_chart(one) for one in costs(results, shared.limits)],
-        "transfer": list(_heats(results)),
-        "perturbations": perturbations(results),
-        "figures": list(_figures(results)),
+    makers: dict[str, Callable[[], list[Any]]] = {
+        "generators": lambda: generators(results),
+        "learning": lambda: [chart(one, view) for one in learning(results)],
+        "certified": lambda: [chart(one, view) for one in between(results)],
+        "sparse": lambda: codings(results),
+        "curves": lambda: [chart(one, view) for one in by_size(results, shared.limits)],
+        "cost": lambda: [chart(one, view) for one in costs(results, shared.limits)],
+        "transfer": lambda: list(_heats(results)),
+        "perturbations": lambda: perturbations(results),
+        "figures": lambda: list(_figures(results, view)),
+        "cells": lambda: sheets(results, view),
     }
+    optional = {key: make() if view.has(key) else [] for key, make in makers.items()}
+    parts = ("answer", *(key for key in optional if optional[key]), "tables", *usual, "provenance")
+    own = [part for part in parts if view.has(part)]
+    pictured, total = gallery(results, shared.most, view.bytes) if "images" in own else ([], 0)
     return {
         "id": name,
-        "parts": ("answer", *(name for name in optional if optional[name]), "tables", *usual, "provenance"),
+        "parts": own,
+        "links": [*((part, f"#{name}-{part}") for part in own), *view.places.items()],
+        "at": {part: f"#{name}-{part}" for part in parts} | dict(view.places),
         **optional,
         "attacks": attacks,
         "generated": headline(results),
         "coded": coded(results),
-        "recovered": [_chart(one) for one in recovered(results)],
+        "recovered": [chart(one, view) for one in recovered(results)] if optional["sparse"] else [],
         "short": results.label or run.get("name") or results.folder.name,
         "state": _state(
             len(cells) + len(made),
@@ -138,9 +153,9 @@ def _run(results: Results, name: str, shared: _Shared) -> dict[str, Any]:
         "failed": failures(results),
         "failures": sum(cell["status"] != "ok" for cell in (*cells, *made)),
         "problems": list(results.problems),
-        "rankings": answers(results, shared.tops),
+        "rankings": answers(results, shared.tops, view.bytes),
         "unranked": unsaid(results, answered, "in no ranking above"),
-        "tables": [_table(tables.make(name, results)) for name in (*names, *(_TABLES if attacks else ()))],
+        "tables": _tables(results, view, attacks=attacks) if "tables" in own else [],
         "trust": trust(results),
         "pictures": pictured,
         "picture_rows": total,
@@ -148,6 +163,12 @@ def _run(results: Results, name: str, shared: _Shared) -> dict[str, Any]:
         "provenance": _provenance(results),
         "suite": run.get("text") or "",
     }
+
+
+def _tables(results: Results, view: View, *, attacks: bool) -> list[dict[str, Any]]:
+    """Those that the suite names, and those of every run."""
+    names = [name for name in (results.run.get("tables") or []) if name in tables and name not in _TABLES]
+    return [table(tables.make(name, results), view) for name in (*names, *(_TABLES if attacks else ()))]
 
 
 def _title(results: Results) -> str:
@@ -162,17 +183,6 @@ def _state(cells: int, planned: int, *, finished: bool) -> str:
     if cells < planned or not finished:
         return f"This run is not finished: {cells} of {planned} cells are in the store. What follows is about those."
     return ""
-
-
-def _chart(found: Drawn) -> dict[str, Any]:
-    """A chart as the template wants it."""
-    return {
-        "title": found.title,
-        "says": found.says,
-        "chart": Markup(found.chart),  # noqa: S704  (our own SVG, names escaped)
-        "legend": found.legend,
-        "table": _table(found.table),
-    }
 
 
 def _heats(results: Results) -> Iterator[dict[str, Any]]:
@@ -194,40 +204,19 @@ def _shade(percent: float | None) -> str:
     return "" if percent is None else f"h{round(percent / 10)}"
 
 
-def _figures(results: Results) -> Iterator[dict[str, Any]]:
+def _figures(results: Results, view: View) -> Iterator[dict[str, Any]]:
     """What `figure` has stored beside the results, drawn again, with its data."""
     for path in sorted((results.folder / "figures").glob("*.parquet")):
         if path.stem in figures:
             kind = figures[path.stem]
             try:
                 rows = opened(path)[0].read()
-                drawn, data = kind().draw(rows), _table(kind().data(rows))
+                drawn, data = kind().draw(rows), table(kind().data(rows), view)
             except (pa.ArrowException, OSError, KeyError, TypeError, ValueError):
                 text = f"{path.name} is not a figure of ours, or damaged; draw it again with `figure`"
                 yield {"title": path.stem, "svg": Markup.escape(text), "table": None}
             else:
                 yield {"title": kind.title, "svg": Markup(drawn), "table": data}  # noqa: S704  (our own SVG)
-
-
-def _table(table: Table) -> dict[str, Any]:
-    """A table as the template wants it, with the texts that its copy buttons give. What never changes is said once."""
-    fixed = constants(table, headings=True)
-    said = [(column, constant(table, column)) for column in fixed]
-    lean = without(table, fixed)
-    return {
-        "name": table.name,
-        "title": table.title,
-        "same": ", ".join(f"{column.title} {text} {column.unit}".rstrip() for column, text in said if text),
-        "columns": lean.columns,
-        "rows": [([row[c.key] for c in lean.columns], _published(table, row)) for row in table.rows],
-        "footnotes": table.footnotes,
-        "copies": {style: render(table, style) for style in ("markdown", "latex", "csv")},
-    }
-
-
-def _published(table: Table, row: Row) -> bool:
-    """Whether a row is the paper's: columns that head a group may be published in our rows too."""
-    return any(row[column.key].kind == "published" for column in table.columns if not column.group)
 
 
 def _provenance(results: Results) -> list[tuple[str, str]]:

@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from robustbench_lite.results.schema import Row
     from robustbench_lite.results.store import Results
 
-__all__ = ["MOST", "Picture", "eight_bits", "pictured", "pictures", "specimen", "stored", "told_apart"]
+__all__ = ["MOST", "Picture", "eight_bits", "gallery", "pictured", "pictures", "specimen", "stored", "told_apart"]
 
 MOST = 96  # pictures on a page
+_TRIED = 8  # whose size says how many fit
 SUCCESSES = ("easiest", "median", "hardest")
 _SHOWN = (*SUCCESSES, "failed", "near tie", "wrong before")
 _TURNS = ("median", *(name for name in _SHOWN if name != "median"))  # each cell shows its first before any its second
@@ -69,6 +70,15 @@ def pictures(results: Results, most: int = MOST) -> tuple[list[Picture], int]:
             picks.append((place, _SHOWN.index(outcome), index))
     out = [_picture(results, found[place], index, _SHOWN[outcome]) for place, outcome, index in sorted(picks)]
     return out, sum(map(len, found))
+
+
+def gallery(results: Results, most: int, room: int) -> tuple[list[Picture], int]:
+    """The same, as many as fit into so many bytes; 0: all that are chosen."""
+    found, total = pictures(results, min(most, _TRIED) if room else most)
+    if not room or not found:
+        return found, total
+    largest = max(len(one.clean) + len(one.adversarial) + len(one.difference) for one in found)
+    return pictures(results, max(1, min(most, room // largest)))
 
 
 def specimen(results: Results, wanted: Sequence[tuple[str, str]]) -> Picture | None:
@@ -206,9 +216,14 @@ def eight_bits(image: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.uint8]:
 
 
 def _moved(row: Row) -> str:
-    """What a transform did to the image, or how far a generator's latent was moved, in words; empty: neither."""
+    """What a transform did to the image, or its colours, or how far a generator's latent was moved, in words."""
     made = json.loads(row["transform"] or "{}")
-    if "distance" in made:
+    if {"brightness", "contrast", "saturation", "hue"} <= made.keys():
+        tones = ", ".join(f"{name} {100 * made[name]:+.0f}\u00a0%" for name in ("contrast", "saturation"))
+        return f"brightness {made['brightness']:+.2f}, {tones}, hue {made['hue']:+.0f}\u00b0"
+    if {"x", "y", "area"} <= made.keys():
+        return f"a patch on {100 * made['area']:.1f}\u00a0%, turned by {made['angle']:+.0f}\u00b0"
+    if {"start", "distance"} <= made.keys():
         return f"{made['distance']:.2g} from its start in latent space"
     if not {"angle", "dx", "dy"} <= made.keys():
         return ""

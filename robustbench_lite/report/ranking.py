@@ -31,7 +31,7 @@ from robustbench_lite.trust.smell import Doubt, doubts_of
 if TYPE_CHECKING:
     from robustbench_lite.results.store import Results
 
-__all__ = ["Entry", "Ranking", "rankings"]
+__all__ = ["Entry", "Ranking", "in_short", "rankings"]
 
 _NAMED = 4  # attacks that a sentence names
 _SHORT = 100  # characters of a finding in a sentence
@@ -114,11 +114,11 @@ def _reds(results: Results, models: dict[str, list[Evaluation]]) -> dict[str, st
     for model, members in models.items():
         found = [doubts_of(results, one) for one in members]
         if all(found):
-            out[model] = "; ".join(dict.fromkeys(_in_short(doubt) for red in found for doubt in red))
+            out[model] = "; ".join(dict.fromkeys(in_short(doubt) for red in found for doubt in red))
     return out
 
 
-def _in_short(doubt: Doubt) -> str:
+def in_short(doubt: Doubt) -> str:
     """A headline has no room for what a check found in many cases; trust has it."""
     return str(doubt) if len(doubt.text) <= _SHORT else doubt.title
 

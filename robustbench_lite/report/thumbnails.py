@@ -32,6 +32,7 @@ class Thumbnails:
     texts: list[str] = field(default_factory=list)
     places: dict[str, int] = field(default_factory=dict)
     used: int = 0
+    room: int = _ROOM
 
     def of(self, members: Sequence[tuple[Results, Evaluation]]) -> list[dict[str, tuple[int, int]]]:
         """For each of these classifiers, by sample: the places of the image before and after the attack.
@@ -43,7 +44,7 @@ class Thumbnails:
         for results, one in members:
             cell, found = one.id, {}
             for sample in wanted:
-                if sample in pictured(results, cell) and self.used < _ROOM:
+                if sample in pictured(results, cell) and self.used < self.room:
                     row = stored(results, cell)[sample]
                     clean = np.frombuffer(row["clean"], np.uint8).reshape(row["shape"])
                     after = np.nan_to_num(np.frombuffer(row["adversarial"], "<f4").reshape(row["shape"]))

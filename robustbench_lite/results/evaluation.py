@@ -16,8 +16,8 @@ import pyarrow as pa
 
 from robustbench_lite.results._caveats import caveats_of
 from robustbench_lite.results._columns import Columns, as_array
+from robustbench_lite.results._limits import limits
 from robustbench_lite.results.schema import Caveat, Row, size_column
-from robustbench_lite.text import budget
 
 __all__ = ["NOT_RUN", "Evaluation", "caveats_of", "parsed", "through"]
 
@@ -126,19 +126,7 @@ class Evaluation:
     @property
     def limits(self) -> str:
         """What the attack may do that no norm says, in words: rotations, corruptions, a generator; else empty."""
-        p = self.params
-        if {"kind", "severity"} <= p.keys():
-            return "common corruptions"
-        if {"generator", "radius"} <= p.keys():
-            return "images from a generator"
-        if not {"rotation", "translation"} <= p.keys():
-            return ""
-        text = f"±{p['rotation']:g}°, ±{p['translation']:g} px"
-        text += f", ±{100 * p['scaling']:g} %" if p.get("scaling") else ""
-        text += f", {p['fill']}" if p.get("fill", "zeros") != "zeros" else ""
-        for name, inner in (p.get("then") or {}).items():
-            text += f", then {name}" + (f" {budget(inner['epsilon'])}" if "epsilon" in inner else "")
-        return text
+        return limits(self.params)
 
     @cached_property
     def data(self) -> Mapping[str, Any]:

@@ -21,7 +21,19 @@ import pyarrow.parquet as pq
 from robustbench_lite.guards.files import contents
 from robustbench_lite.guards.parquet import stored_size, unfolded
 
-__all__ = ["atomically", "flush", "intact", "make", "opened", "parsed", "rows_of", "seal", "sealed_json", "write_text"]
+__all__ = [
+    "atomically",
+    "flush",
+    "intact",
+    "make",
+    "opened",
+    "parsed",
+    "rows_of",
+    "seal",
+    "sealed_json",
+    "write_bytes",
+    "write_text",
+]
 
 DIGEST = b"robustbench_lite.sha256"
 _KEY, _SEALED = "sha256", "sealed"  # of a JSON object: the digest of everything else in it, and that there is one
@@ -72,7 +84,11 @@ def flush(path: Path) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Replace a text file, whole or not at all; what is not Unicode becomes an escape. Raises OSError."""
-    content = text.encode("utf-8", "backslashreplace")
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace a file, whole or not at all. Raises OSError."""
     atomically(path, lambda temporary: temporary.write_bytes(content))
 
 

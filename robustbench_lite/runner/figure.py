@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import pyarrow as pa
 from pydantic import ValidationError
 
 from robustbench_lite.errors import UsageError, did_you_mean, problems_of
@@ -13,14 +16,14 @@ from robustbench_lite.figures.base import Figure, figures
 from robustbench_lite.figures.contact_sheet import ContactSheet
 from robustbench_lite.guards.determinism import deterministic
 from robustbench_lite.guards.foreign import blamed, undisturbed
-from robustbench_lite.results.store import Store, read
+from robustbench_lite.results.store import Results, Store, read
 from robustbench_lite.runner.assets import Assets
 from robustbench_lite.runner.run import device_named
 from robustbench_lite.runner.stored_suite import suite_of
 from robustbench_lite.suite.builder import Suite, load
 from robustbench_lite.transforms.distribution import operations
 
-__all__ = ["contact_sheet", "figure"]
+__all__ = ["contact_sheet", "figure", "rows"]
 
 _PLAIN = {"version": 1, "data": "fashion_mnist", "models": ["resnet8_fashion"]}
 
@@ -38,12 +41,43 @@ def figure(
 
     `suite` is what has just run there; null: what the folder records, and where that names code, only with `trust`.
     """
-    record = _record(name, options)
-    results = read(folder)
-    assets = Assets(suite or suite_of(results, trust=trust), device_named(device))
-    with blamed(name, UsageError, "draw"), undisturbed(), deterministic():
-        table = record.compute(results, assets)
+    record, table = rows(read(folder), name, options, device, suite=suite, trust=trust)
     return record.draw(table), Store(folder).write_figure(name, table)
+
+
+def rows(
+    results: Results,
+    name: str,
+    options: Mapping[str, Any],
+    device: str = "auto",
+    *,
+    suite: Suite | None = None,
+    trust: bool = False,
+) -> tuple[Figure, pa.Table]:
+    """Figure `name` with its rows, which nobody has stored. Raises UsageError.
+
+    Only a figure that asks for classifiers or data needs the suite behind the results.
+    """
+    record = _record(name, options)
+    assets = _OnDemand(lambda: Assets(suite or suite_of(results, trust=trust), device_named(device)))
+    with blamed(name, UsageError, "draw"), undisturbed(), deterministic():
+        return record, record.compute(results, cast("Assets", assets))
+
+
+@dataclass(frozen=True)
+class _OnDemand:
+    """Assets that are looked for when a figure asks for one: most take what is stored, be the suite there or not."""
+
+    make: Callable[[], Assets]
+
+    @cached_property
+    def _assets(self) -> Assets:
+        return self.make()
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self._assets, name)
 
 
 def contact_sheet(name: str) -> str:

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from robustbench_lite.engine.attack import SetAttack
 from robustbench_lite.engine.drive import REASONS, Outcome
-from robustbench_lite.engine.job import PERTURBATION
+from robustbench_lite.engine.job import PERTURBATION, Job
 from robustbench_lite.engine.oracle import BACKWARD, FORWARD, ZERO_GRADIENT, Ledger
 from robustbench_lite.lazy import torch
 from robustbench_lite.results.schema import CELLS, SAMPLES, Row, earliest
@@ -103,7 +103,7 @@ def compared(trial: CellTrial, stored: Stored, *, exact: bool) -> tuple[list[Dis
     _images(trial, stored, differences)
     report = judge_again(trial, _outcome(cell, ids, stored, cell.attack.names(trial.job.setting)))
     if isinstance(cell.attack, SetAttack) and cell.attack.universal and stored.artifacts:
-        _fitted(cell.attack, trial.job.x, ids, stored, differences)
+        _fitted(cell.attack, trial.job, ids, stored, differences)
     close = _rows(report, stored, differences)
     _cell(report.row, stored, differences)
     return differences.found, close + differences.settle(len(stored.samples), exact=exact)
@@ -172,10 +172,10 @@ def _made_with(names: Sequence[str], rows: Sequence[Row]) -> torch.Tensor:
     return torch.tensor(found, dtype=torch.float64).view(len(rows), len(names))
 
 
-def _fitted(attack: SetAttack, x: torch.Tensor, ids: Sequence[str], stored: Stored, found: Differences) -> None:
+def _fitted(attack: SetAttack, job: Job, ids: Sequence[str], stored: Stored, found: Differences) -> None:
     """The images are what the stored perturbation, or generator of such, makes of the clean ones."""
     made = {name: torch.from_numpy(_array(row, "values")) for name, row in stored.artifacts.items()}
-    moved, rounding = attack.perturbed(x, made).numpy(), _ROUNDING if PERTURBATION in made else _NETWORK
+    moved, rounding = attack.proposed(job.x, job.draw, made)[0].numpy(), _ROUNDING if PERTURBATION in made else _NETWORK
     for sample, image in zip(ids, moved, strict=True):
         gap = float(np.abs(image - _array(stored.images[sample], "adversarial")).max())
         if not gap <= rounding:

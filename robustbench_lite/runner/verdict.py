@@ -61,7 +61,7 @@ def fitted(cell: CellTrial, outcome: Outcome) -> Row:
         return {}
     if not attack.universal and PERTURBATION not in outcome.artifacts:
         return {}
-    x = attack.perturbed(fitting.x, outcome.artifacts)
+    x = attack.proposed(fitting.x, fitting.draw, outcome.artifacts)[0]
     after = finite(cell.victim.scorer.logits(x), "perturbed images that it was fitted on").argmax(1)
     return {"fit_n": len(x), "fit_rate": float((after != fitting.goal.label).double().mean())}
 

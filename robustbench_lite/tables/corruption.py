@@ -12,6 +12,7 @@ import numpy as np
 from robustbench_lite.results.evaluation import Evaluation, Reals
 from robustbench_lite.results.evaluations import evaluations
 from robustbench_lite.results.statistics import Estimate, bootstrap_mean, bootstrap_ratio, wilson
+from robustbench_lite.tables import references
 from robustbench_lite.tables.base import Column, Row, Table, Value, filled, tables
 from robustbench_lite.tables.values import MISSING, Footnotes, count, label, share
 
@@ -77,8 +78,21 @@ def corruption(results: Results) -> Table:
             head = {"dataset": label(dataset), "model": label(model)}
             rows += [filled(COLUMNS, head | row, MISSING) for row in _rows(kinds, reference, notes)]
     lines = [_REMARK, *lines] if rows else ["no cell of these results is a corruption"]
+    if rows and results.run.get("reference") == "hendrycks-readme":
+        paper = references.load("hendrycks-readme")
+        rows += _published(paper)
+        lines.append(f"published: {paper.source}: {paper.quantity}; other images, so no number here compares with them")
     title = "Error under common corruptions"
     return Table("corruption", title, COLUMNS, tuple(rows), (*lines, *notes.lines(results)), notes.shown())
+
+
+def _published(paper: references.Reference) -> Iterator[Row]:
+    """The clean error of each classifier and its mCE."""
+    for row in paper.rows:
+        head = {"dataset": label("ImageNet-C"), "model": Value(row["classifier"], kind="published", note=paper.source)}
+        for corruptions, column, key in (("none", "error", "clean"), ("all 15", "ce", "mce")):
+            number = Value(f"{row[key]:g}", float(row[key]), kind="published", note=paper.source)
+            yield filled(COLUMNS, head | {"corruption": label(corruptions), column: number}, label(""))
 
 
 _Kinds = dict[str, list[Evaluation]]

@@ -29,7 +29,8 @@ def job(x, label, classes=5, targeted=False, sources=1) -> Job:
 def on(record, nets, work: Job, batch_size: int = 16):
     victim = Mixture(nets) if len(nets) > 1 else nets[0]
     oracle = Oracle(victim.eval(), CPU, batch_size, tuple(nets) if len(nets) > 1 else ())
-    return run(record, oracle, Job(work.x, Goal(work.goal.label, 5, work.goal.targeted, len(nets)), work.draw))
+    goal = Goal(work.goal.label, work.goal.classes, work.goal.targeted, len(nets))
+    return run(record, oracle, Job(work.x, goal, work.draw))
 
 
 def test_the_mixture_is_the_mean_of_probabilities_not_of_logits():
@@ -165,7 +166,16 @@ def test_it_reaches_its_goal_on_what_it_sees(name, targeted):
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"diversity": 0.7}, {"translation": 3}, {"scales": 3}, {"diversity": 1.0, "scales": 2}]
+    "options",
+    [
+        {},
+        {"diversity": 0.7},
+        {"translation": 3},
+        {"scales": 3},
+        {"diversity": 1.0, "scales": 2},
+        {"nesterov": True, "around": "variance", "neighbours": 3},
+        {"around": "flat", "neighbours": 2, "diversity": 0.5},
+    ],
 )
 def test_mifgsm_does_not_depend_on_the_batch(options):
     nets, x = members(2), images(30)
@@ -188,6 +198,116 @@ def test_mifgsm_by_hand():
         adv = (x + (adv + 0.02 * momentum.sign() - x).clamp(-0.06, 0.06)).clamp(0, 1)
     record = attacks.build("mifgsm", {"epsilon": 0.06, "steps": 4, "step_size": 0.02, "decay": 0.9})
     assert torch.allclose(on(record, [net], job(x, label)).candidates, adv, atol=1e-9)
+
+
+LINEAR = {
+    "plain": {},
+    "a kernel of one pixel": {"translation": 1},
+    "one copy": {"scales": 1},
+    "nesterov": {"nesterov": True},
+    "vmi": {"around": "variance", "neighbours": 4},
+    "pgn": {"around": "flat", "neighbours": 4},
+    "all": {"nesterov": True, "scales": 3, "around": "variance", "neighbours": 4},
+}
+
+
+def two_classes(slope):
+    """Log-odds of class 1 that grow in the image x (n, 36) with `slope(x)`, a scalar function of each; float64."""
+
+    class Net(nn.Module):
+        def forward(self, x):
+            odds = slope(x.flatten(1))
+            return torch.stack([torch.zeros_like(odds), odds], 1).double()
+
+    return Net()
+
+
+@pytest.mark.parametrize("options", LINEAR.values(), ids=LINEAR)
+def test_on_a_linear_classifier_every_aid_leaves_the_sign_step(options):
+    w = torch.randn(36, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    x = images(5).double() / 2 + 0.25
+    record = attacks.build("mifgsm", {"epsilon": 0.06, "steps": 3, **options})
+    found = on(record, [two_classes(lambda x: x @ w)], job(x, torch.zeros(5, dtype=torch.long), classes=2))
+    assert torch.allclose(found.candidates, x + 0.06 * w.sign().view(1, 1, 6, 6), atol=1e-9)
+
+
+def curved():
+    """A quadratic loss x A x / 2 + b x of images (n, 36), its A and b."""
+    generator = torch.Generator().manual_seed(4)
+    a = torch.randn((36, 36), generator=generator, dtype=torch.float64)
+    a, b = a + a.T, torch.randn(36, generator=generator, dtype=torch.float64)
+    return a, b, two_classes(lambda x: ((x @ a) * x).sum(1) / 2 + x @ b)
+
+
+def slopes(record, net, x):
+    """What the attack accumulates in its first step, and the variance for the next."""
+    oracle, work = Oracle(net, CPU, 16), job(x, torch.zeros(len(x), dtype=torch.long), classes=2)
+    oracle.open(len(x))
+    state = record.start(x, Goal(work.goal.label, 2), work.draw)
+    points = []
+    record._mean(state, x, lambda point, _: points.append(point) or point)
+    return *record._slope(oracle, state), [point.flatten(1) for point in points]
+
+
+def test_the_variance_is_the_mean_gradient_around_less_the_own():
+    a, b, net = curved()
+    x = images(4).double() / 2 + 0.25
+    record = attacks.build("mifgsm", {"epsilon": 0.1, "around": "variance", "neighbours": 6})
+    own, variance, points = slopes(record, net, x)
+    assert torch.allclose(own.flatten(1), x.flatten(1) @ a + b, atol=1e-9)  # nothing is added in the first step
+    assert torch.allclose(variance.flatten(1), sum(points) / 6 @ a - x.flatten(1) @ a, atol=1e-9)
+    away = torch.stack(points) - x.flatten(1)
+    assert 0.14 < away.abs().max() < 0.15 and abs(away.mean()) < 0.02  # 1.5 epsilon, to either side
+    linear = two_classes(lambda x: x @ b)
+    assert torch.allclose(slopes(record, linear, x)[1], torch.zeros(()).double(), atol=1e-12)
+
+
+def test_the_variance_of_a_step_is_added_in_the_next():
+    _, _, net = curved()
+    x = images(4).double() / 2 + 0.25
+    record = attacks.build("mifgsm", {"epsilon": 0.1, "steps": 2, "around": "variance", "neighbours": 2, "decay": 0})
+    oracle, work = Oracle(net, CPU, 16), job(x, torch.zeros(4, dtype=torch.long), classes=2)
+    oracle.open(4)
+    first = record.step(oracle, record.start(x, Goal(work.goal.label, 2), work.draw))
+    own = record._gradient(oracle, first, first.adv, first.draw)
+    expected = (own + first.variance).sign()
+    last = record.step(oracle, first)
+    assert first.variance.abs().max() > 0 and (expected != own.sign()).any()
+    assert torch.equal((last.adv - first.adv).sign()[:, 0], expected[:, 0])
+
+
+def test_the_gradients_norm_is_penalised_exactly_on_a_quadratic_loss():
+    """grad (J - lambda ||grad J||) = g - lambda A g / ||g||; the difference goes back by length g / mean |g|."""
+    a, b, net = curved()
+    x = images(4).double() / 2 + 0.25
+    record = attacks.build("mifgsm", {"epsilon": 0.1, "around": "flat", "neighbours": 1, "balance": 0.3})
+    found, _, (point,) = slopes(record, net, x)
+    g = point @ a + b
+    size_of, length = g.norm(dim=1, keepdim=True), 0.1 / 10 / g.abs().mean(1, keepdim=True)
+    penalty = 0.3 * length * size_of
+    assert torch.allclose(found.flatten(1), g - penalty * (g @ a) / size_of, atol=1e-9)
+    assert (point - x.flatten(1)).abs().max() > 0.25  # of 3 epsilon
+
+
+def test_nesterov_looks_a_step_ahead():
+    a, b, net = curved()
+    x = images(4).double() / 2 + 0.25
+    record = attacks.build("mifgsm", {"epsilon": 0.1, "steps": 5, "nesterov": True, "decay": 0.5})
+    oracle, work = Oracle(net, CPU, 16), job(x, torch.zeros(4, dtype=torch.long), classes=2)
+    oracle.open(4)
+    state = record.step(oracle, record.start(x, Goal(work.goal.label, 2), work.draw))
+    ahead = state.adv + 0.02 * 0.5 * state.momentum
+    assert torch.allclose(record._slope(oracle, state)[0].flatten(1), ahead.flatten(1) @ a + b, atol=1e-9)
+
+
+def test_aids_cost_what_is_said():
+    x = images(3)
+    work = job(x, mlp()(x).argmax(1))
+    for options, points in (({}, 1), ({"around": "variance"}, 21), ({"around": "flat", "scales": 2}, 80)):
+        record = attacks.build("mifgsm", {"steps": 2, **options})
+        found = on(record, [mlp()], work)
+        assert found.forwards.tolist() == found.backwards.tolist() == [2 * points] * 3
+        assert record.typical_passes == 4 * points
 
 
 def test_scale_invariance_averages_the_copies_and_translation_smooths():
@@ -214,7 +334,7 @@ def test_input_diversity_shrinks_inside_the_frame_and_leaves_the_rest_alone():
     x = torch.ones((400, 1, 12, 12))
     work = job(x, torch.zeros(400, dtype=torch.long))
     state = record.start(x, work.goal, work.draw)
-    seen = record._diverse(x, state, 0)
+    seen = record._diverse(x, state.draw, state.taken)
     untouched = (seen > 0.9999).flatten(1).all(1)
     assert 0.4 < untouched.float().mean() < 0.6
     area = seen[~untouched].sum((1, 2, 3)) / 144

@@ -66,7 +66,7 @@ def test_a_row_of_images_for_all_that_is_stored(results, show, strips):
     assert list(dict.fromkeys(table["strip"].to_pylist())) == strips
     assert set(table["generator"].to_pylist()) == {"digits"}
     svg = figure.draw(table)
-    assert svg.count("<image") == len(strips) and all(f">{strip}<" in svg for strip in strips)
+    assert svg.count("<image") == len(table) and all(f">{strip}<" in svg for strip in strips)
     assert len(figure.data(table).rows) == len(strips)
 
 

@@ -10,6 +10,7 @@ from statistics import NormalDist
 import pytest
 
 from robustbench_lite.report.page import page as html
+from robustbench_lite.report.site import site
 from robustbench_lite.results.store import Store, read
 from robustbench_lite.runner.figure import figure
 from robustbench_lite.runner.run import run
@@ -280,6 +281,64 @@ def test_axe_finds_no_violation(real, visit, scheme, width):
     page.evaluate("for (const part of document.querySelectorAll('details')) part.open = true")
     found = axe.Axe().run(page)
     assert found.violations_count == 0, found.generate_report()
+
+
+@pytest.fixture(scope="module")
+def leaderboards(real, tmp_path_factory):
+    """The site of four small runs: one of them red, one with a name that is long."""
+    folder = tmp_path_factory.mktemp("site")
+    runs = [two(folder / "monday", (16, 8)), two(folder / "tuesday", (15, 12)), read(real.parent / "deepfool")]
+    red = cell_row(
+        "red",
+        LONG,
+        "pgd",
+        norm="linf",
+        eps=0.1,
+        goal="label",
+        warnings=["clean accuracy 10 % is far from the card's 99 %"],
+    )
+    write(folder / "red", red, images=2, clean_correct=True, adv_pred=0, success=False)
+    Store(folder / "red").write_run({"name": HOSTILE, "models": [LONG], "cells": ["red"], "finished": "now"})
+    for name, text in site([*runs, read(folder / "red")]):
+        path = folder / "site" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return folder / "site"
+
+
+def test_a_leaderboard_sorts_filters_and_leads_to_the_cell(leaderboards, visit):
+    page = visit(leaderboards / "index.html").page
+    assert page.locator("#leaderboards").bounding_box()["y"] < 300
+    board = page.locator("figure.board", has_text="linf at most 0.1")
+    names = lambda: [text.split("\n")[0][:6] for text in board.locator("tbody th a").all_inner_texts()]
+    assert names()[:2] == ["lenet", "lenet"] and names()[-1] == "xxxxxx"
+    assert board.locator("tbody tr").last.locator("td").first.inner_text() == "–"
+    assert "does not stand" in board.locator("tbody tr.bad").inner_text()
+    robust = board.get_by_role("columnheader", name="robust")
+    robust.get_by_role("button").click()
+    values = board.locator("tbody tr").evaluate_all("(rows) => rows.map((row) => Number(row.cells[2].dataset.value))")
+    assert values == sorted(values) and len(set(values)) > 2
+    board.get_by_role("searchbox").fill("tuesday")
+    assert board.locator("tbody tr:visible").count() == 2
+    board.locator("tbody tr:visible a").first.click()
+    assert page.url.endswith("/tuesday/classifier-fc.html#cell-fc")
+    assert "60.0 [" in page.locator("#cell-fc").inner_text()
+    page.get_by_role("link", name="↑ all runs").click()
+    assert page.url.endswith("/site/index.html")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_every_kind_of_page_of_the_site_is_for_every_reader(leaderboards, visit, scheme, width):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
+    pages = ["index.html", "red/index.html", "monday/classifier-fc.html", "monday/compare.html", "monday/tables.html"]
+    for name in pages if width == 390 else pages[:3]:
+        seen = visit(leaderboards / name, color_scheme=scheme, viewport={"width": width, "height": 800})
+        assert seen.page.evaluate("document.scrollingElement.scrollWidth") <= width, name
+        assert seen.requests == [(leaderboards / name).as_uri()]
+        seen.page.evaluate("for (const part of document.querySelectorAll('details')) part.open = true")
+        found = axe.Axe().run(seen.page)
+        assert found.violations_count == 0, (name, found.generate_report())
 
 
 @pytest.fixture(scope="module")

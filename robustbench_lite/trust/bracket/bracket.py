@@ -8,11 +8,13 @@ from itertools import product
 from typing import Any
 
 from robustbench_lite.engine.attack import Attack, attacks
+from robustbench_lite.trust.bracket.colours import on_colours
 from robustbench_lite.trust.bracket.finding import Finding, guarded
 from robustbench_lite.trust.bracket.images import LONG, on_images
 from robustbench_lite.trust.bracket.latents import in_latents
 from robustbench_lite.trust.bracket.members import in_turn
 from robustbench_lite.trust.bracket.objects import on_stickers, on_textures
+from robustbench_lite.trust.bracket.patches import on_patches
 from robustbench_lite.trust.bracket.search import on_transforms
 from robustbench_lite.trust.bracket.universal import for_all
 
@@ -28,6 +30,8 @@ _BRACKETS: dict[str, Callable[..., Iterator[Finding]]] = {  # by what an attack,
     "stickers": on_stickers,
     "fitted": for_all,
     "latents": in_latents,
+    "patches": on_patches,
+    "colours": on_colours,
 }
 
 
