@@ -70,40 +70,46 @@ class RobustbenchError(Exception):
     """
 
     exit_code: ClassVar[ExitCode] = ExitCode.INTERNAL
+    next_step: ClassVar[str] = "the same command again goes on where it stopped"  # what to do about any of its kind
     stage = ""
     traceback = ""
 
 
 class UsageError(RobustbenchError):
     exit_code: ClassVar[ExitCode] = ExitCode.USAGE
+    next_step = "`robustbench-lite VERB --help` has the options, `robustbench-lite list` the names"
 
 
 class DataError(UsageError):
-    pass
+    next_step = "mend the data or its entry (docs/datasets.md); `robustbench-lite validate SUITE` checks it"
 
 
 class ModelError(UsageError):
-    pass
+    next_step = "mend the classifier or its entry (docs/models.md), then run the same command again"
 
 
 class DeviceError(UsageError):
-    pass
+    next_step = "`robustbench-lite doctor` shows the devices of this machine"
 
 
 class StoreError(RobustbenchError):
     exit_code: ClassVar[ExitCode] = ExitCode.INTERNAL
+    next_step = "mend the folder or name another (docs/reliability.md); what is stored is not run again"
 
 
 class NoResultsError(StoreError):
     exit_code: ClassVar[ExitCode] = ExitCode.USAGE
+    next_step = "name a folder with a run in it, such as results/transfer; `robustbench-lite run SUITE` makes one"
 
 
 class BaselineError(RobustbenchError):
     exit_code: ClassVar[ExitCode] = ExitCode.BASELINE
+    next_step = "`robustbench-lite baseline RESULTS -o FILE` writes a new baseline (docs/ci.md)"
 
 
 class AttackError(RobustbenchError):
     exit_code: ClassVar[ExitCode] = ExitCode.FAILED_CELLS
+    next_step = "mend the entry of the attack; `robustbench-lite describe ATTACK` has its parameters"
 
 
 @dataclass(frozen=True, order=True)
@@ -119,6 +125,8 @@ class Problem:
 
 class SuiteError(UsageError):
     """All problems of a suite at once, in the order of the file."""
+
+    next_step = "mend these; `robustbench-lite validate SUITE` checks it again (docs/suites.md)"
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(problems)

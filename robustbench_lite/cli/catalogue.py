@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from robustbench_lite.tables.base import tables
 from robustbench_lite.transforms.distribution import operations
 from robustbench_lite.trust.smell import checks
 
-__all__ = ["REGISTRIES", "description", "listing", "problems"]
+__all__ = ["REGISTRIES", "description", "inventory", "listing", "problems"]
 
 GENERATIVE: tuple[Records[Any], ...] = (architectures, objectives, mixtures)
 REGISTRIES: tuple[Registry[Any], ...] = (
@@ -52,6 +52,25 @@ def listing(kind: str) -> list[tuple[str, str]]:
         "suites": _suites,
     }
     return list(listings[kind]())
+
+
+def inventory(kinds: Mapping[str, Sequence[tuple[str, str]]], room: int | None, *, headed: bool) -> str:
+    """What is of these kinds, one line each; what is wider than `room` ends with an ellipsis, its names stay whole."""
+    lines: list[str] = []
+    for kind, rows in kinds.items():
+        lines += [*([""] if lines else []), f"{kind} ({len(rows)})"] if headed else []
+        indent = "  " if headed else ""
+        size = max((len(name) for name, _ in rows), default=0)
+        lines += [_one_line(f"{indent}{name:{size}}  ", text, room) for name, text in rows]
+    if headed:
+        lines += ["", "`robustbench-lite describe NAME` explains each"]
+    return "\n".join(lines)
+
+
+def _one_line(head: str, text: str, room: int | None) -> str:
+    if room is None or len(head) + len(text) <= room:
+        return f"{head}{text}".rstrip()
+    return f"{head}{text[: max(0, room - len(head) - 1)].rstrip()}…" if len(head) < room else head.rstrip()
 
 
 def problems() -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from robustbench_lite.cli.exit import say, write
-from robustbench_lite.cli.gate import width
+from robustbench_lite.cli.terminal import printable, wide_option
 from robustbench_lite.errors import ExitCode
 from robustbench_lite.text import TABLE_FORMATS
 
@@ -57,16 +57,16 @@ def report(results: tuple[Path, ...], out: str, labels: tuple[str, ...]) -> None
 @click.argument("a")
 @click.argument("b")
 @format_option
+@wide_option
 @label_option
-def compare(a: str, b: str, style: str, labels: tuple[str, ...]) -> None:
+def compare(a: str, b: str, style: str, *, wide: bool, labels: tuple[str, ...]) -> None:
     """Print what changed from results A to B, sample by sample; FOLDER:CLASSIFIER twice compares classifiers."""
     from robustbench_lite.results.naming import labels_of
     from robustbench_lite.tables.compare import compare as differences
     from robustbench_lite.tables.compare import sides, split
-    from robustbench_lite.tables.render import render
 
     named = labels_of(labels, [split(text)[0] for text in (a, b)])
-    click.echo(render(differences(*sides(a, b, named)), style, width=width()))
+    click.echo(printable(differences(*sides(a, b, named)), style, wide=wide))
 
 
 @click.command()

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from robustbench_lite.cli.exit import say
-from robustbench_lite.cli.gate import width
+from robustbench_lite.cli.exit import say, write
+from robustbench_lite.cli.terminal import printable, width
 from robustbench_lite.errors import ExitCode, RobustbenchError, StoreError
 from robustbench_lite.results.made import MADE
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from robustbench_lite.suite.builder import Suite
     from robustbench_lite.tables.base import Table
 
-__all__ = ["conclude", "print_words"]
+__all__ = ["conclude", "open_page", "print_words"]
 
 
-def conclude(results: Results, suite: Suite, device: str, shard: str | None = None) -> int:
-    """Print what came of a suite, and return the exit code: that of failed cells, else of the first problem.
+def conclude(results: Results, suite: Suite, device: str, shard: str | None = None, *, wide: bool = False) -> int:
+    """Print what came of a suite and what is next; the exit code is that of failed cells, else of the first problem.
 
     A table or figure that cannot be made hides no other, and no failed cell; one with a bug hides no failed cell.
     `shard`: only this part of it was run; tables are for whom all is there.
@@ -33,14 +33,44 @@ def conclude(results: Results, suite: Suite, device: str, shard: str | None = No
         return ExitCode.FAILED_CELLS if failed else 0
     problems: list[RobustbenchError] = []
     try:
-        _print_tables(results, suite.tables, problems)
+        _print_tables(results, suite.tables, problems, wide=wide)
         problems += _undrawn(results, suite, device)
     finally:
         failed = _print_failures(results)
     for problem in problems:
         say(f"error: {problem}")
     say(f"rows are in {results.folder}")
+    for line in next_steps(results, failed=failed):
+        say(line)
     return ExitCode.FAILED_CELLS if failed else next((problem.exit_code for problem in problems), 0)
+
+
+def next_steps(results: Results, *, failed: bool) -> list[str]:
+    """What a reader can do now, a command a line."""
+    folder = shlex.quote(str(results.folder))
+    steps = [
+        ("look", f"report {folder} -o {folder}.html" if failed else f"report {folder}"),
+        ("compare", f"compare BEFORE {folder}"),
+        ("gate", f"baseline {folder} -o baseline.parquet, later check {folder} --baseline baseline.parquet"),
+    ]
+    again = ["failed cells: mend what is said above; the same command runs these alone"] if failed else []
+    return [*again, *(f"{name + ':':8} robustbench-lite {verb}" for name, verb in steps)]
+
+
+def open_page(results: Results) -> None:
+    """Write the report beside the rows and open it in a browser; where there is none, its path is said."""
+    import webbrowser
+
+    from robustbench_lite.report.page import page
+    from robustbench_lite.results.naming import called
+
+    path = results.folder / "report.html"
+    write(path, page(called([results], {})))
+    try:
+        shown = webbrowser.open(path.resolve().as_uri())
+    except webbrowser.Error:
+        shown = False
+    say(f"the page is {path}" if shown else f"there is no browser here; the page is {path.resolve()}")
 
 
 def _left_to_others(results: Results) -> str:
@@ -54,10 +84,10 @@ def _left_to_others(results: Results) -> str:
     return f"{left} of {len(planned)} cells wait for others" if left else ""
 
 
-def _print_tables(results: Results, names: Sequence[str], problems: list[RobustbenchError]) -> None:
+def _print_tables(results: Results, names: Sequence[str], problems: list[RobustbenchError], *, wide: bool) -> None:
     """The tables that a suite names, and what none of them shows."""
     from robustbench_lite.tables.base import tables
-    from robustbench_lite.tables.render import render, sentence
+    from robustbench_lite.tables.render import sentence
     from robustbench_lite.tables.values import left_out
 
     printed: list[Table] = []
@@ -67,7 +97,7 @@ def _print_tables(results: Results, names: Sequence[str], problems: list[Robustb
         except RobustbenchError as problem:
             problems.append(problem)
         else:
-            click.echo(render(printed[-1], "text", width=width()))
+            click.echo(printable(printed[-1], wide=wide))
     if unsaid := left_out(results, printed):
         verb = shlex.join(["robustbench-lite", "table", str(results.folder), "accuracy"])
         click.echo(sentence(f"{unsaid}; `{verb}` shows them", width()), nl=False)

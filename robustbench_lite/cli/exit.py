@@ -96,6 +96,8 @@ def _told(error: RobustbenchError) -> int:
         say(f"{error}\n{len(error.problems)} problem{'' if len(error.problems) == 1 else 's'}; nothing was run")
     else:
         say(f"error: {error}")
+    if "`robustbench-lite " not in str(error):  # which says it better for this very case
+        say(f"next: {error.next_step}")
     return error.exit_code
 
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
 from robustbench_lite.cli.exit import say
+from robustbench_lite.cli.terminal import colorful, width
 from robustbench_lite.text import GATE_FORMATS
 
-__all__ = ["baseline", "check", "width"]
+__all__ = ["baseline", "check"]
 
 _SUMMARY = 2**20  # bytes of a job summary, the limit of GitHub
 
@@ -72,7 +72,7 @@ def check(results: Path, file: Path, style: str, **options: Any) -> None:
         raise BaselineError(f"{why}; the limits of the gate are in it: run the suite again")
     gate = gate_of(found.run.get("gate"), {name: value for name, value in options.items() if value is not None})
     report = compare(before, scores_of(found), gate)
-    click.echo(render_report(report, style, width(), color=_colored()), nl=False)
+    click.echo(render_report(report, style, width(), color=colorful()), nl=False)
     if style == "github" and (path := os.environ.get("GITHUB_STEP_SUMMARY")):
         used = Path(path).stat().st_size if Path(path).exists() else 0
         _append(Path(path), summary(report, _SUMMARY - used - 1))
@@ -91,14 +91,3 @@ def _append(path: Path, text: str) -> None:
             file.write(text)
     except OSError as error:
         say(f"warning: GITHUB_STEP_SUMMARY: {path} cannot be written ({error.strerror})")
-
-
-def width() -> int | None:
-    """COLUMNS where that is set, else of the terminal; None where nobody looks, so that nothing is left out."""
-    if (said := os.environ.get("COLUMNS", "")).isdigit():
-        return int(said) or None
-    return os.get_terminal_size(sys.stdout.fileno()).columns if sys.stdout.isatty() else None
-
-
-def _colored() -> bool:
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")

@@ -8,13 +8,15 @@ from typing import Any
 
 import click
 
+from robustbench_lite.cli.completion import names
+
 __all__ = ["device_option", "run_options", "suite_options", "trust_option"]
 
 Command = Callable[..., Any]
 
 
 def suite_options(command: Command) -> Command:
-    command = click.argument("suite", type=click.Path(path_type=Path))(command)
+    command = click.argument("suite", type=click.Path(path_type=Path), shell_complete=names("suites"))(command)
     return click.option(
         "--set", "overrides", multiple=True, metavar="PATH=VALUE", help="Override a value of the suite."
     )(command)

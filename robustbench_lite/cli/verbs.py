@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from contextlib import AbstractContextManager, nullcontext
@@ -12,11 +13,13 @@ import click
 
 from robustbench_lite import __version__
 from robustbench_lite.cli.compare import compare, format_option, merge, report
-from robustbench_lite.cli.conclude import conclude, print_words
+from robustbench_lite.cli.completion import COMPLETING, completion, names
+from robustbench_lite.cli.conclude import conclude, open_page, print_words
 from robustbench_lite.cli.exit import exit_code, say, write
-from robustbench_lite.cli.gate import baseline, check, width
+from robustbench_lite.cli.gate import baseline, check
 from robustbench_lite.cli.init import init
 from robustbench_lite.cli.options import device_option, run_options, suite_options, trust_option
+from robustbench_lite.cli.terminal import printable, wide_option, width
 from robustbench_lite.cli.train import train
 from robustbench_lite.errors import ExitCode
 from robustbench_lite.text import visible
@@ -39,7 +42,9 @@ def cli() -> None:
 @suite_options
 @device_option
 @run_options
-def run(suite: Path, overrides: tuple[str, ...], **options: Any) -> None:
+@wide_option
+@click.option("--open", "opened", is_flag=True, help="Write the report when the cells are done, and open it.")
+def run(suite: Path, overrides: tuple[str, ...], *, wide: bool, opened: bool, **options: Any) -> None:
     """Run SUITE; what is in the store already is not run again. Prints the suite's tables."""
     from robustbench_lite.cli.progress import observer
     from robustbench_lite.runner.run import Options, run_suite
@@ -50,7 +55,10 @@ def run(suite: Path, overrides: tuple[str, ...], **options: Any) -> None:
     told = observer()
     with told if isinstance(told, AbstractContextManager) else nullcontext():
         results = run_suite(loaded, Options(command=command, **options), told)
-    if code := conclude(results, loaded, options["device"], options["shard"]):
+    code = conclude(results, loaded, options["device"], options["shard"], wide=wide)
+    if opened:
+        open_page(results)
+    if code:
         raise SystemExit(code)
 
 
@@ -74,25 +82,30 @@ def validate(suite: Path, overrides: tuple[str, ...]) -> None:
 @click.option("--results", type=click.Path(path_type=Path), default=Path("results"), show_default=True)
 @click.option("--limit", type=click.IntRange(min=1))
 @format_option
-def plan(suite: Path, overrides: tuple[str, ...], style: str, **options: Any) -> None:
+@wide_option
+@click.option("--cells", is_flag=True, help="Every cell, where text would fold them to classifiers and attacks.")
+def plan(suite: Path, overrides: tuple[str, ...], style: str, *, wide: bool, cells: bool, **options: Any) -> None:
     """Show the cells of SUITE: which are in the store, and about how long the others take."""
+    from robustbench_lite.runner.plan_grid import SCREEN, folded
     from robustbench_lite.runner.preview import preview
     from robustbench_lite.runner.run import Options
     from robustbench_lite.suite.builder import load
-    from robustbench_lite.tables.render import render
 
-    click.echo(render(preview(load(suite, overrides), Options(**options)), style, width=width()))
+    planned = preview(load(suite, overrides), Options(**options))
+    many = style == "text" and not cells and len(planned.rows) > SCREEN
+    click.echo(printable(folded(planned) if many else planned, style, wide=wide))
 
 
 @cli.command()
 @click.argument("results", type=click.Path(path_type=Path))
-@click.argument("name")
+@click.argument("name", shell_complete=names("tables"))
 @format_option
+@wide_option
 @click.option("--columns", metavar="KEY,KEY", help="These columns, in this order; their keys are the head of the CSV.")
 @click.option("--no-intervals", is_flag=True, help="Numbers without their intervals.")
 @click.option("--transpose", is_flag=True, help="A column for every row.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Write it to this file.")
-def table(results: Path, name: str, out: Path | None, style: str, **options: Any) -> None:
+def table(results: Path, name: str, out: Path | None, style: str, *, wide: bool, **options: Any) -> None:
     """Print table NAME of RESULTS (a folder that `run` has written)."""
     from robustbench_lite.results.store import read
     from robustbench_lite.tables.base import tables
@@ -100,7 +113,7 @@ def table(results: Path, name: str, out: Path | None, style: str, **options: Any
 
     made = _shaped(tables.make(name, read(results)), **options)
     if out is None:
-        _print(render(made, style, width=width()))
+        _print(printable(made, style, wide=wide))
         if style == "text":
             print_words([made])
     else:
@@ -167,21 +180,20 @@ def _assignments(options: tuple[str, ...]) -> dict[str, Any]:
 
 
 @cli.command("list")
-@click.argument("kind", type=click.Choice(KINDS))
-def list_(kind: str) -> None:
-    """List what can be named."""
-    from robustbench_lite.cli.catalogue import listing, problems
+@click.argument("kind", type=click.Choice(KINDS), required=False)
+@wide_option
+def list_(kind: str | None, *, wide: bool) -> None:
+    """List what can be named: of one KIND, or of all."""
+    from robustbench_lite.cli.catalogue import inventory, listing, problems
 
-    rows = listing(kind)
-    size = max((len(name) for name, _ in rows), default=0)
-    for name, text in rows:
-        click.echo(f"{name:{size}}  {text}".rstrip())
+    room = None if wide else width()
+    click.echo(inventory({one: listing(one) for one in ([kind] if kind else KINDS)}, room, headed=not kind))
     for problem in problems():
         say(f"warning: {problem}")
 
 
 @cli.command()
-@click.argument("name")
+@click.argument("name", shell_complete=names(*KINDS))
 @click.option("--sheet", type=click.Path(path_type=Path), help="Draw random views of images there, as SVG.")
 def describe(name: str, sheet: Path | None) -> None:
     """Explain an attack, classifier, generator, dataset, source, operation, table or suite called NAME.
@@ -244,6 +256,7 @@ def doctor(calibrate: bool) -> None:
 cli.add_command(baseline)
 cli.add_command(check)
 cli.add_command(compare)
+cli.add_command(completion)
 cli.add_command(init)
 cli.add_command(merge)
 cli.add_command(report)
@@ -256,4 +269,6 @@ def _print(text: str) -> None:
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and exit, with an `ExitCode`."""
+    if COMPLETING in os.environ:
+        cli.main(arguments, prog_name="robustbench-lite", complete_var=COMPLETING)
     raise SystemExit(exit_code(lambda: cli.main(arguments, standalone_mode=False)))

@@ -27,6 +27,7 @@ class Value:
     kind: Literal["measured", "published", "derived", "label", "missing"] = "measured"
     note: str = ""  # where it comes from, or why it is missing
     best: bool = False  # of ours under its heading; only where a format shows it
+    red: bool = False  # does not stand; colour for eyes only: words say it too
     mark: str = ""  # refers to footnotes, such as [1]; for eyes only, never part of the data
 
 

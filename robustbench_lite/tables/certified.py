@@ -65,7 +65,7 @@ def _row(case: WorstCase, proven: Flags, known: dict[str, tuple[Doubt, ...]], no
         "epsilon": Value(budget(case.epsilon), case.epsilon, kind="label"),
         "clean": _share(case.clean),
         "proven": _share(proven),
-        "attacked": replace(attacked, mark=marks),
+        "attacked": replace(attacked, mark=marks, red=bool(marks)),
         "open": _share(case.robust & ~proven),
         "method": label(", ".join(dict.fromkeys(one.cell["certify"] for one in asked))),
         "ms": number(1000 * sum(seconds) / len(proven)) if seconds else number(None),

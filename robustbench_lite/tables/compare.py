@@ -229,7 +229,7 @@ def _row(pair: Change, notes: Footnotes) -> Row:
     head = {
         "dataset": label(pair.a.dataset),
         "model": label(pair.model),
-        "attack": replace(name, mark=name.mark + "".join(marks)),
+        "attack": replace(name, mark=name.mark + "".join(marks), red=bool(marks)),
     }
     if not pair.ok:
         both = pair.a.ok and pair.b.ok

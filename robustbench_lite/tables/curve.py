@@ -112,7 +112,7 @@ def _budgets(members: Sequence[Curve]) -> list[float]:
 def _value(one: Curve, epsilon: float, mark: str) -> Value:
     if epsilon and not one.whole and epsilon not in one.budgets:
         return MISSING
-    return replace(share(one.at(epsilon)), mark=mark)
+    return replace(share(one.at(epsilon)), mark=mark, red=bool(mark))
 
 
 def _marks(one: Curve, known: dict[str, tuple[Doubt, ...]], notes: Footnotes) -> str:

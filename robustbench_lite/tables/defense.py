@@ -179,7 +179,8 @@ def _share(flags: Flags) -> Value:
 
 
 def _marked(value: Value, red: tuple[Doubt, ...], notes: Footnotes) -> Value:
-    return replace(value, mark=value.mark + "".join(notes.mark(f"does not stand: {doubt}") for doubt in red))
+    marks = "".join(notes.mark(f"does not stand: {doubt}") for doubt in red)
+    return replace(value, mark=value.mark + marks, red=bool(red))
 
 
 def _published(row: Mapping[str, Any], source: str) -> Row:

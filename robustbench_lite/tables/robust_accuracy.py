@@ -163,12 +163,13 @@ def _proven(case: WorstCase, proven: Flags, notes: Footnotes) -> dict[str, Value
     name = label(f"proven by {', '.join(methods)}" if methods else "proven at a larger budget")
     if fooled := int((proven & case.clean & ~case.robust).sum()):
         mark = notes.mark(f"does not stand: {fooled} samples are proven and broken; the proof or the judge is wrong")
-        name = replace(name, mark=mark)
+        name = replace(name, mark=mark, red=True)
     return _row(name, _share(proven), len(proven))
 
 
 def _marked(name: Value, red: tuple[Doubt, ...], notes: Footnotes) -> Value:
-    return replace(name, mark=name.mark + "".join(notes.mark(f"does not stand: {doubt}") for doubt in red))
+    marks = "".join(notes.mark(f"does not stand: {doubt}") for doubt in red)
+    return replace(name, mark=name.mark + marks, red=bool(red))
 
 
 def _published(results: Results, block: _Block) -> Iterator[tuple[references.Reference, dict[str, Any]]]:

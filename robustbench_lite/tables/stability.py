@@ -93,7 +93,7 @@ def _row(row: Mapping[str, Any]) -> Row:
     numbers = {key: number(row[key]) for key in _MEASURED} | {"set_for": number(row.get("set_for"))}
     bound = number(row["bound"], kind="derived", note="" if row["promised"] else "nothing is promised for this noise")
     tightness = number(row["adversarial_tightness"], kind="derived")
-    broken = Value(str(_broken(row)), _broken(row), mark="RED" if _broken(row) else "")
+    broken = Value(str(_broken(row)), _broken(row), mark="RED" if _broken(row) else "", red=bool(_broken(row)))
     rest = {"bound": bound, "tightness": tightness, "broken": broken}
     return plain | whole | shares | numbers | rest
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from robustbench_lite.results.evaluation import through
@@ -35,7 +36,9 @@ def trust(results: Results) -> Table:
         head = {"dataset": label(cell["dataset"]), "source": label(through(cell)), "attack": label(cell["variant"])}
         for check, finding in sorted(said, key=lambda pair: pair[1].level != "warning"):
             said_of = {"check": check.title, "level": _WORDS[finding.level], "text": finding.text}
-            rows.append(head | {key: label(text) for key, text in said_of.items()})
+            row = head | {key: label(text) for key, text in said_of.items()}
+            row["level"] = replace(row["level"], red=finding.level == "warning")
+            rows.append(row)
             if finding.level == "warning":
                 warnings += 1
                 smells[check.title] = check.why

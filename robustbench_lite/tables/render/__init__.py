@@ -29,7 +29,7 @@ def render(table: Table, style: str, width: int | None = None, *, color: bool = 
     """The table in one of `TABLE_FORMATS`, ending with a newline. Raises UsageError for another.
 
     `width`: of the terminal; text folds, leaves out (and says so) and stacks until no line is wider. `color`: text dims
-    what is published.
+    what is published, and what does not stand is red.
     """
     if style == "text":
         return text(table, width, color=color)

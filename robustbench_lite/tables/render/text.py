@@ -7,6 +7,7 @@ columns of priority 3 are left out, then intervals, then columns of priority 2; 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -20,7 +21,8 @@ from robustbench_lite.text import colored, visible
 __all__ = ["LEAST", "sentence", "text"]
 
 LEAST = 40  # columns; a narrower terminal is taken for one of so many
-_DIM = 2
+_DIM, _RED = 2, 31
+_NONE: AbstractSet[int] = frozenset()
 
 
 def text(table: Table, width: int | None, *, color: bool) -> str:
@@ -140,12 +142,15 @@ def _drawn(found: list[Strip], view: _View, room: int, *, color: bool) -> Iterat
             yield from fold(" · ".join(heading), room, "   ")
         for row in rows:
             dim = color and any(row[column.key].kind == "published" for column in body(view.table))
-            for line in _lines(found, next(ready), sizes):
+            reds = {i for i, strip in enumerate(found) if color and row[strip.column.key].red}
+            for line in _lines(found, next(ready), sizes, reds=reds):
                 yield colored(line, _DIM) if dim else line
     yield rule
 
 
-def _lines(found: list[Strip], texts: Sequence[str], sizes: list[int], *, head: bool = False) -> Iterator[str]:
+def _lines(
+    found: list[Strip], texts: Sequence[str], sizes: list[int], *, head: bool = False, reds: AbstractSet[int] = _NONE
+) -> Iterator[str]:
     """The lines of one row, as many as its longest cell has; heads stand at the bottom of theirs."""
     cells = []
     for text, size, strip in zip(texts, sizes, found, strict=True):
@@ -155,4 +160,12 @@ def _lines(found: list[Strip], texts: Sequence[str], sizes: list[int], *, head: 
     cells = [[""] * (height - len(cell)) + cell if head else cell + [""] * (height - len(cell)) for cell in cells]
     for line in zip(*cells, strict=True):
         trio = zip(line, sizes, found, strict=True)
-        yield "  ".join(pad(text, size, right=strip.column.numeric) for text, size, strip in trio).rstrip()
+        padded = [pad(text, size, right=strip.column.numeric) for text, size, strip in trio]
+        padded[-1] = padded[-1].rstrip()
+        yield "  ".join(_reddened(text) if i in reds else text for i, text in enumerate(padded)).rstrip()
+
+
+def _reddened(text: str) -> str:
+    """Its letters in red; the room beside them stays as it is."""
+    bare = text.strip(" ")
+    return text.replace(bare, colored(bare, _RED)) if bare else text
