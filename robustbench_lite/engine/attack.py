@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from robustbench_lite.threat.latents import Named
     from robustbench_lite.threat.norms import Norm
 
+    Made = Mapping[str, torch.Tensor]  # what a universal attack has made, by name
+
 __all__ = ["Attack", "Composition", "SetAttack", "State", "StepAttack", "attacks"]
 
 
@@ -250,16 +252,11 @@ class SetAttack(Attack):
     def craft(self, oracle: Oracle, job: Job) -> Crafted:
         """Candidates for all samples of the job, in its setting; the oracle splits large batches itself."""
 
-    def perturbed(self, x: torch.Tensor, made: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    def perturbed(self, x: torch.Tensor, made: Made) -> torch.Tensor:
         """Of a universal attack: candidates for x (n, C, H, W) from its artifacts; by default PERTURBATION is added."""
         return self.apply(x, made[PERTURBATION])
 
-    def proposed(
-        self,
-        x: torch.Tensor,
-        draw: Draw,  # noqa: ARG002  (for those that place what they made)
-        made: Mapping[str, torch.Tensor],
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def proposed(self, x: torch.Tensor, draw: Draw, made: Made) -> tuple[torch.Tensor, torch.Tensor]:  # noqa: ARG002
         """The same, and the numbers (n, D) called `found` behind each; the draws have a row for each sample."""
         return self.perturbed(x, made), x.new_empty((len(x), 0), dtype=torch.float64)
 
