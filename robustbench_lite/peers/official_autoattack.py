@@ -33,7 +33,8 @@ class OfficialAutoAttack(Peer):
 
     @property
     def edition(self) -> str:
-        return f"{_package()} {version_of(_package())}".strip()
+        package = _package()
+        return f"{package} {version_of(package)}" if package else ""
 
     def problems(self) -> Iterator[tuple[str, str]]:
         if not _package():
