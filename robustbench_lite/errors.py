@@ -99,7 +99,7 @@ class StoreError(RobustbenchError):
 
 class NoResultsError(StoreError):
     exit_code: ClassVar[ExitCode] = ExitCode.USAGE
-    next_step = "name a folder with a run in it, such as results/transfer; `robustbench-lite run SUITE` makes one"
+    next_step = "name a folder with a whole run in it; `robustbench-lite run SUITE` makes one, and mends one"
 
 
 class BaselineError(RobustbenchError):

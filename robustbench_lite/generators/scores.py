@@ -46,6 +46,17 @@ class Judge:
         assert self.train is not None
         return nearest(self.inner(self.test), self.inner(self.train))[0]
 
+    @cached_property
+    def learnt(self) -> torch.Tensor:
+        """The classifier's features (N, d) of the training images."""
+        assert self.train is not None
+        return self.look(self.train).features
+
+    @cached_property
+    def apart_features(self) -> torch.Tensor:
+        """As `apart`, in the classifier's features: there a copy that was moved or brightened is still near."""
+        return nearest(self.look(self.test).features, self.learnt)[0]
+
 
 def scores_of(images: torch.Tensor, judge: Judge) -> dict[str, float]:
     """Of generated images (n, C, H, W) in [0, 1], by name; at most half as many as test images.
@@ -84,4 +95,10 @@ def _alone(images: torch.Tensor, judge: Judge) -> dict[str, float]:
     if judge.train is None:
         return {}
     found = copying(judge.inner(images), judge.inner(judge.train), judge.apart)
-    return {"copies": found.copies, "nearer": found.nearer}
+    alike = copying(judge.look(images).features, judge.learnt, judge.apart_features)
+    return {
+        "copies": found.copies,
+        "nearer": found.nearer,
+        "copies_features": alike.copies,
+        "nearer_features": alike.nearer,
+    }

@@ -63,6 +63,8 @@ GENERATORS = pa.schema(  # a row per cell that makes and judges a generator; `_r
         ("parzen_sigma", _real),
         ("copies", _real),  # share nearer to a training image than all but 1 in 1000 test images; null: not looked for
         ("nearer", _real),
+        ("copies_features", _real),  # the same in the judge's features
+        ("nearer_features", _real),
         ("modes", _int),  # of a mixture
         ("covered", _int),
         ("high_quality", _real),  # share within three standard deviations of a mode

@@ -37,13 +37,15 @@ COLUMNS = (
     Column("swd_real", "of real", priority=2),
     Column("parzen", "Parzen [95 %]", "nats", interval=True, priority=3, better="higher"),
     Column("copies", "copies", "%", priority=3, better="lower"),
+    Column("copies_features", "in features", "%", priority=3, better="lower"),
     Column("seconds", "training", "s", priority=2),
     Column("n", "n"),
 )
 _REMARK = (
     "of real: as many real test images in the place of the generated ones; score, Frechet, precision and recall are "
     "taken with the classifier of the footnote and are no inception scores; uneven: total variation of the classes "
-    "from uniform; MS-SSIM: of pairs, how alike; copies: nearer to a training image than all but 1 in 1000 test images"
+    "from uniform; MS-SSIM: of pairs, how alike; copies: nearer to a training image than all but 1 in 1000 test "
+    "images, in pixels and in the classifier's features"
 )
 _POINTS = "modes: of a mixture, covered of all; near a mode: within three standard deviations of its centre"
 _PARZEN = "gan-t1"
@@ -87,7 +89,7 @@ def _rows(cell: Cell, notes: Footnotes) -> list[Row]:
         "covered": _covered(cell),
         "high_quality": MISSING if cell["high_quality"] is None else _share(cell, "high_quality"),
         "parzen": _parzen(cell),
-        "copies": MISSING if cell["copies"] is None else _share(cell, "copies"),
+        **{key: MISSING if cell.get(key) is None else _share(cell, key) for key in ("copies", "copies_features")},
     }
     for key in _SCORES:
         row |= beside(cell, key)

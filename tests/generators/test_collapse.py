@@ -64,3 +64,14 @@ def test_modes_of_a_mixture():
 def test_a_score_that_is_no_number_is_not_trained():
     assert verdict({"unevenness": math.nan, "unevenness_real": 0.1}).outcome == "collapsed"
     assert verdict({"classifier_score": math.nan, "classifier_score_real": 9.0}).outcome == "not learned"
+
+
+def test_copies_are_looked_for_in_pixels_and_in_features():
+    """A copy that was moved by a pixel is far from its original in pixels; the classifier sees through that."""
+    digits = images(loaded({"bundled": "mnist"}, None))
+    train, test, fresh = digits[:400], digits[400:800], digits[800:]
+    judge = Judge("lenet_mnist", torch.cat([test, fresh]), train)
+    own, copied, moved = (scores_of(some, judge) for some in (fresh, train[:200], train[:200].roll(1, 3)))
+    assert (own["copies"], own["copies_features"]) == (0, 0) and own["nearer_features"] == pytest.approx(0.5, abs=0.1)
+    assert (copied["copies"], copied["copies_features"]) == (1, 1)
+    assert moved["nearer_features"] > moved["nearer"] + 0.1 > 0.7
