@@ -66,6 +66,8 @@ def test_the_wheel_works_alone_in_an_empty_folder(tmp_path):
     assert str(packages) in done(python, "-c", "import robustbench_lite as r; print(r.__file__)", cwd=work)
     assert "transfer" in verb("list", "suites")
     assert "resnet20_fashion" in verb("run", "transfer", "--limit", "4", "--no-timing", "--device", "cpu")
+    verb("init")
+    assert "valid" in verb("validate", "robustness.yaml")
     verb("report", "results/transfer")
     assert (work / "reports" / "report.html").is_file()
     verb("baseline", "results/transfer", "-o", "b.parquet")
