@@ -27,6 +27,7 @@ from robustbench_lite.generators import zoo as generated
 from robustbench_lite.models import archs, zoo
 from robustbench_lite.models.base import models as sources_of_models
 from robustbench_lite.models.defense import defenses as standing
+from robustbench_lite.peers.base import peers as theirs
 from robustbench_lite.pytest_plugin.fixture import Robustness
 from robustbench_lite.registry import Config, Records
 from robustbench_lite.results import schema
@@ -99,7 +100,8 @@ def attacks() -> str:
         one = registered[name]
         title = f"### `{name}`: {one.card.title}"
         pages.append("\n\n".join([title, *_paper(one.card), _parameters(one, common)]))
-    return "\n\n".join(["## Parameters of all attacks", _parameters(Attack), "## Attacks", *pages])
+    others = ["## Attacks of others", "See [peers](../peers.md).", _records(theirs, common)]
+    return "\n\n".join(["## Parameters of all attacks", _parameters(Attack), "## Attacks", *pages, *others])
 
 
 def models() -> str:

@@ -131,7 +131,9 @@ def _run(results: Results, name: str, shared: _Shared) -> dict[str, Any]:
         "cells": lambda: sheets(results, view),
     }
     optional = {key: make() if view.has(key) else [] for key, make in makers.items()}
-    parts = ("answer", *(key for key in optional if optional[key]), "tables", *usual, "provenance")
+    shown = _tables(results, view, attacks=attacks) if view.has("tables") else []
+    some = (*(key for key in optional if optional[key]), *(("tables",) if shown else ()))
+    parts = ("answer", *some, *usual, "provenance")
     own = [part for part in parts if view.has(part)]
     pictured, total = gallery(results, shared.most, view.bytes) if "images" in own else ([], 0)
     return {
@@ -155,7 +157,7 @@ def _run(results: Results, name: str, shared: _Shared) -> dict[str, Any]:
         "problems": list(results.problems),
         "rankings": answers(results, shared.tops, view.bytes),
         "unranked": unsaid(results, answered, "in no ranking above"),
-        "tables": _tables(results, view, attacks=attacks) if "tables" in own else [],
+        "tables": shown,
         "trust": trust(results),
         "pictures": pictured,
         "picture_rows": total,

@@ -222,6 +222,8 @@ def test_what_rounding_leaves_of_a_number_does_not_stall_sparse_steps(epsilon, s
 
 @pytest.mark.parametrize("attack", CONFIGURED.values())
 def test_every_attack_of_every_suite_passes_as_it_is_configured(attack):
+    if attack.lacking:
+        pytest.skip(attack.lacking)
     assert not failures(attack)
 
 
