@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,7 @@ import pyarrow as pa
 
 from robustbench_lite.datasets._columns import IMAGES, LABELS, class_names, column_named, images_in, labels_in
 from robustbench_lite.datasets._known import ids_of_rows
-from robustbench_lite.datasets._labels import Raw
-from robustbench_lite.datasets._parts import Encoded, row_id
+from robustbench_lite.datasets._parts import Encoded, FileRows, row_id
 from robustbench_lite.datasets._paths import read_file
 from robustbench_lite.datasets._pictures import is_pointer
 from robustbench_lite.errors import DataError
@@ -25,19 +23,8 @@ __all__ = ["STATE", "ArrowRows", "arrow_files", "arrow_rows", "json_of"]
 STATE = "state.json"  # which files hold the rows
 
 
-@dataclass(frozen=True)
-class ArrowRows:
+class ArrowRows(FileRows):
     """What one file holds, as a `Part`."""
-
-    file: Path
-    image: str
-    labels: list[Raw]
-    names: tuple[str, ...]
-    start: int
-
-    def place(self, row: int) -> str:
-        """The sentence's place of a row."""
-        return f"{self.file} row {row}"
 
     def ids(self) -> list[str]:
         """Of all rows; an unchanged file is not read again."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -17,7 +19,7 @@ from robustbench_lite.datasets.stream import Images, Reader
 from robustbench_lite.errors import DataError
 from robustbench_lite.threat.ids import content_id, pixel_id, unique_ids
 
-__all__ = ["Encoded", "Part", "RowSource", "row_id"]
+__all__ = ["Encoded", "FileRows", "Part", "RowSource", "row_id"]
 
 Encoded = bytes | npt.NDArray[np.uint8]
 
@@ -45,6 +47,24 @@ class Part(Protocol):
 
     def images(self, rows: Iterable[int]) -> dict[int, Encoded]:
         """Some of them."""
+
+
+@dataclass(frozen=True)
+class FileRows:
+    """What one file holds: labels, the column of images, which are read when they are asked for, and names of classes.
+
+    `start`: of how many rows the files before it are.
+    """
+
+    file: Path
+    image: str
+    labels: list[Raw]
+    names: tuple[str, ...]
+    start: int
+
+    def place(self, row: int) -> str:
+        """The sentence's place of a row."""
+        return f"{self.file} row {row}"
 
 
 class RowSource(ImageSource):

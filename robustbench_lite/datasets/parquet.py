@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +14,8 @@ from pydantic import Field
 
 from robustbench_lite.datasets._columns import IMAGES, LABELS, class_names, column_named, images_in, labels_in
 from robustbench_lite.datasets._known import ids_of_rows
-from robustbench_lite.datasets._labels import Raw, listed
-from robustbench_lite.datasets._parts import Encoded, RowSource, row_id
+from robustbench_lite.datasets._labels import listed
+from robustbench_lite.datasets._parts import Encoded, FileRows, RowSource, row_id
 from robustbench_lite.datasets._paths import find, missing
 from robustbench_lite.datasets._pictures import is_pointer
 from robustbench_lite.datasets._room import check_room, room
@@ -33,22 +32,8 @@ _ADVICE = "split the file, or take a smaller one"
 _HALF = re.compile(r"(train|training|val|valid|validation|dev|test|extra)(?![a-z])", re.IGNORECASE)
 
 
-@dataclass(frozen=True)
-class Rows:
-    """What one file holds: labels, the column of images, which are read when they are asked for, and names of classes.
-
-    `start`: of how many rows the files before it are.
-    """
-
-    file: Path
-    image: str
-    labels: list[Raw]
-    names: tuple[str, ...]
-    start: int
-
-    def place(self, row: int) -> str:
-        """The sentence's place of a row."""
-        return f"{self.file} row {row}"
+class Rows(FileRows):
+    """What one file holds, as a `Part`."""
 
     def ids(self) -> list[str]:
         """Of all rows; an unchanged file is not read again."""

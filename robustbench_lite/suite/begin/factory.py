@@ -14,16 +14,16 @@ __all__ = ["outputs"]
 
 def outputs(python: str, root: Path, size: tuple[int, ...]) -> int:
     """The width of what `module:factory` gives for images of `size` (C, H, W). Runs that code. Raises ModelError."""
-    from robustbench_lite.models.archs.unwrapped import place_of_logits  # it needs torch
+    from robustbench_lite.models.archs.unwrapped import Unwrapped, place_of_logits  # they need torch
 
     place, _, factory = python.rpartition(":")
     if not place or not factory:
         raise ModelError(f"--python: expected module:factory or path/to/file.py:factory, got '{python}'")
     with blamed(f"--python {python} fails on an image of size {list(size)}", ModelError, "load"), undisturbed():
+        x = torch.full((2, *size), 0.5)
         with Home(place, root) as home, torch.no_grad():
-            out = home.get(factory)().eval()(torch.full((2, *size), 0.5))
-        where = None if isinstance(out, torch.Tensor) else place_of_logits(out)
-        logits = (
-            getattr(out, where) if where == "logits" and hasattr(out, where) else out if where is None else out[where]
-        )
+            net = home.get(factory)().eval()
+            out = net(x)
+            where = None if isinstance(out, torch.Tensor) else place_of_logits(out)
+            logits = out if where is None else Unwrapped(net, where)(x)
         return max(2, int(logits.shape[-1])) if logits.ndim > 1 else 2
