@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from robustbench_lite.runner.cell_report import CellReport
 from robustbench_lite.runner.plan import Cell
-from robustbench_lite.text import duration
+from robustbench_lite.text import duration, plural
 
 __all__ = ["Outlook"]
 
@@ -107,7 +107,7 @@ class Outlook:
     def __str__(self) -> str:
         """In a few words: shards stored, samples a second, time left."""
         rate, left = self.rate, self.remaining
-        parts = [f"{self.shards} shard{'' if self.shards == 1 else 's'} stored"] if self.shards else []
+        parts = [f"{plural(self.shards, 'shard')} stored"] if self.shards else []
         parts += [f"{rate:.3g} samples/s"] if rate else []
         parts += [f"about {duration(left)} left"] if left else []
         return ", ".join(parts)
