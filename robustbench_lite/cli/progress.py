@@ -89,8 +89,8 @@ class Lines(Silent):
         for line in _suspicions(calibration):
             self._say(line)
 
-    def started(self, cell: Cell) -> None:  # noqa: ARG002
-        self.outlook.begun()
+    def started(self, cell: Cell) -> None:
+        self.outlook.begun(cell)
 
     def resumed(self, cell: Cell, samples: int) -> None:
         self.outlook.resumed(cell, samples)
@@ -176,7 +176,7 @@ class Bars(Silent):
             self._say(line)
 
     def started(self, cell: Cell) -> None:
-        self.outlook.begun()
+        self.outlook.begun(cell)
         self.last = cell
         self.work[cell.id] = self.progress.add_task(_title(cell), total=cell.n, outlook="")
 

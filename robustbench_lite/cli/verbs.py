@@ -65,7 +65,7 @@ def run(suite: Path, overrides: tuple[str, ...], *, wide: bool, opened: bool, **
 @cli.command()
 @suite_options
 def validate(suite: Path, overrides: tuple[str, ...]) -> None:
-    """Check SUITE, and that the files it names are there: every problem with its line and column; nothing runs."""
+    """Check SUITE, its files and whether weights fit: every problem with its line and column; nothing runs."""
     from robustbench_lite.suite.builder import load
 
     loaded = load(suite, overrides, files=True)
