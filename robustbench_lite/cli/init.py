@@ -11,7 +11,7 @@ from robustbench_lite.errors import DataError, ModelError, UsageError
 
 __all__ = ["init"]
 
-_SUITE, _BASELINE, _JOB = "robustness.yaml", "robustness.parquet", ".github/workflows/robustness.yml"
+_SUITE, _BASELINE, _JOB = "robustness.yaml", "baseline.parquet", ".github/workflows/robustness.yml"
 
 
 @click.command()
