@@ -161,10 +161,5 @@ def few_of_cifar10() -> None:
     pq.write_table(pa.table({"img": images, "label": [k % 10 for k in range(1000)]}), folder / "test.parquet")
 
 
-def weights_of(name: str) -> None:
-    """Weights of a bundled classifier in the current folder, in the place of the reader's."""
-    shutil.copy(ROOT / "robustbench_lite" / "models" / "cards" / f"{name}.safetensors", ".")
-
-
 if __name__ == "__main__":
     serve()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,9 @@ def _table(entry: Entry, one: references.Reference) -> str:
     parts = [f"### {one.table}: `{one.id}`", f"What is counted: {one.quantity}."]
     if entry["rows"]:
         heads = ["what", "ours [95 %]", "n", "published"]
-        parts.append(rows(heads, [[row["what"], row["ours"], row["n"], published(one, row)] for row in entry["rows"]]))
+        parts.append(
+            rows(heads, [[row["what"], _whole(row["ours"]), row["n"], published(one, row)] for row in entry["rows"]])
+        )
     parts.append(f"**Why it differs.** {entry['why']}")
     parts.append(f"How our numbers were measured: {', '.join(_measured(entry, name) for name in entry['suites'])}.")
     heads = list(dict.fromkeys(key for row in one.rows for key in row))
@@ -50,6 +53,11 @@ def _table(entry: Entry, one: references.Reference) -> str:
     protocol = f"*Protocol.* {one.protocol} {one.note}".strip()
     folded = f"<details>\n<summary>All that is printed there</summary>\n\n{protocol}\n\n{printed}\n\n</details>"
     return "\n\n".join([*parts, folded])
+
+
+def _whole(number: str) -> str:
+    """A number whose interval is not broken."""
+    return re.sub(r"(\[\S+) ", r"\1&nbsp;", number)
 
 
 def _measured(entry: Entry, suite: str) -> str:

@@ -176,10 +176,9 @@ def suite_keys() -> str:
     assert set(EXPLAINED) <= set(SETTINGS)
     rows = []
     for key, one in SETTINGS.items():
-        needed = "yes" if one.required else "without generators and sparse_coding" if key in NEEDED else ""
-        where = f"[{EXPLAINED[key].split('#')[0]}](../{EXPLAINED[key]})" if key in EXPLAINED else ""
-        rows.append((f"`{key}`", needed, one.says, where))
-    return _table(["key", "required", "what", "more"], rows)
+        needed = "yes" if one.required else "usually" if key in NEEDED else ""
+        rows.append((f"[`{key}`](../{EXPLAINED[key]})" if key in EXPLAINED else f"`{key}`", needed, one.says))
+    return _table(["key", "required", "what"], rows)
 
 
 def suites() -> str:
