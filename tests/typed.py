@@ -29,7 +29,6 @@ import robustbench_lite as rbl
 from robustbench_lite import api
 from robustbench_lite.cli.verbs import cli
 from robustbench_lite.suite import shipped
-from tests.helpers import ROOT
 
 OURS = (["robustbench-lite"], ["python", "-m", "robustbench_lite"])
 FEW = {"limit": 3, "timing": False}  # of shipped suites, and of those of a page

@@ -29,16 +29,16 @@ _JUDGED = 2000  # images that scores are taken of, at most; half of the test ima
 
 
 def train(
-    name: str,
+    name: str | Path,
     out: Path,
     data_root: Path | None = None,
     device: str = "cpu",
     progress: Callable[[str], None] = lambda _: None,
 ) -> Card:
-    """Train recipe `name`; writes NAME.safetensors, NAME.yaml and NAME.rows.parquet into `out`, returns the card."""
+    """Train recipe `name`, or one in a file; writes NAME.safetensors, .yaml and .rows.parquet into `out`."""
     out.mkdir(parents=True, exist_ok=True)
     todo, root = recipe(name), data_root or Path.cwd()
-    done = trained(todo, out / f"{name}.checkpoint.pt", root, device, progress)
+    done = trained(todo, out / f"{todo.name}.checkpoint.pt", root, device, progress)
     return written(done, out, root, progress)
 
 
