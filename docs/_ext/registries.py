@@ -39,7 +39,7 @@ from robustbench_lite.suite._settings import SETTINGS
 from robustbench_lite.suite.builder import load
 from robustbench_lite.tables.base import tables as made
 from robustbench_lite.transforms.distribution import operations as transformations
-from robustbench_lite.trust.smell import checks
+from robustbench_lite.trust.smell import advised, checks
 
 Rows = Iterable[tuple[object, ...]]
 COLUMN = re.compile(r'^ +(?:always)?\("(\w+)", (?:pa\.)?_?([\w()., ]+?)\),(?:  # (.*))?$', re.MULTILINE)
@@ -157,7 +157,7 @@ def figures() -> str:
 
 def smells() -> str:
     """Every check, with the paragraph that a report shows beside it."""
-    return "\n\n".join(f"### {one.title}\n\n`{name}`\n\n{one.why}" for name in checks for one in [checks[name]])
+    return "\n\n".join(f"### {one.title}\n\n`{name}`\n\n{advised(one)}" for name in checks for one in [checks[name]])
 
 
 NEEDED = {"data", "models", "attacks"}

@@ -12,7 +12,7 @@ import click
 from robustbench_lite.cli.exit import say, write
 from robustbench_lite.cli.terminal import printable, wide_option
 from robustbench_lite.errors import ExitCode
-from robustbench_lite.text import TABLE_FORMATS
+from robustbench_lite.text import TABLE_FORMATS, plural
 
 __all__ = ["compare", "format_option", "merge", "report"]
 
@@ -79,6 +79,6 @@ def merge(results: tuple[Path, ...], out: Path) -> None:
     made = join(results, out)
     for line in made.missing:
         say(f"missing: {line}")
-    click.echo(f"{out}: {made.whole} of {made.planned} cells")
+    click.echo(f"{out}: {made.whole} of {plural(made.planned, 'cell')}")
     if made.missing:
         raise SystemExit(ExitCode.FAILED_CELLS)

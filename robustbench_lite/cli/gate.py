@@ -10,7 +10,7 @@ import click
 
 from robustbench_lite.cli.exit import say
 from robustbench_lite.cli.terminal import colorful, width
-from robustbench_lite.text import GATE_FORMATS
+from robustbench_lite.text import GATE_FORMATS, plural
 
 __all__ = ["baseline", "check"]
 
@@ -28,7 +28,7 @@ def baseline(results: Path, out: Path) -> None:
     made = baseline_of(read(results))
     write_baseline(made, out)
     click.echo(str(out))
-    say(f"{len(made.scores)} gates, {out.stat().st_size / 1000:.1f} kB")
+    say(f"{plural(len(made.scores), 'gate')}, {out.stat().st_size / 1000:.1f} kB")
     for one in made.scores:
         for doubt in one.doubts:
             say(f"warning: {one.name}: this number does not stand; {doubt}")

@@ -20,7 +20,7 @@ from robustbench_lite.runner.made import MadeCell, MadeReport
 from robustbench_lite.runner.observer import Observer, Silent
 from robustbench_lite.runner.outlook import Outlook
 from robustbench_lite.runner.plan import Cell
-from robustbench_lite.text import visible
+from robustbench_lite.text import plural, visible
 
 __all__ = ["Bars", "Lines", "observer"]
 
@@ -83,14 +83,14 @@ class Lines(Silent):
     def planned(self, cells: tuple[Cell, ...], cached: AbstractSet[str]) -> None:
         self.outlook.planned(cells, cached)
         if cells:  # none: a suite that attacks nothing
-            self._say(f"{len(cells)} cells, {len(cached)} already in the store")
+            self._say(f"{plural(len(cells), 'cell')}, {len(cached)} already in the store")
 
     def calibrated(self, calibration: Mapping[str, Any]) -> None:
         for line in _suspicions(calibration):
             self._say(line)
 
-    def started(self, cell: Cell) -> None:  # noqa: ARG002
-        self.outlook.begun()
+    def started(self, cell: Cell) -> None:
+        self.outlook.begun(cell)
 
     def resumed(self, cell: Cell, samples: int) -> None:
         self.outlook.resumed(cell, samples)
@@ -169,14 +169,14 @@ class Bars(Silent):
         self.outlook.planned(cells, cached)
         self.progress.update(self.whole, total=len(cells), completed=len(cached))
         if cached:
-            self._say(f"{len(cached)} of {len(cells)} cells are in the store already")
+            self._say(f"{len(cached)} of {plural(len(cells), 'cell')} in the store already")
 
     def calibrated(self, calibration: Mapping[str, Any]) -> None:
         for line in _suspicions(calibration):
             self._say(line)
 
     def started(self, cell: Cell) -> None:
-        self.outlook.begun()
+        self.outlook.begun(cell)
         self.last = cell
         self.work[cell.id] = self.progress.add_task(_title(cell), total=cell.n, outlook="")
 

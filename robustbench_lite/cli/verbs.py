@@ -22,7 +22,7 @@ from robustbench_lite.cli.options import device_option, run_options, suite_optio
 from robustbench_lite.cli.terminal import printable, wide_option, width
 from robustbench_lite.cli.train import train
 from robustbench_lite.errors import ExitCode
-from robustbench_lite.text import visible
+from robustbench_lite.text import plural, visible
 
 __all__ = ["main"]
 
@@ -65,14 +65,14 @@ def run(suite: Path, overrides: tuple[str, ...], *, wide: bool, opened: bool, **
 @cli.command()
 @suite_options
 def validate(suite: Path, overrides: tuple[str, ...]) -> None:
-    """Check SUITE, and that the files it names are there: every problem with its line and column; nothing runs."""
+    """Check SUITE, its files and whether weights fit: every problem with its line and column; nothing runs."""
     from robustbench_lite.suite.builder import load
 
     loaded = load(suite, overrides, files=True)
     parts = [(loaded.data, "dataset"), (loaded.models, "classifier"), (loaded.attacks, "attack")]
     others = [(loaded.generators, "generator"), (loaded.sparse_coding, "sparse coding")]
     parts = [*(parts if loaded.attacks else []), *(one for one in others if one[0])]
-    counts = ", ".join(f"{len(part)} {word}{'' if len(part) == 1 else 's'}" for part, word in parts)
+    counts = ", ".join(plural(len(part), word, word if word == "sparse coding" else "") for part, word in parts)
     click.echo(f"{suite}: valid ({counts})")
 
 
@@ -141,8 +141,9 @@ def verify(results: Path, device: str, trust: bool) -> None:
     for line in (*report.skipped, *(str(entry) for entry in report.disagreements)):
         click.echo(visible(line))
     click.echo(
-        f"{report.rows} rows re-scored, {len(report.disagreements)} values disagree, "
-        f"{report.near_ties} near ties fell the other way"
+        f"{plural(report.rows, 'row')} re-scored, "
+        f"{plural(len(report.disagreements), 'value disagrees', 'values disagree')}, "
+        f"{plural(report.near_ties, 'near tie')} fell the other way"
     )
     if not report.sound:
         raise SystemExit(ExitCode.FAILED_GATE)
@@ -248,7 +249,7 @@ def doctor(calibrate: bool) -> None:
             click.echo(str(finding))
             checks += 1
             wrong += not finding.passed
-        click.echo(f"{checks} checks, {wrong} failed")
+        click.echo(f"{plural(checks, 'check')}, {wrong} failed")
         if wrong:
             raise SystemExit(ExitCode.FAILED_GATE)
 

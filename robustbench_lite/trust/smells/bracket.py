@@ -13,15 +13,16 @@ _WHY = (
     "An attack that misses is too weak as it is configured, or has a mistake in it as one has that does the "
     "impossible; its numbers say nothing about robustness."
 )
+_FIX = "mend or strengthen the attack (steps, step size, restarts) until it finds the exact answers; docs/bracket.md"
 
 
-@register("bracket", "exact-answer bracket", _WHY)
+@register("bracket", "exact-answer bracket", _WHY, _FIX)
 def bracket(case: Case, everything: tuple[Case, ...]) -> Finding:  # noqa: ARG001
     entry = _entry(case)
     if not entry:
         return unknown("not calibrated when this ran")
     if entry["failed"]:
-        return doubt("; ".join(entry["failed"]))
+        return doubt(*entry["failed"])
     return fine(f"{entry['checks']} checks passed" + ("" if "params" in entry else " by the attack's defaults"))
 
 

@@ -14,9 +14,10 @@ _WHY = (
     "most of the samples that it did not break lie less than half way out, it stood still or went in circles: steps "
     "are too short, gradients vanish, or the search ended early."
 )
+_FIX = "take longer steps or more of them, random restarts, or an attack that chooses its step size (apgd)"
 
 
-@register("budget_unused", "budget spent where it failed", _WHY)
+@register("budget_unused", "budget spent where it failed", _WHY, _FIX)
 def budget_unused(case: Case, everything: tuple[Case, ...]) -> Finding:  # noqa: ARG001
     first = case.scored[0]
     if first.norm is None or first.epsilon is None:

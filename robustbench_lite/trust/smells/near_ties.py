@@ -10,9 +10,10 @@ _WHY = (
     "or library version. A few such verdicts are normal behind a minimal perturbation; many make a number that nobody "
     "can reproduce."
 )
+_FIX = "say how many verdicts are near ties; more decimals than these allow mean nothing"
 
 
-@register("near_ties", "near ties", _WHY)
+@register("near_ties", "near ties", _WHY, _FIX)
 def near_ties(case: Case, everything: tuple[Case, ...]) -> Finding:  # noqa: ARG001
     ties, n = case.cell["near_ties"] or 0, sum(len(one) for one in case.scored)
     text = f"{ties} of {n} verdicts"
