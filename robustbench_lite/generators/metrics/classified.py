@@ -54,7 +54,9 @@ def classifier_score(probabilities: torch.Tensor) -> float:
 
 def frechet(real: torch.Tensor, generated: torch.Tensor) -> float:
     """Squared Frechet distance of the Gaussians with the moments of features (n, d) and (m, d)."""
-    moments = [(features.double().mean(0), torch.cov(features.double().T)) for features in (real, generated)]
+    moments = [
+        (features.double().mean(0), torch.atleast_2d(torch.cov(features.double().T))) for features in (real, generated)
+    ]
     return frechet_of_gaussians(*moments[0], *moments[1])
 
 
