@@ -91,7 +91,7 @@ def _generator(recipe: str | Path, out: Path, data: Path | None, device: str) ->
     return _said(run_recipe(recipe, out, data_root=data, device=device, progress=say))
 
 
-def _rescored(recipe: str | Path, out: Path, data: Path | None, device: str) -> str:
+def _rescored(recipe: str | Path, out: Path, data: Path | None, _device: str) -> str:
     from robustbench_lite.generators.train import rescored
 
     return _said(rescored(recipe, out, data_root=data, progress=say))
