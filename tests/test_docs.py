@@ -53,7 +53,6 @@ from robustbench_lite.gate.baseline import baseline_of, write_baseline
 from robustbench_lite.pytest_plugin.fixture import Robustness
 robustness = Robustness(pathlib.Path("kept"))
 suite = {"version": 1, "name": "mine", "data": {"mnist": {"samples": 200}}, "attacks": [{"pgd": {"epsilon": 0.1}}]}
-pathlib.Path("baselines").mkdir()
 write_baseline(baseline_of(robustness.run(suite, model=my_module)), pathlib.Path("baselines/mine.parquet"))
 test_robust(robustness)
 """

@@ -139,6 +139,8 @@ def _command(words: list[str], line: str) -> None:
         at = ours.index("--limit") if "--limit" in ours else len(ours)
         ours = [*ours[:at], *ours[at + 2 :], "--limit", _few(Path(ours[1])), "--no-timing"]
         suite = "" if "--results" in ours else ours[1]
+    if ours[0] == "figure" and ours[2] in {"decision_regions", "loss_landscape"}:
+        ours = [*ours, "--set", "points=15"]
     with kept(suite):
         cli.main(ours, prog_name="robustbench-lite", standalone_mode=False)
 

@@ -77,6 +77,7 @@ class Lines(Silent):
     def __init__(self, stream: TextIO) -> None:
         self.stream, self.outlook, self.said = stream, Outlook(), time.monotonic()
         self.making_of, self.told = "", set[str]()  # why cells have failed
+        self.places: dict[str, str] = {}  # of cells that are being made
 
     def left(self, phase: str, seconds: float) -> None:
         if seconds >= _WORTH_SAYING:
@@ -111,10 +112,10 @@ class Lines(Silent):
         self._look_ahead()
 
     def making(self, cell: MadeCell, number: int, total: int) -> None:
-        self.making_of = _place(cell, number, total)
+        self.places[cell.id] = _place(cell, number, total)
 
     def made(self, report: MadeReport) -> None:
-        self._say(f"{self.making_of}: {_made(report)}")
+        self._say(f"{self.places[report.cell.id]}: {_made(report)}")
 
     @property
     def _place(self) -> str:

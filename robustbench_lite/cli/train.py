@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from robustbench_lite.cli.exit import say
 from robustbench_lite.cli.options import device_option
 from robustbench_lite.errors import DeviceError, UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from robustbench_lite.generators.card import Card
 
 __all__ = ["train"]
 
@@ -22,18 +26,22 @@ Train = Callable[[str | Path, Path, Path | None, str], str]
 @click.argument("recipe")
 @click.option("-o", "--out", type=click.Path(path_type=Path), default=Path(), help="Folder for weights and card.")
 @click.option("--data", type=click.Path(path_type=Path), help="Folder with the training data.")
+@click.option("--scores", is_flag=True, help="Train nothing: take a generator's scores anew, of its weights in --out.")
 @device_option
-def train(recipe: str, out: Path, data: Path | None, device: str) -> None:
+def train(recipe: str, out: Path, data: Path | None, device: str, *, scores: bool) -> None:
     """Train a classifier or a generator from RECIPE: a committed one by its name, or a YAML file of yours.
 
-    An interrupted training goes on where it stopped.
+    An interrupted training goes on where it stopped. With --scores: those of the shipped generator where --out has no
+    weights of it.
     """
     from robustbench_lite.runner.run import device_named
 
     own = Path(recipe) if recipe.endswith((".yaml", ".yml")) else None
     try:
         make = _committed(recipe) if own is None else _of_file(own)
-        said = make(own or recipe, out, data, str(device_named(device)))
+        if scores and make is _classifier:
+            raise UsageError(f"--scores: {recipe} is a classifier; a suite measures those")
+        said = (_rescored if scores else make)(own or recipe, out, data, str(device_named(device)))
     except DeviceError:
         raise
     except UsageError as problem:
@@ -80,6 +88,15 @@ def _classifier(recipe: str | Path, out: Path, data: Path | None, device: str) -
 def _generator(recipe: str | Path, out: Path, data: Path | None, device: str) -> str:
     from robustbench_lite.generators.train import train as run_recipe
 
-    card = run_recipe(recipe, out, data_root=data, device=device, progress=say)
+    return _said(run_recipe(recipe, out, data_root=data, device=device, progress=say))
+
+
+def _rescored(recipe: str | Path, out: Path, data: Path | None, _device: str) -> str:
+    from robustbench_lite.generators.train import rescored
+
+    return _said(rescored(recipe, out, data_root=data, progress=say))
+
+
+def _said(card: Card) -> str:
     scores = ", ".join(f"{key} {card.scores[key]:.4g}" for key in _SAID if key in card.scores)
     return f"{card.name}: {scores or 'trained'}"
