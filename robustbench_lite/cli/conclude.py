@@ -12,7 +12,7 @@ from robustbench_lite.cli.exit import say, write
 from robustbench_lite.cli.terminal import printable, width
 from robustbench_lite.errors import ExitCode, RobustbenchError, StoreError
 from robustbench_lite.results.made import MADE
-from robustbench_lite.text import listed
+from robustbench_lite.text import listed, plural
 
 if TYPE_CHECKING:
     from robustbench_lite.results.schema import Row
@@ -42,9 +42,24 @@ def conclude(results: Results, suite: Suite, device: str, shard: str | None = No
     for problem in problems:
         say(f"error: {problem}")
     say(f"rows are in {results.folder}")
+    if reds := _reds(results):
+        say(reds)
     for line in next_steps(results, failed=failed):
         say(line)
     return ExitCode.FAILED_CELLS if failed else next((problem.exit_code for problem in problems), 0)
+
+
+def _reds(results: Results) -> str:
+    """Of how many cells the number does not stand, and where it is said why; empty: of none."""
+    from robustbench_lite.trust.smell import findings
+
+    found = findings(results)
+    red = sum(any(finding.red for _, finding in said) for _, said in found)
+    if not red:
+        return ""
+    verb = shlex.join(["robustbench-lite", "table", str(results.folder), "trust"])
+    numbers = "the number of 1 cell does" if red == 1 else f"the numbers of {red} cells do"
+    return f"RED: {numbers} not stand, of {plural(len(found), 'cell')}: `{verb}` says why and what to do"
 
 
 def next_steps(results: Results, *, failed: bool) -> list[str]:

@@ -84,7 +84,8 @@ def write(path: Path, content: str | bytes) -> None:
     try:
         write_text(path, content) if isinstance(content, str) else write_bytes(path, content)
     except OSError as error:
-        raise UsageError(f"{path}: cannot be written ({error.strerror or error})") from None
+        step = "the same command with another place (`-o`), or with leave to write there"
+        raise UsageError(f"{path}: cannot be written ({error.strerror or error})").with_next(step) from None
 
 
 def _terminated(_: int, __: FrameType | None) -> NoReturn:

@@ -66,9 +66,8 @@ def _title(cell: Cell) -> str:
 
 def _suspicions(calibration: Mapping[str, Any]) -> list[str]:
     """A sentence for each check of the exact-answer bracket that failed."""
-    return [
-        visible(f"WARNING: calibration of {name}: {text}") for name, it in calibration.items() for text in it["failed"]
-    ]
+    failed = [(name, text) for name, it in calibration.items() for text in it["failed"]]
+    return [visible(f"RED: calibration of {name}, whose numbers will not stand: {text}") for name, text in failed]
 
 
 class Lines(Silent):

@@ -25,7 +25,7 @@ COLUMNS = (
     Column("level", "verdict", numeric=False),
     Column("text", "because", numeric=False),
 )
-_WORDS = {"red": "RED", "warning": "warning", "unknown": "cannot tell", "ok": "ok"}
+_WORDS = {"red": "RED", "warning": "WARNING", "unknown": "cannot tell", "ok": "ok"}
 _LOUD = {
     "red": "the number does not stand; mend this before you report it",
     "warning": "the number stands; say this beside it",

@@ -107,12 +107,12 @@ def test_what_does_not_stand_is_red_and_words_say_so_too():
 def test_the_trust_table_tells_red_from_warnings_and_says_what_to_do(tmp_path):
     made = tables.make("trust", example(tmp_path))
     levels = Counter(row["level"].text for row in made.rows)
-    assert levels["RED"] and levels["warning"]
+    assert levels["RED"] and levels["WARNING"]
     assert all(row["level"].red is (row["level"].text == "RED") for row in made.rows)
     many, *advice = made.footnotes
-    assert many.startswith(f"{levels['RED']} red and {levels['warning']} warning")
+    assert many.startswith(f"{levels['RED']} red and {levels['WARNING']} warning")
     red, said = next(i for i, line in enumerate(advice) if line.startswith("RED: ")), advice
-    mild = next(i for i, line in enumerate(advice) if line.startswith("warning: "))
+    mild = next(i for i, line in enumerate(advice) if line.startswith("WARNING: "))
     loud = {row["check"].text for row in made.rows if row["level"].text == "RED"}
     assert red < mild and {line.partition(":")[0].strip() for line in said[red + 1 : mild]} == loud
 
