@@ -20,7 +20,7 @@ from robustbench_lite.runner.made import MadeCell, MadeReport
 from robustbench_lite.runner.observer import Observer, Silent
 from robustbench_lite.runner.outlook import Outlook
 from robustbench_lite.runner.plan import Cell
-from robustbench_lite.text import plural, visible
+from robustbench_lite.text import first_of, plural, visible
 
 __all__ = ["Bars", "Lines", "observer"]
 
@@ -65,9 +65,12 @@ def _title(cell: Cell) -> str:
 
 
 def _suspicions(calibration: Mapping[str, Any]) -> list[str]:
-    """A sentence for each check of the exact-answer bracket that failed."""
-    failed = [(name, text) for name, it in calibration.items() for text in it["failed"]]
-    return [visible(f"RED: calibration of {name}, whose numbers will not stand: {text}") for name, text in failed]
+    """A sentence for each attack that missed exact answers: the first, and how many more."""
+    failed = {name: it["failed"] for name, it in calibration.items() if it["failed"]}
+    return [
+        visible(f"RED: calibration of {name}, whose numbers will not stand: {first_of(texts)}")
+        for name, texts in failed.items()
+    ]
 
 
 class Lines(Silent):

@@ -7,7 +7,12 @@ from pathlib import Path
 import click
 import pytest
 
+from robustbench_lite.cli.conclude import _reds as reds
+from robustbench_lite.cli.progress import _suspicions as suspicions
 from robustbench_lite.cli.verbs import KINDS, cli, main
+from robustbench_lite.results.store import Store, read
+from robustbench_lite.trust.smell import doubts
+from tests.synthetic import cell_row, example, put
 
 HEAD = "version: 1\nname: s\nmodels: [lenet_mnist]\n"
 FGSM = "attacks: [fgsm]\n"
@@ -122,3 +127,21 @@ def test_help_has_a_line_for_each_verb_and_names_every_kind(home, capsys):
 def test_every_option_has_a_help(verb):
     options = [one for one in cli.commands[verb].params if isinstance(one, click.Option)]
     assert [one.name for one in options if not one.help] == []
+
+
+def test_a_run_says_how_many_numbers_do_not_stand(tmp_path):
+    results = example(tmp_path)
+    red = {cell for cell, why in doubts(results).items() if why}
+    assert red
+    text = reds(results)
+    assert text.startswith("RED: ") and f"{len(red)} cell" in text
+    assert f"`robustbench-lite table {tmp_path} trust`" in text
+    put(Store(tmp_path / "fine"), cell_row("a"))
+    Store(tmp_path / "fine").write_run({"models": ["lenet"]})
+    assert reds(read(tmp_path / "fine")) == ""
+
+
+def test_what_calibration_misses_is_one_line_an_attack():
+    missed = [f"problem {i}: expected none, found 1/9" for i in range(8)]
+    lines = suspicions({"pgd": {"failed": missed}, "fgsm": {"failed": []}})
+    assert lines == [f"RED: calibration of pgd, whose numbers will not stand: {missed[0]}; and 7 more"]

@@ -129,6 +129,8 @@ def test_every_word_of_the_output_is_described():
     for word in said:
         assert catalogue.description(word)
     assert catalogue.description("yellow") == catalogue.description("warning")
+    both = catalogue.description("bracket")  # a word, and a check
+    assert both.startswith("bracket: A test of the attack itself") and "bracket (exact-answer bracket): " in both
 
 
 @pytest.mark.parametrize("word", ["frobnicate", "deepfol", "", "resnet18", "trnsfer"])
