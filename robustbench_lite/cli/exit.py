@@ -96,7 +96,7 @@ def _told(error: RobustbenchError) -> int:
         say(f"{error}\n{plural(len(error.problems), 'problem')}; nothing was run")
     else:
         say(f"error: {error}")
-    if "`robustbench-lite " not in str(error):  # which says it better for this very case
+    if error.next_step and "`robustbench-lite " not in str(error):  # which says it better for this very case
         say(f"next: {error.next_step}")
     return error.exit_code
 

@@ -11,9 +11,12 @@ import pyarrow as pa
 
 from robustbench_lite.results.schema import META, always
 
-__all__ = ["BETWEEN", "GENERATED", "GENERATORS", "MADE", "SPARSE_CODING", "TRAINING", "Kind"]
+__all__ = ["BETWEEN", "GENERATED", "GENERATORS", "INTERVALS", "MADE", "SPARSE_CODING", "TRAINING", "Kind"]
 
 _text, _real, _int, _bool = pa.string(), pa.float64(), pa.int64(), pa.bool_()
+
+_COMPARED = ("classifier_score", "frechet", "unevenness", "precision", "recall", "ms_ssim", "swd")
+INTERVALS = (*_COMPARED, *(f"{score}_real" for score in _COMPARED), "nearer", "nearer_features")  # scores that have one
 
 GENERATORS = pa.schema(  # a row per cell that makes and judges a generator; `_real`: what real images get in its place
     [
@@ -72,6 +75,7 @@ GENERATORS = pa.schema(  # a row per cell that makes and judges a generator; `_r
         ("device", _text),
         ("provenance", _text),
         ("seconds_stages", _text),  # canonical JSON: stage -> seconds
+        *((f"{score}{end}", _real) for score in INTERVALS for end in ("_low", "_high")),  # 95 %; null: too few images
     ],
     metadata=META,
 )

@@ -67,6 +67,8 @@ def preview(suite: Suite, options: Options, clock: Callable[[], float] = time.pe
     rows = (*rows, *(_made(cell, made.get(cell.id)) for cell in others))
     left = [row["seconds"].value for row in rows if row["state"].text == "to run"]
     about = "" if left and not any(left) else f", about {sum(value or 0 for value in left):.0f} s to run"
+    failing = sum(row["state"].text.startswith("fails") for row in rows)
+    about = f"{about if left or not failing else ''}{f', {failing} fail' if failing else ''}"
     return Table("plan", f"{suite.name}: {plural(len(rows), 'cell')}{about}", COLUMNS, rows, tuple(notes))
 
 

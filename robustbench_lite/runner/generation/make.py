@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -15,6 +15,7 @@ from robustbench_lite.datasets.base import images
 from robustbench_lite.generators import Generator, Judge, Training, data_of, loaded, scores_of, zoo
 from robustbench_lite.generators.collapse import verdict
 from robustbench_lite.generators.metrics.neighbours import nearest
+from robustbench_lite.guards.determinism import one_thread
 from robustbench_lite.guards.foreign import is_interrupt, undisturbed
 from robustbench_lite.guards.limits import limited
 from robustbench_lite.lazy import torch
@@ -28,7 +29,9 @@ from robustbench_lite.runner.generation.snapshots import SHOWN, Snapshots, gener
 from robustbench_lite.runner.observer import Observer, Silent
 from robustbench_lite.suite.generators import Judged
 
-__all__ = ["made"]
+__all__ = ["CHECKPOINT", "made"]
+
+CHECKPOINT = "checkpoint.pt"  # in the folder of a training
 
 _PAIRS = 2  # of latents, between which images are kept
 
@@ -43,13 +46,14 @@ def made(
 ) -> GeneratorReport:
     """Train and judge one generator; `folder` is where a training goes on and leaves off.
 
+    On a CPU by one thread: sums over threads differ in the last bit, and a training makes much of it.
     Never raises for what a training does wrong; only for interrupts.
     """
     started = datetime.now(UTC)
     work = _Work(GeneratorReport(cell, described(cell, str(device))), folder, root, device, told or Silent())
     report = work.report
     try:
-        with undisturbed(), limited(timeout), torch.random.fork_rng():
+        with undisturbed(), limited(timeout), torch.random.fork_rng(), _threads(device):
             work.do()
     except BaseException as error:  # the one broad except: a cell must not stop the others
         if is_interrupt(error):
@@ -58,6 +62,10 @@ def made(
         report = report.failure(error, work.stage)
     report.described["provenance"] = canonical(provenance.of_cell(device, started))
     return report
+
+
+def _threads(device: torch.device) -> AbstractContextManager[None]:
+    return one_thread() if device.type == "cpu" else nullcontext()
 
 
 @dataclass
@@ -113,7 +121,7 @@ class _Work:
         with self.at("train", "training"):
             self.folder.mkdir(parents=True, exist_ok=True)
             data = data_of(todo, self.root)
-            training = self.training = Training(todo, data, self.folder / "checkpoint.pt", self.device)
+            training = self.training = Training(todo, data, self.folder / CHECKPOINT, self.device)
             snapshots = self.snapshots = Snapshots(self.folder, judge, cell.seed)
             if not training.checkpoint.exists():
                 snapshots.take(training)
@@ -163,9 +171,6 @@ class _Work:
         else:
             scores = {} if judge is None else scores_of(shown, judge)
             scores = {key: value for key, value in scores.items() if key != "images"}
-        for end in ("", "_real"):
-            levels = [value for key, value in scores.items() if key in {f"swd_{2**i}{end}" for i in range(12)}]
-            summary |= {f"swd{end}": sum(levels) / len(levels)} if levels else {}
         summary |= {key: value for key, value in scores.items() if key in GENERATORS.names}
         if scores:
             outcome, reason = verdict(scores)
