@@ -19,9 +19,7 @@ assert "torch" in sys.modules and not {"sympy", "torch.fx.experimental.symbolic_
 """
 
 
-@pytest.mark.parametrize(
-    "seeds", [[1.0, -2.5, 0.0, 1e-30, 3e30], [0.1, -0.0, 0.3, torch.inf, 7.0]]
-)
+@pytest.mark.parametrize("seeds", [[1.0, -2.5, 0.0, 1e-30, 3e30], [0.1, -0.0, 0.3, torch.inf, 7.0]])
 def test_it_is_that_of_autograd_to_the_bit(seeds):
     net, leaf = mlp(), images().requires_grad_()
     seed = torch.tensor(seeds) * torch.rand(len(leaf), 5, generator=torch.Generator().manual_seed(3))
