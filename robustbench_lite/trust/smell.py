@@ -1,6 +1,7 @@
 """Evaluation smells: each check looks at one cell's rows and says whether its numbers can be believed.
 
-One check per file in `smells/`. `Check.why` is the paragraph that a report shows beside a warning.
+One check per file in `smells/`. `Check.why` is the paragraph that a report shows beside a warning, `Check.remedy` what
+to do about it.
 """
 
 from __future__ import annotations
@@ -92,22 +93,25 @@ class Doubt:
 
 @dataclass(frozen=True)
 class Check:
-    """A named check: `why` is a paragraph on the smell."""
+    """A named check: `why` is a paragraph on the smell, `remedy` what whoever finds it can do."""
 
     name: str
     title: str
     why: str
     look: Callable[[Case, tuple[Case, ...]], Finding]
+    remedy: str = ""
 
 
 checks: Registry[Check] = Registry("check", "robustbench_lite.trust.smells")
 
 
-def register(name: str, title: str, why: str) -> Callable[[Callable[[Case, tuple[Case, ...]], Finding]], Check]:
+def register(
+    name: str, title: str, why: str, remedy: str = ""
+) -> Callable[[Callable[[Case, tuple[Case, ...]], Finding]], Check]:
     """Decorate `look(case, all_cases) -> Finding` with this."""
 
     def add(look: Callable[[Case, tuple[Case, ...]], Finding]) -> Check:
-        return checks.add(name, Check(name, title, why, look), look)
+        return checks.add(name, Check(name, title, why, look, remedy), look)
 
     return add
 

@@ -11,13 +11,16 @@ _WHY = (
     "numbers of steps (`matrix: {steps: [10, 40]}`), the longer run must not break significantly more; if it does, "
     "even that one may be too short."
 )
+_REMEDY = "Quote the run with more steps, and add one with four times as many, until no more are broken."
 
 
-@register("more_steps", "more steps", _WHY)
+@register("more_steps", "more steps", _WHY, _REMEDY)
 def more_steps(case: Case, everything: tuple[Case, ...]) -> Finding:
     steps = case.params.get("steps")
     if steps is None:
         return fine("the attack has no number of steps")
+    if steps == 0:
+        return fine("the attack takes no step: a control, which does not try")
     same = alike(case, everything, "all but its steps", _rest)
     longer = [other for other in same if (other.params.get("steps") or 0) > steps]
     if not longer:

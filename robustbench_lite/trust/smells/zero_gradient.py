@@ -13,9 +13,10 @@ _WHY = (
     "not saturate, with random restarts, or without gradients. A classifier that is fooled already may also have none "
     "left: only samples that were not broken count."
 )
+_REMEDY = "Attack with a loss that does not saturate, with random restarts, or without gradients (square)."
 
 
-@register("zero_gradient", "gradients", _WHY)
+@register("zero_gradient", "gradients", _WHY, _REMEDY)
 def zero_gradient(case: Case, everything: tuple[Case, ...]) -> Finding:  # noqa: ARG001
     seen = case.seen or case.scored
     broken = np.any([one.success for one in seen], axis=0)
