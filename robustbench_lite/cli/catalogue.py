@@ -126,7 +126,7 @@ def _registered_page(name: str) -> str:
 def _explained(name: str) -> str:
     """What the product's own words mean: a check by its name or title, or a word of the glossary."""
     if check := next((one for one in checks.values() if name in {one.name, one.title}), None):
-        return "\n".join(_wrapped([f"{check.name} ({check.title}): {check.why}", f"What to do: {check.fix}."]))
+        return "\n".join(_wrapped([f"{check.name} ({check.title}): {check.why}", f"What to do: {check.remedy}"]))
     word = meant(name)
     return _wrapped([f"{word}: {WORDS[word]}"])[0] if word else ""
 
