@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ REGISTRIES: tuple[Registry[Any], ...] = (
 
 def listing(kind: str) -> list[tuple[str, str]]:
     """(name, one line) of everything of a kind: models, generators, attacks, datasets, tables, figures, ..."""
-    listings = {
+    listings: dict[str, Callable[[], Iterable[tuple[str, str]]]] = {
         "models": _models,
         "generators": _generators,
         "attacks": _attacks,
@@ -55,6 +55,8 @@ def listing(kind: str) -> list[tuple[str, str]]:
         "operations": _operations,
         "dictionaries": _dictionaries,
         "suites": _suites,
+        "checks": _checks,
+        "words": WORDS.items,
     }
     return list(listings[kind]())
 
@@ -68,7 +70,8 @@ def inventory(kinds: Mapping[str, Sequence[tuple[str, str]]], room: int | None, 
         size = max((len(name) for name, _ in rows), default=0)
         lines += [_one_line(f"{indent}{name:{size}}  ", text, room) for name, text in rows]
     if headed:
-        lines += ["", "`robustbench-lite describe NAME` explains each"]
+        cut = "" if room is None else "; `list --wide` has whole lines"
+        lines += ["", f"`robustbench-lite describe NAME` explains each{cut}"]
     return "\n".join(lines)
 
 
@@ -171,7 +174,8 @@ def _generators() -> Iterator[tuple[str, str]]:
 def _attacks() -> Iterator[tuple[str, str]]:
     for name in attacks:
         card = attacks[name].card
-        yield name, f"{card.title} ({card.paper.split(',')[0]}, arXiv:{card.arxiv})"
+        known = "" if card.paper.startswith("none") else f" ({card.paper.split(',')[0]}, arXiv:{card.arxiv})"
+        yield name, f"{card.title}{known}"
     for name in peers:
         more = ":" if "attack" in peers[name].model_fields else ""
         yield f"{name}{more}", _first_line(peers[name])
@@ -214,6 +218,11 @@ def _dictionaries() -> Iterator[tuple[str, str]]:
         yield f"model: {name}", f"{layers}; at most {', '.join(map(str, setup.sparsity))} in a stripe"
     for name in designs:
         yield name, _first_line(designs[name])
+
+
+def _checks() -> Iterator[tuple[str, str]]:
+    for name in checks:
+        yield name, checks[name].title
 
 
 def _suites() -> Iterator[tuple[str, str]]:

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from robustbench_lite.cli.exit import say
+from robustbench_lite.cli.options import Named
 from robustbench_lite.cli.terminal import colorful, width
 from robustbench_lite.text import GATE_FORMATS, plural
 
@@ -17,7 +18,7 @@ __all__ = ["baseline", "check"]
 _SUMMARY = 2**20  # bytes of a job summary, the limit of GitHub
 
 
-@click.command()
+@click.command(short_help="Write what `check` compares with.")
 @click.argument("results", type=click.Path(path_type=Path))
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="File, such as baselines/ci.parquet.")
 def baseline(results: Path, out: Path) -> None:
@@ -34,16 +35,16 @@ def baseline(results: Path, out: Path) -> None:
             say(f"warning: {one.name}: this number does not stand; {doubt}")
 
 
-@click.command()
+@click.command(short_help="Fail where results are less robust than before.")
 @click.argument("results", type=click.Path(path_type=Path))
 @click.option("--baseline", "file", required=True, type=click.Path(path_type=Path), help="What `baseline` has written.")
 @click.option(
     "--format",
     "style",
-    type=click.Choice(GATE_FORMATS),
+    type=Named(GATE_FORMATS),
     default="text",
-    show_default=True,
-    help="github also appends to the job summary.",
+    metavar="FORMAT",
+    help=f"How it is printed: {', '.join(GATE_FORMATS)}; github also appends to the job summary.",
 )
 @click.option("--max-drop", type=float, help="Points of robust accuracy that may be lost.")
 @click.option("--max-distance-drop", type=float, help="Percent by which mean distances may fall.")

@@ -14,7 +14,7 @@ __all__ = ["init"]
 _SUITE, _BASELINE, _JOB = "robustness.yaml", "baseline.parquet", ".github/workflows/robustness.yml"
 
 
-@click.command()
+@click.command(short_help="Write a first suite for a classifier of yours.")
 @click.option("--model", type=click.Path(path_type=Path), help="Weights: my.pth, a checkpoint, my.safetensors.")
 @click.option("--python", metavar="FILE.py:FACTORY", help="The function that makes the classifier; its code is run.")
 @click.option("--arch", help="Architecture of the weights, where it is not found: timm:resnet18d.")
@@ -32,6 +32,10 @@ def init(model: Path | None, python: str | None, arch: str | None, data: Path | 
         raise UsageError(
             "--model and --python: name one of them; with --python the function itself loads its weights"
         ).with_next(f"`robustbench-lite init --python {python}`, or the same with --model alone (docs/models.md)")
+    if model is None and (python is None and (data or arch)):
+        raise UsageError(f"{'--data' if data else '--arch'}: whose? name the classifier, too").with_next(
+            "the same command with `--model FILE`, or with `--python FILE.py:FACTORY` (docs/models.md)"
+        )
     _vacant(force=force)
     try:
         start = look(model, python, arch, data, Path.cwd())

@@ -22,7 +22,7 @@ _NEXT = "mend the recipe (docs/models.md, docs/generators.md), then the same com
 Train = Callable[[str | Path, Path, Path | None, str], str]
 
 
-@click.command()
+@click.command(short_help="Train a classifier or generator from a recipe.")
 @click.argument("recipe")
 @click.option("-o", "--out", type=click.Path(path_type=Path), default=Path(), help="Folder for weights and card.")
 @click.option("--data", type=click.Path(path_type=Path), help="Folder with the training data.")

@@ -19,6 +19,7 @@ from robustbench_lite.results.made import GENERATORS, MADE, SPARSE_CODING
 from robustbench_lite.results.run_json import misfit
 from robustbench_lite.results.schema import CELLS, SAMPLES, Row
 from robustbench_lite.results.sealed import parsed
+from robustbench_lite.text import listed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -138,7 +139,9 @@ def _read(folder: Path) -> Results:
     generators = _read_cells(folder, run, problems, "generators", GENERATORS)
     sparse = _read_cells(folder, run, problems, "sparse_coding", SPARSE_CODING, most=None)
     if not (len(cells) or len(generators) or len(sparse) or run):
-        reason = problems[0] if problems else "expected a folder that `run` has written, such as results/NAME"
+        inside = [str(path) for path in runs(folder) if path != folder]
+        hint = f"it holds {listed(inside)}: name one of them" if inside else "expected a folder that `run` has written"
+        reason = problems[0] if problems else hint if inside else f"{hint}, such as results/NAME"
         raise NoResultsError(f"{folder}: no results there; {reason}")
     cells, samples = _with_samples(folder, cells, problems)
     if len(problems) > _MOST:

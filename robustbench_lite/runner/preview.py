@@ -66,9 +66,9 @@ def preview(suite: Suite, options: Options, clock: Callable[[], float] = time.pe
     notes += [f"runs code of yours: {', '.join(code)}"] if code else []
     rows = (*rows, *(_made(cell, made.get(cell.id)) for cell in others))
     left = [row["seconds"].value for row in rows if row["state"].text == "to run"]
-    about = "" if left and not any(left) else f", about {sum(value or 0 for value in left):.0f} s to run"
     failing = sum(row["state"].text.startswith("fails") for row in rows)
-    about = f"{about if left or not failing else ''}{f', {failing} fail' if failing else ''}"
+    about = f", about {sum(value or 0 for value in left):.0f} s to run" if any(left) else ""
+    about += f", {failing} fail" if failing else "" if left else ", all in the store"
     return Table("plan", f"{suite.name}: {plural(len(rows), 'cell')}{about}", COLUMNS, rows, tuple(notes))
 
 
