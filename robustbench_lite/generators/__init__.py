@@ -3,6 +3,7 @@
 from robustbench_lite.generators._data import data_of, loaded
 from robustbench_lite.generators.architecture import Architecture, architectures
 from robustbench_lite.generators.card import Card
+from robustbench_lite.generators.metrics.inception import inception_scores
 from robustbench_lite.generators.mixture import Coverage, Mixture, mixtures
 from robustbench_lite.generators.objective import Objective, objectives
 from robustbench_lite.generators.recipe import Recipe
@@ -23,6 +24,7 @@ __all__ = [
     "architectures",
     "available",
     "data_of",
+    "inception_scores",
     "load",
     "loaded",
     "mixtures",

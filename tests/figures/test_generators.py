@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from robustbench_lite.errors import UsageError
 from robustbench_lite.figures.base import figures
+from robustbench_lite.report.page import page
 from robustbench_lite.runner.run import run
 
 STEPS = 24
@@ -77,6 +79,24 @@ def test_neighbours_stand_beneath_their_images(results):
         ours, near = (np.frombuffer(found[strip, number]["pixels"], np.uint8) for strip in ("generated", "nearest"))
         far = np.linalg.norm((ours.astype(float) - near.astype(float)).reshape(32, 32)[2:-2, 2:-2] / 255)
         assert found["nearest", number]["distance"] == pytest.approx(far, abs=0.05)  # pixels are stored in 8 bits
+
+
+def test_sums_of_latents_are_drawn_with_their_shares(tmp_path):
+    """What is stored; from the package's own digits, since a generator of a few steps makes one class."""
+    suite = {"version": 1, "name": "sums", "generators": [{"generator": "wgan_gp_small", "images": 100}]}
+    results = run(suite, tmp_path, device="cpu")
+    figure = figures["latent_arithmetic"]()
+    table = figure.compute(results, None)
+    assert len(table) == 4 * 13 and table["number"].to_pylist() == list(range(52))
+    svg = figure.draw(table)
+    assert svg.count("<image") == 52 and ">less thin<" in svg and ">sum 4<" in svg
+    scores = json.loads(results.generators()["scores"][0])
+    sums, control = figure.data(table).rows
+    assert sums["both"].value == pytest.approx(100 * scores["arithmetic"]) and sums["both"].n == sums["n"].value
+    assert sums["ink"].low > control["ink"].high  # the claim of the figure
+    assert f"{scores['arithmetic_sums']:,.0f} sums" in page([results])
+    with pytest.raises(UsageError, match="no generator 'x'"):
+        figures["latent_arithmetic"](generator="x").compute(results, None)
 
 
 def test_scores_are_drawn_where_they_were_taken(results):

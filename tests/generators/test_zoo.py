@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pandas as pd
 import pytest
 import torch
@@ -11,7 +13,7 @@ from robustbench_lite.cli.catalogue import description, listing
 from robustbench_lite.cli.verbs import cli
 from robustbench_lite.errors import ModelError
 from robustbench_lite.generators import Generator, Judge, available, load, scores_of
-from robustbench_lite.generators.train import train
+from robustbench_lite.generators.train import rescored, train
 from robustbench_lite.generators.zoo import card
 
 POINTS = """
@@ -122,6 +124,23 @@ def test_the_command_line_trains_generators_too(folder, tmp_path):
     assert "tiny_ring: covered" in done.output and (tmp_path / "out" / "tiny_ring.safetensors").is_file()
     unknown = CliRunner().invoke(cli, ["train", "tiny_rnig", "-o", str(tmp_path)])
     assert "unknown recipe 'tiny_rnig'; did you mean 'tiny_ring'?" in str(unknown.exception)
+
+
+def test_scores_are_taken_anew_of_weights_that_are_there(folder, tmp_path):
+    for name in ("tiny_digits.yaml", "tiny_digits.safetensors"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    told = card(str(folder / "tiny_digits.yaml"))
+    old = told.model_copy(update={"scores": {"frechet": 1.0}})
+    (tmp_path / "tiny_digits.yaml").write_text(json.dumps(old.model_dump(mode="json")))
+    done = CliRunner().invoke(cli, ["train", "tiny_digits", "--scores", "-o", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    assert card(str(tmp_path / "tiny_digits.yaml")) == told  # those of the training: of the same images
+    assert told.scores["frechet_low"] <= told.scores["frechet"] <= told.scores["frechet_high"]
+    (tmp_path / "tiny_digits.yaml").write_text(json.dumps(old.model_dump(mode="json") | {"steps": 3}))
+    with pytest.raises(ModelError, match="tiny_digits: the weights are of another recipe than tiny_digits is now"):
+        rescored("tiny_digits", tmp_path)
+    refused = CliRunner().invoke(cli, ["train", "lenet_mnist", "--scores", "-o", str(tmp_path)])
+    assert "--scores: lenet_mnist is a classifier" in str(refused.exception)
 
 
 def test_what_there_is_can_be_listed_and_described():

@@ -43,6 +43,14 @@ def test_a_score_stands_beside_that_of_real_images_with_its_interval(results):
     assert "covered" not in row  # nothing of a mixture here
 
 
+def test_scores_have_their_intervals_and_those_of_before_there_were_any_have_none(results):
+    ends = {"precision_low": 0.4, "precision_high": 0.6, "frechet_real_low": 9.0, "frechet_real_high": 11.0}
+    new, old = tables.make("gan_scores", results(ends | {"frechet_low": 18.0, "frechet_high": 22.0}, {})).rows
+    assert (new["precision"].low, new["precision"].high, new["precision"].n) == pytest.approx((40, 60, 1000))
+    assert new["frechet"].text == "20.0 [18.0, 22.0]" and new["frechet_real"].high == 11.0
+    assert old["frechet"].text == "20.0" and old["precision"].low is None
+
+
 def test_the_published_estimate_stands_only_beside_as_many_windows(results):
     made = tables.make("gan_scores", results({"n": 10_000}))
     assert [row["name"].kind for row in made.rows] == ["label", "published"]
