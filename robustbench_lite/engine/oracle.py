@@ -128,6 +128,11 @@ class Oracle:
         self.clock, self.ahead = Clock.of(self.device), self.device.type == "cuda"
         self.open(0)
 
+    @property
+    def width(self) -> int:
+        """How many classifiers a pass goes through, and as how many it counts."""
+        return max(1, len(self.members))
+
     def open(self, n: int) -> Ledger:
         """A fresh ledger for a window of n rows."""
         self.ledger = Ledger.empty(n, self.device)
