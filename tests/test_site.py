@@ -14,6 +14,7 @@ from urllib.parse import unquote
 import pytest
 
 from robustbench_lite.cli.catalogue import REGISTRIES
+from tests.browser import shifted
 from tests.helpers import ROOT
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # playwright's own loop
@@ -61,26 +62,35 @@ def test_the_site_asks_nobody_for_anything(site):
     assert not [page for page in site.rglob("*.html") if outside.search(text_of(page))]
 
 
-@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
-def test_axe_finds_no_violation_and_nothing_is_wider_than_the_window(site, scheme, width):
+@pytest.fixture(scope="module")
+def browser():
     api = pytest.importorskip("playwright.sync_api", reason="needs playwright, of the extra 'dev'")
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None:
         pytest.skip("needs chromium")
     with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 800})
-        wrong: list[str] = []
-        for name in PAGES:
-            page = context.new_page()
-            page.goto((site / f"{name}.html").as_uri())
-            found = axe.Axe().run(page)
-            wrong += [f"{name}: {found.generate_report()}"] if found.violations_count else []
-            wide = page.evaluate("document.documentElement.scrollWidth")
-            wrong += [f"{name}: {wide} pixels wide"] if wide > width else []
-            page.close()
-        browser.close()
+        opened = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_axe_finds_no_violation_and_nothing_is_wider_than_the_window_or_moves(site, browser, scheme, width):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
+    context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 800})
+    wrong: list[str] = []
+    for name in PAGES:
+        page = context.new_page()
+        page.goto((site / f"{name}.html").as_uri())
+        moved = shifted(page)
+        wrong += [f"{name}: moves while it loads ({moved})"] if moved else []
+        found = axe.Axe().run(page)
+        wrong += [f"{name}: {found.generate_report()}"] if found.violations_count else []
+        wide = page.evaluate("document.documentElement.scrollWidth")
+        wrong += [f"{name}: {wide} pixels wide"] if wide > width else []
+        page.close()
+    context.close()
     assert not wrong, "\n".join(wrong)
 
 
