@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -11,34 +12,35 @@ from typing import TYPE_CHECKING
 from ruamel.yaml import YAML
 
 from robustbench_lite.datasets.base import images
-from robustbench_lite.generators._data import Images, loaded
+from robustbench_lite.errors import ModelError
+from robustbench_lite.generators._data import Data, Images, data_of, loaded
 from robustbench_lite.generators.card import Card
-from robustbench_lite.generators.recipe import recipe
+from robustbench_lite.generators.recipe import Recipe, recipe
 from robustbench_lite.generators.scores import Judge, scores_of
 from robustbench_lite.generators.training import Training, trained
-from robustbench_lite.generators.zoo import Generator, finished
+from robustbench_lite.generators.zoo import FOLDER, Generator, finished, load
 from robustbench_lite.models.finish import sha256_of
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-__all__ = ["train"]
+__all__ = ["rescored", "train"]
 
 _JUDGED = 2000  # images that scores are taken of, at most; half of the test images where those are fewer
 
 
 def train(
-    name: str,
+    name: str | Path,
     out: Path,
     data_root: Path | None = None,
     device: str = "cpu",
     progress: Callable[[str], None] = lambda _: None,
 ) -> Card:
-    """Train recipe `name`; writes NAME.safetensors, NAME.yaml and NAME.rows.parquet into `out`, returns the card."""
+    """Train recipe `name`, or one in a file; writes NAME.safetensors, .yaml and .rows.parquet into `out`."""
     out.mkdir(parents=True, exist_ok=True)
     todo, root = recipe(name), data_root or Path.cwd()
-    done = trained(todo, out / f"{name}.checkpoint.pt", root, device, progress)
+    done = trained(todo, out / f"{todo.name}.checkpoint.pt", root, device, progress)
     return written(done, out, root, progress)
 
 
@@ -54,10 +56,34 @@ def written(done: Training, out: Path, root: Path, progress: Callable[[str], Non
     net.load_state_dict(_halved(net))  # what is stored is what is judged
     generator = finished(_card(done, sha256_of(path)), done.nets, net)
     progress(f"{todo.name}: trained in {done.seconds / 60:.0f} minutes; taking its scores")
-    facts = generator.card.model_copy(update={"scores": _scores(generator, done, root)})
-    yaml = YAML()
+    return _carded(generator, _scores(generator, todo, done.data, root), out)
+
+
+def rescored(
+    name: str | Path, out: Path, data_root: Path | None = None, progress: Callable[[str], None] = lambda _: None
+) -> Card:
+    """The card of recipe `name` with scores taken anew: of weights that lie in `out`, else of the shipped ones.
+
+    Raises ModelError where there are none, or they are of another recipe.
+    """
+    todo, root = recipe(name), data_root or Path.cwd()
+    name = todo.name
+    there = out / f"{name}.yaml"
+    generator = load(str(there) if there.exists() else name)
+    if any(getattr(generator.card, key) != getattr(todo, key) for key in ("architecture", "objective", "steps")):
+        raise ModelError(f"{name}: the weights are of another recipe than {name} is now; train it")
+    out.mkdir(parents=True, exist_ok=True)
+    if not there.exists():
+        shutil.copyfile(FOLDER / f"{name}.safetensors", out / f"{name}.safetensors")
+    progress(f"{name}: taking its scores")
+    return _carded(generator, _scores(generator, todo, data_of(todo, root), root), out)
+
+
+def _carded(generator: Generator, scores: dict[str, float], out: Path) -> Card:
+    """Its card, written, with these scores."""
+    facts, yaml = generator.card.model_copy(update={"scores": scores}), YAML()
     yaml.width = 110
-    with (out / f"{todo.name}.yaml").open("w", encoding="utf-8") as file:
+    with (out / f"{facts.name}.yaml").open("w", encoding="utf-8") as file:
         yaml.dump(facts.model_dump(mode="json", exclude_defaults=True), file)
     return facts
 
@@ -88,14 +114,13 @@ def _card(done: Training, sha256: str) -> Card:
     )
 
 
-def _scores(generator: Generator, done: Training, root: Path) -> dict[str, float]:
+def _scores(generator: Generator, todo: Recipe, data: Data, root: Path) -> dict[str, float]:
     """Of points, what of the mixture they cover; of images, what its recipe's judge says, where it has one."""
-    todo = done.todo
     if (mixture := todo.mixture) is not None:
         found = mixture.coverage(generator.sample(2500))
         return {"modes": found.modes, "covered": found.covered, "high_quality": found.high_quality}
-    if todo.test is None or not todo.judge or not isinstance(done.data, Images):
+    if todo.test is None or not todo.judge or not isinstance(data, Images):
         return {}
     test = images(loaded(todo.test, root, todo.pad))
-    judge = Judge(todo.judge, test, done.data.pixels.float() / 255, todo.pad)
+    judge = Judge(todo.judge, test, data.pixels.float() / 255, todo.pad)
     return scores_of(generator.sample(min(_JUDGED, len(test) // 2)), judge)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from robustbench_lite.results.statistics import Estimate
-from robustbench_lite.text import bracketed, listed, p_equals, p_value, percent
+from robustbench_lite.text import bracketed, listed, p_equals, p_value, percent, plural
 
 __all__ = ["ALPHA", "Entry", "Lead", "Ranking", "amount"]
 
@@ -143,7 +143,7 @@ def _medians(values: Sequence[float]) -> str:
 
 def _ahead(ranking: Ranking, lead: Lead) -> str:
     best, n = ranking.known[0].model, lead.difference.n
-    more = f"{lead.others} other{'' if lead.others == 1 else 's'} with the same value"
+    more = f"{plural(lead.others, 'other')} with the same value"
     others = f" (and {more})" if lead.others else ""
     second, same = f"{lead.second}{others}", f"the same {n} images" if n > 1 else "the same image"
     if lead.larger == lead.smaller == 0:  # nothing was seen that chance could explain

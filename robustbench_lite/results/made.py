@@ -11,9 +11,12 @@ import pyarrow as pa
 
 from robustbench_lite.results.schema import META, always
 
-__all__ = ["BETWEEN", "GENERATED", "GENERATORS", "MADE", "SPARSE_CODING", "TRAINING", "Kind"]
+__all__ = ["BETWEEN", "GENERATED", "GENERATORS", "INTERVALS", "MADE", "SPARSE_CODING", "SUMMED", "TRAINING", "Kind"]
 
 _text, _real, _int, _bool = pa.string(), pa.float64(), pa.int64(), pa.bool_()
+
+_COMPARED = ("classifier_score", "frechet", "unevenness", "precision", "recall", "ms_ssim", "swd")
+INTERVALS = (*_COMPARED, *(f"{score}_real" for score in _COMPARED), "nearer", "nearer_features")  # scores that have one
 
 GENERATORS = pa.schema(  # a row per cell that makes and judges a generator; `_real`: what real images get in its place
     [
@@ -72,6 +75,7 @@ GENERATORS = pa.schema(  # a row per cell that makes and judges a generator; `_r
         ("device", _text),
         ("provenance", _text),
         ("seconds_stages", _text),  # canonical JSON: stage -> seconds
+        *((f"{score}{end}", _real) for score in INTERVALS for end in ("_low", "_high")),  # 95 %; null: too few images
     ],
     metadata=META,
 )
@@ -95,11 +99,12 @@ TRAINING = pa.schema(  # a row per logged step of a training
 )
 
 BETWEEN = 8  # images from one latent of a pair to the other: pair i has the numbers from 8 i on
+SUMMED = 13  # images of a sum of latents: three thick ones of a class and their mean, thin ones, those of another; it
 
 GENERATED = pa.schema(  # a few images of each generator, made of the same latents all along
     [
         always("cell", _text),
-        always("kind", _text),  # generated, real, neighbour (of it among training images), between (two latents)
+        always("kind", _text),  # generated, real, neighbour (of it, in training), between (two latents), arithmetic
         always("step", _int),  # of the generator, when it made them
         always("number", _int),
         always("shape", pa.list_(pa.int32())),  # C, H, W; (2,) of points

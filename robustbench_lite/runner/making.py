@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,8 @@ import pyarrow as pa
 from robustbench_lite.lazy import torch
 from robustbench_lite.results.made import MADE
 from robustbench_lite.results.store import Store
-from robustbench_lite.runner.generation.cell import generator_cells
-from robustbench_lite.runner.generation.make import made
+from robustbench_lite.runner.generation.cell import GeneratorCell, generator_cells
+from robustbench_lite.runner.generation.makers import Maker, Makers
 from robustbench_lite.runner.made import MadeCell, MadeReport
 from robustbench_lite.runner.observer import Observer
 from robustbench_lite.runner.sizes import Share
@@ -64,17 +65,27 @@ class Making:
                 self.store.rename_made(cell.kind, [row | now for row in rows])
         return {cell.id for cell in self.cells if cell.id in stored[cell.kind]}
 
-    def reports(self, due: set[str], told: Observer) -> Iterator[MadeReport]:
+    def reports(self, due: set[str], told: Observer, jobs: int = 1) -> Generator[MadeReport]:
         """What became of each, kept. Raises StoreError where nothing can be written."""
         here = [cell for cell in self.cells if cell.id in due]
+        many = jobs > 1 and len(here) > 1
+        with closing(self._several(here, told, jobs) if many else self._one_by_one(here, told)) as reports:
+            for report in reports:
+                yield self._kept(report)
+
+    def _one_by_one(self, here: Sequence[MadeCell], told: Observer) -> Generator[MadeReport]:
         for number, cell in enumerate(here, 1):
             told.making(cell, number, len(here))
-            yield self._kept(self._made(cell, told))
+            yield measured(cell, self.timeout) if isinstance(cell, SparseCell) else self._maker.make(cell, told)
 
-    def _made(self, cell: MadeCell, told: Observer) -> MadeReport:
-        if isinstance(cell, SparseCell):
-            return measured(cell, self.timeout)
-        return made(cell, self._folder(cell.id), self.root, self.device, told, self.timeout)
+    def _several(self, here: Sequence[MadeCell], told: Observer, jobs: int) -> Generator[MadeReport]:
+        """By so many processes: generators alone."""
+        cells = [cell for cell in here if isinstance(cell, GeneratorCell)]
+        yield from Makers(self._maker, jobs, told).reports(cells)
+
+    @property
+    def _maker(self) -> Maker:
+        return Maker((self.store.folder / _FOLDER).resolve(), self.root, self.device, self.timeout)
 
     def whole(self) -> bool:
         """Whether all are in the store, finished or failed."""
@@ -87,9 +98,6 @@ class Making:
             if path.name not in (but or set()):
                 shutil.rmtree(path, ignore_errors=True)
 
-    def _folder(self, cell: str) -> Path:
-        return self.store.folder / _FOLDER / cell
-
     def _kept(self, report: MadeReport) -> MadeReport:
         """The report as it is in the store; what a finished training left is removed."""
         try:
@@ -98,5 +106,5 @@ class Making:
             report = report.failure(error, "store")
             self.store.write_made(report.cell.id, report.contents)
         if not report.failed:
-            shutil.rmtree(self._folder(report.cell.id), ignore_errors=True)
+            shutil.rmtree(self.store.folder / _FOLDER / report.cell.id, ignore_errors=True)
         return report

@@ -132,8 +132,9 @@ def run_suite(suite: Suite, options: Options, observer: Observer | None = None) 
         with closing(executor.reports(due, setup)) as reports:
             for report in reports:
                 told.finished(keep(report, store) if share == WHOLE else kept_together(report, store, keep))
-        for one in making.reports(to_make, told):
-            told.made(one)
+        with closing(making.reports(to_make, told, options.jobs)) as made_reports:
+            for one in made_reports:
+                told.made(one)
         store.forget(store.sharded() - {cell.id for cell in cells})  # of what is in the suite no longer
         making.forget(but={cell.id for cell in making.cells})
         whole = share == WHOLE or (all(store.has(cell.id) for cell in cells) and making.whole())
@@ -142,11 +143,12 @@ def run_suite(suite: Suite, options: Options, observer: Observer | None = None) 
 
 
 def _makeable(suite: Suite, options: Options) -> None:
-    """Raises UsageError where cells that attack nothing are to be made by several processes of one run."""
-    made = "a generator is trained" if suite.generators else "sparse coding is measured" if suite.sparse_coding else ""
-    if made and (options.jobs > 1 or options.executor != "local"):
-        way = "run --shard 1/2 and --shard 2/2 on the same --results beside each other"
-        raise UsageError(f"--jobs: {made} by one process; leave it out, or {way}")
+    """Raises UsageError where cells that attack nothing are to be made by processes that cannot make them."""
+    way = "run --shard 1/2 and --shard 2/2 on the same --results beside each other"
+    if suite.generators and options.executor != "local":
+        raise UsageError(f"--executor {options.executor}: a training goes on from files of this machine; use --jobs")
+    if suite.sparse_coding and (options.jobs > 1 or options.executor != "local"):
+        raise UsageError(f"--jobs: sparse coding is measured by one process; leave it out, or {way}")
 
 
 def _share(options: Options) -> Share:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from robustbench_lite.results.statistics import Estimate
 from robustbench_lite.tables.base import Value
-from robustbench_lite.tables.values import MISSING, Footnotes, label, number
+from robustbench_lite.tables.values import MISSING, Footnotes, label, number, spread
 
 if TYPE_CHECKING:
     from robustbench_lite.results.store import Results
@@ -30,9 +31,16 @@ def outcome(cell: Cell, notes: Footnotes) -> Value:
     return Value(word, kind="label", note=reason, mark=mark)
 
 
-def beside(cell: Cell, key: str, digits: int = 3) -> dict[str, Value]:
-    """A score, and that of as many real images."""
-    return {key: number(cell[key], digits), f"{key}_real": number(cell[f"{key}_real"], digits)}
+def beside(cell: Cell, key: str, digits: int = 3, times: float = 1.0) -> dict[str, Value]:
+    """A score, and that of as many real images, with their intervals where they are stored."""
+    return {name: _scored(cell, name, digits, times) for name in (key, f"{key}_real")}
+
+
+def _scored(cell: Cell, key: str, digits: int, times: float) -> Value:
+    value, low, high = (cell[f"{key}{end}"] for end in ("", "_low", "_high"))
+    if value is None or low is None or high is None:
+        return number(None if value is None else times * value, digits)
+    return spread(Estimate(times * value, times * low, times * high, cell["n"] or 0), digits)
 
 
 def levels(cell: Cell) -> dict[int, float]:

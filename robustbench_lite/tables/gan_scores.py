@@ -8,7 +8,7 @@ from robustbench_lite.results.statistics import Estimate, wilson
 from robustbench_lite.tables._generators import NOTHING, Cell, beside, cells, outcome, seconds
 from robustbench_lite.tables.base import Column, Row, Table, Value, filled, tables
 from robustbench_lite.tables.references import load
-from robustbench_lite.tables.values import MISSING, Footnotes, count, label, number, share, spread
+from robustbench_lite.tables.values import MISSING, Footnotes, count, label, share, spread
 
 if TYPE_CHECKING:
     from robustbench_lite.results.store import Results
@@ -21,23 +21,23 @@ COLUMNS = (
     Column("outcome", "outcome", numeric=False),
     Column("covered", "modes", better="higher"),
     Column("high_quality", "near a mode [95 %]", "%", interval=True, better="higher"),
-    Column("classifier_score", "score", better="higher"),
-    Column("classifier_score_real", "of real"),
-    Column("frechet", "Frechet", better="lower"),
-    Column("frechet_real", "of real", priority=2),
-    Column("unevenness", "uneven", priority=2, better="lower"),
-    Column("unevenness_real", "of real", priority=3),
-    Column("precision", "precision", "%", priority=2, better="higher"),
-    Column("precision_real", "of real", "%", priority=3),
-    Column("recall", "recall", "%", priority=2, better="higher"),
-    Column("recall_real", "of real", "%", priority=3),
-    Column("ms_ssim", "MS-SSIM", priority=2, better="lower"),
-    Column("ms_ssim_real", "of real", priority=2),
-    Column("swd", "SWD x1e3", better="lower"),
-    Column("swd_real", "of real", priority=2),
+    Column("classifier_score", "score [95 %]", interval=True, better="higher"),
+    Column("classifier_score_real", "of real", interval=True),
+    Column("frechet", "Frechet [95 %]", interval=True, better="lower"),
+    Column("frechet_real", "of real", interval=True, priority=2),
+    Column("unevenness", "uneven", interval=True, priority=2, better="lower"),
+    Column("unevenness_real", "of real", interval=True, priority=3),
+    Column("precision", "precision", "%", interval=True, priority=2, better="higher"),
+    Column("precision_real", "of real", "%", interval=True, priority=3),
+    Column("recall", "recall", "%", interval=True, priority=2, better="higher"),
+    Column("recall_real", "of real", "%", interval=True, priority=3),
+    Column("ms_ssim", "MS-SSIM", interval=True, priority=2, better="lower"),
+    Column("ms_ssim_real", "of real", interval=True, priority=2),
+    Column("swd", "SWD x1e3", interval=True, better="lower"),
+    Column("swd_real", "of real", interval=True, priority=2),
     Column("parzen", "Parzen [95 %]", "nats", interval=True, priority=3, better="higher"),
-    Column("copies", "copies", "%", priority=3, better="lower"),
-    Column("copies_features", "in features", "%", priority=3, better="lower"),
+    Column("copies", "copies", "%", interval=True, priority=3, better="lower"),
+    Column("copies_features", "in features", "%", interval=True, priority=3, better="lower"),
     Column("seconds", "training", "s", priority=2),
     Column("n", "n"),
 )
@@ -46,6 +46,10 @@ _REMARK = (
     "taken with the classifier of the footnote and are no inception scores; uneven: total variation of the classes "
     "from uniform; MS-SSIM: of pairs, how alike; copies: nearer to a training image than all but 1 in 1000 test "
     "images, in pixels and in the classifier's features"
+)
+_INTERVALS = (
+    "intervals: 95 %, over which images were drawn, generated and real ones alike; a jackknife over 20 groups of both. "
+    "Frechet and SWD are larger the fewer the images, of real ones too: compare them with `of real`, not with 0"
 )
 _POINTS = "modes: of a mixture, covered of all; near a mode: within three standard deviations of its centre"
 _PARZEN = "gan-t1"
@@ -63,6 +67,7 @@ def gan_scores(results: Results) -> Table:
     used = [column for column in COLUMNS if column.key in _always() or any(_said(row[column.key]) for row in rows)]
     rows = tuple({column.key: row[column.key] for column in used} for row in rows)
     remarks = [_REMARK] if any(cell["judge"] and cell["n"] for cell in found) else []
+    remarks += [_INTERVALS] if any(cell["frechet_low"] is not None for cell in found) else []
     remarks += [_POINTS] if any(cell["modes"] for cell in found) else []
     remarks += [_NOT_COMPARED] if any(cell["parzen"] and cell["n"] < _WINDOWS for cell in found) else []
     remarks = remarks or [NOTHING]
@@ -93,8 +98,8 @@ def _rows(cell: Cell, notes: Footnotes) -> list[Row]:
     }
     for key in _SCORES:
         row |= beside(cell, key)
-    for key in (*_SHARES, *(f"{key}_real" for key in _SHARES)):
-        row[key] = number(None if cell[key] is None else 100 * cell[key])
+    for key in _SHARES:
+        row |= beside(cell, key, times=100)
     published = _published(cell)
     return [row] if published is None else [row, filled(COLUMNS, {"dataset": row["dataset"]} | published, _EMPTY)]
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from robustbench_lite.registry import Registry
 from robustbench_lite.results.evaluation import Evaluation
 from robustbench_lite.results.evaluations import evaluations
+from robustbench_lite.text import first_of
 
 if TYPE_CHECKING:
     from robustbench_lite.results.schema import Row
@@ -23,6 +24,7 @@ __all__ = [
     "Check",
     "Doubt",
     "Finding",
+    "advised",
     "alike",
     "cases",
     "checks",
@@ -77,6 +79,7 @@ class Finding:
     text: str
     red: bool = False
     each: tuple[tuple[str, str], ...] = ()  # (classifier, sentence): about whose numbers it is; empty: the whole cell's
+    brief: str = ""  # the first of several sentences, and how many more there are; empty: there is one
 
 
 @dataclass(frozen=True)
@@ -86,9 +89,11 @@ class Doubt:
     check: str
     title: str
     text: str
+    brief: str = ""  # where that is long
 
     def __str__(self) -> str:
-        return f"{self.title}: {self.text}"
+        """What a headline or a footnote has room for; table trust has the whole text."""
+        return f"{self.title}: {self.brief or self.text}"
 
 
 @dataclass(frozen=True)
@@ -103,6 +108,11 @@ class Check:
 
 
 checks: Registry[Check] = Registry("check", "robustbench_lite.trust.smells")
+
+
+def advised(check: Check) -> str:
+    """The paragraph on a smell, and what to do where it is found."""
+    return f"{check.why} What to do: {check.remedy}" if check.remedy else check.why
 
 
 def register(
@@ -153,7 +163,7 @@ def doubts(results: Results) -> dict[str, tuple[Doubt, ...]]:
     if "doubts" not in results.memo:
         results.memo["doubts"] = {
             case.cell["cell"]: tuple(
-                Doubt(check.name, check.title, one.text) for check, one in said if one.red and not one.each
+                Doubt(check.name, check.title, one.text, one.brief) for check, one in said if one.red and not one.each
             )
             for case, said in findings(results)
         }
@@ -182,9 +192,9 @@ def warning(text: str) -> Finding:
     return Finding("warning", text)
 
 
-def doubt(text: str) -> Finding:
+def doubt(*sentences: str) -> Finding:
     """A warning after which the number does not stand."""
-    return Finding("warning", text, red=True)
+    return Finding("warning", "; ".join(sentences), red=True, brief=first_of(sentences))
 
 
 def doubt_each(each: Mapping[str, str]) -> Finding:

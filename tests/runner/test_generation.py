@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
+from dataclasses import dataclass
+from types import SimpleNamespace
 
 import pandas as pd
 import pyarrow.parquet as pq
@@ -14,7 +18,9 @@ from robustbench_lite.generators import Training
 from robustbench_lite.guards.limits import Stopped
 from robustbench_lite.report.page import page
 from robustbench_lite.results.store import Store, read
+from robustbench_lite.runner import making
 from robustbench_lite.runner.generation.cell import generator_cells
+from robustbench_lite.runner.generation.makers import Maker, Makers
 from robustbench_lite.runner.merge import merge
 from robustbench_lite.runner.preview import preview
 from robustbench_lite.runner.run import Options, Silent, run, run_suite
@@ -48,6 +54,22 @@ def ids(*entries, **more):
 def rows(table, *without):
     frame = table.to_pandas() if hasattr(table, "to_pandas") else table
     return frame.drop(columns=list(without)).to_json(orient="records", default_handler=str)
+
+
+@dataclass(frozen=True)
+class Mortal(Maker):
+    """Its process is killed once, at step 8."""
+
+    def make(self, cell, told):
+        once = self.folder.parent / "once"
+
+        class Killing(Silent):
+            def trained(self, _, steps):
+                if steps == 8 and once.exists():
+                    once.unlink()
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        return super().make(cell, Killing())
 
 
 class Counting(Silent):
@@ -99,6 +121,53 @@ def test_a_killed_run_goes_on_bit_for_bit(entry, tmp_path, monkeypatch):
     assert rows(resumed.training(), "seconds") == rows(whole.training(), "seconds")
     assert resumed.generated().equals(whole.generated()) and len(whole.generated())
     assert not list((tmp_path / "g" / "trainings").iterdir())  # the checkpoint went with the cell
+
+
+def test_several_processes_make_the_same_bits_and_whoever_dies_is_replaced(tmp_path):
+    """One that trains is killed once: another goes on from its checkpoint."""
+    both = load(suite(points(**{"as": "a"}), PIXELS | {"as": "b"}))
+    alone = run_suite(both, Options(results=tmp_path / "alone", device="cpu"))
+    (tmp_path / "several" / "g").mkdir(parents=True)
+    (tmp_path / "several" / "g" / "once").touch()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(making, "Maker", Mortal)
+        told = Counting()
+        found = run_suite(both, Options(results=tmp_path / "several", device="cpu", jobs=2), told)
+    assert sorted(told.names) == ["a", "b"] and not (found.folder / "once").exists()
+    assert rows(found.generators(), *TIMES) == rows(alone.generators(), *TIMES)
+    for cell in found.generators()["cell"]:
+        assert rows(found.training(cell), "seconds") == rows(alone.training(cell), "seconds")
+        assert found.generated(cell).equals(alone.generated(cell)) and len(found.generated(cell))
+    assert not list((found.folder / "trainings").iterdir())  # checkpoints went with the cells
+
+
+def test_a_training_that_kills_three_processes_has_failed(tmp_path):
+    """Unless something of it was stored in between."""
+    (cell,) = generator_cells(load(suite(points(**{"as": "a"}))))
+    maker = Maker(tmp_path, tmp_path, torch.device("cpu"))
+    makers, given = Makers(maker, 2, Silent()), []
+    crew = SimpleNamespace(begin=lambda place: None, give=lambda place, cell: given.append(place))
+    makers._at[1] = cell
+    die = lambda: list(makers._heard(1, "died", "killed by signal 9", crew))
+    assert die() == die() == []
+    (tmp_path / cell.id).mkdir()
+    (tmp_path / cell.id / "checkpoint.pt").touch()
+    assert die() == die() == [] and given == [1] * 4
+    (report,) = die()
+    assert report.failed and "a: 3 processes have died of it (killed by signal 9" in report.row["error"]
+    assert not makers._at
+
+
+def test_a_training_on_a_cpu_has_one_thread_whatever_the_rest_has(tmp_path, monkeypatch):
+    seen, advance = [], Training._advance
+    monkeypatch.setattr(Training, "_advance", lambda self: seen.append(torch.get_num_threads()) or advance(self))
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        run(suite(points()), tmp_path, device="cpu")
+        assert set(seen) == {1} and torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_what_is_there_is_not_made_again_and_takes_new_names(tmp_path):
@@ -163,8 +232,8 @@ def test_pandas_reads_a_folder_of_rows(tmp_path):
 
 
 def test_options_that_make_no_sense_are_refused(tmp_path):
-    with pytest.raises(UsageError, match=r"--jobs: a generator is trained by one process.*--shard"):
-        run(suite(points()), tmp_path, jobs=2)
+    with pytest.raises(UsageError, match=r"--executor ray: a training goes on from files of this machine; use --jobs"):
+        run(suite(points()), tmp_path, executor="ray")
     with pytest.raises(UsageError, match="--limit: generators are judged by 16 images at least, got 3"):
         run(suite(points()), tmp_path, limit=3)
     assert run(suite(points()), tmp_path, limit=20).generators()["n"].tolist() == [20]

@@ -321,7 +321,7 @@ def test_the_table_counts_warnings_and_explains_them(tmp_path):
     table = tables.make("trust", read(tmp_path))
     assert len(table.rows) == len(CHECKS)  # a failed cell has no number to doubt
     words = [row["level"].text for row in table.rows]
-    assert table.footnotes[0].startswith(f"{words.count('WARNING')} warning")
-    assert words == sorted(words, key=lambda word: word != "WARNING")
-    assert any(note.startswith("near ties: ") for note in table.footnotes)
+    assert table.footnotes[0].startswith(f"{words.count('RED')} red and {words.count('warning')} warning")
+    assert words == sorted(words, key=lambda word: ["RED", "warning"].index(word) if word in {"RED", "warning"} else 2)
+    assert any(note.startswith("  near ties: ") for note in table.footnotes)
     assert np.all([check.why.endswith(".") and check.title for check in CHECKS.values()])

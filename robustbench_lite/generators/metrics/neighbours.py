@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from robustbench_lite.generators.metrics.jackknife import ends, jackknifed
 from robustbench_lite.lazy import torch
 
 __all__ = ["Copying", "copying", "nearest"]
@@ -17,6 +18,8 @@ class Copying:
 
     copies: float
     nearer: float
+    low: float  # of `nearer`, 95 %; NaN: too few images
+    high: float
 
 
 def nearest(images: torch.Tensor, pool: torch.Tensor, rows: int = 256) -> tuple[torch.Tensor, torch.Tensor]:
@@ -28,7 +31,14 @@ def nearest(images: torch.Tensor, pool: torch.Tensor, rows: int = 256) -> tuple[
 
 def copying(generated: torch.Tensor, train: torch.Tensor, apart: torch.Tensor) -> Copying:
     """In pixels, or in features where rows of those are given; `apart` (N,): how far test images are from training."""
-    ours, below = nearest(generated, train)[0], apart.sort().values
+    ours = nearest(generated, train)[0]
+    low, high = ends(jackknifed(_nearer, ours, apart), highest=1.0)
+    copies = float((ours < apart.sort().values.quantile(0.001)).double().mean())
+    return Copying(copies, _nearer(ours, apart), low, high)
+
+
+def _nearer(ours: torch.Tensor, apart: torch.Tensor) -> float:
+    """How often one of ours (n,) is smaller than one of the others (N,)."""
+    below = apart.sort().values
     less, equal = (torch.searchsorted(below, ours, right=right) for right in (False, True))
-    nearer = 1 - (less + equal).double().mean() / (2 * len(below))  # ties count half
-    return Copying(float((ours < below.quantile(0.001)).double().mean()), float(nearer))
+    return float(1 - (less + equal).double().mean() / (2 * len(below)))  # ties count half

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 
+from robustbench_lite.generators.metrics.jackknife import GROUPS, groups
 from robustbench_lite.lazy import torch
 
-__all__ = ["descriptors", "pyramid", "rebuilt", "sliced_wasserstein", "swd"]
+__all__ = ["descriptors", "pyramid", "rebuilt", "sliced_wasserstein", "swd", "swd_without"]
 
 _SIDE = 7  # of a patch
 _COARSEST = 16  # pixels: no level is smaller
@@ -54,17 +55,37 @@ def swd(
 
     The paper takes 16,384 images of each, 128 patches of an image, and 512 directions.
     """
+    return {side: values[0] for side, values in swd_without(real, generated, seed, per_image, directions).items()}
+
+
+def swd_without(
+    real: torch.Tensor, generated: torch.Tensor, seed: int = 0, per_image: int = 128, directions: int = 512
+) -> dict[int, list[float]]:
+    """The same, of all images, then without each group of both: patches are normalised as those of all are."""
     if real.shape != generated.shape:
         raise ValueError(f"expected as many real images as generated ones, of one size, got {real.shape} and "
                          f"{generated.shape}")  # fmt: skip
     levels = max(1, int(math.log2(real.shape[-1] / _COARSEST)) + 1)
-    distances, generator = {}, torch.Generator().manual_seed(seed)
+    distances: dict[int, list[float]] = {}
+    generator = torch.Generator().manual_seed(seed)
     for a, b in zip(pyramid(real, levels), pyramid(generated, levels), strict=True):
         first, second = (descriptors(part, per_image, generator) for part in (a, b))
         along = torch.nn.functional.normalize(torch.randn(first.shape[1], directions, generator=generator), dim=0)
         pieces = torch.split(along, 32, 1)  # a sort of all at once takes gigabytes
-        distances[a.shape[-1]] = 1000 * sum(sliced_wasserstein(first, second, one) for one in pieces) / len(pieces)
+        found = [_without(first, second, one, per_image) for one in pieces]
+        distances[a.shape[-1]] = [1000 * sum(values) / len(pieces) for values in zip(*found, strict=True)]
     return distances
+
+
+def _without(a: torch.Tensor, b: torch.Tensor, directions: torch.Tensor, per_image: int) -> list[float]:
+    """The sliced distance of patches (n, d), sorted once: of all, then without those of each group of images."""
+    both = [(points @ directions).sort(0) for points in (a, b)]
+    seen = [(one.values.T.contiguous(), (one.indices.T // per_image) % GROUPS) for one in both]
+    left = (
+        [values[mark != g].view(len(values), -1) for values, mark in seen] for g in range(groups(len(a) // per_image))
+    )
+    whole = (both[0].values - both[1].values).abs().mean()
+    return [float(whole), *(float((first - second).abs().mean()) for first, second in left)]
 
 
 def _kernel(channels: int) -> torch.Tensor:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from robustbench_lite.generators.metrics.jackknife import group_of, groups
 from robustbench_lite.lazy import torch
 
-__all__ = ["alikeness", "ms_ssim"]
+__all__ = ["alike_without", "alikeness", "ms_ssim"]
 
 _WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 _WINDOW, _SIGMA = 11, 1.5
@@ -13,11 +14,22 @@ _C1, _C2 = 0.01**2, 0.03**2
 
 def alikeness(images: torch.Tensor, pairs: int = 10_000, seed: int = 0) -> float:
     """Mean MS-SSIM of random pairs of different images, as in https://arxiv.org/abs/1710.10196: 1 after a collapse."""
+    return alike_without(images, pairs, seed)[0]
+
+
+def alike_without(images: torch.Tensor, pairs: int = 10_000, seed: int = 0) -> list[float]:
+    """The same, then without the pairs that have an image of a group, for each group.
+
+    What is by chance in the choice of pairs counts twice, so that intervals are rather too wide.
+    """
     generator = torch.Generator().manual_seed(seed)
     first = torch.randint(len(images), (pairs,), generator=generator)
     second = (first + torch.randint(1, len(images), (pairs,), generator=generator)) % len(images)
     parts = zip(torch.split(first, 500), torch.split(second, 500), strict=True)
-    return float(torch.cat([ms_ssim(images[a], images[b]) for a, b in parts]).mean())
+    found = torch.cat([ms_ssim(images[a], images[b]) for a, b in parts])
+    mine = group_of(len(images))
+    kept = [(mine[first] != g) & (mine[second] != g) for g in range(groups(len(images)))]
+    return [float(found.mean()), *(float(found[pair].mean()) for pair in kept)]
 
 
 def ms_ssim(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:

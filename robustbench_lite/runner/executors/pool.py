@@ -7,23 +7,24 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 from robustbench_lite.lazy import torch
 from robustbench_lite.runner.assets import Assets
 from robustbench_lite.runner.cell_report import CellReport
 from robustbench_lite.runner.executors.base import Setup
 from robustbench_lite.runner.executors.driver import Driver, Word
-from robustbench_lite.runner.executors.jobs import Job, Order, portable
+from robustbench_lite.runner.executors.jobs import Order, portable
 from robustbench_lite.runner.executors.worker import work
 from robustbench_lite.runner.plan import Cell
 
-__all__ = ["Pool", "devices", "threads"]
+__all__ = ["Pool", "Processes", "devices", "threads"]
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Pool:
     def reports(self, due: Sequence[Cell], setup: Setup) -> Generator[CellReport]:
         device = str(setup.assets.device)
         orders = [Order.of(setup, where, threads(self.jobs)) for where in devices(device, self.jobs)]
-        yield from Driver(setup, _Processes(orders, setup.store.folder.resolve(), device), self.jobs).run(due)
+        yield from Driver(setup, Processes(orders, setup.store.folder.resolve(), device), self.jobs).run(due)
 
 
 def devices(device: str, jobs: int) -> list[str]:
@@ -53,23 +54,24 @@ def threads(jobs: int) -> int:
 
 
 @dataclass
-class _Processes:
-    """The crew."""
+class Processes:
+    """The crew: a process for each order, which does what it is given."""
 
-    orders: Sequence[Order]
+    orders: Sequence[Any]
     folder: Path
     device: str
+    work: Callable[[Connection, Any, Path], None] = work
     _at: dict[int, tuple[BaseProcess, Connection]] = field(default_factory=dict)
 
     def begin(self, place: int) -> None:
         context = multiprocessing.get_context("spawn")
         here, there = context.Pipe()
-        process = context.Process(target=work, args=(there, self.orders[place], self.folder), daemon=True)
+        process = context.Process(target=self.work, args=(there, self.orders[place], self.folder), daemon=True)
         process.start()
         there.close()
         self._at[place] = process, here
 
-    def give(self, place: int, job: Job) -> None:
+    def give(self, place: int, job: Any) -> None:
         with suppress(OSError):  # it is dead, which is heard below
             self._at[place][1].send(job)
 

@@ -25,7 +25,7 @@ from robustbench_lite.runner.plan import Cell
 from robustbench_lite.runner.preflight import Preflight
 from robustbench_lite.suite.builder import load
 
-__all__ = ["Say", "Worker", "work"]
+__all__ = ["Say", "Worker", "follow", "work"]
 
 Say = Callable[[str, Any], None]  # a word, and what it is about: "samples", of the share, or "kept", a shard
 _EVERY = 0.5  # seconds between two looks at whether the driver is still there
@@ -77,7 +77,7 @@ class _Seldom:
 
 def work(driver: Connection, order: Order, folder: Path) -> None:
     """A process that does jobs until it is ended; shards go into the results folder, words to the driver."""
-    threading.Thread(target=_follow, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=follow, args=(os.getppid(),), daemon=True).start()
     worker, store = Worker(order), Store(folder)
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the driver is dead
         while True:
@@ -86,7 +86,7 @@ def work(driver: Connection, order: Order, folder: Path) -> None:
             driver.send(("done", report))
 
 
-def _follow(driver: int) -> None:
+def follow(driver: int) -> None:
     """End with the driver, however that ends: nobody would ever read what is made."""
     while os.getppid() == driver:
         time.sleep(_EVERY)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -13,8 +14,11 @@ from time import perf_counter
 
 from robustbench_lite.datasets.base import images
 from robustbench_lite.generators import Generator, Judge, Training, data_of, loaded, scores_of, zoo
+from robustbench_lite.generators.arithmetic import arithmetic
 from robustbench_lite.generators.collapse import verdict
+from robustbench_lite.generators.metrics.jackknife import FEWEST
 from robustbench_lite.generators.metrics.neighbours import nearest
+from robustbench_lite.guards.determinism import one_thread
 from robustbench_lite.guards.foreign import is_interrupt, undisturbed
 from robustbench_lite.guards.limits import limited
 from robustbench_lite.lazy import torch
@@ -28,7 +32,9 @@ from robustbench_lite.runner.generation.snapshots import SHOWN, Snapshots, gener
 from robustbench_lite.runner.observer import Observer, Silent
 from robustbench_lite.suite.generators import Judged
 
-__all__ = ["made"]
+__all__ = ["CHECKPOINT", "made"]
+
+CHECKPOINT = "checkpoint.pt"  # in the folder of a training
 
 _PAIRS = 2  # of latents, between which images are kept
 
@@ -43,13 +49,14 @@ def made(
 ) -> GeneratorReport:
     """Train and judge one generator; `folder` is where a training goes on and leaves off.
 
+    On a CPU by one thread: sums over threads differ in the last bit, and a training makes much of it.
     Never raises for what a training does wrong; only for interrupts.
     """
     started = datetime.now(UTC)
     work = _Work(GeneratorReport(cell, described(cell, str(device))), folder, root, device, told or Silent())
     report = work.report
     try:
-        with undisturbed(), limited(timeout), torch.random.fork_rng():
+        with undisturbed(), limited(timeout), torch.random.fork_rng(), _threads(device):
             work.do()
     except BaseException as error:  # the one broad except: a cell must not stop the others
         if is_interrupt(error):
@@ -58,6 +65,10 @@ def made(
         report = report.failure(error, work.stage)
     report.described["provenance"] = canonical(provenance.of_cell(device, started))
     return report
+
+
+def _threads(device: torch.device) -> AbstractContextManager[None]:
+    return one_thread() if device.type == "cpu" else nullcontext()
 
 
 @dataclass
@@ -84,6 +95,7 @@ class _Work:
             shown = self.sampled(generator, judge)
         with self.at("score", "scoring"):
             self.scored(shown, judge)
+            self.added(generator, judge)
         self.report.generated += list(self.beside(shown, generator, judge))
 
     @contextmanager
@@ -113,7 +125,7 @@ class _Work:
         with self.at("train", "training"):
             self.folder.mkdir(parents=True, exist_ok=True)
             data = data_of(todo, self.root)
-            training = self.training = Training(todo, data, self.folder / "checkpoint.pt", self.device)
+            training = self.training = Training(todo, data, self.folder / CHECKPOINT, self.device)
             snapshots = self.snapshots = Snapshots(self.folder, judge, cell.seed)
             if not training.checkpoint.exists():
                 snapshots.take(training)
@@ -163,15 +175,22 @@ class _Work:
         else:
             scores = {} if judge is None else scores_of(shown, judge)
             scores = {key: value for key, value in scores.items() if key != "images"}
-        for end in ("", "_real"):
-            levels = [value for key, value in scores.items() if key in {f"swd_{2**i}{end}" for i in range(12)}]
-            summary |= {f"swd{end}": sum(levels) / len(levels)} if levels else {}
         summary |= {key: value for key, value in scores.items() if key in GENERATORS.names}
         if scores:
             outcome, reason = verdict(scores)
             summary |= {"outcome": outcome, "collapsed": outcome == "collapsed", "reason": reason or None}
         summary |= {"scores": canonical(scores), "seconds_sample": self.report.seconds["sample"]}
         self.report.summary |= summary
+
+    def added(self, generator: Generator, judge: Judge | None) -> None:
+        """Sums of latents, and what becomes of them; not where few images are asked for."""
+        cell = self.report.cell
+        if judge is None or self.report.summary["n"] < FEWEST:
+            return
+        if (found := arithmetic(generator, judge, cell.seed)) is not None:
+            self.report.summary["scores"] = canonical(json.loads(self.report.summary["scores"]) | found.scores)
+            rows = found.shown.flatten(0, 1)
+            self.report.generated += pictured(cell.id, cell.steps, rows, "arithmetic", most=len(rows))
 
     def beside(self, shown: torch.Tensor, generator: Generator, judge: Judge | None) -> Iterator[Row]:
         """Rows of what is shown: its images, real ones, training images nearest to its own, ways between latents."""

@@ -38,7 +38,7 @@ def black_box(case: Case, everything: tuple[Case, ...]) -> Finding:
         for name, more, fewer in compared
         if more > fewer and mcnemar(more, fewer) < 0.05
     ]
-    return doubt("; ".join(beaten)) if beaten else fine(f"none of {len(compared)} black-box attacks breaks more")
+    return doubt(*beaten) if beaten else fine(f"none of {len(compared)} black-box attacks breaks more")
 
 
 def _transferred(case: Case, own: Evaluation, everything: tuple[Case, ...]) -> list[tuple[str, int, int]]:

@@ -25,7 +25,7 @@ def bracket(case: Case, everything: tuple[Case, ...]) -> Finding:  # noqa: ARG00
     if not entry:
         return unknown("not calibrated when this ran")
     if entry["failed"]:
-        return doubt("; ".join(entry["failed"]))
+        return doubt(*entry["failed"])
     return fine(f"{entry['checks']} checks passed" + ("" if "params" in entry else " by the attack's defaults"))
 
 

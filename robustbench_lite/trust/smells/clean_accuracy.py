@@ -18,7 +18,7 @@ _REMEDY = (
 @register("clean_accuracy", "clean accuracy", _WHY, _REMEDY)
 def clean_accuracy(case: Case, everything: tuple[Case, ...]) -> Finding:  # noqa: ARG001
     if far := case.warnings("clean_accuracy"):
-        return doubt("; ".join(far))
+        return doubt(*far)
     clean, card = case.cell["clean_accuracy"], case.cell["card_accuracy"]
     if clean is None or card is None:
         return unknown("no card states an accuracy on these data for these sources")

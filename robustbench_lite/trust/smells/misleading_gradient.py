@@ -27,7 +27,7 @@ def misleading_gradient(case: Case, everything: tuple[Case, ...]) -> Finding:  #
     found = [text for text in case.warnings("gradients") if not several or text.startswith(attacked)]
     if not found:
         return fine("as far as a few random directions show")
-    return fine(f"{'; '.join(found)}; and yet all were broken") if _all_broken(case) else doubt("; ".join(found))
+    return fine(f"{'; '.join(found)}; and yet all were broken") if _all_broken(case) else doubt(*found)
 
 
 def _all_broken(case: Case) -> bool:

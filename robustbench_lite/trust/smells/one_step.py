@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from robustbench_lite.results.paired_tests import mcnemar
+from robustbench_lite.text import plural
 from robustbench_lite.trust.smell import Case, Finding, alike, doubt, fine, register, unknown
 
 _WHY = (
@@ -22,7 +23,7 @@ def one_step(case: Case, everything: tuple[Case, ...]) -> Finding:
     if not rivals:
         return unknown("no attack of one step has the same budget in these results")
     beaten = [text for rival in rivals if (text := _beaten(case, rival))]
-    return doubt("; ".join(beaten)) if beaten else fine(f"none of {len(rivals)} attacks of one step breaks more")
+    return doubt(*beaten) if beaten else fine(f"{plural(len(rivals), 'attack')} of one step: none breaks more")
 
 
 def _single(case: Case) -> bool:

@@ -19,7 +19,7 @@ _REMEDY = (
 @register("unbounded", "success without a budget", _WHY, _REMEDY)
 def unbounded(case: Case, everything: tuple[Case, ...]) -> Finding:  # noqa: ARG001
     if not case.scored[0].unbounded:
-        return fine("the attack has a budget, so it may fail")
+        return fine("it has a budget, or does not look for the smallest change, so it may fail")
     if not case.seen:
         return unknown("no classifier that it saw is scored")
     n, reached = sum(map(len, case.seen)), sum(int(one.success.sum()) for one in case.seen)
