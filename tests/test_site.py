@@ -8,12 +8,14 @@ import shutil
 import subprocess
 import sys
 from html import unescape
+from itertools import product
 from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
 
 from robustbench_lite.cli.catalogue import REGISTRIES
+from tests.browser import shifted
 from tests.helpers import ROOT
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # playwright's own loop
@@ -61,7 +63,7 @@ def test_the_site_asks_nobody_for_anything(site):
     assert not [page for page in site.rglob("*.html") if outside.search(text_of(page))]
 
 
-def test_axe_finds_no_violation_and_nothing_is_wider_than_the_window(site):
+def test_axe_finds_no_violation_and_nothing_is_wider_than_the_window_or_moves(site):
     api = pytest.importorskip("playwright.sync_api", reason="needs playwright, of the extra 'dev'")
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python").Axe()
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
@@ -71,7 +73,7 @@ def test_axe_finds_no_violation_and_nothing_is_wider_than_the_window(site):
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         wrong = [
             problem
-            for scheme, width in (("light", 1280), ("dark", 390))
+            for scheme, width in product(("light", "dark"), (1280, 390))
             for context in [browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 800})]
             for name in PAGES
             for problem in problems(context.new_page(), (site / f"{name}.html").as_uri(), axe, width)
@@ -82,10 +84,12 @@ def test_axe_finds_no_violation_and_nothing_is_wider_than_the_window(site):
 
 def problems(page, address, axe, width):
     page.goto(address)
+    moved = shifted(page)
     found, wide = axe.run(page), page.evaluate("document.documentElement.scrollWidth")
     page.close()
     yield from [f"{address}: {found.generate_report()}"] if found.violations_count else []
     yield from [f"{address}: {wide} pixels wide"] if wide > width else []
+    yield from [f"{address}: moves while it loads ({moved})"] if moved else []
 
 
 def test_notebooks_run_and_show_what_is_stored_in_them():

@@ -81,7 +81,9 @@ def _panel(panel: Panel, wide: float, tall: float) -> Iterator[str]:
         yield from _line(panel, line, wide, tall)
     for mark in panel.marks:
         x, y = wide * _share(panel.x, mark.x), tall * (1 - _share(panel.y, mark.y))
-        yield element("circle", cx=x, cy=y, r=6.5, fill="white", stroke="black")
+        wide = max(13.0, 5.5 * len(mark.text) + 5)
+        place = {"x": x - wide / 2, "y": y - 6.5, "width": wide, "height": 13, "rx": 6.5}
+        yield element("rect", **place, fill="white", stroke="black")
         yield element("text", text=mark.text, x=x, y=y + 3.5, text_anchor="middle", font_size=9, class_="on-white")
 
 

@@ -133,7 +133,7 @@ def _panels(table: pa.Table) -> list[_Panel]:
     """The stored rows as they are drawn."""
     found: dict[tuple[str, str, float], dict[str, list[dict[str, Any]]]] = {}
     for row in table.to_pylist():
-        norm = row["norm"] + ("" if row["clipped"] else ", images may leave [0, 1]")
+        norm = row["norm"] + ("" if row["clipped"] else ", unclipped")
         found.setdefault((row["dataset"], norm, row["end"]), {}).setdefault(row["model"], []).append(row)
     return [_Panel(*key, [_Line(rows) for rows in lines.values()]) for key, lines in found.items()]
 
@@ -143,7 +143,7 @@ def _panel(panel: _Panel, models: Sequence[str]) -> Panel:
     places = [panel.end * i / _TICKS for i in range(_TICKS + 1)]
     ticks = tuple((place, budget(float(f"{place:.6g}"))) for place in places)
     lines = tuple(_drawn(line, models.index(line.model)) for line in panel.lines[:_MOST])
-    across = Axis(f"{panel.norm} at most", 0.0, panel.end, ticks)
+    across = Axis(f"{panel.norm.partition(',')[0]} at most", 0.0, panel.end, ticks)
     return Panel(f"{panel.dataset}, {panel.norm} (n = {n})", across, Axis.shares(""), lines)
 
 

@@ -66,7 +66,7 @@ def _answer(ranking: Ranking, results: Results, top: float) -> dict[str, Any]:
         "standing": standing(results, ranking),
         "rows": rows,
         "ticks": [f"{share * top:.3g}\u00a0%" for share in (0, 0.5, 1)],
-        "attacks": listed(attacks, _NAMED),
+        "attacks": listed(attacks, _NAMED) if not any("," in name for name in attacks) else "; ".join(attacks),
         "several": len(attacks) > 1,
         "test": ranking.test,
         "states": set(states),

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 __all__ = ["Reason", "Standing", "standing"]
 
 
+_ALONE = 24  # characters of a finding that says what it is about
+
+
 @dataclass(frozen=True)
 class Reason:
     """Why numbers do not stand: of whom, what was found, and what to do."""
@@ -40,15 +43,18 @@ def standing(results: Results, ranking: Ranking) -> Standing:
     found = _found(results, {cell for entry in ranking.entries for cell in entry.cells})
     if red:
         return Standing("doubt", _doubted(ranking, red), tuple(_reasons(found, red)))
-    if warned := [_warned(said) for said in found.values() if any(one.level == "warning" for _, one in said)]:
+    if warned := [
+        _warned(check, said) for check, said in found.items() if any(one.level == "warning" for _, one in said)
+    ]:
         return Standing("warning", f"These numbers stand. Before you quote them: {'; '.join(warned)}.")
     return Standing("ok", "No check warns of these numbers." if found else "Nothing has checked these numbers.")
 
 
-def _warned(said: list[tuple[str, Finding]]) -> str:
+def _warned(check: Check, said: list[tuple[str, Finding]]) -> str:
     """What a check warns of, the first of its sentences."""
     texts = list(dict.fromkeys(finding.text for _, finding in said if finding.level == "warning"))
-    return texts[0] + (f" (and {len(texts) - 1} more of the kind)" if len(texts) > 1 else "")
+    first = texts[0] if len(texts[0]) > _ALONE else f"{check.title}: {texts[0]}"
+    return first + (f" (and {len(texts) - 1} more of the kind)" if len(texts) > 1 else "")
 
 
 def _doubted(ranking: Ranking, red: list[Entry]) -> str:

@@ -203,3 +203,20 @@ def test_every_picture_of_a_success_was_right_and_became_wrong(bundled):
             seen += 1
     assert seen > 20
     assert any(picture.outcome == "wrong before" for results in bundled for picture in pictures(results)[0])
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        ({"brightness": -0.001, "contrast": 0.0, "saturation": 0.0, "hue": -133.2}, "hue -133\u00b0"),
+        ({"brightness": 0.2, "contrast": -0.3, "saturation": 0.1, "hue": 0.2},
+         "brightness +0.20, contrast -30\u00a0%, saturation +10\u00a0%"),
+        ({"brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0}, "colours as they were"),
+    ],
+)  # fmt: skip
+def test_colours_that_stayed_are_not_named(tmp_path, made, said):
+    cell = cell_row("c", "lenet", "recolor", goal="label", norm=None)
+    write(tmp_path, cell, images=3, clean_correct=True, adv_pred=2, success=True, transform=json.dumps(made))
+    Store(tmp_path).write_run({"models": ["lenet"], "cells": ["c"], "finished": "now"})
+    found, _ = pictures(read(tmp_path))
+    assert {picture.size for picture in found} == {said}

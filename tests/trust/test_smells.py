@@ -138,6 +138,15 @@ def test_more_steps(tmp_path, longer, level):
     assert second.level == "unknown"  # nothing runs longer than 40
 
 
+def test_an_attack_that_takes_no_step_is_a_control(tmp_path):
+    """It is expected to be weak, and says nothing about whether an attack that does take steps has converged."""
+    for steps, broken in ((0, 0), (20, 15)):
+        cell = cell_row(f"s{steps}", attack="recolor", params=json.dumps({"steps": steps}))
+        write(tmp_path, cell, success=[i < broken for i in range(20)])
+    control, attack = levels(tmp_path, "more_steps")
+    assert (control.level, attack.level) == ("ok", "unknown") and "control" in control.text
+
+
 @pytest.mark.parametrize(("theirs", "level"), [(3, "ok"), (15, "warning")])
 def test_a_black_box_that_beats_the_white_box(tmp_path, theirs, level):
     """The classifier's own attack breaks three of twenty."""
