@@ -58,7 +58,7 @@ _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _TEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
-    "|": r"\textbar{}", "`": r"\textasciigrave{}", '"': r"\textquotedbl{}", "—": "---", "·": r"\textperiodcentered{}",
+    "|": r"\textbar{}", "`": r"\textasciigrave{}", '"': r"\char34{}", "—": "---", "·": r"\textperiodcentered{}",
     "…": r"\ldots{}", "\0": "{}",
 }  # fmt: skip
 _TEX_CHARS = str.maketrans(_TEX)

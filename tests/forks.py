@@ -14,17 +14,25 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import chdir
+from functools import cache
 from multiprocessing import forkserver
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from subprocess import CompletedProcess, TimeoutExpired
 from tempfile import TemporaryDirectory
 
-__all__ = ["ROOT", "finished", "heard", "started"]
+__all__ = ["ROOT", "finished", "heard", "prepared", "started"]
 
 ROOT = Path(__file__).resolve().parent.parent
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(["tests.libraries"])
+
+
+@cache
+def prepared() -> None:
+    """The server has begun, where it finds tests.libraries."""
+    with chdir(ROOT):
+        forkserver.ensure_running()
 
 
 def started(
@@ -35,8 +43,7 @@ def started(
     err: Path | str = os.devnull,
 ) -> BaseProcess:
     """`python -m WORDS` has begun; what it says is written to the files `out` and `err`."""
-    with chdir(ROOT):  # where the server finds tests.libraries
-        forkserver.ensure_running()
+    prepared()
     process = _FORKS.Process(target=_module, args=(list(words), str(cwd), dict(env), str(out), str(err)))
     process.start()
     return process

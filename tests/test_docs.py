@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import doctest
 import importlib
-import json
+import os
 import re
 import shlex
-import subprocess
 import sys
 import textwrap
 from dataclasses import dataclass
@@ -23,11 +22,13 @@ import click
 import pytest
 from ruamel.yaml import YAML
 
+from robustbench_lite.attacks import attacks
 from robustbench_lite.cli.verbs import cli
 from robustbench_lite.errors import SuiteError
 from robustbench_lite.suite._settings import SETTINGS
 from robustbench_lite.suite.builder import load
 from robustbench_lite.tables import references
+from tests.forks import finished
 from tests.helpers import ROOT
 from tests.typed import PICTURE
 
@@ -100,24 +101,13 @@ def program(page: Path) -> str:
     return "\n".join([*lines, AFTER.get(page.name, ""), f"shown(PAGE, pathlib.Path({str(page.parent)!r}))"])
 
 
-@pytest.fixture(scope="module")
-def server():
-    """A process that has imported all that pages need, and forks for each."""
-    command = [sys.executable, "-m", "tests.typed"]
-    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        yield process
-        process.stdin.close()
-
-
 @pytest.mark.parametrize("page", pages("python", "sh", "console"), ids=name)
-def test_the_blocks_of_a_page_run_in_their_order(page, server, tmp_path):
-    folder, said = tmp_path / "page", tmp_path / "said.txt"
+def test_the_blocks_of_a_page_run_in_their_order(page, tmp_path):
+    folder, file = tmp_path / "page", tmp_path / "program.py"
     folder.mkdir()
-    said.touch()
-    job = {"program": program(page), "folder": str(folder), "said": str(said)}
-    server.stdin.write(json.dumps(job) + "\n")
-    server.stdin.flush()
-    assert server.stdout.readline() == "0\n", said.read_text(encoding="utf-8")[-6000:]
+    file.write_text(program(page), encoding="utf-8")
+    done = finished(["tests.typed", str(file)], folder, os.environ, timeout=900)
+    assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
 
 
 def test_every_picture_is_shown_by_a_page_that_is_run():
@@ -159,6 +149,7 @@ def variants(text: str) -> list[str]:
 @pytest.mark.parametrize("page", pages("yaml"), ids=name)
 def test_yaml_is_a_valid_suite_or_a_valid_part_of_one(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(attacks, "_members", dict(attacks._load()))  # what a page registers goes with it
     for one in blocks(page):
         if one.file:
             Path(one.file).write_text(one.text, encoding="utf-8")

@@ -1,11 +1,10 @@
-"""Pages as somebody types them. Starting PyTorch costs seconds: one process imports it, each page is a fork of that."""
+"""Pages as somebody types them, each a process (`python -m tests.typed PROGRAM`) in a folder of its own."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
 import io
-import json
 import os
 import pathlib
 import re
@@ -13,7 +12,6 @@ import shlex
 import shutil
 import subprocess
 import sys
-import traceback
 import types
 import warnings
 from collections.abc import Iterator
@@ -35,48 +33,14 @@ FEW = {"limit": 3, "timing": False}  # of shipped suites, and of those of a page
 PICTURE = re.compile(r"\]\(([\w/.-]+\.(?:png|svg))\)")
 
 
-def serve() -> None:
-    """Pages from stdin, a JSON a line (program, folder, file for what is said); their exit codes to stdout."""
-    for line in sys.stdin:
-        job = json.loads(line)
-        child = os.fork()
-        if not child:
-            _page(**job)
-        sys.stdout.write(f"{os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}\n")
-        sys.stdout.flush()
-
-
-def _page(program: str, folder: str, said: str) -> None:
-    """In a process of its own: run a page in its folder, and end."""
-    code = 1
-    try:
-        os.chdir(folder)
-        for stream in (sys.stdout, sys.stderr):
-            os.dup2(os.open(said, os.O_WRONLY | os.O_CREAT | os.O_APPEND), stream.fileno())
-        os.dup2(os.open(os.devnull, os.O_RDONLY), sys.stdin.fileno())
-        sys.path.insert(0, folder)
-        warnings.resetwarnings()
-        warnings.simplefilter("error")
-        names = {"__name__": "__main__", "rbl": rbl, "pathlib": pathlib, "sys": sys, "types": types}
-        api.run = few  # what `rbl.run` and `Results` call
-        exec(compile(program, "page", "exec"), names)
-        code = 0
-    except BaseException:  # noqa: BLE001  (whatever it is, it is said, and this process ends here)
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-
-
 RUN = api.run
 
 
 @functools.wraps(RUN)
-def few(suite, **options):
+def few(suite, *folder, **options):
     """`run` on few images."""
-    with kept(suite if options.get("results") is None and "models" not in options else ""):
-        return RUN(suite, **FEW | options)
+    with kept("" if folder or options else suite):
+        return RUN(suite, *folder, **FEW | options)
 
 
 @contextmanager
@@ -162,5 +126,14 @@ def few_of_cifar10() -> None:
     pq.write_table(pa.table({"img": images, "label": [k % 10 for k in range(1000)]}), folder / "test.parquet")
 
 
+def main(program: Path) -> None:
+    """Run a page; a warning is an error."""
+    warnings.resetwarnings()
+    warnings.simplefilter("error")
+    api.run = few  # what `rbl.run` calls
+    names = {"__name__": "__main__", "rbl": rbl, "pathlib": pathlib, "sys": sys, "types": types}
+    exec(compile(program.read_text(encoding="utf-8"), "page", "exec"), names)
+
+
 if __name__ == "__main__":
-    serve()
+    main(Path(sys.argv[1]))

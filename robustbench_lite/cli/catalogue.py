@@ -128,7 +128,7 @@ def _explained(name: str) -> str:
     word = meant(name)
     parts = [f"{word}: {WORDS[word]}"] if word else []
     for check in (one for one in checks.values() if name in {one.name, one.title}):
-        parts += [f"{check.name} ({check.title}): {check.why}", f"What to do: {check.fix}."]
+        parts += [f"{check.name} ({check.title}): {check.why}", f"What to do: {check.remedy}"]
     return "\n".join(_wrapped(parts))
 
 

@@ -1,4 +1,4 @@
-"""Vector-Jacobian products, without sympy, by which `autograd.grad(output, leaf, seed)` compares shapes."""
+"""Vector-Jacobian products without sympy, by which `torch.autograd.grad(output, leaf, seed)` compares two shapes."""
 
 from __future__ import annotations
 

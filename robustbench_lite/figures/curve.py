@@ -56,9 +56,9 @@ class Curve(Figure):
     title: ClassVar[str] = "Robust accuracy as the budget grows"
 
     def compute(self, results: Results, assets: Assets) -> pa.Table:  # noqa: ARG002  (all of it is stored)
-        rows = [row for members in grouped(curves(results)).values() for row in _rows(members)]
+        rows = [row for members in grouped(curves(results)).values() for row in _rows(_telling(members))]
         if not rows:
-            raise UsageError(f"{results.folder}: no attack on a classifier measures its changes in a norm")
+            raise UsageError(f"{results.folder}: no attack has a budget in a norm or looks for a smallest size")
         return pa.Table.from_pylist(rows, schema=_ROWS)
 
     def drawing(self, table: pa.Table) -> Drawing:
@@ -113,8 +113,13 @@ class _Panel:
     lines: list[_Line]
 
 
+def _telling(members: Sequence[Fall]) -> list[Fall]:
+    """Those of which more is known than the clean accuracy."""
+    return [one for one in members if one.whole or any(step > 0 for step in one.steps())]
+
+
 def _rows(members: Sequence[Fall]) -> Iterator[dict[str, Any]]:
-    top = end(members)
+    top = end(members) if members else 0.0
     for one in members:
         facts = {"dataset": one.threat.dataset, "norm": one.threat.norm, "clipped": one.threat.clipped, "end": top}
         named = ", ".join(dict.fromkeys(attack.variant for attack in one.attacks))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -10,8 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from robustbench_lite.errors import StoreError
+from robustbench_lite.figures.latent_arithmetic import added_up
 from robustbench_lite.figures.sheets import as_uri, sheet
 from robustbench_lite.figures.svg import element
+from robustbench_lite.results.made import SUMMED
 from robustbench_lite.text import listed, significant
 
 if TYPE_CHECKING:
@@ -50,6 +53,7 @@ class Made:
     pictures: list[Picture] = field(default_factory=list)  # what it makes, beside what is real
     way: list[Picture] = field(default_factory=list)  # the same latents while it learnt
     between: Picture | None = None
+    arithmetic: Picture | None = None
     neighbours: list[Picture] = field(default_factory=list)  # its images, and training images nearest to them
 
 
@@ -87,7 +91,7 @@ def _made(results: Results, cell: Row) -> Made:
     reason = cell["reason"] or ("" if cell["status"] == "ok" else cell["error"])
     red = bool(cell["collapsed"]) or word in {"failed", "not learned"}
     points = any(row["point"] is not None for row in rows)
-    shown = _points(rows) if points else _images(rows)
+    shown = _points(rows) if points else _images(rows) | _sums(rows, json.loads(cell["scores"] or "{}"))
     return Made(cell["name"], word, red, reason or "", _facts(cell), **shown)
 
 
@@ -132,12 +136,20 @@ def _images(rows: Sequence[Row]) -> dict[str, Any]:
     return {"pictures": pictures, "way": way, "between": line, "neighbours": pair}
 
 
+def _sums(rows: Sequence[Row], scores: dict[str, float]) -> dict[str, Any]:
+    """Sums of latents, one in a row."""
+    found = [row for own in _by_step(rows, "arithmetic").values() for row in own]
+    terms = "three thick ones of a class and their mean, three thin ones and theirs, three thin ones of another class"
+    says = f"each row: {terms} and theirs; at its end thick less thin plus thin. {added_up(scores).capitalize()}"
+    return {"arithmetic": _sheet(found, says, SUMMED)} if found else {}
+
+
 def _far(rows: Sequence[Row]) -> str:
     return f"nearest training images (l2 {', '.join(significant(row['distance'], 2) for row in rows)})"
 
 
-def _sheet(rows: Sequence[Row], says: str) -> Picture:
-    pixels = sheet([np.frombuffer(row["pixels"], np.uint8).reshape(row["shape"]) for row in rows], _COLUMNS)
+def _sheet(rows: Sequence[Row], says: str, columns: int = _COLUMNS) -> Picture:
+    pixels = sheet([np.frombuffer(row["pixels"], np.uint8).reshape(row["shape"]) for row in rows], columns)
     scale = 2 if pixels.shape[2] <= 300 else 1
     return Picture(says, uri=as_uri(pixels), width=scale * pixels.shape[2], height=scale * pixels.shape[1])
 

@@ -28,7 +28,7 @@ for (const figure of document.querySelectorAll("figure.table")) {
     const rows = [...body.rows].sort((a, b) => (down ? -1 : 1) * order(key(a), key(b)));
     body.append(...rows);
   }));
-  figure.querySelector("input").addEventListener("input", (event) => {
+  figure.querySelector("input")?.addEventListener("input", (event) => {
     const wanted = event.target.value.toLowerCase();
     for (const row of body.rows) row.hidden = !row.textContent.toLowerCase().includes(wanted);
   });

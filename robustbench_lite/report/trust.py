@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from robustbench_lite.guards.foreign import theirs
 from robustbench_lite.results.evaluation import through
 from robustbench_lite.text import plural
-from robustbench_lite.trust.smell import Check, Finding, advised, findings
+from robustbench_lite.trust.smell import Check, Finding, findings
 
 if TYPE_CHECKING:
     from robustbench_lite.results.schema import Row
@@ -35,7 +35,8 @@ def trust(results: Results) -> dict[str, Any]:
         total += entry["counts"]
     warnings = total["doubt"] + total["warning"]
     red = f", {total['doubt']} of them red" if total["doubt"] else ""
-    line = f"{plural(warnings, 'warning')}{red} in {plural(total.total(), 'check')} of {plural(len(found), 'cell')}"
+    warned = f"{plural(warnings, 'warning')}{red}" if warnings else "no warning"
+    line = f"{warned} in {plural(total.total(), 'check')} of {plural(len(found), 'cell')}"
     level = next((level for level in _LEVELS if total[level]), "ok")
     return {"checks": entries, "line": line, "level": level if level in {"doubt", "warning"} else "ok"}
 
@@ -49,7 +50,8 @@ def _entry(check: Check, said: list[tuple[Row, Finding]]) -> dict[str, Any]:
     counts = Counter({level: sum(len(by_text[key]) for key in order if key[0] == level) for level in _LEVELS})
     return {
         "title": check.title,
-        "why": advised(check),
+        "why": check.why,
+        "remedy": check.remedy if order and order[0][0] in {"doubt", "warning"} else "",
         "level": order[0][0] if order else "ok",
         "counts": counts,
         "badges": [(level, f"{counts[level]} {_plural(level, counts[level])}") for level in _LEVELS if counts[level]],

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from robustbench_lite.results.schema import META, always
 
-__all__ = ["BETWEEN", "GENERATED", "GENERATORS", "INTERVALS", "MADE", "SPARSE_CODING", "TRAINING", "Kind"]
+__all__ = ["BETWEEN", "GENERATED", "GENERATORS", "INTERVALS", "MADE", "SPARSE_CODING", "SUMMED", "TRAINING", "Kind"]
 
 _text, _real, _int, _bool = pa.string(), pa.float64(), pa.int64(), pa.bool_()
 
@@ -99,11 +99,12 @@ TRAINING = pa.schema(  # a row per logged step of a training
 )
 
 BETWEEN = 8  # images from one latent of a pair to the other: pair i has the numbers from 8 i on
+SUMMED = 13  # images of a sum of latents: three thick ones of a class and their mean, thin ones, those of another; it
 
 GENERATED = pa.schema(  # a few images of each generator, made of the same latents all along
     [
         always("cell", _text),
-        always("kind", _text),  # generated, real, neighbour (of it among training images), between (two latents)
+        always("kind", _text),  # generated, real, neighbour (of it, in training), between (two latents), arithmetic
         always("step", _int),  # of the generator, when it made them
         always("number", _int),
         always("shape", pa.list_(pa.int32())),  # C, H, W; (2,) of points

@@ -64,5 +64,5 @@ def _rows(case: Case, said: list[tuple[Check, Finding]]) -> list[Row]:
 def _advice(level: str, said: list[tuple[Check, Finding]]) -> list[str]:
     """What follows from such findings, and what to do about each check that has one."""
     checks = {check.name: check for check, finding in said if _level(finding) == level}
-    lines = [f"  {one.title}: {one.fix or one.why} (`describe {one.name}`)" for one in checks.values()]
+    lines = [f"  {one.title}: {one.remedy or one.why} (`describe {one.name}`)" for one in checks.values()]
     return [f"{_WORDS[level]}: {_LOUD[level]}", *lines] if lines else []

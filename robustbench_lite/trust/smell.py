@@ -1,6 +1,7 @@
 """Evaluation smells: each check looks at one cell's rows and says whether its numbers can be believed.
 
-One check per file in `smells/`. `Check.why` is the paragraph that a report shows beside a warning.
+One check per file in `smells/`. `Check.why` is the paragraph that a report shows beside a warning, `Check.remedy` what
+to do about it.
 """
 
 from __future__ import annotations
@@ -97,13 +98,13 @@ class Doubt:
 
 @dataclass(frozen=True)
 class Check:
-    """A named check: `why` is a paragraph on the smell, `fix` what to do about it."""
+    """A named check: `why` is a paragraph on the smell, `remedy` what whoever finds it can do."""
 
     name: str
     title: str
     why: str
     look: Callable[[Case, tuple[Case, ...]], Finding]
-    fix: str = ""
+    remedy: str = ""
 
 
 checks: Registry[Check] = Registry("check", "robustbench_lite.trust.smells")
@@ -111,16 +112,16 @@ checks: Registry[Check] = Registry("check", "robustbench_lite.trust.smells")
 
 def advised(check: Check) -> str:
     """The paragraph on a smell, and what to do where it is found."""
-    return f"{check.why} What to do: {check.fix}." if check.fix else check.why
+    return f"{check.why} What to do: {check.remedy}" if check.remedy else check.why
 
 
 def register(
-    name: str, title: str, why: str, fix: str = ""
+    name: str, title: str, why: str, remedy: str = ""
 ) -> Callable[[Callable[[Case, tuple[Case, ...]], Finding]], Check]:
     """Decorate `look(case, all_cases) -> Finding` with this."""
 
     def add(look: Callable[[Case, tuple[Case, ...]], Finding]) -> Check:
-        return checks.add(name, Check(name, title, why, look, fix), look)
+        return checks.add(name, Check(name, title, why, look, remedy), look)
 
     return add
 

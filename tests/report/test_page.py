@@ -52,10 +52,10 @@ def test_robust_accuracy_against_the_budget_stands_beside_what_each_attack_broke
     found = list(by_size(results, limits([results])))
     assert [one.title for one in found] == [
         "mnist: robust accuracy against the linf budget",
-        "mnist: share of samples broken against the linf size of the perturbation",
+        "mnist: share of samples broken against the linf size",
     ]
     one = found[0]
-    assert "of 5 samples" in one.says and "worst case over deepfool, pgd and fc" in one.says
+    assert one.says.startswith("n = 5;") and "worst case over deepfool, pgd and fc" in one.says
     assert [name for name, *_ in one.legend] == ["lenet", "fc"]
     rows = {row["epsilon"].value: row for row in one.table.rows}
     shares = [rows[epsilon]["lenet"].value for epsilon in (0.0, 0.1, 0.2, 0.4)]
@@ -98,7 +98,7 @@ def test_colours_say_best_tied_worse_and_red(tmp_path):
     results = read(tmp_path / "red")
     assert states(results) == ["only", "red"]
     text = page([results])
-    assert '<i class="dot red"' in text and "does not stand, not ranked" in text
+    assert '<i class="dot red"' in text and "The number of one does not stand; do not quote it." in text
 
 
 def test_one_notice_a_cause(tmp_path):

@@ -54,8 +54,8 @@ def classifier_score(probabilities: torch.Tensor) -> float:
 
 def frechet(real: torch.Tensor, generated: torch.Tensor) -> float:
     """Squared Frechet distance of the Gaussians with the moments of features (n, d) and (m, d)."""
-    wide = real.shape[1]
-    moments = [(f.double().mean(0), torch.cov(f.double().T).view(wide, wide)) for f in (real, generated)]
+    both = (real.double(), generated.double())
+    moments = [(one.mean(0), torch.cov(one.T).view(2 * one.shape[1:])) for one in both]
     return frechet_of_gaussians(*moments[0], *moments[1])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -13,7 +14,9 @@ from time import perf_counter
 
 from robustbench_lite.datasets.base import images
 from robustbench_lite.generators import Generator, Judge, Training, data_of, loaded, scores_of, zoo
+from robustbench_lite.generators.arithmetic import arithmetic
 from robustbench_lite.generators.collapse import verdict
+from robustbench_lite.generators.metrics.jackknife import FEWEST
 from robustbench_lite.generators.metrics.neighbours import nearest
 from robustbench_lite.guards.determinism import one_thread
 from robustbench_lite.guards.foreign import is_interrupt, undisturbed
@@ -92,6 +95,7 @@ class _Work:
             shown = self.sampled(generator, judge)
         with self.at("score", "scoring"):
             self.scored(shown, judge)
+            self.added(generator, judge)
         self.report.generated += list(self.beside(shown, generator, judge))
 
     @contextmanager
@@ -177,6 +181,16 @@ class _Work:
             summary |= {"outcome": outcome, "collapsed": outcome == "collapsed", "reason": reason or None}
         summary |= {"scores": canonical(scores), "seconds_sample": self.report.seconds["sample"]}
         self.report.summary |= summary
+
+    def added(self, generator: Generator, judge: Judge | None) -> None:
+        """Sums of latents, and what becomes of them; not where few images are asked for."""
+        cell = self.report.cell
+        if judge is None or self.report.summary["n"] < FEWEST:
+            return
+        if (found := arithmetic(generator, judge, cell.seed)) is not None:
+            self.report.summary["scores"] = canonical(json.loads(self.report.summary["scores"]) | found.scores)
+            rows = found.shown.flatten(0, 1)
+            self.report.generated += pictured(cell.id, cell.steps, rows, "arithmetic", most=len(rows))
 
     def beside(self, shown: torch.Tensor, generator: Generator, judge: Judge | None) -> Iterator[Row]:
         """Rows of what is shown: its images, real ones, training images nearest to its own, ways between latents."""

@@ -92,21 +92,21 @@ class Snapshots:
                 continue
 
 
-def pictured(cell: str, step: int, made: torch.Tensor, kind: str = "generated") -> list[Row]:
-    """A row for each image (n, C, H, W) in [0, 1] or uint8, or point (n, d)."""
+def pictured(cell: str, step: int, made: torch.Tensor, kind: str = "generated", most: int = SHOWN) -> list[Row]:
+    """A row for each of the first images (n, C, H, W) in [0, 1] or uint8, or points (n, d)."""
     rows: list[Row] = []
-    for number, one in enumerate(_kept(made)):
+    for number, one in enumerate(_kept(made, most)):
         row: Row = {"cell": cell, "kind": kind, "step": step, "number": number, "shape": list(one.shape)}
         image = one.ndim == 3
         rows.append(row | ({"pixels": one.numpy().tobytes()} if image else {"point": one.double().tolist()}))
     return rows
 
 
-def _kept(made: torch.Tensor) -> torch.Tensor:
+def _kept(made: torch.Tensor, most: int = SHOWN) -> torch.Tensor:
     """The first few, images as bytes."""
     if made.ndim == 2:
         return made[:_POINTS].clone()
-    shown = made[:SHOWN].clone()
+    shown = made[:most].clone()
     return shown if shown.dtype == torch.uint8 else (shown.nan_to_num() * 255).round().to(torch.uint8)
 
 

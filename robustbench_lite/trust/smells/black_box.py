@@ -18,12 +18,13 @@ _WHY = (
     "only for scores or decisions, breaks significantly more within the same budget than all attacks with gradients "
     "together, or with perturbations that are smaller by a fifth."
 )
-_FIX = (
-    "count the worst case over all attacks, and attack it without gradients or through a stand-in for what bends them"
+_REMEDY = (
+    "Look for what hides the classifier's gradients and attack through it, or without gradients (square, "
+    "hop_skip_jump); until then quote the black-box number as an upper bound."
 )
 
 
-@register("black_box", "white box at least as strong", _WHY, _FIX)
+@register("black_box", "white box at least as strong", _WHY, _REMEDY)
 def black_box(case: Case, everything: tuple[Case, ...]) -> Finding:
     """Of attacks on one classifier: is one that saw another classifier, or no gradient, stronger?"""
     own = next((one for one in case.scored if one.own), None)

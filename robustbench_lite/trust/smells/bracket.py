@@ -13,10 +13,13 @@ _WHY = (
     "An attack that misses is too weak as it is configured, or has a mistake in it as one has that does the "
     "impossible; its numbers say nothing about robustness."
 )
-_FIX = "mend or strengthen the attack (steps, step size, restarts) until it finds the exact answers; docs/bracket.md"
+_REMEDY = (
+    "Give the attack its default parameters, or more steps; doctor --calibrate says which part of the bracket it "
+    "misses."
+)
 
 
-@register("bracket", "exact-answer bracket", _WHY, _FIX)
+@register("bracket", "exact-answer bracket", _WHY, _REMEDY)
 def bracket(case: Case, everything: tuple[Case, ...]) -> Finding:  # noqa: ARG001
     entry = _entry(case)
     if not entry:

@@ -9,10 +9,13 @@ _WHY = (
     "classifier's card than chance explains (99.9 % Clopper-Pearson interval), the robust accuracy is that of a "
     "classifier that nobody ships."
 )
-_FIX = "compare normalisation, size, classes and data with those that the classifier was trained for"
+_REMEDY = (
+    "Compare mean, std, size and order of labels with those of the classifier's card, and its weights and data with "
+    "the hashes under provenance; then run again."
+)
 
 
-@register("clean_accuracy", "clean accuracy", _WHY, _FIX)
+@register("clean_accuracy", "clean accuracy", _WHY, _REMEDY)
 def clean_accuracy(case: Case, everything: tuple[Case, ...]) -> Finding:  # noqa: ARG001
     if far := case.warnings("clean_accuracy"):
         return doubt(*far)

@@ -10,10 +10,10 @@ _WHY = (
     "bits per channel. A success that lives only in float32 is a fact about the classifier's function, not a picture "
     "that fools it."
 )
-_FIX = "read the number as a distance; for pictures report the success after rounding, column `in 8 bits`"
+_REMEDY = "Quote the column in 8 bits beside the success, or read the sizes as distances."
 
 
-@register("eight_bit", "survival in 8 bits", _WHY, _FIX)
+@register("eight_bit", "survival in 8 bits", _WHY, _REMEDY)
 def eight_bit(case: Case, everything: tuple[Case, ...]) -> Finding:  # noqa: ARG001
     won = sum(int(one.success.sum()) for one in case.scored)
     kept = sum(int((one.success & one["success_8bit"]).sum()) for one in case.scored)

@@ -12,10 +12,13 @@ _WHY = (
     "Wagner 2018). An attack that follows it stays in the dark. Attacks that ask for no gradient are not concerned, "
     "nor those with a budget that broke every sample all the same: nothing is left that could look robust."
 )
-_FIX = "take out what bends the gradient, give it a stand-in (docs/defenses.md), or attack without gradients"
+_REMEDY = (
+    "Attack through what hides the gradient (defenses: has stand-ins for it), or without gradients (square, "
+    "hop_skip_jump), and quote the strongest."
+)
 
 
-@register("misleading_gradient", "gradient predicts the loss", _WHY, _FIX)
+@register("misleading_gradient", "gradient predicts the loss", _WHY, _REMEDY)
 def misleading_gradient(case: Case, everything: tuple[Case, ...]) -> Finding:  # noqa: ARG001
     if not case.cell["backwards"]:
         return fine("the attack asks for no gradient")

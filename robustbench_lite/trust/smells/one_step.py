@@ -11,10 +11,10 @@ _WHY = (
     "attack that goes on from there, the gradients near the image lead the longer attack astray (Athalye, Carlini and "
     "Wagner 2018, the first sign of obfuscated gradients), and its number overstates robustness."
 )
-_FIX = "start at random with several restarts, attack without gradients, and report the worst case"
+_REMEDY = "Attack with another loss, with random restarts or without gradients (square), and quote the strongest."
 
 
-@register("one_step", "many steps at least as strong as one", _WHY, _FIX)
+@register("one_step", "many steps at least as strong as one", _WHY, _REMEDY)
 def one_step(case: Case, everything: tuple[Case, ...]) -> Finding:
     first = case.scored[0]
     if first.epsilon is None or first.fitted or _single(case) or not case.cell["backwards"]:

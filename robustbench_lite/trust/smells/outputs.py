@@ -10,10 +10,10 @@ _WHY = (
     "Outputs that all lie in [0, 1], rows that always have the same sum, and many outputs that are exactly the "
     "smallest or the largest one are signs of it."
 )
-_FIX = "give the classifier without the softmax, sigmoid or clamp behind its logits"
+_REMEDY = "Give the classifier without its last sigmoid, softmax, clamp or ReLU, and run again."
 
 
-@register("outputs", "outputs are logits", _WHY, _FIX)
+@register("outputs", "outputs are logits", _WHY, _REMEDY)
 def outputs(case: Case, everything: tuple[Case, ...]) -> Finding:  # noqa: ARG001
     found = case.warnings("outputs")
     return doubt(*found) if found else fine("neither bounded, nor cut off, nor rows of one sum")

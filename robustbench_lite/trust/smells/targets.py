@@ -11,10 +11,10 @@ _WHY = (
     "aimed at the same class. Random targets depend on the seed and the sample alone, so equal seeds give equal "
     "targets; the least likely class is another for every classifier."
 )
-_FIX = "give all attacks and classifiers the same targets: one seed, and random or fixed ones"
+_REMEDY = "Give all of them the same seed and target: random, and compare again."
 
 
-@register("targets", "same targets", _WHY, _FIX)
+@register("targets", "same targets", _WHY, _REMEDY)
 def targets(case: Case, everything: tuple[Case, ...]) -> Finding:
     if not case.scored[0].targeted:
         return fine("the attack is not targeted")

@@ -20,10 +20,12 @@ _WHY = (
     "chance), the attack at hand was misled, and its own number says nothing. Without gradients it cannot be misled, "
     "only slower: it is held against others of its kind, and noise, which does not try, against nobody."
 )
-_FIX = "report the worst case over all attacks, column `robust` of table robust_accuracy, not this attack's number"
+_REMEDY = (
+    "Quote the worst case over all attacks of the run, and strengthen this attack: another loss, restarts, more steps."
+)
 
 
-@register("within_budget", "no cheaper success within the budget", _WHY, _FIX)
+@register("within_budget", "no cheaper success within the budget", _WHY, _REMEDY)
 def within_budget(case: Case, everything: tuple[Case, ...]) -> Finding:
     mine = next((one for one in case.scored if one.own), None)
     if mine is None or mine.norm is None or mine.epsilon is None:

@@ -12,10 +12,10 @@ _WHY = (
     "gradient attack stands still and the classifier looks robust without being so. A classifier that is fooled "
     "already may also have none left: only samples that were not broken count."
 )
-_FIX = "attack it with a loss that does not saturate, with random restarts, or without gradients"
+_REMEDY = "Attack with a loss that does not saturate, with random restarts, or without gradients (square)."
 
 
-@register("zero_gradient", "gradients", _WHY, _FIX)
+@register("zero_gradient", "gradients", _WHY, _REMEDY)
 def zero_gradient(case: Case, everything: tuple[Case, ...]) -> Finding:  # noqa: ARG001
     seen = case.seen or case.scored
     broken = np.any([one.success for one in seen], axis=0)
