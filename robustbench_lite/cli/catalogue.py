@@ -124,17 +124,11 @@ def _registered_page(name: str) -> str:
 
 
 def _explained(name: str) -> str:
-<<<<<<< HEAD
     """What the product's own words mean: of the glossary, and checks by name or title; some words are both."""
-=======
-    """What the product's own words mean: a check by its name or title, or a word of the glossary."""
-    if check := next((one for one in checks.values() if name in {one.name, one.title}), None):
-        return "\n".join(_wrapped([f"{check.name} ({check.title}): {check.why}", f"What to do: {check.remedy}"]))
->>>>>>> main
     word = meant(name)
     parts = [f"{word}: {WORDS[word]}"] if word else []
     for check in (one for one in checks.values() if name in {one.name, one.title}):
-        parts += [f"{check.name} ({check.title}): {check.why}", f"What to do: {check.fix}."]
+        parts += [f"{check.name} ({check.title}): {check.why}", f"What to do: {check.remedy}"]
     return "\n".join(_wrapped(parts))
 
 
