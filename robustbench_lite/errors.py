@@ -19,7 +19,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from enum import IntEnum
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
@@ -67,12 +67,18 @@ class RobustbenchError(Exception):
     """Base of every error that ends in a sentence instead of a traceback.
 
     `stage` is when it happened (load, inspect, attack, judge), `traceback` that of a user's code behind it.
+    `next_step` is what to do about any of its kind; `with_next` says what to do about this one.
     """
 
     exit_code: ClassVar[ExitCode] = ExitCode.INTERNAL
-    next_step: ClassVar[str] = "the same command again goes on where it stopped"  # what to do about any of its kind
+    next_step: str = "the same command again goes on where it stopped"
     stage = ""
     traceback = ""
+
+    def with_next(self, step: str) -> Self:
+        """The same with a next step of its own; empty: it says itself what to do."""
+        self.next_step = step
+        return self
 
 
 class UsageError(RobustbenchError):

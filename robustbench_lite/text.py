@@ -21,6 +21,7 @@ __all__ = [
     "budget",
     "colored",
     "duration",
+    "first_of",
     "for_annotation",
     "for_annotation_title",
     "for_attribute",
@@ -36,6 +37,7 @@ __all__ = [
     "p_equals",
     "p_value",
     "percent",
+    "plural",
     "shortened",
     "signed",
     "significant",
@@ -56,7 +58,7 @@ _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _TEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
-    "|": r"\textbar{}", "`": r"\textasciigrave{}", '"': r"\textquotedbl{}", "—": "---", "·": r"\textperiodcentered{}",
+    "|": r"\textbar{}", "`": r"\textasciigrave{}", '"': r"\char34{}", "—": "---", "·": r"\textperiodcentered{}",
     "…": r"\ldots{}", "\0": "{}",
 }  # fmt: skip
 _TEX_CHARS = str.maketrans(_TEX)
@@ -163,6 +165,11 @@ def p_equals(p: float) -> str:
     return f"p {'' if p < 0.001 else '= '}{p_value(p)}"
 
 
+def plural(count: int, one: str, several: str = "") -> str:
+    """So many of something: 1 cell, 2 cells, 2 classes."""
+    return f"{count} {one if count == 1 else several or f'{one}s'}"
+
+
 def duration(seconds: float) -> str:
     """How long something takes, in a word or two."""
     minutes = round(seconds / 60)
@@ -176,6 +183,12 @@ def listed(names: Sequence[str], most: int = 4) -> str:
     if len(names) > most + 1:
         names = [*names[:most], f"{len(names) - most} others"]
     return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
+
+
+def first_of(sentences: Sequence[str]) -> str:
+    """What a headline has room for: the first, and how many more there are."""
+    more = f"; and {len(sentences) - 1} more" if len(sentences) > 1 else ""
+    return f"{sentences[0]}{more}" if sentences else ""
 
 
 def for_markdown(text: str) -> str:

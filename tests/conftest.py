@@ -22,3 +22,9 @@ def shared() -> Path:
     if not (folder / "data").is_dir():
         pytest.skip("needs the folder shared/ with real data beside the checkout")
     return folder
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests first: what is left when one of several workers is done are then the quick ones."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)

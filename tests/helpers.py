@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import torch
@@ -16,6 +14,7 @@ from robustbench_lite.engine.job import Job
 from robustbench_lite.engine.oracle import Oracle
 from robustbench_lite.threat.draws import Draw, keys
 from robustbench_lite.threat.goal import Goal
+from tests.forks import finished
 
 ROOT = Path(__file__).resolve().parent.parent
 CPU = torch.device("cpu")
@@ -43,12 +42,5 @@ def attack(record: Attack, net: nn.Module, x: torch.Tensor, batch_size: int = 16
 
 def cli(*arguments: str, cwd: Path | None = None, env: dict[str, str] | None = None, timeout: float = 120):
     """The command line in a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "robustbench_lite", *arguments],
-        cwd=cwd or ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "", **(env or {})},
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "", **(env or {})}
+    return finished(["robustbench_lite", *arguments], cwd or ROOT, environment, timeout)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -49,6 +50,7 @@ def module(path: Path) -> str:
 MODULES = {module(path): path for path in sorted(PACKAGE.rglob("*.py"))}
 
 
+@cache
 def imports(name: str) -> dict[str, int]:
     """Every module of ours that `name` imports, anywhere in it and for type checkers too, and the line."""
     lines: dict[str, int] = {}
@@ -67,15 +69,12 @@ def imports(name: str) -> dict[str, int]:
     return lines
 
 
-IMPORTS = {name: imports(name) for name in MODULES}
-
-
 def arrows():
     """(importer, imported, where) between modules, the version of the package aside."""
-    for name, others in IMPORTS.items():
-        for other, line in others.items():
+    for name, path in MODULES.items():
+        for other, line in imports(name).items():
             if name not in {"", "__main__"} and other:
-                yield name, other, f"{MODULES[name].relative_to(ROOT)}:{line} imports {other}"
+                yield name, other, f"{path.relative_to(ROOT)}:{line} imports {other}"
 
 
 def room(name: str) -> str:

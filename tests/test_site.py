@@ -8,17 +8,19 @@ import shutil
 import subprocess
 import sys
 from html import unescape
+from itertools import product
 from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
 
 from robustbench_lite.cli.catalogue import REGISTRIES
+from tests.browser import shifted
 from tests.helpers import ROOT
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # playwright's own loop
 NOTEBOOKS = sorted((ROOT / "examples").glob("*.ipynb"))
-PAGES = ["index", "start", "guides/checkpoint", "reference/attacks", "notebooks/worst_case", "results"]
+PAGES = ["index", "guides/checkpoint", "reference/suite-keys", "notebooks/worst_case", "papers", "results/generators"]
 
 
 @pytest.fixture(scope="module")
@@ -61,37 +63,43 @@ def test_the_site_asks_nobody_for_anything(site):
     assert not [page for page in site.rglob("*.html") if outside.search(text_of(page))]
 
 
-@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
-def test_axe_finds_no_violation_and_nothing_is_wider_than_the_window(site, scheme, width):
+def test_axe_finds_no_violation_and_nothing_is_wider_than_the_window_or_moves(site):
     api = pytest.importorskip("playwright.sync_api", reason="needs playwright, of the extra 'dev'")
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python").Axe()
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None:
         pytest.skip("needs chromium")
     with api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 800})
-        wrong: list[str] = []
-        for name in PAGES:
-            page = context.new_page()
-            page.goto((site / f"{name}.html").as_uri())
-            found = axe.Axe().run(page)
-            wrong += [f"{name}: {found.generate_report()}"] if found.violations_count else []
-            wide = page.evaluate("document.documentElement.scrollWidth")
-            wrong += [f"{name}: {wide} pixels wide"] if wide > width else []
-            page.close()
+        wrong = [
+            problem
+            for scheme, width in product(("light", "dark"), (1280, 390))
+            for context in [browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 800})]
+            for name in PAGES
+            for problem in problems(context.new_page(), (site / f"{name}.html").as_uri(), axe, width)
+        ]
         browser.close()
     assert not wrong, "\n".join(wrong)
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_runs_and_shows_what_is_stored_in_it(path):
+def problems(page, address, axe, width):
+    page.goto(address)
+    moved = shifted(page)
+    found, wide = axe.run(page), page.evaluate("document.documentElement.scrollWidth")
+    page.close()
+    yield from [f"{address}: {found.generate_report()}"] if found.violations_count else []
+    yield from [f"{address}: {wide} pixels wide"] if wide > width else []
+    yield from [f"{address}: moves while it loads ({moved})"] if moved else []
+
+
+def test_notebooks_run_and_show_what_is_stored_in_them():
     pytest.importorskip("matplotlib", reason="needs the extra 'plot'")
     program = f"import json, pathlib, sys; sys.path.insert(0, {str(ROOT / 'docs' / '_ext')!r}); import notebooks; "
-    program += f"print(json.dumps(notebooks.executed(pathlib.Path({str(path)!r}))))"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    program += "print(json.dumps([notebooks.executed(pathlib.Path(path)) for path in sys.argv[1:]]))"
+    done = subprocess.run([sys.executable, "-c", program, *NOTEBOOKS], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert kinds(json.loads(done.stdout)) == kinds(json.loads(text_of(path)))
+    for path, book in zip(NOTEBOOKS, json.loads(done.stdout), strict=True):
+        assert kinds(book) == kinds(json.loads(text_of(path))), path.name
 
 
 def kinds(book):

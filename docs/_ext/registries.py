@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import papers
 from pydantic_core import PydanticUndefined
 
 import robustbench_lite
@@ -36,10 +37,9 @@ from robustbench_lite.sparse_coding import designs
 from robustbench_lite.suite import shipped
 from robustbench_lite.suite._settings import SETTINGS
 from robustbench_lite.suite.builder import load
-from robustbench_lite.tables import references
 from robustbench_lite.tables.base import tables as made
 from robustbench_lite.transforms.distribution import operations as transformations
-from robustbench_lite.trust.smell import checks
+from robustbench_lite.trust.smell import advised, checks
 
 Rows = Iterable[tuple[object, ...]]
 COLUMN = re.compile(r'^ +(?:always)?\("(\w+)", (?:pa\.)?_?([\w()., ]+?)\),(?:  # (.*))?$', re.MULTILINE)
@@ -157,12 +157,27 @@ def figures() -> str:
 
 def smells() -> str:
     """Every check, with the paragraph that a report shows beside it."""
-    return "\n\n".join(f"### {one.title}\n\n`{name}`\n\n{one.why}" for name in checks for one in [checks[name]])
+    return "\n\n".join(f"### {one.title}\n\n`{name}`\n\n{advised(one)}" for name in checks for one in [checks[name]])
+
+
+NEEDED = {"data", "models", "attacks"}
+EXPLAINED = {
+    "name": "suites.md#one-name-one-folder", "data": "suites.md#data", "models": "suites.md#models",
+    "attacks": "suites.md#attacks", "generators": "suites.md#generators", "sparse_coding": "suites.md#sparse-coding",
+    "certify": "certificates.md", "timeout": "safety.md#time", "gate": "ci.md#rules", "defaults": "suites.md#defaults",
+    "under": "physical.md#distributions-and-expectation-over-transformation", "include": "suites.md#include",
+    "reference": "papers.md", "tables": "reference/tables.md", "figures": "reference/figures.md",
+    "images": "reliability.md#verify", "seed": "concepts/reproducibility.md",
+}  # fmt: skip
 
 
 def suite_keys() -> str:
-    """The keys of a suite, as its schema has them."""
-    rows = [(f"`{key}`", "yes" if one.required else "", one.says) for key, one in SETTINGS.items()]
+    """The keys of a suite, as its schema has them, and where each is explained."""
+    assert set(EXPLAINED) <= set(SETTINGS)
+    rows = []
+    for key, one in SETTINGS.items():
+        needed = "yes" if one.required else "usually" if key in NEEDED else ""
+        rows.append((f"[`{key}`](../{EXPLAINED[key]})" if key in EXPLAINED else f"`{key}`", needed, one.says))
     return _table(["key", "required", "what"], rows)
 
 
@@ -258,44 +273,10 @@ def _arguments(value: Any) -> str:
     return f"({', '.join(names)})"
 
 
-def papers() -> str:
-    """Every published table by paper: what they printed, and which of our suites stands beside it."""
-    known = [references.load(name) for name in references.known()]
-    ours: dict[str, list[str]] = {}
-    for name in shipped.names():
-        if (reference := load(name).reference) is not None:
-            ours.setdefault(getattr(reference, "id", reference), []).append(name)
-    parts = []
-    for paper in sorted({(one.paper, one.arxiv) for one in known}):
-        parts.append(f"## {paper[0]}\n\n[arXiv:{paper[1]}](https://arxiv.org/abs/{paper[1]})")
-        parts += [_published(one, ours.get(one.id, [])) for one in known if (one.paper, one.arxiv) == paper]
-    return "\n\n".join(parts)
-
-
-def _published(one: references.Reference, suites: list[str]) -> str:
-    beside = ", ".join(_measured(name) for name in suites)
-    parts = [f"### {one.table}: `{one.id}`", f"{one.quantity}. *Protocol.* {one.protocol}", one.note]
-    parts.append(f"What we get, and why it differs: {beside}." if beside else "No suite names it; tables may.")
-    if one.shown:
-        heads = list(dict.fromkeys(key for row in one.rows for key in row))
-        parts.append(_table(heads, [[row.get(key, "") for key in heads] for row in one.rows]))
-    else:
-        parts.append("The numbers are recalled, not read from a copy, and are not printed as published.")
-    return "\n\n".join(part for part in parts if part)
-
-
-def _measured(suite: str) -> str:
-    """A link to where the results of a suite are discussed, if they are."""
-    text = (Path(__file__).parents[1] / "results.md").read_text(encoding="utf-8")
-    heading = f"## `suites/{suite}.yaml`"
-    anchor = f"suites{suite}yaml"
-    return f"[`suites/{suite}.yaml`](results.md#{anchor})" if heading in text else f"`suites/{suite}.yaml`"
-
-
 MADE = {
     one.__name__: one
     for one in (
         api, attacks, columns, commands, datasets, defenses, exit_codes, figures, generators, glossary, models,
-        operations, papers, smells, suite_keys, suites, tables,
+        operations, smells, suite_keys, suites, tables,
     )
-}  # fmt: skip
+} | {"papers": papers.page}  # fmt: skip

@@ -16,6 +16,7 @@ from robustbench_lite.results.store import read
 from robustbench_lite.runner.run import run as run_stored
 from robustbench_lite.suite.builder import Suite
 from robustbench_lite.tables.base import tables
+from robustbench_lite.text import plural
 
 __all__ = ["Results", "load", "run"]
 
@@ -61,13 +62,13 @@ class Results(Stored):
     def __repr__(self) -> str:
         failed = sum(status != "ok" for status in self.cell_table["status"].to_pylist())
         cells, rows = len(self.cell_table), len(self.sample_table)
-        parts = [f"{cells} cell{'' if cells == 1 else 's'}", f"{rows} row{'' if rows == 1 else 's'} of samples"]
+        parts = [plural(cells, "cell"), f"{plural(rows, 'row')} of samples"]
         failed += sum(row["status"] != "ok" for row in self.made())
         made, layers = len(self.generator_table), len(self.sparse_coding_table)
-        parts += [f"{made} generator{'' if made == 1 else 's'}"] if made else []
-        parts += [f"{layers} row{'' if layers == 1 else 's'} of sparse coding"] if layers else []
+        parts += [plural(made, "generator")] if made else []
+        parts += [f"{plural(layers, 'row')} of sparse coding"] if layers else []
         parts += [f"{failed} FAILED"] if failed else []
-        parts += [f"{len(self.problems)} problems"] if self.problems else []
+        parts += [plural(len(self.problems), "problem")] if self.problems else []
         return f"<Results {self.folder}: {', '.join(parts)}>"
 
 

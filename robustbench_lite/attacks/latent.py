@@ -13,6 +13,7 @@ from robustbench_lite.engine.attack import State, attacks
 from robustbench_lite.engine.card import Card, Promise
 from robustbench_lite.engine.job import Job
 from robustbench_lite.engine.oracle import Oracle, Pass
+from robustbench_lite.engine.pullback import pullback
 from robustbench_lite.errors import AttackError
 from robustbench_lite.lazy import torch
 from robustbench_lite.registry import Number
@@ -192,6 +193,6 @@ class Latent(StepAttack):
             leaf = view.leaf.detach().requires_grad_()
             logits = state.beside.steer(leaf)
             loss, slope = wanted.nll(logits.detach())
-            (gradient,) = torch.autograd.grad(logits, leaf, slope)
+            gradient = pullback(logits, leaf, slope)
         sure = wanted.reached(logits.detach()) & ((-loss).exp() >= self.sure)
         return gradient, sure

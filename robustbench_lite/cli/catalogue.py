@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from pydantic_core import PydanticUndefined
 
+from robustbench_lite.cli.terminal import width
 from robustbench_lite.datasets import bundled, on_demand
 from robustbench_lite.datasets.base import datasets
 from robustbench_lite.engine.attack import Attack, attacks
-from robustbench_lite.errors import UsageError, did_you_mean
+from robustbench_lite.errors import UsageError, nearest
 from robustbench_lite.figures.base import figures
 from robustbench_lite.generators import architectures, mixtures, objectives
 from robustbench_lite.generators import zoo as generated
@@ -21,16 +23,19 @@ from robustbench_lite.models.base import models
 from robustbench_lite.models.defense import defenses
 from robustbench_lite.peers import peers
 from robustbench_lite.registry import Config, Records, Registry
-from robustbench_lite.results.glossary import WORDS
+from robustbench_lite.results.glossary import WORDS, meant
 from robustbench_lite.sparse_coding import MODELS, designs
 from robustbench_lite.suite import shipped
 from robustbench_lite.suite.builder import load
 from robustbench_lite.tables.base import tables
+from robustbench_lite.text import budget
 from robustbench_lite.transforms.distribution import operations
 from robustbench_lite.trust.smell import checks
 
 __all__ = ["REGISTRIES", "description", "inventory", "listing", "problems"]
 
+_FEW, _LIKE = 3, 0.6  # names that may be meant, and how much alike they are
+_LEAST, _WIDEST = 40, 110  # columns of a paragraph
 GENERATIVE: tuple[Records[Any], ...] = (architectures, objectives, mixtures)
 REGISTRIES: tuple[Registry[Any], ...] = (
     attacks, peers, datasets, defenses, models, *GENERATIVE, designs, figures, operations, tables, checks,
@@ -39,7 +44,7 @@ REGISTRIES: tuple[Registry[Any], ...] = (
 
 def listing(kind: str) -> list[tuple[str, str]]:
     """(name, one line) of everything of a kind: models, generators, attacks, datasets, tables, figures, ..."""
-    listings = {
+    listings: dict[str, Callable[[], Iterable[tuple[str, str]]]] = {
         "models": _models,
         "generators": _generators,
         "attacks": _attacks,
@@ -50,6 +55,8 @@ def listing(kind: str) -> list[tuple[str, str]]:
         "operations": _operations,
         "dictionaries": _dictionaries,
         "suites": _suites,
+        "checks": _checks,
+        "words": WORDS.items,
     }
     return list(listings[kind]())
 
@@ -63,7 +70,8 @@ def inventory(kinds: Mapping[str, Sequence[tuple[str, str]]], room: int | None, 
         size = max((len(name) for name, _ in rows), default=0)
         lines += [_one_line(f"{indent}{name:{size}}  ", text, room) for name, text in rows]
     if headed:
-        lines += ["", "`robustbench-lite describe NAME` explains each"]
+        cut = "" if room is None else "; `list --wide` has whole lines"
+        lines += ["", f"`robustbench-lite describe NAME` explains each{cut}"]
     return "\n".join(lines)
 
 
@@ -79,41 +87,59 @@ def problems() -> list[str]:
 
 
 def description(name: str) -> str:
-    """A page about whatever is called `name`. Raises UsageError with a did-you-mean."""
-    if name in attacks:
-        also = f"\n\n{_record_page(operations, name)}" if name in operations else ""  # noise is both
-        return _attack_page(attacks[name]) + also
+    """A page about whatever is called `name`. Raises UsageError that names what is nearest."""
+    for look in (_attack_named, _listed_page, _registered_page, _explained):
+        if page := look(name):
+            return page
+    if Path(name).suffix in {".yaml", ".yml"} or name in shipped.names():
+        return _suite_page(name)
+    listed = (*zoo.available(), *generated.available(), *(one.name for one in bundled.available()), *shipped.names())
+    known = [*WORDS, *listed, *(one for registry in REGISTRIES for one in registry)]
+    raise UsageError(f"nothing is called '{name}'{_nearest(name, known)} `robustbench-lite list` has all names")
+
+
+def _attack_named(name: str) -> str:
+    if name not in attacks:
+        return ""
+    also = f"\n\n{_record_page(operations, name)}" if name in operations else ""  # noise is both
+    return _attack_page(attacks[name]) + also
+
+
+def _listed_page(name: str) -> str:
+    """Of a card, bundled images or a table."""
     cards = {**dict.fromkeys(zoo.available(), zoo.card), **dict.fromkeys(generated.available(), generated.card)}
     if name in cards:
         return _card_page(cards[name](name))
     if name in (facts := {one.name: one for one in bundled.available()}):
         one = facts[name]
         return f"{name}: {one.description}\nsamples: {one.n}\nsource: {one.source}\nlicence: {one.licence}"
-    if name in tables or name in WORDS:
-        return _wrapped([f"{name}: {tables.summary(name) if name in tables else WORDS[name]}"])[0]
-    of_records: tuple[Registry[Any], ...] = (datasets, defenses, models, figures, operations, *GENERATIVE, designs)
-    for registry in (peers, *of_records):
-        if name in registry:
-            return _record_page(registry, name)
-    if Path(name).suffix in {".yaml", ".yml"} or name in shipped.names():
-        return _suite_page(name)
-    known = [
-        *WORDS,
-        *attacks,
-        *peers,
-        *cards,
-        *facts,
-        *tables,
-        *datasets,
-        *defenses,
-        *models,
-        *figures,
-        *operations,
-        *(one for registry in GENERATIVE for one in registry),
-        *designs,
-        *shipped.names(),
-    ]
-    raise UsageError(f"nothing is called '{name}'{did_you_mean(name, known)}")
+    return _wrapped([f"{name}: {tables.summary(name)}"])[0] if name in tables else ""
+
+
+def _registered_page(name: str) -> str:
+    records: tuple[Registry[Any], ...] = (
+        peers, datasets, defenses, models, figures, operations, *GENERATIVE, designs,
+    )  # fmt: skip
+    return next((_record_page(registry, name) for registry in records if name in registry), "")
+
+
+def _explained(name: str) -> str:
+    """What the product's own words mean: of the glossary, and checks by name or title; some words are both."""
+    word = meant(name)
+    parts = [f"{word}: {WORDS[word]}"] if word else []
+    for check in (one for one in checks.values() if name in {one.name, one.title}):
+        parts += [f"{check.name} ({check.title}): {check.why}", f"What to do: {check.remedy}"]
+    return "\n".join(_wrapped(parts))
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    """The few names that may be meant, as the rest of a sentence."""
+    names = list(dict.fromkeys(known))
+    first = nearest(name, names)
+    close = dict.fromkeys([first] if first else [])
+    close |= dict.fromkeys(get_close_matches(name.casefold(), names, _FEW, _LIKE))
+    said = ", ".join(f"'{one}'" for one in [*close][:_FEW])
+    return f"; did you mean {said}?" if said else ";"
 
 
 def _record_page(registry: Registry[Any], name: str) -> str:
@@ -149,7 +175,8 @@ def _generators() -> Iterator[tuple[str, str]]:
 def _attacks() -> Iterator[tuple[str, str]]:
     for name in attacks:
         card = attacks[name].card
-        yield name, f"{card.title} ({card.paper.split(',')[0]}, arXiv:{card.arxiv})"
+        known = "" if card.paper.startswith("none") else f" ({card.paper.split(',')[0]}, arXiv:{card.arxiv})"
+        yield name, f"{card.title}{known}"
     for name in peers:
         more = ":" if "attack" in peers[name].model_fields else ""
         yield f"{name}{more}", _first_line(peers[name])
@@ -194,6 +221,11 @@ def _dictionaries() -> Iterator[tuple[str, str]]:
         yield name, _first_line(designs[name])
 
 
+def _checks() -> Iterator[tuple[str, str]]:
+    for name in checks:
+        yield name, checks[name].title
+
+
 def _suites() -> Iterator[tuple[str, str]]:
     for name in shipped.names():
         yield name, load(name).title
@@ -235,13 +267,15 @@ def _suite_page(name: str) -> str:
 def _parameters(record: type[Config]) -> str:
     lines = []
     for name, field in record.model_fields.items():
-        default = "required" if field.default is PydanticUndefined else f"default {_plain(field.default)}"
+        default = "required" if field.default is PydanticUndefined else f"default {_plain(field.default, name)}"
         text = f"  {name} ({default})" + (f": {field.description}" if field.description else "")
-        lines.append(textwrap.fill(text, 110, subsequent_indent="      "))
+        lines.append(_filled(text, "      "))
     return "\n".join(lines)
 
 
-def _plain(value: object) -> str:
+def _plain(value: object, name: str) -> str:
+    if isinstance(value, float) and "epsilon" in name:
+        return budget(value)
     return "null" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value).lower()
 
 
@@ -250,4 +284,10 @@ def _first_line(record: type[Config]) -> str:
 
 
 def _wrapped(parts: Iterable[str]) -> list[str]:
-    return [textwrap.fill(part, 110, subsequent_indent="  ") for part in parts]
+    return [_filled(part, "  ") for part in parts]
+
+
+def _filled(text: str, indent: str) -> str:
+    """As wide as the terminal, and no wider than is pleasant to read; names and addresses stay whole."""
+    room = max(_LEAST, min(width() or _WIDEST, _WIDEST))
+    return textwrap.fill(text, room, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)

@@ -10,17 +10,18 @@ from typing import Any
 import click
 
 from robustbench_lite.cli.exit import say, write
+from robustbench_lite.cli.options import Named
 from robustbench_lite.cli.terminal import printable, wide_option
 from robustbench_lite.errors import ExitCode
-from robustbench_lite.text import TABLE_FORMATS
+from robustbench_lite.text import TABLE_FORMATS, plural
 
 __all__ = ["compare", "format_option", "merge", "report"]
 
 
 def format_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """How a table is printed."""
-    styles = click.Choice(TABLE_FORMATS)
-    return click.option("--format", "style", type=styles, default="text", show_default=True)(command)
+    styles, text = Named(TABLE_FORMATS), f"How it is printed: {', '.join(TABLE_FORMATS)}."
+    return click.option("--format", "style", type=styles, default="text", metavar="FORMAT", help=text)(command)
 
 
 def label_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -30,7 +31,7 @@ def label_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
-@click.command()
+@click.command(short_help="Write results as one HTML page, or as a site.")
 @click.argument("results", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "-o", "--out", default="reports/report.html", show_default=True, help="The page; a folder, FOLDER/, gets a site."
@@ -53,7 +54,7 @@ def report(results: tuple[Path, ...], out: str, labels: tuple[str, ...]) -> None
     click.echo(str(path / "index.html" if whole else path))
 
 
-@click.command()
+@click.command(short_help="Print what changed between two results.")
 @click.argument("a")
 @click.argument("b")
 @format_option
@@ -66,10 +67,10 @@ def compare(a: str, b: str, style: str, *, wide: bool, labels: tuple[str, ...]) 
     from robustbench_lite.tables.compare import sides, split
 
     named = labels_of(labels, [split(text)[0] for text in (a, b)])
-    click.echo(printable(differences(*sides(a, b, named)), style, wide=wide))
+    click.echo(printable(differences(*sides(a, b, named)), style, wide=wide), nl=False)
 
 
-@click.command()
+@click.command(short_help="Join the folders of runs with --shard.")
 @click.argument("results", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="The results folder they become.")
 def merge(results: tuple[Path, ...], out: Path) -> None:
@@ -79,6 +80,6 @@ def merge(results: tuple[Path, ...], out: Path) -> None:
     made = join(results, out)
     for line in made.missing:
         say(f"missing: {line}")
-    click.echo(f"{out}: {made.whole} of {made.planned} cells")
+    click.echo(f"{out}: {made.whole} of {plural(made.planned, 'cell')}")
     if made.missing:
         raise SystemExit(ExitCode.FAILED_CELLS)

@@ -14,18 +14,23 @@ __all__ = ["COMPLETING", "completion", "names"]
 
 COMPLETING = "_ROBUSTBENCH_LITE_COMPLETE"  # in the environment: a shell asks, nothing is to be done
 _SHELLS = ("bash", "zsh", "fish")
+_HELP = """Print the script with which SHELL (bash, zsh, fish) completes verbs, options and names.
+
+\b
+bash, in ~/.bashrc:
+  eval "$(robustbench-lite completion bash)"
+zsh, in ~/.zshrc after compinit:
+  eval "$(robustbench-lite completion zsh)"
+fish, once:
+  robustbench-lite completion fish >
+    ~/.config/fish/completions/robustbench-lite.fish
+"""
 
 
-@click.command()
-@click.argument("shell", type=click.Choice(_SHELLS))
+@click.command(help=_HELP, short_help="Print what makes a shell complete verbs and names.")
+@click.argument("shell", type=click.Choice(_SHELLS), metavar="SHELL")
 def completion(shell: str) -> None:
-    r"""Print the script with which SHELL completes verbs, options and names.
-
-    \b
-    bash: eval "$(robustbench-lite completion bash)" in ~/.bashrc
-    zsh:  eval "$(robustbench-lite completion zsh)" in ~/.zshrc, after compinit
-    fish: robustbench-lite completion fish > ~/.config/fish/completions/robustbench-lite.fish
-    """
+    """Print the script with which the shell completes verbs, options and names."""
     made = get_completion_class(shell)
     root = click.get_current_context().find_root().command
     assert made is not None  # click knows these three

@@ -12,8 +12,10 @@ from robustbench_lite.cli.exit import say, write
 from robustbench_lite.cli.terminal import printable, width
 from robustbench_lite.errors import ExitCode, RobustbenchError, StoreError
 from robustbench_lite.results.made import MADE
+from robustbench_lite.text import listed, plural
 
 if TYPE_CHECKING:
+    from robustbench_lite.results.schema import Row
     from robustbench_lite.results.store import Results
     from robustbench_lite.suite.builder import Suite
     from robustbench_lite.tables.base import Table
@@ -40,9 +42,24 @@ def conclude(results: Results, suite: Suite, device: str, shard: str | None = No
     for problem in problems:
         say(f"error: {problem}")
     say(f"rows are in {results.folder}")
+    if reds := _reds(results):
+        say(reds)
     for line in next_steps(results, failed=failed):
         say(line)
     return ExitCode.FAILED_CELLS if failed else next((problem.exit_code for problem in problems), 0)
+
+
+def _reds(results: Results) -> str:
+    """Of how many cells the number does not stand, and where it is said why; empty: of none."""
+    from robustbench_lite.trust.smell import findings
+
+    found = findings(results)
+    red = sum(any(finding.red for _, finding in said) for _, said in found)
+    if not red:
+        return ""
+    verb = shlex.join(["robustbench-lite", "table", str(results.folder), "trust"])
+    numbers = "the number of 1 cell does" if red == 1 else f"the numbers of {red} cells do"
+    return f"RED: {numbers} not stand, of {plural(len(found), 'cell')}: `{verb}` says why and what to do"
 
 
 def next_steps(results: Results, *, failed: bool) -> list[str]:
@@ -54,6 +71,8 @@ def next_steps(results: Results, *, failed: bool) -> list[str]:
         ("gate", f"baseline {folder} -o baseline.parquet, later check {folder} --baseline baseline.parquet"),
     ]
     again = ["failed cells: mend what is said above; the same command runs these alone"] if failed else []
+    if not any(row["status"] == "ok" for row in (*results.cell_table.to_pylist(), *results.made())):
+        return again  # nothing to look at, to compare or to gate
     return [*again, *(f"{name + ':':8} robustbench-lite {verb}" for name, verb in steps)]
 
 
@@ -131,19 +150,23 @@ def _undrawn(results: Results, suite: Suite, device: str) -> Iterator[Robustbenc
 
 
 def _print_failures(results: Results) -> bool:
-    """The failed cells with their reasons, and files that could not be read; whether any cell has failed."""
+    """Each reason with the cells that failed of it, and files that could not be read; whether any cell has failed."""
     from robustbench_lite.guards.foreign import excerpt
 
-    failed = [row for row in results.cell_table.to_pylist() if row["status"] != "ok"]
-    for row in failed:
-        say(f"failed: {row['dataset']} · {row['source']} · {row['variant']}: {row['error']}")
-        for line in excerpt(row["traceback"] or ""):
-            say(f"  {line}")
-    unmade = [row for row in results.made() if row["status"] != "ok"]
-    for row in unmade:
-        say(f"failed: {row['dataset']} · {row['name']}: {row['error']}")
-        for line in excerpt(row["traceback"] or ""):
+    rows = [*results.cell_table.to_pylist(), *results.made()]
+    causes: dict[str, list[Row]] = {}
+    for row in rows:
+        if row["status"] != "ok":
+            causes.setdefault(row["error"], []).append(row)
+    for error, cells in causes.items():
+        say(f"failed: {listed([_named(row) for row in cells])}: {error}")
+        for line in excerpt(cells[0]["traceback"] or ""):
             say(f"  {line}")
     for problem in results.problems:
         say(f"warning: {problem}")
-    return bool(failed or unmade)
+    return bool(causes)
+
+
+def _named(row: Row) -> str:
+    parts = [row["dataset"], row["name"]] if "name" in row else [row["dataset"], row["source"], row["variant"]]
+    return " · ".join(parts)

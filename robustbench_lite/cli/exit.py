@@ -17,7 +17,7 @@ import click
 
 from robustbench_lite.errors import ExitCode, RobustbenchError, SuiteError, UsageError
 from robustbench_lite.guards.limits import Stopped
-from robustbench_lite.text import lines
+from robustbench_lite.text import lines, plural
 
 __all__ = ["exit_code", "say", "write"]
 
@@ -84,7 +84,8 @@ def write(path: Path, content: str | bytes) -> None:
     try:
         write_text(path, content) if isinstance(content, str) else write_bytes(path, content)
     except OSError as error:
-        raise UsageError(f"{path}: cannot be written ({error.strerror or error})") from None
+        step = "the same command with another place (`-o`), or with leave to write there"
+        raise UsageError(f"{path}: cannot be written ({error.strerror or error})").with_next(step) from None
 
 
 def _terminated(_: int, __: FrameType | None) -> NoReturn:
@@ -93,10 +94,10 @@ def _terminated(_: int, __: FrameType | None) -> NoReturn:
 
 def _told(error: RobustbenchError) -> int:
     if isinstance(error, SuiteError):
-        say(f"{error}\n{len(error.problems)} problem{'' if len(error.problems) == 1 else 's'}; nothing was run")
+        say(f"{error}\n{plural(len(error.problems), 'problem')}; nothing was run")
     else:
         say(f"error: {error}")
-    if "`robustbench-lite " not in str(error):  # which says it better for this very case
+    if error.next_step and "`robustbench-lite " not in str(error):  # which says it better for this very case
         say(f"next: {error.next_step}")
     return error.exit_code
 

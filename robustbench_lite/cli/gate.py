@@ -9,15 +9,16 @@ from typing import Any
 import click
 
 from robustbench_lite.cli.exit import say
+from robustbench_lite.cli.options import Named
 from robustbench_lite.cli.terminal import colorful, width
-from robustbench_lite.text import GATE_FORMATS
+from robustbench_lite.text import GATE_FORMATS, plural
 
 __all__ = ["baseline", "check"]
 
 _SUMMARY = 2**20  # bytes of a job summary, the limit of GitHub
 
 
-@click.command()
+@click.command(short_help="Write what `check` compares with.")
 @click.argument("results", type=click.Path(path_type=Path))
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="File, such as baselines/ci.parquet.")
 def baseline(results: Path, out: Path) -> None:
@@ -28,22 +29,22 @@ def baseline(results: Path, out: Path) -> None:
     made = baseline_of(read(results))
     write_baseline(made, out)
     click.echo(str(out))
-    say(f"{len(made.scores)} gates, {out.stat().st_size / 1000:.1f} kB")
+    say(f"{plural(len(made.scores), 'gate')}, {out.stat().st_size / 1000:.1f} kB")
     for one in made.scores:
         for doubt in one.doubts:
             say(f"warning: {one.name}: this number does not stand; {doubt}")
 
 
-@click.command()
+@click.command(short_help="Fail where results are less robust than before.")
 @click.argument("results", type=click.Path(path_type=Path))
 @click.option("--baseline", "file", required=True, type=click.Path(path_type=Path), help="What `baseline` has written.")
 @click.option(
     "--format",
     "style",
-    type=click.Choice(GATE_FORMATS),
+    type=Named(GATE_FORMATS),
     default="text",
-    show_default=True,
-    help="github also appends to the job summary.",
+    metavar="FORMAT",
+    help=f"How it is printed: {', '.join(GATE_FORMATS)}; github also appends to the job summary.",
 )
 @click.option("--max-drop", type=float, help="Points of robust accuracy that may be lost.")
 @click.option("--max-distance-drop", type=float, help="Percent by which mean distances may fall.")

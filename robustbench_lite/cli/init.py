@@ -7,14 +7,14 @@ from pathlib import Path
 import click
 
 from robustbench_lite.cli.exit import say, write
-from robustbench_lite.errors import UsageError
+from robustbench_lite.errors import DataError, ModelError, UsageError
 
 __all__ = ["init"]
 
-_SUITE, _BASELINE, _JOB = "robustness.yaml", "robustness.parquet", ".github/workflows/robustness.yml"
+_SUITE, _BASELINE, _JOB = "robustness.yaml", "baseline.parquet", ".github/workflows/robustness.yml"
 
 
-@click.command()
+@click.command(short_help="Write a first suite for a classifier of yours.")
 @click.option("--model", type=click.Path(path_type=Path), help="Weights: my.pth, a checkpoint, my.safetensors.")
 @click.option("--python", metavar="FILE.py:FACTORY", help="The function that makes the classifier; its code is run.")
 @click.option("--arch", help="Architecture of the weights, where it is not found: timm:resnet18d.")
@@ -29,9 +29,23 @@ def init(model: Path | None, python: str | None, arch: str | None, data: Path | 
     from robustbench_lite.suite.builder import load
 
     if model is not None and python is not None:
-        raise UsageError("--model and --python: name one of them")
+        raise UsageError(
+            "--model and --python: name one of them; with --python the function itself loads its weights"
+        ).with_next(f"`robustbench-lite init --python {python}`, or the same with --model alone (docs/models.md)")
+    if model is None and (python is None and (data or arch)):
+        raise UsageError(f"{'--data' if data else '--arch'}: whose? name the classifier, too").with_next(
+            "the same command with `--model FILE`, or with `--python FILE.py:FACTORY` (docs/models.md)"
+        )
     _vacant(force=force)
-    start = look(model, python, arch, data, Path.cwd())
+    try:
+        start = look(model, python, arch, data, Path.cwd())
+    except DataError as problem:
+        step = (
+            "the same command with `--data FOLDER`: a folder of images per class, or a Parquet file (docs/datasets.md)"
+        )
+        raise problem.with_next(step) from None
+    except ModelError as problem:
+        raise problem.with_next("mend the file or the function, then the same command again (docs/models.md)") from None
     Path(_JOB).parent.mkdir(parents=True, exist_ok=True)
     write(Path(_SUITE), suite(start, _SUITE))
     write(Path(_JOB), job(start, _SUITE, _BASELINE))
@@ -42,7 +56,11 @@ def init(model: Path | None, python: str | None, arch: str | None, data: Path | 
 def _vacant(*, force: bool) -> None:
     there = [name for name in (_SUITE, _JOB) if Path(name).exists()]
     if there and not force:
-        raise UsageError(f"{there[0]} is there already; move it away, or write over it with --force")
+        raise UsageError(f"{there[0]} is there already; move it away, or write over it with --force").with_next(
+            f"`robustbench-lite run {_SUITE}`, if it is the suite that you want"
+            if there[0] == _SUITE
+            else "the same command with --force"
+        )
 
 
 def _tell(start: object) -> None:

@@ -9,10 +9,20 @@ from typing import Any
 import click
 
 from robustbench_lite.cli.completion import names
+from robustbench_lite.errors import did_you_mean
 
-__all__ = ["device_option", "run_options", "suite_options", "trust_option"]
+__all__ = ["Named", "device_option", "limit_option", "results_option", "run_options", "suite_options", "trust_option"]
 
 Command = Callable[..., Any]
+
+
+class Named(click.Choice[str]):
+    """One of several names; the one that is meant is suggested."""
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if value not in self.choices:
+            self.fail(f"unknown '{value}'{did_you_mean(value, self.choices)}", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 def suite_options(command: Command) -> Command:
@@ -50,10 +60,18 @@ def _auto(name: str, text: str) -> Callable[[Command], Command]:
     return click.option(name, default="auto", show_default=True, callback=_number, help=text)
 
 
+results_option = click.option(
+    "--results",
+    type=click.Path(path_type=Path),
+    default=Path("results"),
+    show_default=True,
+    help="Where results are stored, a folder per suite.",
+)
+limit_option = click.option("--limit", type=click.IntRange(min=1), help="At most this many samples of each dataset.")
 _RUN = (
-    click.option("--results", type=click.Path(path_type=Path), default=Path("results"), show_default=True),
+    results_option,
     _auto("--batch-size", "Window of active samples."),
-    click.option("--limit", type=click.IntRange(min=1), help="At most this many samples of each dataset."),
+    limit_option,
     click.option("--fresh", is_flag=True, help="Run cells again that are in the store already."),
     click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Processes that attack."),
     click.option(

@@ -20,7 +20,7 @@ from robustbench_lite.runner.made import MadeCell, MadeReport
 from robustbench_lite.runner.observer import Observer, Silent
 from robustbench_lite.runner.outlook import Outlook
 from robustbench_lite.runner.plan import Cell
-from robustbench_lite.text import visible
+from robustbench_lite.text import first_of, plural, visible
 
 __all__ = ["Bars", "Lines", "observer"]
 
@@ -29,13 +29,15 @@ _SELDOM = 30.0  # seconds between two lines about the rest
 _NAME = 400  # characters of a cell's names; a bar has one line
 
 
-def _outcome(report: CellReport) -> str:
-    """One cell's result in a few words."""
+def _outcome(report: CellReport, told: set[str]) -> str:
+    """One cell's result in a few words; why it failed only where that is not `told` already."""
     row = report.row
     if not report.whole:
         return "this part of it is stored"
     if report.failed:
-        return visible(f"FAILED: {row['error']}")
+        known, error = row["error"] in told, str(row["error"])
+        told.add(error)
+        return "FAILED for the same reason" if known else visible(f"FAILED: {error}")
     broken = report.share("success")
     text = f"{broken:6.1%} succeed, {row['seconds']:.2f} s{_beside(row)}"
     return "; ".join([text, *(visible(f"WARNING: {warning}") for warning in row["warnings"])])
@@ -63,9 +65,11 @@ def _title(cell: Cell) -> str:
 
 
 def _suspicions(calibration: Mapping[str, Any]) -> list[str]:
-    """A sentence for each check of the exact-answer bracket that failed."""
+    """A sentence for each attack that missed exact answers: the first, and how many more."""
+    failed = {name: it["failed"] for name, it in calibration.items() if it["failed"]}
     return [
-        visible(f"WARNING: calibration of {name}: {text}") for name, it in calibration.items() for text in it["failed"]
+        visible(f"RED: calibration of {name}, whose numbers will not stand: {first_of(texts)}")
+        for name, texts in failed.items()
     ]
 
 
@@ -74,6 +78,7 @@ class Lines(Silent):
 
     def __init__(self, stream: TextIO) -> None:
         self.stream, self.outlook, self.said = stream, Outlook(), time.monotonic()
+        self.making_of, self.told = "", set[str]()  # why cells have failed
         self.places: dict[str, str] = {}  # of cells that are being made
 
     def left(self, phase: str, seconds: float) -> None:
@@ -83,14 +88,14 @@ class Lines(Silent):
     def planned(self, cells: tuple[Cell, ...], cached: AbstractSet[str]) -> None:
         self.outlook.planned(cells, cached)
         if cells:  # none: a suite that attacks nothing
-            self._say(f"{len(cells)} cells, {len(cached)} already in the store")
+            self._say(f"{plural(len(cells), 'cell')}, {len(cached)} already in the store")
 
     def calibrated(self, calibration: Mapping[str, Any]) -> None:
         for line in _suspicions(calibration):
             self._say(line)
 
-    def started(self, cell: Cell) -> None:  # noqa: ARG002
-        self.outlook.begun()
+    def started(self, cell: Cell) -> None:
+        self.outlook.begun(cell)
 
     def resumed(self, cell: Cell, samples: int) -> None:
         self.outlook.resumed(cell, samples)
@@ -105,7 +110,7 @@ class Lines(Silent):
 
     def finished(self, report: CellReport) -> None:
         self.outlook.finished(report)
-        self._say(f"{self._place} {_title(report.cell)}: {_outcome(report)}")
+        self._say(f"{self._place} {_title(report.cell)}: {_outcome(report, self.told)}")
         self._look_ahead()
 
     def making(self, cell: MadeCell, number: int, total: int) -> None:
@@ -143,6 +148,7 @@ class Bars(Silent):
         self.whole = self.progress.add_task("cells", total=None, outlook="")
         self.work: dict[str, TaskID] = {}  # cells at work
         self.last: Cell | None = None  # that began
+        self.told = set[str]()  # why cells have failed
 
     def __enter__(self) -> Self:
         self.progress.start()
@@ -169,14 +175,14 @@ class Bars(Silent):
         self.outlook.planned(cells, cached)
         self.progress.update(self.whole, total=len(cells), completed=len(cached))
         if cached:
-            self._say(f"{len(cached)} of {len(cells)} cells are in the store already")
+            self._say(f"{len(cached)} of {plural(len(cells), 'cell')} in the store already")
 
     def calibrated(self, calibration: Mapping[str, Any]) -> None:
         for line in _suspicions(calibration):
             self._say(line)
 
     def started(self, cell: Cell) -> None:
-        self.outlook.begun()
+        self.outlook.begun(cell)
         self.last = cell
         self.work[cell.id] = self.progress.add_task(_title(cell), total=cell.n, outlook="")
 
@@ -194,7 +200,7 @@ class Bars(Silent):
 
     def finished(self, report: CellReport) -> None:
         self.outlook.finished(report)
-        self._say(f"{_title(report.cell)}: {_outcome(report)}")
+        self._say(f"{_title(report.cell)}: {_outcome(report, self.told)}")
         if report.cell.id in self.work:
             self.progress.remove_task(self.work.pop(report.cell.id))
         self.progress.advance(self.whole)

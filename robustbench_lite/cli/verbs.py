@@ -18,17 +18,25 @@ from robustbench_lite.cli.conclude import conclude, open_page, print_words
 from robustbench_lite.cli.exit import exit_code, say, write
 from robustbench_lite.cli.gate import baseline, check
 from robustbench_lite.cli.init import init
-from robustbench_lite.cli.options import device_option, run_options, suite_options, trust_option
+from robustbench_lite.cli.options import (
+    Named,
+    device_option,
+    limit_option,
+    results_option,
+    run_options,
+    suite_options,
+    trust_option,
+)
 from robustbench_lite.cli.terminal import printable, wide_option, width
 from robustbench_lite.cli.train import train
 from robustbench_lite.errors import ExitCode
-from robustbench_lite.text import visible
+from robustbench_lite.text import plural, visible
 
 __all__ = ["main"]
 
 KINDS = (
     "models", "generators", "defenses", "attacks", "datasets", "tables", "figures", "operations", "dictionaries",
-    "suites",
+    "suites", "checks", "words",
 )  # fmt: skip
 
 
@@ -38,7 +46,7 @@ def cli() -> None:
     """Benchmark the robustness of image classifiers: run suites, print the papers' tables, verify what is stored."""
 
 
-@cli.command()
+@cli.command(short_help="Run a suite and print its tables.")
 @suite_options
 @device_option
 @run_options
@@ -62,25 +70,25 @@ def run(suite: Path, overrides: tuple[str, ...], *, wide: bool, opened: bool, **
         raise SystemExit(code)
 
 
-@cli.command()
+@cli.command(short_help="Check a suite, its files and weights; nothing runs.")
 @suite_options
 def validate(suite: Path, overrides: tuple[str, ...]) -> None:
-    """Check SUITE, and that the files it names are there: every problem with its line and column; nothing runs."""
+    """Check SUITE, its files and whether weights fit: every problem with its line and column; nothing runs."""
     from robustbench_lite.suite.builder import load
 
     loaded = load(suite, overrides, files=True)
     parts = [(loaded.data, "dataset"), (loaded.models, "classifier"), (loaded.attacks, "attack")]
     others = [(loaded.generators, "generator"), (loaded.sparse_coding, "sparse coding")]
     parts = [*(parts if loaded.attacks else []), *(one for one in others if one[0])]
-    counts = ", ".join(f"{len(part)} {word}{'' if len(part) == 1 else 's'}" for part, word in parts)
+    counts = ", ".join(plural(len(part), word, word if word == "sparse coding" else "") for part, word in parts)
     click.echo(f"{suite}: valid ({counts})")
 
 
-@cli.command()
+@cli.command(short_help="Show the cells of a suite and how long they take.")
 @suite_options
 @device_option
-@click.option("--results", type=click.Path(path_type=Path), default=Path("results"), show_default=True)
-@click.option("--limit", type=click.IntRange(min=1))
+@results_option
+@limit_option
 @format_option
 @wide_option
 @click.option("--cells", is_flag=True, help="Every cell, where text would fold them to classifiers and attacks.")
@@ -93,10 +101,10 @@ def plan(suite: Path, overrides: tuple[str, ...], style: str, *, wide: bool, cel
 
     planned = preview(load(suite, overrides), Options(**options))
     many = style == "text" and not cells and len(planned.rows) > SCREEN
-    click.echo(printable(folded(planned) if many else planned, style, wide=wide))
+    _print(printable(folded(planned) if many else planned, style, wide=wide))
 
 
-@cli.command()
+@cli.command(short_help="Print a table of results.")
 @click.argument("results", type=click.Path(path_type=Path))
 @click.argument("name", shell_complete=names("tables"))
 @format_option
@@ -106,7 +114,7 @@ def plan(suite: Path, overrides: tuple[str, ...], style: str, *, wide: bool, cel
 @click.option("--transpose", is_flag=True, help="A column for every row.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="Write it to this file.")
 def table(results: Path, name: str, out: Path | None, style: str, *, wide: bool, **options: Any) -> None:
-    """Print table NAME of RESULTS (a folder that `run` has written)."""
+    """Print table NAME of RESULTS (a folder that `run` has written); `list tables` has the names."""
     from robustbench_lite.results.store import read
     from robustbench_lite.tables.base import tables
     from robustbench_lite.tables.render import render
@@ -129,7 +137,7 @@ def _shaped(made: Any, columns: str | None, *, no_intervals: bool, transpose: bo
     return transposed(made) if transpose else made
 
 
-@cli.command()
+@cli.command(short_help="Score stored adversarials again, without attacking.")
 @click.argument("results", type=click.Path(path_type=Path))
 @device_option
 @trust_option
@@ -141,23 +149,24 @@ def verify(results: Path, device: str, trust: bool) -> None:
     for line in (*report.skipped, *(str(entry) for entry in report.disagreements)):
         click.echo(visible(line))
     click.echo(
-        f"{report.rows} rows re-scored, {len(report.disagreements)} values disagree, "
-        f"{report.near_ties} near ties fell the other way"
+        f"{plural(report.rows, 'row')} re-scored, "
+        f"{plural(len(report.disagreements), 'value disagrees', 'values disagree')}, "
+        f"{plural(report.near_ties, 'near tie')} fell the other way"
     )
     if not report.sound:
         raise SystemExit(ExitCode.FAILED_GATE)
 
 
-@cli.command()
+@cli.command(short_help="Draw a figure of results: SVG, PDF or PNG.")
 @click.argument("results", type=click.Path(path_type=Path))
-@click.argument("name")
+@click.argument("name", shell_complete=names("figures"))
 @click.option("--set", "options", multiple=True, metavar="KEY=VALUE", help="A parameter of the figure; see `describe`.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), help=".pdf, .png, .svg; default: SVG beside the rows.")
 @click.option("--width", type=click.FloatRange(1, 40), help="Inches, for a paper; .pdf and .png have 3.25, a column.")
 @device_option
 @trust_option
 def figure(results: Path, name: str, options: tuple[str, ...], out: Path | None, **how: Any) -> None:
-    """Draw figure NAME of RESULTS; its rows are stored in RESULTS/figures.
+    """Draw figure NAME of RESULTS; its rows are stored in RESULTS/figures. `list figures` has the names.
 
     As PDF, PNG, or with a width, for a paper, which takes matplotlib (the extra `plot`); else as the page shows it.
     """
@@ -179,11 +188,15 @@ def _assignments(options: tuple[str, ...]) -> dict[str, Any]:
     return dict(assignment(option) for option in options)
 
 
-@cli.command("list")
-@click.argument("kind", type=click.Choice(KINDS), required=False)
-@wide_option
+@cli.command("list", short_help="List what can be named, of one kind or of all.")
+@click.argument("kind", type=Named(KINDS), required=False, metavar="[KIND]")
+@click.option("--wide", is_flag=True, help="Whole lines, however wide the terminal is.")
 def list_(kind: str | None, *, wide: bool) -> None:
-    """List what can be named: of one KIND, or of all."""
+    """List what can be named: of one KIND, or of all.
+
+    Kinds: models, generators, defenses, attacks, datasets, tables, figures, operations, dictionaries, suites, checks,
+    words.
+    """
     from robustbench_lite.cli.catalogue import inventory, listing, problems
 
     room = None if wide else width()
@@ -192,11 +205,11 @@ def list_(kind: str | None, *, wide: bool) -> None:
         say(f"warning: {problem}")
 
 
-@cli.command()
+@cli.command(short_help="Explain a name or a word of the output.")
 @click.argument("name", shell_complete=names(*KINDS))
 @click.option("--sheet", type=click.Path(path_type=Path), help="Draw random views of images there, as SVG.")
 def describe(name: str, sheet: Path | None) -> None:
-    """Explain an attack, classifier, generator, dataset, source, operation, table or suite called NAME.
+    """Explain NAME: whatever `list` has, a suite, or a word of the output such as red or 'worst case'.
 
     With --sheet, draw what a suite's transformations, or an operation, make of images.
     """
@@ -233,7 +246,7 @@ def fetch(suite: Path, overrides: tuple[str, ...]) -> None:
         click.echo(visible(f"{model.title}: ready"))
 
 
-@cli.command()
+@cli.command(short_help="Say what this machine has; try every attack.")
 @click.option("--calibrate", is_flag=True, help="Run every attack on classifiers whose answer is known exactly.")
 def doctor(calibrate: bool) -> None:
     """Say what this machine has; with --calibrate, whether every attack finds what it must."""
@@ -248,7 +261,7 @@ def doctor(calibrate: bool) -> None:
             click.echo(str(finding))
             checks += 1
             wrong += not finding.passed
-        click.echo(f"{checks} checks, {wrong} failed")
+        click.echo(f"{plural(checks, 'check')}, {wrong} failed")
         if wrong:
             raise SystemExit(ExitCode.FAILED_GATE)
 
@@ -271,4 +284,4 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and exit, with an `ExitCode`."""
     if COMPLETING in os.environ:
         cli.main(arguments, prog_name="robustbench-lite", complete_var=COMPLETING)
-    raise SystemExit(exit_code(lambda: cli.main(arguments, standalone_mode=False)))
+    raise SystemExit(exit_code(lambda: cli.main(arguments, prog_name="robustbench-lite", standalone_mode=False)))

@@ -14,14 +14,16 @@ from typing import Any
 
 import numpy as np
 
-from robustbench_lite.datasets._labels import folded, listed
+from robustbench_lite.datasets._labels import folded, listed, printable
 from robustbench_lite.datasets.base import Samples
 from robustbench_lite.errors import DataError, suggestion
+from robustbench_lite.text import plural
 
 __all__ = ["Classes", "aligned"]
 
 _SYNSET = re.compile(r"n\d{8}")  # how ImageNet names its folders
 _IMAGENET = 1000
+_TOLD = 5  # classes that a note names
 
 
 @dataclass(frozen=True)
@@ -224,5 +226,7 @@ def _moved(samples: Samples, mapping: Mapping[int, int], classes: Classes) -> tu
     pairs = [(samples.classes[label], number) for label, number in sorted(mapping.items())]
     if all(name.isascii() and name.isdecimal() and int(name) == number for name, number in pairs):
         return ()
-    told = listed(f"{name} is {number}" for name, number in pairs)
-    return (f"{samples.dataset}: labels are the class numbers of {classes.classifier}: {told}",)
+    told = ", ".join(printable(f"{name} {number}") for name, number in pairs[:_TOLD])
+    rest = len(pairs) - _TOLD
+    more = f" and {plural(rest, 'other class', 'other classes')} likewise" if rest > 0 else ""
+    return (f"{samples.dataset}: labels are the class numbers of {classes.classifier}: {told}{more}",)

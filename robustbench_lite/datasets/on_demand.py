@@ -93,5 +93,6 @@ class OnDemand(ImageSource):
     def _missing(self) -> str:
         return (
             f"{self.on_demand} is not on this machine: run `fetch` on this suite where there is a connection, or point "
-            f"ROBUSTBENCH_LITE_DATA at a folder with torchvision's download or {self.on_demand}/{self.split}.parquet"
+            f"ROBUSTBENCH_LITE_DATA at a folder with torchvision's download or {self.on_demand}/{self.split}.parquet; "
+            "images of your own: `data: {mine: {folder: images}}` (docs/datasets.md)"
         )

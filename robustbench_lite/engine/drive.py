@@ -8,19 +8,25 @@ out, retires samples whose gradient or logits are not finite, counts passes, and
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from robustbench_lite.engine.attack import Attack, Composition, SetAttack, State, StepAttack
 from robustbench_lite.engine.craft import craft
 from robustbench_lite.engine.job import Job
-from robustbench_lite.engine.oracle import Ledger, Oracle
+from robustbench_lite.engine.oracle import BACKWARD, FORWARD, Ledger, Oracle
 from robustbench_lite.engine.outcome import NO_MEMORY, NOT_FINITE, OK, REASONS, Outcome
-from robustbench_lite.engine.turns import Progress, in_turn
+from robustbench_lite.engine.turns import in_turn
+from robustbench_lite.engine.way import Report, Way, behind, in_samples
 from robustbench_lite.guards.memory import is_out_of_memory
 from robustbench_lite.lazy import torch
 from robustbench_lite.threat.rows import per_row, put, rows
 
 __all__ = ["NO_MEMORY", "REASONS", "Outcome", "run"]
+
+_PASSES = [FORWARD, BACKWARD]
+_SELDOM = 0.2  # seconds between two words about how far it is: on a GPU each of them waits for it
+_LEAST = 0.05  # of the passes that are expected of a sample: those that are still to be expected of one at work
 
 
 @dataclass
@@ -35,27 +41,44 @@ class Window:
     ledger: Ledger
 
 
-def run(attack: Attack, oracle: Oracle, job: Job, progress: Progress = lambda _: None) -> Outcome:
-    """Candidates for every sample of the job. Raises whatever the attack raises, but neither NaN nor lack of memory."""
+def run(attack: Attack, oracle: Oracle, job: Job, progress: Callable[[int], None] = lambda _: None) -> Outcome:
+    """Candidates for every sample of the job. Raises whatever the attack raises, but neither NaN nor lack of memory.
+
+    `progress`: is told how far it is, in samples' worth of work, and of all of them at the end.
+    """
+    outcome = _run(attack, oracle, job, in_samples(progress, len(job.x)))
+    progress(len(job.x))
+    return outcome
+
+
+def _run(attack: Attack, oracle: Oracle, job: Job, report: Report) -> Outcome:
     start = time.perf_counter()
     if isinstance(attack, StepAttack):
-        outcome = _Drive(attack, oracle, job, progress).finish()
-        if attack.follow_up is not None:
-            outcome = _go_on(attack.follow_up, oracle, job, outcome)
+        outcome = _stepped(attack, oracle, job, report)
     elif isinstance(attack, SetAttack):
         outcome = craft(attack, oracle, job)
     elif isinstance(attack, Composition):
-        outcome = in_turn(attack, oracle, job, progress, run)
+        outcome = in_turn(attack, oracle, job, report, _run)
     else:
         raise TypeError(f"expected a StepAttack, a SetAttack or a Composition, got {type(attack).__name__}")
     oracle.synchronize()
     outcome.wall = time.perf_counter() - start
     outcome.notes = (*attack.remarks(job.goal), *outcome.notes)
-    progress(len(job.x))
     return outcome
 
 
-def _go_on(attack: StepAttack, oracle: Oracle, job: Job, outcome: Outcome) -> Outcome:
+def _stepped(attack: StepAttack, oracle: Oracle, job: Job, report: Report) -> Outcome:
+    """What it makes of the job, and the attack that goes on from there, where there is one."""
+    last = attack.follow_up
+    if last is None:
+        return _Drive(attack, oracle, job, report, attack.typical_passes).finish()
+    own = behind(report, 0.0, last.typical_passes * oracle.width)
+    outcome = _Drive(attack, oracle, job, own, attack.typical_passes - last.typical_passes).finish()
+    made = float(outcome.ledger.counts[:, _PASSES].sum())
+    return _go_on(last, oracle, job, outcome, behind(report, made, 0.0))
+
+
+def _go_on(attack: StepAttack, oracle: Oracle, job: Job, outcome: Outcome, report: Report) -> Outcome:
     """The same outcome with candidates that do not succeed replaced by what `attack` makes of them."""
     start, oracle.ledger = time.perf_counter(), outcome.ledger
     every = torch.arange(len(job.x), device=job.x.device)
@@ -65,7 +88,7 @@ def _go_on(attack: StepAttack, oracle: Oracle, job: Job, outcome: Outcome) -> Ou
     if len(rest) == 0:
         return outcome
     again = Job(outcome.candidates[rest], rows(job.goal, rest), rows(job.draw, rest))
-    more = _Drive(attack, oracle, again, lambda _: None).finish()
+    more = _Drive(attack, oracle, again, report, attack.typical_passes).finish()
     outcome.candidates[rest] = more.candidates
     outcome.status[rest] = more.status
     outcome.ledger.counts[rest] += more.ledger.counts
@@ -78,15 +101,17 @@ class _Drive:
     attack: StepAttack
     oracle: Oracle
     job: Job
-    progress: Progress
+    report: Report
+    each: float  # passes through a classifier that a sample is expected to take
     queued: int = 0  # samples below this index have entered the window
-    finished: int = 0
+    told: float = field(default_factory=time.perf_counter)  # when it was last said how far it is
     charged: float = field(default_factory=time.perf_counter)  # when time was last shared out
     parked: list[Window] = field(default_factory=list)  # halves that wait for memory
     outcome: Outcome = field(init=False)
 
     def __post_init__(self) -> None:
         self.outcome = Outcome.empty(self.job.x, self.attack.names(self.job.setting))
+        self.broken = self.job.x.new_zeros((), dtype=torch.int64)  # of the samples that are done
 
     def finish(self) -> Outcome:
         window = self._next()
@@ -106,7 +131,19 @@ class _Drive:
             out = self._leaving(window)
             self._charge(window.ledger)
             window = self._retire(window, out) if len(out) else window
+            if window is not None and self.charged - self.told >= _SELDOM:
+                self._tell(window)
         return self.outcome
+
+    def _tell(self, window: Window) -> None:
+        """How far it is; samples that still wait are expected to cost as much as those that have come so far."""
+        self.told, n = self.charged, len(self.job.x)
+        spent = torch.cat([one.ledger.counts[:, _PASSES].sum(1) for one in (window, *self.parked)])
+        each = self.each * self.oracle.width
+        left = float((each - spent).clamp(min=_LEAST * each).sum())
+        made = float(spent.sum() + self.outcome.ledger.counts[:, _PASSES].sum())
+        waiting = (n - self.queued) * (made + left) / self.queued
+        self.report(Way(made, left + waiting, n - int(self.broken)))
 
     def _charge(self, ledger: Ledger) -> None:
         """The time since the last charge, in equal shares; what retiring takes is on the bill of the next step.
@@ -151,8 +188,7 @@ class _Drive:
             done.found.index_copy_(0, index, self.attack.details(rows(window.state, out)))
         if ledger.trouble:
             done.status.index_copy_(0, index, ledger.broken * NOT_FINITE)
-        self.finished += len(out)
-        self.progress(self.finished)
+        self.broken += window.won[out].sum()
         if len(out) == n:
             return self._next()
         fresh = None if self.parked else self._enter(len(out))
@@ -171,7 +207,6 @@ class _Drive:
         size = max(n, self.oracle.batch_size) if self.attack.fills else n
         if size == 1:
             self.outcome.status[window.index] = NO_MEMORY
-            self.finished += 1
             return self._next()
         self.oracle.batch_size = max(1, size // 2)
         if n <= self.oracle.batch_size:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from robustbench_lite.engine.access import Access, narrower, permit
 from robustbench_lite.engine.clock import Clock
+from robustbench_lite.engine.pullback import NO_GRADIENT, pullback
 from robustbench_lite.errors import AttackError
 from robustbench_lite.guards.memory import chunked
 from robustbench_lite.guards.transfer import done
@@ -34,10 +35,6 @@ __all__ = [
 
 _ABOVE_0, _BELOW_1 = 1e-30, 2.0**-24  # changes no sum; the distance from 1 to the number below it
 FORWARD, BACKWARD, ZERO_GRADIENT, BROKEN = range(4)  # columns of a ledger
-NO_GRADIENT = (
-    "the classifier gives no gradient in the image, which this attack needs: its forward runs under torch.no_grad, "
-    "detaches, leaves PyTorch or is quantised; take that out, or attack it with an attack that needs none"
-)
 
 
 def logits_of(module: nn.Module, x: torch.Tensor) -> torch.Tensor:
@@ -131,6 +128,11 @@ class Oracle:
         self.clock, self.ahead = Clock.of(self.device), self.device.type == "cuda"
         self.open(0)
 
+    @property
+    def width(self) -> int:
+        """How many classifiers a pass goes through, and as how many it counts."""
+        return max(1, len(self.members))
+
     def open(self, n: int) -> Ledger:
         """A fresh ledger for a window of n rows."""
         self.ledger = Ledger.empty(n, self.device)
@@ -203,7 +205,7 @@ class Oracle:
             seen = transform(leaf)
         view = self.differentiate(seen.detach(), rows)
         gradient = outer(view)
-        return gradient if seen is leaf else torch.autograd.grad(seen, leaf, gradient)[0], view
+        return gradient if seen is leaf else pullback(seen, leaf, gradient), view
 
     def chunked(self, work: Callable[[slice], torch.Tensor], n: int) -> torch.Tensor:
         """`work` on slices of at most `batch_size` of n rows, joined; halves the batch when memory runs out."""
@@ -243,9 +245,7 @@ class Pass:
         """Vector-Jacobian product of `seed` (n, K): gradients (n, C, H, W) and their l2 norms (n,)."""
         oracle = self.oracle
         with oracle.clock("backward"):
-            (gradient,) = torch.autograd.grad(self.graph, self.leaf, seed, retain_graph=True, allow_unused=True)
-        if gradient is None:
-            raise AttackError(NO_GRADIENT)
+            gradient = pullback(self.graph, self.leaf, seed, again=True)
         oracle.ledger.add(BACKWARD, self.rows, max(1, len(oracle.members)))  # all that were computed
         return gradient, self._account(gradient)
 

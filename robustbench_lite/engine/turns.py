@@ -4,32 +4,31 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from functools import partial
 
 from robustbench_lite.engine.attack import Attack, Composition
 from robustbench_lite.engine.job import Job
-from robustbench_lite.engine.oracle import Oracle
+from robustbench_lite.engine.oracle import BACKWARD, FORWARD, Oracle
 from robustbench_lite.engine.outcome import OK, Outcome, Tally
+from robustbench_lite.engine.way import Report, Way, behind
 from robustbench_lite.lazy import torch
 from robustbench_lite.results.worst_case import allowed
 from robustbench_lite.threat.norms import size
 from robustbench_lite.threat.rows import rows
 
-__all__ = ["Progress", "Run", "in_turn"]
+__all__ = ["Run", "in_turn"]
 
-Progress = Callable[[int], None]
-Run = Callable[[Attack, Oracle, Job, Progress], Outcome]
+Run = Callable[[Attack, Oracle, Job, Report], Outcome]
 
 
-def in_turn(attack: Composition, oracle: Oracle, job: Job, progress: Progress, run: Run) -> Outcome:
+def in_turn(attack: Composition, oracle: Oracle, job: Job, report: Report, run: Run) -> Outcome:
     """What the members make of those samples that none before them has broken; `run` drives one of them."""
-    n, last = len(job.x), attack.makers[-1]
+    n, made, after = len(job.x), 0.0, attack.typical_passes * oracle.width
     outcome, rest = Outcome.empty(job.x), torch.arange(n, device=job.x.device)
     outcome.maker, margin = torch.full_like(rest, -1), torch.full((n,), float("-inf"), device=rest.device)
     for number, (name, member) in enumerate(attack.members.items()):
         part = Job(job.x[rest], rows(job.goal, rest), rows(job.draw, rest).fork(name))
-        gone = n - len(rest)
-        more = run(member, oracle, part, partial(_onward, progress, gone) if name == last else lambda _: None)
+        after -= member.typical_passes * oracle.width
+        more = run(member, oracle, part, behind(report, made, after))
         won, gain = _reached(attack, oracle, part, more)
         better = gain > margin[rest]
         at = rest[better]
@@ -38,13 +37,9 @@ def in_turn(attack: Composition, oracle: Oracle, job: Job, progress: Progress, r
         outcome.ledger.seconds[rest] += more.ledger.seconds
         outcome.status[rest] = torch.where(outcome.status[rest] == OK, more.status, outcome.status[rest])
         outcome.tally += (_tally(name, won, more),)
-        rest = rest[~won]
-        progress(n - len(rest))
+        rest, made = rest[~won], made + float(more.ledger.counts[:, [FORWARD, BACKWARD]].sum())
+        report(Way(made, after * len(rest), len(rest)))
     return outcome
-
-
-def _onward(progress: Progress, gone: int, finished: int) -> None:
-    progress(gone + finished)
 
 
 def _reached(attack: Attack, oracle: Oracle, job: Job, outcome: Outcome) -> tuple[torch.Tensor, torch.Tensor]:

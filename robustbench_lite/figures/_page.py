@@ -41,7 +41,7 @@ def as_svg(drawing: Drawing) -> str:
     for i, note in enumerate(drawing.notes):
         parts.append(element("text", text=note, x=_PAD, y=y + 18 * i + 8))
     height = y + 18 * len(drawing.notes) + 8
-    white = element("rect", width=width, height=height, fill="white")
+    white = element("rect", width=width, height=height, fill="white", class_="ground")
     return document(width, height, drawing.title, drawing.says, [white, *parts])
 
 
@@ -81,8 +81,10 @@ def _panel(panel: Panel, wide: float, tall: float) -> Iterator[str]:
         yield from _line(panel, line, wide, tall)
     for mark in panel.marks:
         x, y = wide * _share(panel.x, mark.x), tall * (1 - _share(panel.y, mark.y))
-        yield element("circle", cx=x, cy=y, r=6.5, fill="white", stroke="black")
-        yield element("text", text=mark.text, x=x, y=y + 3.5, text_anchor="middle", font_size=9)
+        wide = max(13.0, 5.5 * len(mark.text) + 5)
+        place = {"x": x - wide / 2, "y": y - 6.5, "width": wide, "height": 13, "rx": 6.5}
+        yield element("rect", **place, fill="white", stroke="black")
+        yield element("text", text=mark.text, x=x, y=y + 3.5, text_anchor="middle", font_size=9, class_="on-white")
 
 
 def _share(axis: Axis, value: float) -> float:

@@ -16,6 +16,7 @@ from robustbench_lite.figures.drawing import Axis, Drawing, Key, Mark, Panel, Pa
 __all__ = ["META", "Plane"]
 
 META = b"robustbench_lite.figure"
+_TOUCH = 0.14  # of the way from the centre to the edge: marks that are nearer would cover each other
 
 
 @dataclass(frozen=True)
@@ -62,10 +63,11 @@ class Plane:
         )
 
     def _panel(self, model: str, values: npt.NDArray[Any], colours: npt.NDArray[np.uint8]) -> Panel:
-        marks = [Mark(0.0, 0.0, "0")]
+        places = {0: (0.0, 0.0)}
         for i, mark in enumerate(self.facts["marks"], 1):
             if self._inside(mark) and model in mark.get("on", [model]):
-                marks.append(Mark(mark["u"], mark["v"], str(i)))
+                places[i] = mark["u"], mark["v"]
+        marks = _apart(places, [_TOUCH * extent for extent in self.facts["extent"]])
         x, y = (_axis(extent) for extent in self.facts["extent"])
         image = np.ascontiguousarray(colours[values[::-1]])  # rows are stored from below
         return Panel(model, x, y, image=image, marks=tuple(marks))
@@ -78,10 +80,36 @@ class Plane:
         """What the numbers on the panels are."""
         if not self.facts["marks"]:
             yield "0: the image itself"
+        else:
+            yield "0: the image itself; other numbers: adversarial images, at their projections"
         for i, mark in enumerate(self.facts["marks"], 1):
-            off = f"{mark['off']} off the plane, drawn at its projection" if self._inside(mark) else "beyond the frame"
+            off = f"{mark['off']} off the plane" if self._inside(mark) else "beyond the frame"
             yield f"{i}: {mark['name']} ({off})"
 
 
 def _axis(extent: float) -> Axis:
     return Axis("", -extent, extent, tuple((part * extent, f"{part * extent:g}") for part in (-1, 0, 1)))
+
+
+def _apart(places: dict[int, tuple[float, float]], near: Sequence[float]) -> list[Mark]:
+    """A mark for each place; those that would cover each other are one, at their mean, with all their numbers."""
+    groups: list[list[int]] = []
+    for i, place in places.items():
+        touching = (g for g in groups if all(abs(a - b) < d for a, b, d in zip(places[g[0]], place, near, strict=True)))
+        if (group := next(touching, None)) is None:
+            groups.append([i])
+        else:
+            group.append(i)
+    middles = [np.mean([places[i] for i in group], axis=0) for group in groups]
+    return [Mark(float(u), float(v), _numbers(group)) for (u, v), group in zip(middles, groups, strict=True)]
+
+
+def _numbers(group: Sequence[int]) -> str:
+    """1, 2, 3 and 5 as 1-3, 5."""
+    runs: list[list[int]] = []
+    for i in group:
+        if runs and i == runs[-1][-1] + 1:
+            runs[-1].append(i)
+        else:
+            runs.append([i])
+    return ", ".join(f"{run[0]}" if len(run) == 1 else f"{run[0]}\u2013{run[-1]}" for run in runs)

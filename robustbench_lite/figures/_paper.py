@@ -23,6 +23,8 @@ _RIGHT, _BELOW, _ABOVE = 0.1, 0.34, 0.17  # inches around the axes of a panel
 _SMALL, _LEGIBLE, _LARGE = 0.3, 0.45, 0.8  # inches: sides of pictures without and with text below, and the largest
 _TINY, _STEP = 0.041, 0.085  # inches: width of a letter of that text, and from line to line
 _GAP = 0.03
+_WIDE, _NARROW, _FEW = 2.2, 1.55, 3  # inches: of a panel with lines, and of one of more than so many
+_LEAST_POINTS = 5.0  # size of a title
 
 
 @dataclass
@@ -71,7 +73,8 @@ class PanelRows:
 
     @property
     def across(self) -> int:
-        return max(1, min(len(self.block.panels), int(self.width / (2.2 if self.lines else 1.05))))
+        least = 1.05 if not self.lines else _NARROW if len(self.block.panels) > _FEW else _WIDE
+        return max(1, min(len(self.block.panels), int(self.width / least)))
 
     @property
     def left(self) -> float:
@@ -105,7 +108,9 @@ class PanelRows:
 
 def _panel(axes: Axes, panel: Panel, wide: float) -> None:
     if panel.title:
-        axes.set_title(_short(panel.title, wide + 0.1, 0.052), pad=3, loc="left")
+        size = min(7.0, max(_LEAST_POINTS, 7 * (wide + 0.1) / (0.056 * len(panel.title))))
+        title = _short(panel.title, wide + 0.1, 0.056 * size / 7)
+        axes.set_title(title, pad=3, loc="left", fontsize=size)
     ends = (panel.x.low, panel.x.high, panel.y.low, panel.y.high)
     if panel.image is not None:
         axes.imshow(panel.image, extent=ends, aspect="auto")
@@ -115,9 +120,9 @@ def _panel(axes: Axes, panel: Panel, wide: float) -> None:
         axes.set_axisbelow(True)
     for line in panel.lines:
         _line(axes, line, panel.x.high)
-    for mark in panel.marks:
-        axes.plot([mark.x], [mark.y], "o", mfc="white", mec="black", mew=0.5, ms=6)
-        axes.text(mark.x, mark.y, visible(mark.text), ha="center", va="center_baseline", fontsize=5)
+    for mark in reversed(panel.marks):  # the image itself above all
+        box = {"boxstyle": "round,pad=0.15,rounding_size=0.6", "fc": "white", "ec": "black", "lw": 0.5}
+        axes.text(mark.x, mark.y, visible(mark.text), ha="center", va="center", fontsize=4.5, bbox=box)
     axes.set_xlim(ends[:2])
     axes.set_ylim(ends[2:])
     axes.set_xticks([place for place, _ in panel.x.ticks], [visible(text) for _, text in panel.x.ticks])
@@ -205,7 +210,7 @@ class Pictures:
 
     def _name(self, at: Place, name: str) -> None:
         """In as many lines as fit beside the pictures."""
-        lines = wrap(visible(name), max(4, int((self.left - EDGE) / _LETTER))) or [""]
+        lines = wrap(visible(name).replace("(", " ("), max(4, int((self.left - EDGE) / _LETTER))) or [""]
         most = max(1, int(self.side[1] / LINE))
         lines = lines if len(lines) <= most else [*lines[: most - 1], lines[most - 1][:-1] + "…"]
         for i, line in enumerate(lines):
@@ -233,7 +238,7 @@ class Keys:
 
     @classmethod
     def of(cls, keys: tuple[Key, ...], width: float) -> Keys:
-        step = min(width - 2 * EDGE, 0.34 + max((len(key.text) for key in keys), default=0) * 0.053)
+        step = min(width - 2 * EDGE, 0.36 + max((len(key.text) for key in keys), default=0) * 0.058)
         return cls(keys, max(1, int((width - 2 * EDGE) / step)), step)
 
     @property

@@ -56,9 +56,9 @@ class Curve(Figure):
     title: ClassVar[str] = "Robust accuracy as the budget grows"
 
     def compute(self, results: Results, assets: Assets) -> pa.Table:  # noqa: ARG002  (all of it is stored)
-        rows = [row for members in grouped(curves(results)).values() for row in _rows(members)]
+        rows = [row for members in grouped(curves(results)).values() for row in _rows(_telling(members))]
         if not rows:
-            raise UsageError(f"{results.folder}: no attack on a classifier measures its changes in a norm")
+            raise UsageError(f"{results.folder}: no attack has a budget in a norm or looks for a smallest size")
         return pa.Table.from_pylist(rows, schema=_ROWS)
 
     def drawing(self, table: pa.Table) -> Drawing:
@@ -113,8 +113,13 @@ class _Panel:
     lines: list[_Line]
 
 
+def _telling(members: Sequence[Fall]) -> list[Fall]:
+    """Those of which more is known than the clean accuracy."""
+    return [one for one in members if one.whole or any(step > 0 for step in one.steps())]
+
+
 def _rows(members: Sequence[Fall]) -> Iterator[dict[str, Any]]:
-    top = end(members)
+    top = end(members) if members else 0.0
     for one in members:
         facts = {"dataset": one.threat.dataset, "norm": one.threat.norm, "clipped": one.threat.clipped, "end": top}
         named = ", ".join(dict.fromkeys(attack.variant for attack in one.attacks))
@@ -128,7 +133,7 @@ def _panels(table: pa.Table) -> list[_Panel]:
     """The stored rows as they are drawn."""
     found: dict[tuple[str, str, float], dict[str, list[dict[str, Any]]]] = {}
     for row in table.to_pylist():
-        norm = row["norm"] + ("" if row["clipped"] else ", images may leave [0, 1]")
+        norm = row["norm"] + ("" if row["clipped"] else ", unclipped")
         found.setdefault((row["dataset"], norm, row["end"]), {}).setdefault(row["model"], []).append(row)
     return [_Panel(*key, [_Line(rows) for rows in lines.values()]) for key, lines in found.items()]
 
@@ -138,7 +143,7 @@ def _panel(panel: _Panel, models: Sequence[str]) -> Panel:
     places = [panel.end * i / _TICKS for i in range(_TICKS + 1)]
     ticks = tuple((place, budget(float(f"{place:.6g}"))) for place in places)
     lines = tuple(_drawn(line, models.index(line.model)) for line in panel.lines[:_MOST])
-    across = Axis(f"{panel.norm} at most", 0.0, panel.end, ticks)
+    across = Axis(f"{panel.norm.partition(',')[0]} at most", 0.0, panel.end, ticks)
     return Panel(f"{panel.dataset}, {panel.norm} (n = {n})", across, Axis.shares(""), lines)
 
 

@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 
 from robustbench_lite.figures.svg import PALETTE
-from robustbench_lite.text import significant
 
 __all__ = [
     "DASHES",
@@ -52,7 +51,12 @@ class Axis:
     def of(cls, label: str, high: float, low: float = 0.0) -> Axis:
         """Even ticks, three digits each."""
         places = [low + (high - low) * i / TICKS for i in range(TICKS + 1)]
-        return cls(label, low, high, tuple((place, significant(place, 3)) for place in places))
+        return cls(
+            label,
+            low,
+            high,
+            tuple((place, f"{place:.3g}" if abs(place) < 1000 else f"{place:.0f}") for place in places),
+        )
 
     @classmethod
     def shares(cls, label: str) -> Axis:

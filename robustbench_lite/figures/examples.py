@@ -28,8 +28,13 @@ __all__ = ["Examples"]
 
 _FACTORS = (1, 2, 5, 10, 20, 50, 100)
 _VISIBLE = 0.4  # of the distance from grey to black and white that the largest difference takes at least
-_WON, _HELD = "#D55E00", "#009E73"
-_KEYS = (Key("the attack reached its goal", _WON, "frame"), Key("it did not", _HELD, "frame"))
+_WON, _HELD, _WRONG = "#D55E00", "#009E73", "#999999"
+_KEYS = (
+    Key("right before, and the attack reached its goal", _WON, "frame"),
+    Key("right before, and it did not", _HELD, "frame"),
+    Key("wrong before any attack", _WRONG, "frame"),
+)
+_NOTE = "above each column the true class; below each picture what it is taken for, and how surely; grey: no change"
 _ROWS = pa.schema(
     [
         ("dataset", pa.string()),
@@ -57,7 +62,9 @@ class Examples(Figure):
     dataset: str | None = Field(None, description="Of the results; null: all.")
     model: str | None = Field(None, description="The classifier that was attacked itself; null: all.")
     attack: str | None = Field(None, description="As tables call it; null: all of the run.")
-    images: PositiveInt = Field(4, description="In a row: the first of which most attacks left an image.")
+    images: PositiveInt = Field(
+        4, description="In a row: of what was right before, that of which most attacks left one."
+    )
 
     def compute(self, results: Results, assets: Assets) -> pa.Table:  # noqa: ARG002  (all of it is stored)
         every = [one for one in evaluations(results) if one.ok and one.own and not one.viewed]
@@ -73,21 +80,26 @@ class Examples(Figure):
         return pa.Table.from_pylist(sorted(found, key=lambda row: (row["dataset"], row["model"])), schema=_ROWS)
 
     def _shown(self, results: Results, every: Sequence[Evaluation]) -> dict[tuple[str, str], list[str]]:
-        """Of each dataset and classifier the samples of which most attacks left an image, in their order."""
+        """Of each dataset and classifier the samples that were right and of which most attacks left an image."""
         counts: dict[tuple[str, str], Counter[str]] = {}
+        right: dict[tuple[str, str], set[str]] = {}
         for one in every:
-            own = {row["sample"] for row in results.images(one.id).select(["sample"]).to_pylist()}
-            counts.setdefault((one.dataset, one.model), Counter()).update(s for s in one.samples if s in own)
-        return {key: [sample for sample, _ in found.most_common(self.images)] for key, found in counts.items()}
+            key, own = (one.dataset, one.model), set(results.images(one.id)["sample"].to_pylist())
+            counts.setdefault(key, Counter()).update(s for s in one.samples if s in own)
+            right.setdefault(key, set()).update(np.array(one.samples)[one["clean_correct"]].tolist())
+        return {
+            key: sorted(found, key=lambda sample: (sample not in right[key], -found[sample]))[: self.images]
+            for key, found in counts.items()
+        }
 
     def drawing(self, table: pa.Table) -> Drawing:
         blocks = []
         for (dataset, model), part in groupby(table.to_pylist(), key=lambda row: (row["dataset"], row["model"])):
             blocks.append(_gallery(f"{dataset}, {model}", list(part)))
-        says = "Images as they were, after each attack, and the change, amplified; orange: the attack reached its goal."
-        return Drawing(
-            self.title, says, tuple(blocks), notes=("orange frame: the attack reached its goal; grey: no change",)
-        )
+        frames = {tile.frame for block in blocks for strip in block.strips for tile in strip.tiles}
+        keys = tuple(key for key in _KEYS if key.colour in frames)
+        says = "Images as they were, after each attack, and the change, amplified; frames say what came of each."
+        return Drawing(self.title, says, tuple(blocks), keys=keys, notes=(_NOTE,))
 
     def data(self, table: pa.Table) -> Table:
         keys = {"dataset": "dataset", "model": "classifier", "attack": "attack"}
@@ -121,8 +133,8 @@ def _rows(results: Results, one: Evaluation, samples: Sequence[str]) -> Iterator
 def _gallery(heading: str, rows: list[dict[str, Any]]) -> Gallery:
     """The samples of a classifier: as they are, and under every attack; a sample without an image leaves a gap."""
     samples = {row["sample"]: row for row in rows}
-    above = tuple(row["label"] for row in samples.values())
-    clean = [Tile(_shown(_clean(row)), f"{row['label']}, clean", (row["before"],)) for row in samples.values()]
+    above = tuple(f"true: {row['label']}" for row in samples.values())
+    clean = [Tile(_shown(_clean(row)), f"{row['label']}, clean", (_taken(row["before"]),)) for row in samples.values()]
     strips = [Strip("clean", tuple(clean))]
     for attack, part in groupby(rows, key=lambda row: row["attack"]):
         own = {row["sample"]: row for row in part}
@@ -138,8 +150,13 @@ def _gallery(heading: str, rows: list[dict[str, Any]]) -> Gallery:
 def _attacked(row: dict[str, Any] | None, sample: dict[str, Any]) -> Tile:
     if row is None:
         return Tile(_shown(np.full(sample["shape"], 0.5)), "no image is stored", ("not stored",))
-    below = (row["after"], f"{row['confidence']:.0%}" if row["confidence"] is not None else "")
-    return Tile(_shown(_adversarial(row)), f"taken for {row['after']}", below, _WON if row["success"] else _HELD)
+    below = (_taken(row["after"]), f"{row['confidence']:.0%}" if row["confidence"] is not None else "")
+    frame = _WRONG if row["before"] != row["label"] else _WON if row["success"] else _HELD
+    return Tile(_shown(_adversarial(row)), f"taken for {row['after']}", below, frame)
+
+
+def _taken(name: str) -> str:
+    return f"\u2192 {name}"
 
 
 def _factor(largest: float) -> int:

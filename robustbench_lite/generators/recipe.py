@@ -93,8 +93,8 @@ def recipes() -> list[str]:
     return committed(RECIPES)
 
 
-def recipe(name: str) -> Recipe:
-    """The recipe called `name`. Raises UsageError."""
+def recipe(name: str | Path) -> Recipe:
+    """The recipe called `name`, or in a file. Raises UsageError."""
     said = content(name, RECIPES)
     try:
         return Recipe(**said)

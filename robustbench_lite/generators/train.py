@@ -31,16 +31,16 @@ _JUDGED = 2000  # images that scores are taken of, at most; half of the test ima
 
 
 def train(
-    name: str,
+    name: str | Path,
     out: Path,
     data_root: Path | None = None,
     device: str = "cpu",
     progress: Callable[[str], None] = lambda _: None,
 ) -> Card:
-    """Train recipe `name`; writes NAME.safetensors, NAME.yaml and NAME.rows.parquet into `out`, returns the card."""
+    """Train recipe `name`, or one in a file; writes NAME.safetensors, .yaml and .rows.parquet into `out`."""
     out.mkdir(parents=True, exist_ok=True)
     todo, root = recipe(name), data_root or Path.cwd()
-    done = trained(todo, out / f"{name}.checkpoint.pt", root, device, progress)
+    done = trained(todo, out / f"{todo.name}.checkpoint.pt", root, device, progress)
     return written(done, out, root, progress)
 
 
@@ -60,13 +60,14 @@ def written(done: Training, out: Path, root: Path, progress: Callable[[str], Non
 
 
 def rescored(
-    name: str, out: Path, data_root: Path | None = None, progress: Callable[[str], None] = lambda _: None
+    name: str | Path, out: Path, data_root: Path | None = None, progress: Callable[[str], None] = lambda _: None
 ) -> Card:
     """The card of recipe `name` with scores taken anew: of weights that lie in `out`, else of the shipped ones.
 
     Raises ModelError where there are none, or they are of another recipe.
     """
     todo, root = recipe(name), data_root or Path.cwd()
+    name = todo.name
     there = out / f"{name}.yaml"
     generator = load(str(there) if there.exists() else name)
     if any(getattr(generator.card, key) != getattr(todo, key) for key in ("architecture", "objective", "steps")):

@@ -132,7 +132,14 @@ def is_interrupt(error: BaseException) -> bool:
 def told(error: BaseException) -> str:
     """One sentence: what was raised and, in brackets, where."""
     place = where(error)
-    return f"{type(error).__name__}: {_message(error)}{f' ({place})' if place else ''}"
+    hint = "; relative paths start at the current folder" if _astray(error) else ""
+    return f"{type(error).__name__}: {_message(error)}{f' ({place})' if place else ''}{hint}"
+
+
+def _astray(error: BaseException) -> bool:
+    """Whether a file was looked for by a path that depends on where the program was started."""
+    name = error.filename if isinstance(error, FileNotFoundError) else None
+    return isinstance(name, str) and not Path(name).is_absolute()
 
 
 def _message(error: BaseException) -> str:

@@ -37,8 +37,10 @@ def check_file(path: Path, what: str) -> None:
             is_zip = file.read(4) == _ZIP  # as PyTorch decides it
         foreign = is_zip and _archived(path, size, what)
         foreign = foreign or (not is_zip and path.suffix != ".safetensors" and _streamed(path))
-    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, struct.error) as error:
-        raise ModelError(f"{what}: '{path.name}' cannot be read ({error})") from None
+    except OSError as error:
+        raise ModelError(f"{what}: '{path.name}' cannot be read ({error.strerror or error})") from None
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, struct.error) as error:
+        raise ModelError(f"{what}: '{path.name}' is damaged or cut off ({error}); save or download it again") from None
     if foreign:
         raise ModelError(f"{what}: '{path.name}' holds more than weights (bytearray), and was not loaded")
 

@@ -13,13 +13,14 @@ from robustbench_lite.models._bounds import DEEPEST, check_file, check_nesting, 
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["COUNTERS", "State", "choose", "equal", "load_state", "read_states", "read_weights"]
+__all__ = ["COUNTERS", "State", "choose", "equal", "load_state", "misfit", "read_states", "read_weights"]
 __all__ += ["refuse_what_is_no_weights", "shown"]
 
 State = dict[str, "torch.Tensor"]
 _SUFFIXES = {".pt", ".pth", ".bin", ".ckpt", ".tar", ".th"}
 _SHOWN = 3
 _SAVE = "save its weights with torch.save(model.state_dict(), ...) or as .safetensors"
+_COUNTS = "num_batches_tracked"
 COUNTERS = {"n_averaged"}  # of torch.optim.swa_utils.AveragedModel
 
 
@@ -143,14 +144,20 @@ def _floats(state: State) -> State:
 
 def load_state(net: nn.Module, state: State, what: str, which: str = "") -> None:
     """Load strictly; the sentence names what is missing, unexpected or of another shape, of `which` weights."""
+    if complaint := misfit(net, state, which):
+        raise ModelError(f"{what}: {complaint}")
+    counters = {key: value for key, value in net.state_dict().items() if key.endswith(_COUNTS)}
+    net.load_state_dict(counters | state)
+
+
+def misfit(net: nn.Module, state: State, which: str = "") -> str:
+    """Why weights are not those of a network, which may be on the meta device; empty: they are."""
     own = net.state_dict()
     # counters of training batches, which published files often leave out, as PyTorch itself allows
-    state = {key: value for key, value in own.items() if key.endswith("num_batches_tracked")} | state
+    state = {key: value for key, value in own.items() if key.endswith(_COUNTS)} | state
     complaints = [f"{word} {shown(names)}" for word, names in _complaints(own, state).items() if names]
-    if complaints:
-        told = f"the weights{f' ({which})' if which else ''} do not fit the architecture"
-        raise ModelError(f"{what}: {told}: {'; '.join(complaints)}")
-    net.load_state_dict(state)
+    told = f"the weights{f' ({which})' if which else ''} do not fit the architecture"
+    return f"{told}: {'; '.join(complaints)}" if complaints else ""
 
 
 def _complaints(own: State, state: State) -> dict[str, list[str]]:

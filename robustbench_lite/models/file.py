@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator, Field, model_validator
 
+from robustbench_lite.errors import ModelError
+from robustbench_lite.lazy import torch
 from robustbench_lite.models import archs
-from robustbench_lite.models._checkpoint import load_state
+from robustbench_lite.models._checkpoint import load_state, misfit
 from robustbench_lite.models._fit import fitting
 from robustbench_lite.models._in_file import InFile
 from robustbench_lite.models.base import Card, Classifier, models
 from robustbench_lite.models.finish import channels_last, finish
+from robustbench_lite.models.recognised import recognised
+from robustbench_lite.text import plural
+
+if TYPE_CHECKING:
+    from torch import nn
 
 __all__ = ["File"]
 
@@ -38,6 +46,43 @@ class File(InFile):
                 f"'{', '.join(missing)}' must be stated for a file; no normalisation is `mean: [0], std: [1]`"
             )
         return self
+
+    def absent(self, root: Path) -> Iterator[tuple[str, str]]:
+        yield from super().absent(root)
+        if self._path(root) is None:
+            return
+        key = "file"
+        try:
+            path, _ = self.present(root)
+            key = "arch"
+            net = self._empty()
+            key = "file"
+            part = fitting(net, path, self.title, self.key)
+        except ModelError as error:
+            yield key, str(error)
+        else:
+            if complaint := misfit(net, part.state, part.told(path.name)):
+                yield "arch", f"{self.title}: {complaint}{self._rather(path)}"
+
+    def _empty(self) -> nn.Module:
+        """The network without memory for its weights. Raises ModelError."""
+        assert self.size and self.classes
+        try:
+            with torch.device("meta"):
+                return archs.build(self.arch, self.size[0], self.classes)
+        except NotImplementedError:  # torchvision's RegNets compute their widths with tensors
+            return archs.build(self.arch, self.size[0], self.classes)
+
+    def _rather(self, path: Path) -> str:
+        """What the weights are of instead, where that is known."""
+        assert self.size
+        try:
+            found = recognised(path)
+        except ModelError:
+            return ""
+        if found.arch != self.arch:
+            return f"; they are those of '{found.arch}'"
+        return f"; they are for {found.classes} classes and images of {plural(found.channels, 'channel')}"
 
     def load(self, root: Path) -> Classifier:
         path, digest = self.present(root)

@@ -11,6 +11,7 @@ from robustbench_lite.errors import ModelError
 from robustbench_lite.guards.foreign import blamed
 from robustbench_lite.lazy import torch
 from robustbench_lite.models.base import Card, Classifier, Preprocess
+from robustbench_lite.text import plural
 
 if TYPE_CHECKING:
     from torch import nn
@@ -28,7 +29,8 @@ def finish(card: Card, net: nn.Module, steps: Preprocess | None = None) -> Class
     channels = card.size[0]
     for name, values in (("mean", card.mean), ("std", card.std)):
         if len(values) not in {1, channels}:
-            raise ModelError(f"{card.name}: {name} has {len(values)} values for {channels} channels")
+            given, wanted = plural(len(values), "value"), plural(channels, "channel")
+            raise ModelError(f"{card.name}: {name} has {given} for {wanted}")
     if any(value <= 0 for value in card.std):
         raise ModelError(f"{card.name}: std must be positive, got {list(card.std)}")
     _initialised(card, net)

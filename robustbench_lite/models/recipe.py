@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Self
 
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt, ValidationError, model_validator
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
-from robustbench_lite.errors import UsageError, did_you_mean
+from robustbench_lite.errors import UsageError, did_you_mean, problems_of
 from robustbench_lite.models.adversary import Adversary, Ball, adversary
 from robustbench_lite.models.zoo import RECIPES
 from robustbench_lite.registry import Config, Number, fingerprint
@@ -92,17 +94,38 @@ def recipes(folder: Path = RECIPES) -> list[str]:
     return sorted(path.stem for path in folder.glob("*.yaml"))
 
 
-def content(name: str, folder: Path = RECIPES) -> dict[str, Any]:
-    """What the file of the recipe called `name` says. Raises UsageError."""
+def content(name: str | Path, folder: Path = RECIPES) -> dict[str, Any]:
+    """What the committed recipe called `name` says, or a file of somebody's. Raises UsageError."""
+    if isinstance(name, Path):
+        return _own(name)
     if name not in recipes(folder):
         raise UsageError(f"unknown recipe '{name}'{did_you_mean(name, recipes(folder))}")
     return dict(YAML(typ="safe", pure=True).load((folder / f"{name}.yaml").read_text(encoding="utf-8")))
 
 
-def recipe(name: str) -> Recipe:
-    """The recipe called `name`. Raises UsageError."""
+def _own(path: Path) -> dict[str, Any]:
+    """A recipe in a file; its name is a file's, too, and without one it is that of this file."""
+    try:
+        said = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
+    except YAMLError as error:
+        mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+        place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
+        raise UsageError(f"{place}: not valid YAML: {problem or error}") from None
+    if not isinstance(said, dict):
+        raise UsageError(f"{path}: expected a mapping, `arch: lenet` and so on, got {type(said).__name__}")
+    said = {"name": path.stem, **said}
+    if not re.fullmatch(r"[\w.-]*\w", str(said["name"])):
+        raise UsageError(f"{path}: name: expected letters, digits, _, - and ., got {said['name']!r}")
+    return said
+
+
+def recipe(name: str | Path) -> Recipe:
+    """The recipe called `name`, or in a file. Raises UsageError."""
     said = content(name)
     try:
         return Recipe(**said)
     except ValidationError as error:
-        raise UsageError(f"recipe {name}: {error}") from None
+        sentences = "; ".join(sentence for _, sentence in problems_of(error, Recipe))
+        raise UsageError(f"recipe {name}: {sentences}") from None

@@ -37,6 +37,8 @@ def recognised(path: Path, arch: str | None = None) -> Recognised:
 
     Raises ModelError where there is none.
     """
+    if not path.is_file():
+        raise ModelError(f"{path}: no such file of weights")
     states = read_states(path, path.name)
     for name in [arch] if arch else [*archs.ARCHITECTURES, *_others(path)]:
         for channels, classes in _shapes(states):

@@ -38,13 +38,13 @@ __all__ = ["train"]
 
 
 def train(
-    name: str,
+    name: str | Path,
     out: Path,
     data_root: Path | None = None,
     device: str = "cpu",
     progress: Callable[[str], None] = lambda _: None,
 ) -> Card:
-    """Train recipe `name`; writes NAME.safetensors and NAME.yaml into `out` and returns the card."""
+    """Train recipe `name`, or one in a file; writes NAME.safetensors and NAME.yaml into `out` and returns the card."""
     todo, root = recipe(name), data_root or Path.cwd()
     with torch.random.fork_rng():
         torch.manual_seed(todo.seed)

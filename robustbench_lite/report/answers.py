@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from robustbench_lite.figures.svg import round_up
 from robustbench_lite.report.headline import amount
 from robustbench_lite.report.pictures import specimen
 from robustbench_lite.report.ranking import Entry, Ranking, rankings
-from robustbench_lite.text import percent
+from robustbench_lite.report.standing import standing
+from robustbench_lite.text import listed, percent
 
 if TYPE_CHECKING:
     from robustbench_lite.results.store import Results
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["answers", "ends", "ranked"]
 
 _NAMED = 6  # attacks
+_VERDICTS = {"best": "best", "tied": "tied", "worse": "worse", "red": "does not stand"}
+_HEADS = {"images": "stay right", "views": "views that stay right"}  # over the numbers, by what they are a share of
 
 
 def ranked(results: Results) -> list[Ranking]:
@@ -49,39 +52,33 @@ def answers(results: Results, tops: dict[str, float], room: int = 0) -> list[dic
 
 
 def _answer(ranking: Ranking, results: Results, top: float) -> dict[str, Any]:
-    said = [", ".join(_facts(ranking, entry)) for entry in ranking.entries]
-    same = said[0] if len(set(said)) == 1 else ""
-    rows = [
-        _row(entry, state, top) | {"said": "" if same else facts}
-        for entry, facts, state in zip(ranking.entries, said, _states(ranking), strict=True)
-    ]
+    states = _states(ranking)
+    paired = zip(ranking.entries, states, strict=True)
+    rows = [_row(entry, state, top) | _facts(ranking, entry) for entry, state in paired]
     attacks = tuple(dict.fromkeys(name for entry in ranking.entries for name in entry.attacks))
-    more = len(attacks) - _NAMED
     return {
         "dataset": ranking.dataset,
         "threat": ranking.threat,
         "metric": ranking.metric,
+        "head": _HEADS.get(ranking.of, "rho"),
         "answer": ranking.answer,
         "lead": ranking.lead,
+        "standing": standing(results, ranking),
         "rows": rows,
-        "same": same,
         "ticks": [f"{share * top:.3g}\u00a0%" for share in (0, 0.5, 1)],
-        "attacks": f"{', '.join(attacks[:_NAMED])}{f' and {more} others' if more > 0 else ''}",
+        "attacks": listed(attacks, _NAMED) if not any("," in name for name in attacks) else "; ".join(attacks),
         "several": len(attacks) > 1,
         "test": ranking.test,
-        "states": (states := {row["state"] for row in rows}),
-        "key": states != {"only"},
+        "states": set(states),
+        "key": set(states) != {"only"},
         "example": specimen(results, [(entry.model, cell) for entry in ranking.entries for cell in entry.cells]),
     }
 
 
-def _facts(ranking: Ranking, entry: Entry) -> Iterator[str]:
-    """What the number of a classifier rests on."""
-    yield f"n={entry.estimate.n}"
-    if ranking.draws:
-        yield f"{ranking.draws} views"
-    if ranking.of:
-        yield f"{percent(entry.clean, 0)}\u00a0% before"
+def _facts(ranking: Ranking, entry: Entry) -> dict[str, str]:
+    """What the number of a classifier rests on: its samples, their views, and how many were right before."""
+    n = str(entry.estimate.n)
+    return {"n": f"{n} \u00d7 {ranking.draws} views" if ranking.draws else n, "clean": f"{percent(entry.clean)}\u00a0%"}
 
 
 def _states(ranking: Ranking) -> list[str]:
@@ -108,4 +105,5 @@ def _row(entry: Entry, state: str, top: float) -> dict[str, Any]:
     low, high = (value if math.isnan(end) else end for end in (low, high))
     at, low, high = (0.0 if math.isnan(part) else part for part in (value, low, high))
     places = {"at": f"{100 * at:.2f}%", "low": f"{100 * low:.2f}%", "width": f"{100 * (high - low):.2f}%"}
-    return {"name": entry.model, "text": amount(found), "state": state, "red": entry.red, **places}
+    verdict = _VERDICTS.get(state, "")
+    return {"name": entry.model, "text": amount(found), "state": state, "verdict": verdict, "red": entry.red, **places}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from itertools import product
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,9 @@ from robustbench_lite.figures.svg import PALETTE, element, round_up
 __all__ = ["DASHES", "Fall", "Line", "Point", "Trade", "curves", "falls", "traces", "trades"]
 
 DASHES = ("none", "6 3", "2 3", "9 3 2 3")  # a second signal beside colour, every four lines
-_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 620, 250, 52, 14, 10, 36
+_ASIDE, _LETTER = 6.0, 6.3  # pixels: between marks at one budget; the width of a letter of a name
+_Box = tuple[float, float, float, float]  # left, right, top, bottom
+_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 620, 250, 58, 20, 10, 36
 
 
 @dataclass(frozen=True)
@@ -77,14 +79,19 @@ class _Frame:
             value = self.bottom + share * (self.top - self.bottom)
             y = self.y(value)
             yield element("line", x1=_LEFT, x2=_WIDTH - _RIGHT, y1=y, y2=y, class_="grid")
-            text = f"{value:.3g}{unit}"
+            text = f"{_plain(value)}{unit}"
             yield element("text", text=text, x=_LEFT - 6, y=y + 4, class_="tick", text_anchor="end")
         for tick in ticks:
             at, low = self.x(tick), _HEIGHT - _BOTTOM
             yield element("line", x1=at, x2=at, y1=low, y2=low + 4, class_="grid")
-            yield element("text", text=f"{tick:.3g}", x=at, y=low + 16, class_="tick", text_anchor="middle")
+            yield element("text", text=_plain(tick), x=at, y=low + 16, class_="tick", text_anchor="middle")
         middle = (_LEFT + _WIDTH) / 2
         yield element("text", text=label, x=middle, y=_HEIGHT - 4, class_="tick", text_anchor="middle")
+
+
+def _plain(value: float) -> str:
+    """Three digits, no exponent below a million."""
+    return f"{value:.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.3g}"
 
 
 def curves(lines: Sequence[Line], label: str, title: str, end: float) -> str:
@@ -100,7 +107,10 @@ def traces(lines: Sequence[Line], label: str, title: str) -> str:
     """Any quantity against another from 0 on, as it goes; what is far out lies on the edge."""
     every = np.concatenate([line.y for line in lines])
     bottom, top = (float(value) for value in np.quantile(every, (0.01, 0.99)))
-    bottom, top = (min(0.0, bottom), max(0.0, top)) if bottom < 0 or bottom < top / 2 else (bottom, top)
+    if 0 <= bottom < top / 2:
+        bottom, top = 0.0, round_up(top)
+    elif bottom < 0:
+        top = max(0.0, top)
     end = round_up(max(float(line.x.max()) for line in lines))
     frame = _Frame(0, end, top if top > bottom else bottom + 1, bottom=bottom)
     parts = list(frame.parts([share * end for share in (0, 0.25, 0.5, 0.75, 1)], label, ""))
@@ -114,8 +124,10 @@ def falls(lines: Sequence[Fall], label: str, title: str, end: float) -> str:
     """Robust accuracy (percent) against the budget, which ends at `end`: stairs in the band of their interval."""
     frame = _Frame(0, end, 100)
     parts = list(frame.parts([share * end for share in (0, 0.25, 0.5, 0.75, 1)], label, " %"))
+    marked = [i for i, line in enumerate(lines) if not line.whole]
     for i, line in enumerate(lines):
-        parts += (_stairs if line.whole else _marks)(frame, i, line)
+        aside = _ASIDE * (marked.index(i) - (len(marked) - 1) / 2) if i in marked else 0.0
+        parts += _stairs(frame, i, line) if line.whole else _marks(frame, i, line, aside)
     return _svg(title, parts)
 
 
@@ -130,12 +142,13 @@ def _stairs(frame: _Frame, i: int, line: Fall) -> Iterator[str]:
     yield _polyline(i, share)
 
 
-def _marks(frame: _Frame, i: int, line: Fall) -> Iterator[str]:
-    """Where only some budgets were tried: a mark at each, and its interval."""
+def _marks(frame: _Frame, i: int, line: Fall, aside: float) -> Iterator[str]:
+    """Where only some budgets were tried: a mark at each, and its interval; `aside`, so that none hides another."""
     for at, share, low, high in zip(line.budget, line.share, line.low, line.high, strict=True):
         if at <= frame.high:
-            yield _polyline(i, [(frame.x(at), frame.y(low)), (frame.x(at), frame.y(high))])
-            yield element("circle", cx=frame.x(at), cy=frame.y(share), r=4, fill=PALETTE[i % 8])
+            x = frame.x(at) + aside
+            yield _polyline(i, [(x, frame.y(low)), (x, frame.y(high))])
+            yield element("circle", cx=x, cy=frame.y(share), r=3.5, fill=PALETTE[i % 8])
 
 
 def trades(found: Sequence[Trade], label: str, top: float, unit: str, title: str, between: tuple[float, float]) -> str:
@@ -155,12 +168,32 @@ def trades(found: Sequence[Trade], label: str, top: float, unit: str, title: str
             if point.name not in named or point.y > named[point.name].y:
                 named[point.name] = point
     if len(named) <= 8:
-        for name, point in named.items():
-            side: Literal["start", "end"] = "end" if frame.x(point.x) > _WIDTH * 0.8 else "start"
-            at = frame.x(point.x) + (-7 if side == "end" else 7)
-            y = max(frame.y(point.y) - 6, _TOP + 8)
-            parts.append(element("text", text=name, x=at, y=y, class_="tick", text_anchor=side))
+        marks = [(frame.x(point.x), frame.y(point.y)) for trade in found for point in trade.points]
+        parts += _names({name: (frame.x(point.x), frame.y(point.y)) for name, point in named.items()}, marks)
     return _svg(title, parts)
+
+
+def _names(places: Mapping[str, tuple[float, float]], marks: Sequence[tuple[float, float]]) -> Iterator[str]:
+    """Each name beside its mark, where it lies on no mark and no other name; nowhere if there is no such place."""
+    taken = [(x - 4, x + 4, y - 4, y + 4) for x, y in marks]
+    for name, (x, y) in places.items():
+        wide = _LETTER * len(name)
+        for left, low in product((x + 7, x - 7 - wide), (y + 4, y - 7, y + 15)):
+            box = (left, left + wide, low - 9, low + 2)
+            if (
+                left < _LEFT
+                or box[1] > _WIDTH
+                or not _TOP < low < _HEIGHT - _BOTTOM
+                or any(_meet(box, it) for it in taken)
+            ):
+                continue
+            taken.append(box)
+            yield element("text", text=name, x=left, y=low, class_="name")
+            break
+
+
+def _meet(one: _Box, other: _Box) -> bool:
+    return one[0] < other[1] and other[0] < one[1] and one[2] < other[3] and other[2] < one[3]
 
 
 def _polyline(i: int, points: Sequence[tuple[float, float]], opacity: float = 1.0) -> str:

@@ -72,11 +72,15 @@ if (document.getElementById("compare")) {
     return interval(statistics.bootstrap(change), 1, 4);
   };
 
+  const share = (values) => {
+    const { low, high } = statistics.wilson(values.reduce((sum, value) => sum + value, 0), values.length);
+    return `${(100 * mean(values)).toFixed(1)} [${(100 * low).toFixed(1)}, ${(100 * high).toFixed(1)}]`;
+  };
   const differences = (base, others) => {
     const minimal = base.size !== null;
     const size = (cell, places) => sized(places.map((i) => cell.size[i]));
-    const head = ["", "n", "robust %", "difference, points", "lost", "won", "p (McNemar)"];
-    const own = [`${base.name} (reference)`, base.ids.length, (100 * mean(base.robust)).toFixed(1), "", "", "", ""];
+    const head = ["", "n", "robust % [95 % interval]", "difference, points", "lost", "won", "p (McNemar)"];
+    const own = [`${base.name} (reference)`, base.ids.length, share(base.robust), "", "", "", ""];
     if (minimal) { head.push("rho", "difference, rho"); own.push(size(base, base.ids.map((_, i) => i)), ""); }
     const lines = others.map((other) => {
       const both = pairs(base, other);
@@ -85,7 +89,7 @@ if (document.getElementById("compare")) {
       const won = both.filter(([i, j]) => !base.robust[i] && other.robust[j]).length;
       const p = statistics.mcnemar(lost, won);
       const points = statistics.bootstrap(both.map(([i, j]) => other.robust[j] - base.robust[i]));
-      const line = [other.name, both.length, (100 * mean(both.map(([, j]) => other.robust[j]))).toFixed(1),
+      const line = [other.name, both.length, share(both.map(([, j]) => other.robust[j])),
         interval(points, 100, 1), lost, won, p < 0.001 ? "< 0.001" : p.toPrecision(2)];
       if (minimal) {
         const [first, second] = [both.map(([i]) => base.size[i]), both.map(([, j]) => other.size[j])];
@@ -93,7 +97,7 @@ if (document.getElementById("compare")) {
       }
       return line;
     });
-    return grid("Differences to the reference, [95 % paired bootstrap interval]; rho: below 99 % success the median, failures as infinite", head, [own, ...lines]);
+    return grid(`Differences to the reference, [95 % paired bootstrap interval]${minimal ? "; rho: below 99 % success the median, failures as infinite" : ""}`, head, [own, ...lines]);
   };
 
   const picture = (place, title, said, wrong) => make("span", {},
@@ -159,14 +163,14 @@ if (document.getElementById("compare")) {
     return element;
   };
   const distribution = (cells) => {
-    const [width, height, left, bottom] = [620, 250, 52, 36];
+    const [width, height, left, right, bottom] = [620, 250, 58, 20, 36];
     const sorted = cells.map((cell) => Float64Array.from([...cell.size].filter(Number.isFinite)).sort());
     const top = rows.keys[key.value].top; // the same for whatever is chosen
-    const [px, py] = [(x) => left + (width - left - 14) * x / top, (share) => 10 + (height - bottom - 10) * (1 - share)];
+    const [px, py] = [(x) => left + (width - left - right) * x / top, (share) => 10 + (height - bottom - 10) * (1 - share)];
     const title = "Share of samples broken against rho";
     const svg = draw("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", class: "chart", "aria-label": title });
     for (const share of [0, 0.25, 0.5, 0.75, 1]) {
-      svg.append(draw("line", { x1: left, x2: width - 14, y1: py(share), y2: py(share), class: "grid" }),
+      svg.append(draw("line", { x1: left, x2: width - right, y1: py(share), y2: py(share), class: "grid" }),
         draw("text", { x: left - 6, y: py(share) + 4, class: "tick", "text-anchor": "end" }, `${100 * share} %`),
         draw("text", { x: px(share * top), y: height - 18, class: "tick", "text-anchor": "middle" }, (share * top).toPrecision(2)));
     }
@@ -205,7 +209,7 @@ if (document.getElementById("compare")) {
     const [base, ...others] = columns;
     const confusions = columns.slice(0, MOST.confusions).map(confusion);
     found.replaceChildren(differences(base, others), flips(base, others),
-      ...(base.size ? [make("div", { className: "side" }, distribution(columns), sizes(columns))] : [classes(columns)]),
+      ...(base.size ? [make("div", { className: "side" }, distribution(columns), sizes(columns))] : [make("details", {}, make("summary", { textContent: "robust accuracy per class" }), classes(columns))]),
       make("details", {}, make("summary", { textContent: "what was taken for what" }), make("div", { className: "side" }, ...confusions)));
   };
   for (const control of [key, reference, ...boxes]) control.addEventListener("change", show);

@@ -27,6 +27,7 @@
       for (const figure of figures) {
         figure.hidden = selects.some((select) => select.value && figure.dataset[select.dataset.key] !== select.value);
       }
+      for (const fold of gallery.querySelectorAll("details")) fold.open ||= selects.some((select) => select.value);
       gallery.querySelector("output").textContent = `${figures.filter((figure) => !figure.hidden).length} shown`;
     };
     for (const select of selects) select.addEventListener("change", show);

@@ -1,7 +1,7 @@
 """What is said of a ranking, in two sentences: a pure function of what was found, so it cannot contradict its test.
 
 There is one p-value a comparison, the adjusted one. Classifiers that the test cannot tell apart are said to be a tie,
-and a number that does not stand is no headline: its classifier is named apart, with the reason.
+and a number that does not stand is no headline (`standing` says why, and what to do).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from robustbench_lite.results.statistics import Estimate
-from robustbench_lite.text import bracketed, listed, p_equals, p_value, percent
+from robustbench_lite.text import bracketed, listed, p_equals, p_value, percent, plural
 
 __all__ = ["ALPHA", "Entry", "Lead", "Ranking", "amount"]
 
@@ -110,23 +110,15 @@ class Ranking:
 
     @property
     def lead(self) -> str:
-        """By how much the first is ahead of the second, by more than chance or not; who is not ranked, and why."""
-        found = self.reached if self.ahead is None else _ahead(self, self.ahead)
-        return " ".join(part for part in (found, self._apart()) if part)
-
-    def _apart(self) -> str:
-        red = [entry for entry in self.entries if entry.red]
-        if not red or not self.known:  # then the answer says it
-            return ""
-        return f"Not ranked, as the number does not stand: {'; '.join(f'{one.model} ({one.red})' for one in red)}."
+        """By how much the first is ahead of the second, by more than chance or not."""
+        return self.reached if self.ahead is None else _ahead(self, self.ahead)
 
 
 def _nothing(entries: Sequence[Entry]) -> str:
-    red = [entry for entry in entries if entry.red]
+    red = [entry.model for entry in entries if entry.red]
     if not red:
         return f"Nothing can be said of {listed([entry.model for entry in entries])}: not defined on every sample"
-    more = f" (and {len(red) - 1} more)" if len(red) > 1 else ""
-    return f"No number here stands: {red[0].model}, {red[0].red}{more}"
+    return f"The number of {red[0]} does not stand" if len(red) == 1 else f"None of these {len(red)} numbers stands"
 
 
 def _nobody(known: Sequence[Entry]) -> str:
@@ -151,7 +143,7 @@ def _medians(values: Sequence[float]) -> str:
 
 def _ahead(ranking: Ranking, lead: Lead) -> str:
     best, n = ranking.known[0].model, lead.difference.n
-    more = f"{lead.others} other{'' if lead.others == 1 else 's'} with the same value"
+    more = f"{plural(lead.others, 'other')} with the same value"
     others = f" (and {more})" if lead.others else ""
     second, same = f"{lead.second}{others}", f"the same {n} images" if n > 1 else "the same image"
     if lead.larger == lead.smaller == 0:  # nothing was seen that chance could explain

@@ -17,7 +17,7 @@ from robustbench_lite.report.ranking import in_short
 from robustbench_lite.results.paired_tests import mcnemar
 from robustbench_lite.results.statistics import Estimate, wilson
 from robustbench_lite.results.worst_case import WorstCase, worst_cases
-from robustbench_lite.text import bracketed, budget, listed, p_equals, percent
+from robustbench_lite.text import bracketed, budget, listed, p_equals, percent, plural
 from robustbench_lite.trust.smell import doubts_of, findings
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Standing:
         if self.red:
             return "doubt", "does not stand"
         if self.warnings:
-            return "warning", f"{self.warnings} warning{'' if self.warnings == 1 else 's'}"
+            return "warning", plural(self.warnings, "warning")
         return "ok", "no warning"
 
 

@@ -54,6 +54,12 @@ _TABLES = ("accuracy", "cost")  # beside those that the suite names
 _SCRIPTS = ("tables.js", "gallery.js", "statistics.js", "compare.js")
 _SHOWN = 10  # classifiers of a ranking before the fold
 _FEWEST = 12  # pictures of a run, however many runs there are
+_UNFOLDED = 12  # of them before the fold
+_QUESTIONS = {
+    "generators": "What have these generators learnt, and what have they lost?",
+    "sparse_coding": "How far can noise lead a sparse code astray?",
+}
+_CHECKED = "trust"  # the table that stands with the checks
 
 
 @uncollected()
@@ -80,6 +86,8 @@ def page(runs: Sequence[Results], view: View = WHOLE) -> str:
         compare=comparison(runs, view.bytes) if view.has("compare") else None,
         most=most,
         shown=_SHOWN,
+        unfolded=_UNFOLDED,
+        question=_question(runs),
         words=WORDS,
     )
 
@@ -159,6 +167,7 @@ def _run(results: Results, name: str, shared: _Shared) -> dict[str, Any]:
         "unranked": unsaid(results, answered, "in no ranking above"),
         "tables": shown,
         "trust": trust(results),
+        "checked": _checked(results, view) if "trust" in own else None,
         "pictures": pictured,
         "picture_rows": total,
         "filters": {k: sorted({getattr(p, k) for p in pictured}) for k in ("model", "attack", "outcome", "label")},
@@ -169,8 +178,27 @@ def _run(results: Results, name: str, shared: _Shared) -> dict[str, Any]:
 
 def _tables(results: Results, view: View, *, attacks: bool) -> list[dict[str, Any]]:
     """Those that the suite names, and those of every run."""
-    names = [name for name in (results.run.get("tables") or []) if name in tables and name not in _TABLES]
+    names = [name for name in _named(results) if name not in {*_TABLES, _CHECKED}]
     return [table(tables.make(name, results), view) for name in (*names, *(_TABLES if attacks else ()))]
+
+
+def _checked(results: Results, view: View) -> dict[str, Any] | None:
+    """The table of all checks, where the suite names it."""
+    return table(tables.make(_CHECKED, results), view) if _CHECKED in _named(results) else None
+
+
+def _named(results: Results) -> list[str]:
+    """The tables that the suite names."""
+    return [name for name in (results.run.get("tables") or []) if name in tables]
+
+
+def _question(runs: Sequence[Results]) -> str:
+    """What a page on these runs answers: about classifiers, unless none was to be attacked."""
+    if not any(results.run.get("cells") or len(results.cell_table) for results in runs):
+        for kind, question in _QUESTIONS.items():
+            if any(results.run.get(MADE[kind].planned) for results in runs):
+                return question
+    return "How well do these classifiers resist images that were altered to fool them?"
 
 
 def _title(results: Results) -> str:

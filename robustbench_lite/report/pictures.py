@@ -16,7 +16,7 @@ from robustbench_lite.figures.sheets import as_uri
 from robustbench_lite.results.evaluation import Evaluation, through
 from robustbench_lite.results.evaluations import evaluations
 from robustbench_lite.results.naming import class_names
-from robustbench_lite.text import levels, percent
+from robustbench_lite.text import levels, percent, signed
 
 if TYPE_CHECKING:
     from robustbench_lite.results.schema import Row
@@ -215,12 +215,19 @@ def eight_bits(image: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.uint8]:
     return found
 
 
+def _recoloured(made: dict[str, float]) -> str:
+    """How colours were changed; what stayed as it was is not named."""
+    said = {name: f"{signed(100 * made[name], '.0f')}\u00a0%" for name in ("contrast", "saturation")}
+    said = {"brightness": signed(made["brightness"], ".2f")} | said | {"hue": f"{signed(made['hue'], '.0f')}\u00b0"}
+    changed = [f"{name} {text}" for name, text in said.items() if any(digit in text for digit in "123456789")]
+    return ", ".join(changed) or "colours as they were"
+
+
 def _moved(row: Row) -> str:
     """What a transform did to the image, or its colours, or how far a generator's latent was moved, in words."""
     made = json.loads(row["transform"] or "{}")
     if {"brightness", "contrast", "saturation", "hue"} <= made.keys():
-        tones = ", ".join(f"{name} {100 * made[name]:+.0f}\u00a0%" for name in ("contrast", "saturation"))
-        return f"brightness {made['brightness']:+.2f}, {tones}, hue {made['hue']:+.0f}\u00b0"
+        return _recoloured(made)
     if {"x", "y", "area"} <= made.keys():
         return f"a patch on {100 * made['area']:.1f}\u00a0%, turned by {made['angle']:+.0f}\u00b0"
     if {"start", "distance"} <= made.keys():

@@ -24,31 +24,28 @@ _DRAWN = 400  # points of a line: more than can be seen
 
 
 def by_size(results: Results, ends: Limits) -> Iterator[Drawn]:
-    """For each data set and norm robust accuracy, the worst case, and then the share that each attack broke."""
-    found: dict[tuple[str, str], list[Drawn]] = {}
+    """For each data set and norm, clipped or not: robust accuracy (the worst case), then what each attack broke."""
+    found: dict[Key, list[Drawn]] = {}
     for key, one in chain(_robust(results, ends), broken(results, ends)):
         found.setdefault(key, []).append(one)
     for drawn in found.values():
         yield from drawn
 
 
-def _robust(results: Results, ends: Limits) -> Iterator[tuple[tuple[str, str], Drawn]]:
+def _robust(results: Results, ends: Limits) -> Iterator[tuple[Key, Drawn]]:
     """Where an attack looked for the smallest sizes, so that there is something to say at every budget."""
     for key, members in grouped(curves(results)).items():
         dataset, norm, clipped = key
         if any(one.whole for one in members):
             title = f"{dataset}: robust accuracy against the {norm} budget{'' if clipped else ', unclipped'}"
-            yield (dataset, norm), _drawn(results, key, title, members, ends.size.get(norm) or end(members))
+            yield key, _drawn(results, key, title, members, ends.size.get(norm) or end(members))
 
 
 def _drawn(results: Results, key: Key, title: str, members: list[Curve], last: float) -> Drawn:
     lines = [_fall(one, results) for one in members[:MOST]]
     chart = falls(lines, f"{key[1]} budget, images in [0, 1]", title, last)
     named = list(dict.fromkeys(attack.variant for one in members for attack in one.attacks))
-    says = (
-        f"of {_samples(members)} samples those that no attack of this run broke within the budget (worst case over "
-        f"{listed(named)}), with 95 % Wilson intervals"
-    )
+    says = f"n = {_samples(members)}; worst case over {listed(named)}, with 95 % Wilson intervals"
     says += "" if all(one.whole for one in members) else "; a mark: only this budget was tried"
     whole = title + cut(len(lines), len(members))
     return Drawn(whole, says, chart, legend([line.name for line in lines]), group(results, key, members))

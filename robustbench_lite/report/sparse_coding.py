@@ -15,7 +15,7 @@ from robustbench_lite.report.strength import MOST, Drawn, cut, legend
 from robustbench_lite.results.statistics import wilson
 from robustbench_lite.tables.base import Column, Table
 from robustbench_lite.tables.values import label, number
-from robustbench_lite.text import listed, percent, significant
+from robustbench_lite.text import listed, percent, plural, significant
 
 if TYPE_CHECKING:
     from robustbench_lite.results.schema import Row
@@ -96,11 +96,12 @@ def headline(results: Results) -> str:
         return ""
     broken, bounds = sum(one.broken for one in every), sum(one.bounds for one in every)
     if broken:
-        return f"{broken} promises were not kept: the theorem, the model or the measurement is wrong."
+        kept = plural(broken, "promise was", "promises were")
+        return f"{kept} not kept: the theorem, the model or the measurement is wrong."
     if not bounds:
         return "Nothing is promised for any of this noise, and nothing could be broken."
     nearest = max(value for one in every if (value := one.tightness("adversarial")) is not None)
-    bound = f"{bounds} bound" + ("" if bounds == 1 else "s")
+    bound = plural(bounds, "bound")
     times = max(one.gain for one in every)
     return (
         f"No promise was broken, of {bound} and the supports with them; the adversary comes to {percent(nearest)} % of "

@@ -13,6 +13,13 @@ const statistics = {
     }
     return Math.min(1, 2 * tail);
   },
+  /** The ends of a share's 95 % Wilson interval. */
+  wilson(count, n) {
+    const [z, share] = [1.959963984540054, count / n];
+    const middle = (share + z * z / (2 * n)) / (1 + z * z / n);
+    const half = (z / (1 + z * z / n)) * Math.sqrt(share * (1 - share) / n + z * z / (4 * n * n));
+    return { low: Math.max(0, middle - half), high: Math.min(1, middle + half) };
+  },
   /** The same of pairs of sizes: larger or smaller; equal ones, both infinite too, have no say. */
   signs(first, second) {
     const larger = first.filter((value, i) => value > second[i]).length;

@@ -15,6 +15,7 @@ from robustbench_lite.results.evaluation import Evaluation
 from robustbench_lite.results.evaluations import evaluations
 from robustbench_lite.results.statistics import median
 from robustbench_lite.tables.base import Column, Table, Value
+from robustbench_lite.tables.curve import Key
 from robustbench_lite.tables.values import label
 from robustbench_lite.text import budget
 
@@ -73,9 +74,9 @@ def _sizes(one: Evaluation) -> npt.NDArray[np.float64]:
     return np.where(one.success, one.size, np.inf)
 
 
-def broken(results: Results, ends: Limits) -> Iterator[tuple[tuple[str, str], Drawn]]:
-    """Of each data set and norm the share of samples broken as the perturbation grows: sizes of minimal attacks."""
-    found: dict[tuple[str, str], list[Line]] = {}
+def broken(results: Results, ends: Limits) -> Iterator[tuple[Key, Drawn]]:
+    """For each data set and norm, clipped or not: the share that minimal attacks broke, as the size grows."""
+    found: dict[Key, list[Line]] = {}
     for one in evaluations(results):
         if not (_white(one) and one.minimal):
             continue
@@ -84,13 +85,14 @@ def broken(results: Results, ends: Limits) -> Iterator[tuple[tuple[str, str], Dr
         x, y = np.repeat(np.concatenate([[0.0], size]), 2)[1:], np.repeat(np.concatenate([[0.0], share]), 2)[:-1]
         thin = np.unique(np.linspace(0, len(x) - 1, min(len(x), 400)).astype(int))
         line = Line(f"{one.model}, {one.variant}", x[thin], y[thin])
-        found.setdefault((one.dataset, str(one.norm)), []).append(line)
-    for (dataset, norm), lines in found.items():
-        title = f"{dataset}: share of samples broken against the {norm} size of the perturbation"
+        found.setdefault((one.dataset, str(one.norm), one.clipped), []).append(line)
+    for key, lines in found.items():
+        dataset, norm, clipped = key
+        title = f"{dataset}: share of samples broken against the {norm} size{'' if clipped else ', unclipped'}"
         drawn = lines[:MOST]
         chart = curves(drawn, f"{norm} size, images in [0, 1]", title, ends.size.get(norm, 1.0))
         whole = title + cut(len(drawn), len(lines))
-        yield (dataset, norm), Drawn(whole, "", chart, legend([line.name for line in drawn]), _quantiles(lines))
+        yield key, Drawn(whole, "", chart, legend([line.name for line in drawn]), _quantiles(lines))
 
 
 def cut(drawn: int, of: int) -> str:

@@ -28,7 +28,7 @@ for (const figure of document.querySelectorAll("figure.table")) {
     const rows = [...body.rows].sort((a, b) => (down ? -1 : 1) * order(key(a), key(b)));
     body.append(...rows);
   }));
-  figure.querySelector("input").addEventListener("input", (event) => {
+  figure.querySelector("input")?.addEventListener("input", (event) => {
     const wanted = event.target.value.toLowerCase();
     for (const row of body.rows) row.hidden = !row.textContent.toLowerCase().includes(wanted);
   });
@@ -58,12 +58,12 @@ for (const figure of document.querySelectorAll("figure.table")) {
     const said = box.previousElementSibling?.classList.contains("more") ? box.previousElementSibling : null;
     box.toggleAttribute("data-more", more);
     if (box.matches("nav")) return;
-    if (box.scrollWidth - box.clientWidth > 2 && !said) {
+    if (more && !said) {
       const note = document.createElement("p");
-      note.className = "more";
-      note.textContent = "wider than the window: scroll sideways \u2192";
+      note.className = "more"; // over the box, so that nothing moves
+      note.textContent = "scroll \u2192";
       box.before(note);
-    } else if (said && box.scrollWidth - box.clientWidth <= 2) said.remove();
+    } else if (said && !more) said.remove();
   };
   const watched = new ResizeObserver((entries) => { for (const entry of entries) look(entry.target); });
   const watch = (root) => {

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from robustbench_lite.guards.foreign import theirs
 from robustbench_lite.results.evaluation import through
+from robustbench_lite.text import plural
 from robustbench_lite.trust.smell import Check, Finding, findings
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ def trust(results: Results) -> dict[str, Any]:
         total += entry["counts"]
     warnings = total["doubt"] + total["warning"]
     red = f", {total['doubt']} of them red" if total["doubt"] else ""
-    line = f"{warnings} warning{'' if warnings == 1 else 's'}{red} in {total.total()} checks of {len(found)} cells"
+    warned = f"{plural(warnings, 'warning')}{red}" if warnings else "no warning"
+    line = f"{warned} in {plural(total.total(), 'check')} of {plural(len(found), 'cell')}"
     level = next((level for level in _LEVELS if total[level]), "ok")
     return {"checks": entries, "line": line, "level": level if level in {"doubt", "warning"} else "ok"}
 
@@ -49,6 +51,7 @@ def _entry(check: Check, said: list[tuple[Row, Finding]]) -> dict[str, Any]:
     return {
         "title": check.title,
         "why": check.why,
+        "remedy": check.remedy if order and order[0][0] in {"doubt", "warning"} else "",
         "level": order[0][0] if order else "ok",
         "counts": counts,
         "badges": [(level, f"{counts[level]} {_plural(level, counts[level])}") for level in _LEVELS if counts[level]],

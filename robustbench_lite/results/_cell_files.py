@@ -125,4 +125,4 @@ def unwritable(error: OSError, path: Path) -> StoreError:
     """What the system refused, in a sentence."""
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return StoreError(f"{path}: the disk is full; make room, and the same command goes on where it stopped")
-    return StoreError(f"{path}: cannot be written ({error.strerror or error}); use --results for another folder")
+    return StoreError(f"{path}: cannot be written ({error.strerror or error})")

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
 
-from robustbench_lite.errors import NoResultsError, StoreError
+from robustbench_lite.errors import NoResultsError, StoreError, nearest
 from robustbench_lite.guards.memory import uncollected
 from robustbench_lite.results._cell_files import PARTS, empty, files, read_file
 from robustbench_lite.results.made import GENERATORS, MADE, SPARSE_CODING
 from robustbench_lite.results.run_json import misfit
 from robustbench_lite.results.schema import CELLS, SAMPLES, Row
 from robustbench_lite.results.sealed import parsed
+from robustbench_lite.text import listed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -121,15 +122,26 @@ def read(folder: Path | str) -> Results:
         raise StoreError(f"{folder}: cannot be read ({error.strerror or error})") from None
 
 
+def _meant(folder: Path) -> str:
+    """A question after a folder of a similar name beside it, or of its name under results/; empty: there is none."""
+    inside = Path("results") / folder
+    known = [one.name for one in folder.parent.iterdir() if one.is_dir()] if folder.parent.is_dir() else []
+    near = folder.parent / found if (found := nearest(folder.name, known)) else None
+    there = inside if inside.is_dir() else near
+    return f"; did you mean '{there}'?" if there else ""
+
+
 def _read(folder: Path) -> Results:
     if not folder.is_dir():
-        raise NoResultsError(f"{folder}: no such folder; `run` writes results there")
+        raise NoResultsError(f"{folder}: no such folder{_meant(folder) or '; `run` writes results there'}")
     run, problems = _read_run(folder)
     cells = _read_cells(folder, run, problems)
     generators = _read_cells(folder, run, problems, "generators", GENERATORS)
     sparse = _read_cells(folder, run, problems, "sparse_coding", SPARSE_CODING, most=None)
     if not (len(cells) or len(generators) or len(sparse) or run):
-        reason = problems[0] if problems else "expected a folder that `run` has written, such as results/NAME"
+        inside = [str(path) for path in runs(folder) if path != folder]
+        hint = f"it holds {listed(inside)}: name one of them" if inside else "expected a folder that `run` has written"
+        reason = problems[0] if problems else hint if inside else f"{hint}, such as results/NAME"
         raise NoResultsError(f"{folder}: no results there; {reason}")
     cells, samples = _with_samples(folder, cells, problems)
     if len(problems) > _MOST:

@@ -24,7 +24,7 @@ class Change:
     a: Evaluation
     b: Evaluation
     places: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]  # of the common samples, in the order of A
-    red: tuple[str, str] = ("", "")  # why the number of either side does not stand; empty: it does
+    red: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())  # why the number of either side does not stand
     adjusted: float = 1.0  # `main_p`, corrected over all comparisons (Holm)
 
     @property

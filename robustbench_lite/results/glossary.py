@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["WORDS", "explained", "markdown"]
+__all__ = ["WORDS", "explained", "markdown", "meant"]
 
 WORDS = {
     "attack": "A method that changes an image so that a classifier errs. It proposes; the judge decides.",
@@ -68,7 +68,23 @@ WORDS = {
         "A test of the attack itself: on classifiers whose smallest change is known exactly it must fail just below "
         "that size and succeed just above it."
     ),
+    "worst case": (
+        "Robust under every attack of a run within the budget: an image counts as broken if any of them breaks it. A "
+        "robust accuracy is read from it; the number of a single attack is only an upper bound."
+    ),
     "smell": "A sign in the results that a number may mislead, such as gradients that are exactly zero.",
+    "trust": (
+        "Whether a number can be believed. Every cell is held against the checks of the table trust, each of which "
+        "says ok, warning, red or cannot tell."
+    ),
+    "red": (
+        "A check has found that the number does not stand: it is no headline, no improvement and no new baseline. "
+        "Table trust says why, and what to do."
+    ),
+    "warning": (
+        "Yellow on a page: a check has found what a reader must know; the number stands. Say it beside the number."
+    ),
+    "cannot tell": "A check that these results cannot decide, such as more steps where nothing ran longer. No fault.",
     "zero gradient": (
         "A gradient of exactly zero, which gives an attack no direction: saturation or masking, not robustness."
     ),
@@ -88,12 +104,41 @@ WORDS = {
         "promised."
     ),
     "gate": "A limit that a merge must keep, checked against a baseline that was stored before.",
+    "baseline": "A run as a small file for git, per cell and sample: `baseline` writes it, `check` compares with it.",
+    "calibration": (
+        "What a run does first: every attack is tried, as it is configured, on classifiers whose answer is known "
+        "exactly (the bracket)."
+    ),
+    "passes": "Forwards and backwards through a classifier, counted per image: what an attack costs on any machine.",
+    "shard": "A part of a cell's samples, stored as soon as it is done, so that a run can go on where it stopped.",
+    "RMSD": "Root mean square deviation: the mean size of a change per pixel, on the scale from 0 to 255.",
 }
 
-_PLAIN = frozenset({"attack", "goal", "interval", "published", "success", "tied"})
+_ALSO = {  # other words for these
+    "yellow": "warning", "doubt": "red", "does not stand": "red", "in 8 bits": "survives in 8 bits", "rho": "rho_adv",
+    "epsilon": "budget", "eps": "budget", "robust": "robust accuracy", "minimal perturbation": "minimal attack",
+    "source": "sources", "calibrating": "calibration", "pass": "passes", "finding": "smell", "check": "smell",
+}  # fmt: skip
+_PLAIN = frozenset({"attack", "goal", "interval", "published", "success", "tied", "trust", "warning", "baseline"})
 _FORMS = {"cell": "cells?", "near tie": "near[ _-]ties?", "sources": "sources?", "survives in 8 bits": "in 8 bits",
           "view": "views?", "interval": "intervals?", "smell": "smells?", "variant": "variants?", "card": "card",
-          "minimal attack": "minimal (attack|perturbation)s?", "zero gradient": "(zero|0) grad(ient)?s?"}  # fmt: skip
+          "minimal attack": "minimal (attack|perturbation)s?", "zero gradient": "(zero|0) grad(ient)?s?",
+          "red": "RED|red|does not stand", "worst case": "worst cases?", "shard": "shards?"}  # fmt: skip
+
+
+def meant(text: str) -> str:
+    """The word of the glossary that somebody has typed, in whatever spelling or number; empty: none."""
+    spoken = {_spoken(word): word for word in [*WORDS, *_ALSO]}
+    word = next((spoken[form] for form in _forms(_spoken(text)) if form in spoken), "")
+    return _ALSO.get(word, word)
+
+
+def _spoken(text: str) -> str:
+    return " ".join(text.casefold().replace("_", " ").replace("-", " ").split())
+
+
+def _forms(spoken: str) -> list[str]:
+    return [spoken, spoken.removesuffix("s"), re.sub("ies$", "y", spoken)]
 
 
 def explained(text: str) -> list[str]:

@@ -42,7 +42,7 @@ class Caveat(NamedTuple):
 
 META = {b"robustbench_lite.schema": str(FILE_VERSION).encode()}
 _text, _real, _int, _bool = pa.string(), pa.float64(), pa.int64(), pa.bool_()
-_ADDED = {"label_rank", "sources"}  # the first columns that files of version 1 may lack, with all that follow
+_ADDED = {"label_rank", "sources", "copies_features"}  # the first that older files may lack, with all that follow
 
 
 def always(name: str, kind: pa.DataType) -> pa.Field:

@@ -94,7 +94,7 @@ class Pool:
     threat: Threat
     members: tuple[Evaluation, ...]
 
-    @property
+    @cached_property
     def own(self) -> tuple[Evaluation, ...]:
         """The finished ones that attacked this classifier itself, with images as this threat has them."""
         return tuple(one for one in self.members if one.ok and one.own and one.clipped == self.threat.clipped)

@@ -43,7 +43,7 @@ _ALONE_SECONDS = 5.0  # but no longer than this
 
 @dataclass(frozen=True)
 class Watch:
-    """Who is told how many samples of the share are done, what the cell is doing, and when a shard is stored."""
+    """Who is told how far the share is, in samples' worth of work, what the cell does, and when a shard is stored."""
 
     progressed: Callable[[int], None] = lambda _: None
     entered: Callable[[str], None] = lambda _: None

@@ -21,7 +21,7 @@ class Observer(Protocol):
 
     `entered`: what the run, or the cell at work, is doing from now on. `left`: how long a phase of the run took.
     `planned`: `cached` are ids; `resumed`: so many samples of a cell that begins were stored by an earlier run;
-    `progressed`: samples of a cell that are done so far, of several cells in turn; `kept`: a shard of it is stored.
+    `progressed`: how far a cell is, in samples' worth of work, of several cells in turn; `kept`: a shard is stored.
     """
 
     def entered(self, phase: str) -> None: ...

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from robustbench_lite.runner.cell_report import CellReport
 from robustbench_lite.runner.plan import Cell
-from robustbench_lite.text import duration
+from robustbench_lite.text import duration, plural
 
 __all__ = ["Outlook"]
 
@@ -33,7 +33,8 @@ class _Mean:
 class Outlook:
     """Is told what observers are told.
 
-    Of finished cells it learns the passes of a sample, by attack, and the seconds of a pass, by source.
+    Of finished cells it learns the passes of a sample, by attack, and the seconds of a pass, by source. A cell at work
+    is taken at its own pace: AutoAttack takes a robust classifier fifty times as long as one that is not.
     """
 
     clock: Callable[[], float] = time.monotonic
@@ -41,6 +42,7 @@ class Outlook:
     finished_cells: int = 0
     shards: int = 0
     _since: float | None = None  # when the first cell was begun
+    _begun: dict[str, float] = field(default_factory=dict)  # when each was
     _open: dict[str, Cell] = field(default_factory=dict)
     _samples: dict[str, int] = field(default_factory=dict)
     _stored: dict[str, int] = field(default_factory=dict)  # of them, by an earlier run
@@ -52,8 +54,9 @@ class Outlook:
         self.cells, self.finished_cells = len(cells), len(cached)
         self._open = {cell.id: cell for cell in cells if cell.id not in cached and not cell.error}
 
-    def begun(self) -> None:
-        self._since = self.clock() if self._since is None else self._since
+    def begun(self, cell: Cell) -> None:
+        self._begun[cell.id] = self.clock()
+        self._since = self._begun[cell.id] if self._since is None else self._since
 
     def resumed(self, cell: Cell, samples: int) -> None:
         self._stored[cell.id] = self._samples[cell.id] = samples
@@ -86,28 +89,38 @@ class Outlook:
     @property
     def remaining(self) -> float | None:
         """Seconds until all cells are finished; None where nothing is known yet."""
-        done, left, elapsed = self._spent, 0.0, self._elapsed
+        done, left, elapsed, usual = self._spent, 0.0, self._elapsed, self._usual()
         for cell in self._open.values():
-            samples = self._samples.get(cell.id, 0)
-            each = self._each(cell)
-            done += each * max(0, samples - self._stored.get(cell.id, 0))
-            left += each * max(0, cell.n - samples)
+            fresh, taken = self._at_work(cell)
+            each = taken / fresh if fresh else self._each(cell, usual)
+            done += taken if fresh else 0.0
+            left += each * max(0, cell.n - self._samples.get(cell.id, 0))
         return left * elapsed / done if elapsed and done > 0 else None
 
     @property
     def _elapsed(self) -> float:
         return 0.0 if self._since is None else self.clock() - self._since
 
-    def _each(self, cell: Cell) -> float:
+    def _at_work(self, cell: Cell) -> tuple[int, float]:
+        """How many samples of a cell are done in this run, and the seconds since it was begun."""
+        fresh = max(0, self._samples.get(cell.id, 0) - self._stored.get(cell.id, 0))
+        return fresh, self.clock() - self._begun[cell.id] if cell.id in self._begun else 0.0
+
+    def _usual(self) -> float:
+        """Seconds of a pass: of finished cells; as long as there are none, of those at work."""
+        known = [(mean.total, mean.count) for mean in self._seconds.values() if mean.count]
+        work = [(*self._at_work(cell), cell) for cell in self._open.values() if not known]
+        known += [(taken, fresh * cell.attack.typical_passes) for fresh, taken, cell in work if fresh]
+        return sum(total for total, _ in known) / sum(count for _, count in known) if known else 1.0
+
+    def _each(self, cell: Cell, usual: float) -> float:
         """Seconds of a sample, if there were one worker."""
-        known = [mean for mean in self._seconds.values() if mean.count]
-        usual = sum(mean.total for mean in known) / sum(mean.count for mean in known) if known else 1.0
         return self._passes[cell.variant](cell.attack.typical_passes) * self._seconds[cell.source](usual)
 
     def __str__(self) -> str:
-        """In a few words: shards stored, samples a second, time left."""
+        """In a few words: shards stored, samples a second, time left of the whole suite."""
         rate, left = self.rate, self.remaining
-        parts = [f"{self.shards} shard{'' if self.shards == 1 else 's'} stored"] if self.shards else []
+        parts = [f"{plural(self.shards, 'shard')} stored"] if self.shards else []
         parts += [f"{rate:.3g} samples/s"] if rate else []
-        parts += [f"about {duration(left)} left"] if left else []
+        parts += [f"about {duration(left)} left in all"] if left else []
         return ", ".join(parts)

@@ -25,7 +25,7 @@ from robustbench_lite.runner.resume import settled
 from robustbench_lite.runner.run import Options, device_named
 from robustbench_lite.suite.builder import Suite
 from robustbench_lite.tables.base import Column, Row, Table, Value
-from robustbench_lite.text import duration
+from robustbench_lite.text import duration, plural
 
 __all__ = ["preview"]
 
@@ -66,8 +66,10 @@ def preview(suite: Suite, options: Options, clock: Callable[[], float] = time.pe
     notes += [f"runs code of yours: {', '.join(code)}"] if code else []
     rows = (*rows, *(_made(cell, made.get(cell.id)) for cell in others))
     left = [row["seconds"].value for row in rows if row["state"].text == "to run"]
-    about = "" if left and not any(left) else f", about {sum(value or 0 for value in left):.0f} s to run"
-    return Table("plan", f"{suite.name}: {len(rows)} cells{about}", COLUMNS, rows, tuple(notes))
+    failing = sum(row["state"].text.startswith("fails") for row in rows)
+    about = f", about {sum(value or 0 for value in left):.0f} s to run" if any(left) else ""
+    about += f", {failing} fail" if failing else "" if left else ", all in the store"
+    return Table("plan", f"{suite.name}: {plural(len(rows), 'cell')}{about}", COLUMNS, rows, tuple(notes))
 
 
 def _walls(due: Sequence[Cell], pace: Pace, loading: Mapping[str, float]) -> str:

@@ -20,11 +20,15 @@ def data(parts: Parts) -> tuple[DataEntry, ...]:
     if isinstance(value, str):
         found.append((("data",), value, {}))
     elif isinstance(value, dict) and value:
+        if _unnamed(parts, ("data",), value):
+            return parts.objects.data
         found += [(("data", name), name, options) for name, options in value.items()]
     elif isinstance(value, dict):
         parts.wrong(("data",), "data: expected at least one dataset, got an empty mapping")
     else:
         for i, entry in enumerate(parts.items("data")):
+            if isinstance(entry, dict) and _unnamed(parts, ("data", i), entry):
+                continue
             if isinstance(entry, dict):
                 found += [(("data", i, name), name, options) for name, options in entry.items()]
             else:
@@ -33,6 +37,16 @@ def data(parts: Parts) -> tuple[DataEntry, ...]:
     named = [(path, str(name)) for path, name, _ in found]
     parts.unique("dataset", [*((("data",), entry.name) for entry in parts.objects.data), *named])
     return (*entries, *parts.objects.data)
+
+
+def _unnamed(parts: Parts, path: Key, entry: dict[Any, Any]) -> bool:
+    """Whether a source stands where the name of the data should; then it is said."""
+    source = next((key for key, value in entry.items() if key in datasets and not isinstance(value, dict)), None)
+    if source is None:
+        return False
+    options = ", ".join(f"{key}: {'...' if isinstance(value, (dict, list)) else value}" for key, value in entry.items())
+    parts.wrong((*path, source), f"give it a name, here mine: `data: {{mine: {{{options}}}}}`")
+    return True
 
 
 def _dataset(parts: Parts, path: Key, name: Any, options: Any) -> DataEntry | None:

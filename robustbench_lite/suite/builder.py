@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from robustbench_lite.errors import Problem, SuiteError, did_you_mean
+from robustbench_lite.errors import Problem, SuiteError, did_you_mean, nearest
 from robustbench_lite.gate.rules import Gate
 from robustbench_lite.models.base import ModelSource
 from robustbench_lite.registry import canonical
@@ -73,7 +73,7 @@ def load(
         first = "" if isinstance(source, Mapping) else str(source)
         many = len(error.problems) >= MOST_PROBLEMS
         more = [Problem(first or "suite", f"{MOST_PROBLEMS} problems; more were not looked for")] if many else []
-        raise SuiteError([*tidy(error.problems, first), *more]) from None
+        raise SuiteError([*tidy(error.problems, first), *more]).with_next(error.next_step) from None
 
 
 def _load(
@@ -121,8 +121,9 @@ def _built(parts: Parts, **source: Any) -> Suite | None:
             parts.wrong((key,), f"unknown key '{key}'{did_you_mean(key, SETTINGS)}", key=True)
     if "include" in data:  # `compose` takes it out where it reads it
         parts.wrong(("include",), "include: only a file can include others", key=True)
+    meant = {nearest(key, SETTINGS) for key in data if key not in SETTINGS}  # what is misspelt is not missing, too
     for key in required:
-        if data.get(key) is None and not getattr(parts.objects, key, ()):
+        if key not in meant and data.get(key) is None and not getattr(parts.objects, key, ()):
             parts.wrong((), f"'{key}' is missing")
     values = {key: setting.read(parts) for key, setting in SETTINGS.items() if setting.read is not None}
     del values["version"]  # there is only one

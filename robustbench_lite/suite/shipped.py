@@ -33,6 +33,8 @@ def find(suite: str | Path) -> Path:
     if folder is not None and path.name in names():
         return folder / f"{path.name}.yaml"
     if not path.exists():
-        hint = suggestion(path.name, names()) or "; `robustbench-lite list suites` has those that are shipped"
-        raise SuiteError([Problem(str(suite), f"no such file, and no shipped suite of this name{hint}")])
+        hint = suggestion(path.name, names())
+        raise SuiteError([Problem(str(suite), f"no such file, and no shipped suite of this name{hint}")]).with_next(
+            "`robustbench-lite list suites` has the shipped ones, `robustbench-lite init` writes one of yours"
+        )
     return path

@@ -74,7 +74,8 @@ def read(path: Path, shown: str | None = None, most: int = LARGEST) -> tuple[Mar
         with path.open("rb") as file:
             raw = file.read(most + 1)
     except FileNotFoundError:
-        raise _refuse(name, "no such file") from None
+        step = "`robustbench-lite list suites` has the shipped ones, `robustbench-lite init` writes one of yours"
+        raise _refuse(name, "no such file").with_next(step) from None
     except OSError as error:
         raise _refuse(name, f"cannot be read ({error.strerror})") from None
     except ValueError:
@@ -109,6 +110,10 @@ def _events(text: str, name: str) -> Iterator[Event]:
         yield from YAML(typ="safe", pure=True).parse(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
+        if "stream end" in str(error.problem) and error.context_mark:  # where it began, not where the file ends
+            opened = error.context_mark
+            place = f"{name}:{opened.line + 1}:{opened.column + 1}"
+            raise _refuse(place, f"not valid YAML: what begins here is not closed ({error.problem})") from None
         place = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
         text = "tabs cannot indent, use spaces" if "'\\t'" in str(error.problem) else error.problem or error.context
         raise _refuse(place, f"not valid YAML: {text}") from None

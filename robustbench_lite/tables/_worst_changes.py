@@ -22,7 +22,7 @@ def worst_changes(a: Results, b: Results, models: tuple[str | None, str | None])
         other = right.get(key)
         if other is None or max(len(one.pool.members) for one in (case, other)) < 2:
             continue  # with a single attack its own line says it
-        reds = [_text(reds_of(one, doubts(side))) for one, side in ((case, a), (other, b))]
+        reds = [tuple(map(str, reds_of(one, doubts(side)))) for one, side in ((case, a), (other, b))]
         places = common(case.evaluation, other.evaluation)
         yield Change(case.evaluation, other.evaluation, places, (reds[0], reds[1]))
 
@@ -42,7 +42,3 @@ def _cases(results: Results, model: str | None) -> dict[Any, WorstCase]:
             attacks = frozenset((one.attack, str(one.cell["params"])) for one in case.pool.own)
             out[at.dataset, at.model if model is None else None, at.norm, at.clipped, case.epsilon, attacks] = case
     return out
-
-
-def _text(red: tuple[Doubt, ...]) -> str:
-    return "; ".join(map(str, red))

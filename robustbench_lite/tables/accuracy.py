@@ -33,9 +33,10 @@ COLUMNS = (
 _REMARK = (
     "clean, robust: accuracy before the attack, and share that is correct before and after it, of all n samples; "
     "success: the attack's own goal is reached, of the initially correct and of all samples; in 8 bits: share of the "
-    "successes that survive rounding to 8 bits; card: the accuracy that the classifier's card states for these data; "
-    "[95 % Wilson interval]"
+    "successes that survive rounding to 8 bits; "
 )
+_CARD = "card: the accuracy that the classifier's card states for these data; "
+_INTERVAL = "[95 % Wilson interval]"
 
 
 @tables.register("accuracy", "Clean and robust accuracy per classifier and attack, with Wilson intervals.")
@@ -43,8 +44,8 @@ def accuracy(results: Results) -> Table:
     notes, every = Footnotes(), evaluations(results)
     cards = {(one.dataset, one.model): one.cell["card_accuracy"] for one in every if one.cell["card_accuracy"]}
     rows = tuple(_row(one, cards.get((one.dataset, one.model)), notes) for one in every)
-    title = "Accuracy before and after the attacks"
-    return Table("accuracy", title, COLUMNS, rows, (_REMARK, *notes.lines(results)), notes.shown())
+    title, remark = "Accuracy before and after the attacks", f"{_REMARK}{_CARD if cards else ''}{_INTERVAL}"
+    return Table("accuracy", title, COLUMNS, rows, (remark, *notes.lines(results)), notes.shown())
 
 
 def _row(one: Evaluation, card: float | None, notes: Footnotes) -> Row:

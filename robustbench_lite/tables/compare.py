@@ -24,7 +24,7 @@ from robustbench_lite.results.store import read
 from robustbench_lite.tables._worst_changes import worst_changes
 from robustbench_lite.tables.base import Column, Row, Table, Value, filled
 from robustbench_lite.tables.values import MISSING, Footnotes, count, label, number, share
-from robustbench_lite.text import bracketed, p_equals, percent, signed
+from robustbench_lite.text import bracketed, first_of, p_equals, percent, signed
 from robustbench_lite.trust.smell import doubts_of
 
 if TYPE_CHECKING:
@@ -127,7 +127,8 @@ class Changes:
         first = next(part for part in odd if any(part.red))
         more = f" (and {len(odd) - 1} more)" if len(odd) > 1 else ""
         who = " and ".join(side.name for side, red in zip((self.a, self.b), first.red, strict=True) if red)
-        why = f"the number of {who} under {first.variant} does not stand{more}: {first.red[1] or first.red[0]}"
+        reason = first_of(first.red[1] or first.red[0])
+        why = f"the number of {who} under {first.variant} does not stand{more}: {reason}"
         return f"{said}; {why}" if said else f"{self.a.name} and {self.b.name} cannot be compared: {why}"
 
     def _summed(self, told: list[Change]) -> str:
@@ -205,7 +206,7 @@ def _tested(pairs: list[Change]) -> tuple[Change, ...]:
 
 
 def _change(a: tuple[Results, Evaluation], b: tuple[Results, Evaluation]) -> Change:
-    first, second = ("; ".join(map(str, doubts_of(*side))) for side in (a, b))
+    first, second = (tuple(map(str, doubts_of(*side))) for side in (a, b))
     return Change(a[1], b[1], common(a[1], b[1]), (first, second))
 
 
@@ -225,7 +226,9 @@ def _row(pair: Change, notes: Footnotes) -> Row:
     """One row; with words instead of numbers where a side failed or the samples differ."""
     failed = next((one for one in (pair.a, pair.b) if not one.ok), pair.a)
     name = notes.name(pair.variant, failed)
-    marks = [notes.mark(f"{side} does not stand: {red}") for side, red in zip("AB", pair.red, strict=True) if red]
+    marks = [
+        notes.mark(f"{side} does not stand: {first_of(red)}") for side, red in zip("AB", pair.red, strict=True) if red
+    ]
     head = {
         "dataset": label(pair.a.dataset),
         "model": label(pair.model),

@@ -214,13 +214,17 @@ def _pace(x: torch.Tensor, w: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor,
 
 
 def _level(full: torch.Tensor, rate: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
-    """The smallest t (n, 1) where sum_i rate_i min(t, full_i) is `wanted` (n, 1); if it never is, all are full."""
-    full, order = full.sort(dim=1)
-    rate = rate.gather(1, order)
-    done = (full * rate).cumsum(1)  # what the numbers up to this one give once they are full
-    pending = rate.flip(1).cumsum(1).flip(1) - rate  # the rate of those behind it
-    enough = done + full * pending >= wanted
-    at = enough.int().argmax(1, keepdim=True)
-    before = (done - full * rate).gather(1, at)
-    level = (wanted - before) / (pending + rate).gather(1, at).clamp_min(torch.finfo(full.dtype).tiny)
-    return torch.where(enough.any(1, keepdim=True), level, full[:, -1:])
+    """The smallest t (n, 1) where sum_i rate_i min(t, full_i) is `wanted` (n, 1); if it never is, all are full.
+
+    As if nothing were ever full, t is too small; what is full even then is full, and the others have to give more: a
+    few rounds until nothing new is full, each far cheaper than sorting. Rounding never takes t back.
+    """
+    given, most = full * rate, full.amax(1, keepdim=True)
+    t, reached, done = torch.zeros_like(most), torch.zeros_like(full, dtype=torch.bool), False
+    while not done:
+        rest = rate.masked_fill(reached, 0).sum(1, keepdim=True)
+        left = wanted - given.masked_fill(~reached, 0).sum(1, keepdim=True)
+        t = torch.where(rest > 0, left / rest, most).maximum(t)
+        now = reached | (full <= t)
+        reached, done = now, bool((now == reached).all())
+    return t.minimum(most)

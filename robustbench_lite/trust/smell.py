@@ -1,6 +1,7 @@
 """Evaluation smells: each check looks at one cell's rows and says whether its numbers can be believed.
 
-One check per file in `smells/`. `Check.why` is the paragraph that a report shows beside a warning.
+One check per file in `smells/`. `Check.why` is the paragraph that a report shows beside a warning, `Check.remedy` what
+to do about it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from robustbench_lite.registry import Registry
 from robustbench_lite.results.evaluation import Evaluation
 from robustbench_lite.results.evaluations import evaluations
+from robustbench_lite.text import first_of
 
 if TYPE_CHECKING:
     from robustbench_lite.results.schema import Row
@@ -22,6 +24,7 @@ __all__ = [
     "Check",
     "Doubt",
     "Finding",
+    "advised",
     "alike",
     "cases",
     "checks",
@@ -76,6 +79,7 @@ class Finding:
     text: str
     red: bool = False
     each: tuple[tuple[str, str], ...] = ()  # (classifier, sentence): about whose numbers it is; empty: the whole cell's
+    brief: str = ""  # the first of several sentences, and how many more there are; empty: there is one
 
 
 @dataclass(frozen=True)
@@ -85,29 +89,39 @@ class Doubt:
     check: str
     title: str
     text: str
+    brief: str = ""  # where that is long
 
     def __str__(self) -> str:
-        return f"{self.title}: {self.text}"
+        """What a headline or a footnote has room for; table trust has the whole text."""
+        return f"{self.title}: {self.brief or self.text}"
 
 
 @dataclass(frozen=True)
 class Check:
-    """A named check: `why` is a paragraph on the smell."""
+    """A named check: `why` is a paragraph on the smell, `remedy` what whoever finds it can do."""
 
     name: str
     title: str
     why: str
     look: Callable[[Case, tuple[Case, ...]], Finding]
+    remedy: str = ""
 
 
 checks: Registry[Check] = Registry("check", "robustbench_lite.trust.smells")
 
 
-def register(name: str, title: str, why: str) -> Callable[[Callable[[Case, tuple[Case, ...]], Finding]], Check]:
+def advised(check: Check) -> str:
+    """The paragraph on a smell, and what to do where it is found."""
+    return f"{check.why} What to do: {check.remedy}" if check.remedy else check.why
+
+
+def register(
+    name: str, title: str, why: str, remedy: str = ""
+) -> Callable[[Callable[[Case, tuple[Case, ...]], Finding]], Check]:
     """Decorate `look(case, all_cases) -> Finding` with this."""
 
     def add(look: Callable[[Case, tuple[Case, ...]], Finding]) -> Check:
-        return checks.add(name, Check(name, title, why, look), look)
+        return checks.add(name, Check(name, title, why, look, remedy), look)
 
     return add
 
@@ -149,7 +163,7 @@ def doubts(results: Results) -> dict[str, tuple[Doubt, ...]]:
     if "doubts" not in results.memo:
         results.memo["doubts"] = {
             case.cell["cell"]: tuple(
-                Doubt(check.name, check.title, one.text) for check, one in said if one.red and not one.each
+                Doubt(check.name, check.title, one.text, one.brief) for check, one in said if one.red and not one.each
             )
             for case, said in findings(results)
         }
@@ -178,9 +192,9 @@ def warning(text: str) -> Finding:
     return Finding("warning", text)
 
 
-def doubt(text: str) -> Finding:
+def doubt(*sentences: str) -> Finding:
     """A warning after which the number does not stand."""
-    return Finding("warning", text, red=True)
+    return Finding("warning", "; ".join(sentences), red=True, brief=first_of(sentences))
 
 
 def doubt_each(each: Mapping[str, str]) -> Finding:

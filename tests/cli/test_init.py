@@ -103,8 +103,8 @@ def test_the_normalisation_that_fits_is_written_and_the_suite_runs(home, capsys)
     right = (Zoo(zoo="vgg_fashion").load(Path()).module(x).argmax(1) == y).float().mean()
     assert f"so {float(right):.1%} of 200 images are right" in capsys.readouterr().out
     assert said("run", "robustness.yaml", "--no-timing", "--limit", 4) == 0
-    assert said("baseline", "results/vgg_fashion", "-o", "robustness.parquet") == 0
-    assert said("check", "results/vgg_fashion", "--baseline", "robustness.parquet") == 0
+    assert said("baseline", "results/vgg_fashion", "-o", "baseline.parquet") == 0
+    assert said("check", "results/vgg_fashion", "--baseline", "baseline.parquet") == 0
 
 
 def test_a_factory_and_a_folder_of_images(home):

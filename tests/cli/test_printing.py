@@ -102,7 +102,9 @@ def test_tiny_numbers_are_not_zero():
 def test_words_are_explained_where_they_are_met(tmp_path, capsys):
     example(tmp_path)
     _, out = printed(capsys, "table", tmp_path, "cost")
-    assert "words: card, zero gradient: `robustbench-lite describe WORD`, docs/glossary.md" in out.out  # in its remark
+    assert (
+        "words: card, zero gradient, passes: `robustbench-lite describe WORD`, docs/glossary.md" in out.out
+    )  # in its remark
     said = " ".join(out.out.split()).partition("words: ")[2]
     for word in said.partition(": `")[0].split(", "):
         code, out = printed(capsys, "describe", word)

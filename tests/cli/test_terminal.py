@@ -6,17 +6,19 @@ import os
 import subprocess
 import sys
 import webbrowser
+from collections import Counter
 
 import click
 import pytest
 
 from robustbench_lite import errors
-from robustbench_lite.cli import terminal
+from robustbench_lite.cli import catalogue, terminal
 from robustbench_lite.cli.conclude import next_steps, open_page
 from robustbench_lite.cli.verbs import KINDS, cli, main
 from robustbench_lite.runner.plan_grid import folded
 from robustbench_lite.tables.base import Column, Table, Value, tables
 from robustbench_lite.tables.render import render
+from robustbench_lite.trust.smell import checks
 from tests.helpers import ROOT
 from tests.synthetic import example
 
@@ -80,7 +82,7 @@ def test_list_without_a_kind_has_all_kinds_a_line_each(capsys, monkeypatch):
     code, out = printed(capsys, "list")
     lines = out.out.splitlines()
     assert code == 0 and max(map(len, lines)) <= 80
-    assert [line.split(" (")[0] for line in lines if line and line[0] in "mgdatfos"] == list(KINDS)
+    assert [line.split(" (")[0] for line in lines if line and line[0] != " " and " (" in line] == list(KINDS)
     assert any(line.startswith("  transfer ") for line in lines)
     assert max(map(len, printed(capsys, "list", "--wide")[1].out.splitlines())) > 80
 
@@ -102,10 +104,57 @@ def test_what_does_not_stand_is_red_and_words_say_so_too():
     assert all("\x1b" not in render(table, style, color=True) for style in ("markdown", "latex", "csv", "json"))
 
 
-def test_warnings_of_the_trust_table_are_red(tmp_path):
+def test_the_trust_table_tells_red_from_warnings_and_says_what_to_do(tmp_path):
     made = tables.make("trust", example(tmp_path))
-    assert {row["level"].red for row in made.rows if row["level"].text == "WARNING"} == {True}
-    assert not any(row["level"].red for row in made.rows if row["level"].text == "ok")
+    levels = Counter(row["level"].text for row in made.rows)
+    assert levels["RED"] and levels["WARNING"]
+    assert all(row["level"].red is (row["level"].text == "RED") for row in made.rows)
+    many, *advice = made.footnotes
+    assert many.startswith(f"{levels['RED']} red and {levels['WARNING']} warning")
+    red, said = next(i for i, line in enumerate(advice) if line.startswith("RED: ")), advice
+    mild = next(i for i, line in enumerate(advice) if line.startswith("WARNING: "))
+    loud = {row["check"].text for row in made.rows if row["level"].text == "RED"}
+    assert red < mild and {line.partition(":")[0].strip() for line in said[red + 1 : mild]} == loud
+
+
+@pytest.mark.parametrize("check", list(checks.values()), ids=lambda check: check.name)
+def test_every_check_says_what_to_do_and_is_described(check):
+    assert check.remedy.endswith(".") and check.remedy not in check.why
+    for name in (check.name, check.title):
+        assert f"What to do: {check.remedy}" in " ".join(catalogue.description(name).split())
+
+
+def test_every_word_of_the_output_is_described():
+    said = ("red", "Yellow", "worst case", "worst-cases", "near ties", "in 8 bits", "does not stand", "cannot tell")
+    for word in said:
+        assert catalogue.description(word)
+    assert catalogue.description("yellow") == catalogue.description("warning")
+    both = catalogue.description("bracket")  # a word, and a check
+    assert both.startswith("bracket: A test of the attack itself") and "bracket (exact-answer bracket): " in both
+
+
+@pytest.mark.parametrize("word", ["frobnicate", "deepfol", "", "resnet18", "trnsfer"])
+def test_an_unknown_word_gets_the_nearest_few(word):
+    with pytest.raises(errors.UsageError) as raised:
+        catalogue.description(word)
+    text = str(raised.value)
+    assert "`robustbench-lite list`" in text and len(text) < 200
+    assert ("'deepfool'" in text) is (word == "deepfol")
+    assert ("did you mean" in text) is (word not in {"frobnicate", ""})
+
+
+def test_descriptions_are_as_wide_as_the_terminal(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    for name in ("pgd", "autoattack", "red", "misleading_gradient", "lenet_mnist"):
+        assert max(len(line) for line in catalogue.description(name).splitlines() if " " in line.strip()) <= 60
+
+
+def test_a_folder_that_is_not_there_may_be_meant_by_another_name(tmp_path, capsys, monkeypatch):
+    example(tmp_path / "results" / "mine")
+    monkeypatch.chdir(tmp_path)
+    for given in ("results/mien", "mine"):
+        code, out = printed(capsys, "table", given, "accuracy")
+        assert code == 2 and f"{given}: no such folder; did you mean 'results/mine'?" in out.err
 
 
 @pytest.mark.parametrize(("terminal_", "said", "expected"), [(True, "", True), (True, "1", False), (False, "", False)])

@@ -114,7 +114,7 @@ def test_code_that_ends_the_program_is_no_success(arrived, capsys, monkeypatch):
         "robustbench_lite.runner.verify.compared", lambda *_, **__: (_ for _ in ()).throw(SystemExit(0))
     )
     assert exit_code("verify", arrived / "small", "--trust") not in {0, 5}
-    assert "1 values disagree" in capsys.readouterr().out
+    assert "1 value disagrees" in capsys.readouterr().out
 
 
 def test_a_verb_that_code_has_ended_is_no_success(monkeypatch, capsys):

@@ -269,7 +269,8 @@ def test_class_names_with_spaces_and_in_every_script_meet_the_classifiers(tmp_pa
     found = aligned(folder(tmp_path, files).load(tmp_path), Classes("net", len(NAMES), tuple(order)))
     met = {int(label): image.tobytes() for label, image in zip(found.labels, found.images, strict=True)}
     assert found.notes[0].startswith("d: labels are the class numbers of net: ")
-    assert "Café is 6" in unicodedata.normalize("NFC", found.notes[0])
+    assert "Café 6" in unicodedata.normalize("NFC", found.notes[0])
+    assert found.notes[0].endswith(" and 3 other classes likewise")
     assert met == {order.index(name): np.asarray(grey(i)).tobytes() for i, name in enumerate(NAMES)}
     mapped = folder(tmp_path, {}, labels={name: i for i, name in enumerate(NAMES)}).load(tmp_path)
     assert sorted(mapped.labels.tolist()) == list(range(len(NAMES)))

@@ -22,7 +22,7 @@ from robustbench_lite.figures.drawing import Axis, Drawing, Gallery, Line, Panel
 from robustbench_lite.results.store import Store, read
 from tests.results.test_worst_case import INF, plant, run_of
 from tests.sparse_coding.rows import stored
-from tests.synthetic import two
+from tests.synthetic import cell_row, two, write
 
 paper = pytest.importorskip("robustbench_lite.figures.paper")
 pytest.importorskip("matplotlib", reason="needs the extra 'plot'")
@@ -185,6 +185,48 @@ def test_the_same_samples_under_every_attack(tmp_path):
     ]
     with pytest.raises(UsageError, match=r"no 'lene' there; did you mean 'lenet'"):
         figures["examples"](model="lene").compute(read(tmp_path / "r"), None)
+
+
+def test_frames_say_what_came_of_an_image_and_names_which_class_is_which():
+    row = _rows_of("examples").to_pylist()[0]
+    row |= {"adversarial": np.zeros(4, np.float32).tobytes(), "after": "1"}
+    outcomes = [{"before": "7"}, {"before": "7", "after": "7", "success": False}, {"before": "1"}]
+    rows = [row | {"sample": str(i)} | changes for i, changes in enumerate(outcomes)]
+    drawing = figures["examples"]().drawing(pa.Table.from_pylist(rows))
+    (gallery,) = drawing.blocks
+    _, attacked, _ = gallery.strips
+    meant = {key.colour: key.text for key in drawing.keys}
+    assert [meant[tile.frame] for tile in attacked.tiles] == [
+        "right before, and the attack reached its goal", "right before, and it did not", "wrong before any attack",
+    ]  # fmt: skip
+    assert gallery.above == ("true: 7",) * 3 and attacked.tiles[0].below[0] == "\u2192 1"
+
+
+def test_images_that_were_right_before_come_first(tmp_path):
+    cell = cell_row("c", "lenet", "pgd", norm="linf", eps=0.1, goal="label")
+    right = [i != 0 for i in range(20)]
+    write(tmp_path, cell, images=3, clean_correct=right, clean_pred=[0 if ok else 1 for ok in right], adv_pred=2)
+    Store(tmp_path).write_run({"models": ["lenet"]})
+    rows = figures["examples"](images=2).compute(read(tmp_path), None).to_pylist()
+    assert [row["sample"] for row in rows] == ["s001", "s002"]
+
+
+def test_where_only_the_clean_accuracy_is_known_there_is_no_panel(tmp_path):
+    plant(tmp_path, "deepfool", [0.1, 0.2, 0.2, INF])
+    plant(tmp_path, "fgsm", [0.1] * 4, norm="l2", attack="fgsm", params={"fraction": 0.5})
+    drawing = figures["curve"]().drawing(figures["curve"]().compute(run_of(tmp_path), None))
+    assert [panel.title for panel in drawing.blocks[0].panels] == ["mnist, linf (n = 4)"]
+
+
+def test_marks_that_would_cover_each_other_are_one():
+    plane = _plane("prediction", [0, 1, 1, 1] * 2)
+    facts = json.loads(plane.schema.metadata[META])
+    places = [(1.0, 1.0), (1.1, 1.1), (-2.0, 0.0), (0.9, 1.0)]
+    facts |= {"marks": [{"name": "x", "u": u, "v": v, "off": "2"} for u, v in places]}
+    drawing = figures["decision_regions"]().drawing(plane.replace_schema_metadata({META: json.dumps(facts)}))
+    marks = drawing.blocks[0].panels[0].marks
+    assert [mark.text for mark in marks] == ["0", "1\u20132, 4", "3"]
+    assert (marks[1].x, marks[1].y) == pytest.approx((1.0, 3.1 / 3))
 
 
 def test_pictures_that_would_be_too_small_stand_in_groups():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from tests.forks import heard, started
 from tests.gates import robust, write
 from tests.helpers import ROOT, cli
 
@@ -117,20 +119,13 @@ def test_5_where_results_cannot_be_written(tmp_path):
 def test_130_and_143_when_stopped(number, code, tmp_path):
     suite = tmp_path / "small.yaml"
     suite.write_text(json.dumps({**SUITE, "data": {"mnist": {"samples": 500}}, "attacks": ["fgsm", "lbfgs"]}))
-    process = subprocess.Popen(
-        [sys.executable, "-m", "robustbench_lite", "run", str(suite), "--results", str(tmp_path / "r")],
-        cwd=ROOT,
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  (background shells ignore it)
-    )
-    assert process.stderr is not None
-    while "[1/2]" not in process.stderr.readline():
-        assert process.poll() is None
-    process.send_signal(number)
-    process.communicate(timeout=60)
-    assert process.returncode == code
+    said = tmp_path / "said.txt"
+    words = ["robustbench_lite", "run", str(suite), "--results", str(tmp_path / "r")]
+    process = started(words, ROOT, os.environ, err=said)
+    heard(process, "[1/2]", said)
+    os.kill(process.pid, number)
+    process.join(60)
+    assert process.exitcode == code
     half = cli("baseline", str(tmp_path / "r" / "small"), "-o", str(tmp_path / "b.parquet"))
     assert half.returncode == 4
     assert "lbfgs: not run yet" in half.stderr

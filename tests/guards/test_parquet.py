@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -27,21 +28,20 @@ def written(path, table, **options):
     return path
 
 
+MANY = 13_000_000
 TABLES = {
-    "dictionary": (pa.table({"a": ["x" * MIB] * 100}), {}),
-    "prefix": (
-        pa.table({"a": ["x" * MIB + str(i) for i in range(100)]}),
-        {"use_dictionary": False, "column_encoding": "DELTA_BYTE_ARRAY"},
-    ),
-    "run": (pa.table({"a": pa.array([7], pa.int64()).take(pa.array([0] * 13_000_000))}), {}),
-    "bits": (pa.table({"a": pa.array([True] * 13_000_000), "b": pa.array([0] * 13_000_000)}), {}),
+    "dictionary": lambda: pa.table({"a": ["x" * MIB] * 100}),
+    "prefix": lambda: pa.table({"a": ["x" * MIB + str(i) for i in range(100)]}),
+    "run": lambda: pa.table({"a": np.full(MANY, 7)}),
+    "bits": lambda: pa.table({"a": np.full(MANY, fill_value=True), "b": np.zeros(MANY, int)}),
 }
+OPTIONS = {"prefix": {"use_dictionary": False, "column_encoding": "DELTA_BYTE_ARRAY"}}
 
 
 @pytest.mark.parametrize("name", TABLES)
 def test_what_unfolds_to_too_much_is_not_unfolded(tmp_path, name):
-    table, options = TABLES[name]
-    path = written(tmp_path / "t.parquet", table, **options)
+    table = TABLES[name]()
+    path = written(tmp_path / "t.parquet", table, **OPTIONS.get(name, {}))
     assert path.stat().st_size < 2 * MIB
     with pq.ParquetFile(path) as file, pytest.raises(ValueError, match="more than 50000000 bytes"):
         unfolded(file, limit(50_000_000))
@@ -63,7 +63,7 @@ def test_no_rows_are_no_rows(tmp_path):
 
 def test_files_of_results_and_baselines_have_a_limit(tmp_path, monkeypatch):
     monkeypatch.setattr(sealed, "_UNFOLDED", 10 * MIB)
-    path = written(tmp_path / "folded.parquet", TABLES["dictionary"][0])
+    path = written(tmp_path / "folded.parquet", TABLES["dictionary"]())
     file, _ = sealed.opened(path)
     with pytest.raises(ValueError, match=r"its rows would take more than 0.0 GiB of memory"):
         sealed.rows_of(file)

@@ -192,7 +192,7 @@ def test_the_content_hash_sees_values_and_not_files(tmp_path):
         ({"file": "junk.pth"}, "holds more than weights or is damaged"),
         ({"arch": "fc500_150_10"}, "do not fit the architecture: missing"),
         ({"sha256": "00"}, "expected 00"),
-        ({"mean": [0, 0]}, "mean has 2 values for 1 channels"),
+        ({"mean": [0, 0]}, "mean has 2 values for 1 channel"),
         ({"std": [0]}, "std must be positive"),
         ({"size": [1, 20, 20]}, "fails on an image of size"),
     ],

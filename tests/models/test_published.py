@@ -180,7 +180,7 @@ def test_a_processor_that_does_more_is_refused(folder, tmp_path):
 def test_a_timm_network_of_the_hub_and_its_transform(tmp_path):
     import timm
     from timm.data import create_transform, resolve_data_config
-    from timm.models import save_for_hf
+    from timm.models._hub import save_for_hf  # where it lies in the oldest release, too
 
     torch.manual_seed(0)
     net = timm.create_model("resnet10t", num_classes=4).eval()

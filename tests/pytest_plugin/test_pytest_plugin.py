@@ -14,6 +14,7 @@ import pytest
 
 from robustbench_lite.gate.baseline import read_baseline, write_baseline
 from robustbench_lite.pytest_plugin.session import GateSession
+from tests.forks import finished
 from tests.helpers import ROOT
 
 SUITE = {
@@ -27,19 +28,17 @@ PLUGIN = "robustbench_lite.pytest_plugin"
 PGD, FGSM = (f"suite.yaml::gate-mnist-fc500_150_10_mnist-{name}" for name in ("pgd", "fgsm"))
 
 
-def run_pytest(folder, *arguments, timeout=180):
+def ours(folder, *arguments):
+    """The words after `python -m`, the folder and the environment of a pytest with the plugin."""
     installed = any(entry.value == PLUGIN for entry in entry_points(group="pytest11"))
     plugin = () if installed else ("-p", PLUGIN)
     alone = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST")}
-    return subprocess.run(
-        [sys.executable, "-m", "pytest", *plugin, "--benchmark-disable", *arguments],
-        cwd=folder,
-        env=alone | {"PYTHONPATH": str(ROOT), "PYTEST_ADDOPTS": "", "COLUMNS": "100"},
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
+    environment = alone | {"PYTHONPATH": str(ROOT), "PYTEST_ADDOPTS": "", "COLUMNS": "100"}
+    return ["pytest", *plugin, "--benchmark-disable", *arguments], folder, environment
+
+
+def run_pytest(folder, *arguments, timeout=180):
+    return finished(*ours(folder, *arguments), timeout)
 
 
 def gates(folder, *arguments):
@@ -269,5 +268,6 @@ def test_without_the_option_nothing_of_ours_is_imported(tmp_path):
         "    assert not {'torch', 'numpy', 'pyarrow', 'pydantic'} & set(sys.modules)\n"
     )
     (tmp_path / "test_nothing.py").write_text(code)
-    done = run_pytest(tmp_path, "-p", "no:hypothesispytest")
+    words, cwd, env = ours(tmp_path, "-p", "no:hypothesispytest")
+    done = subprocess.run([sys.executable, "-m", *words], cwd=cwd, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout

@@ -86,12 +86,12 @@ CASES = [
         "v1 and v2 cannot be told apart (p = 0.6): half of the images need a change of more than 20.0 % of their norm "
         "with the one, half or more of the images are never broken with another",
     ),
-    ((0.9,), {"red": RED}, "No number here stands: v1, gradients: 29 of 30 samples met a zero gradient"),
+    ((0.9,), {"red": RED}, "The number of v1 does not stand"),
     ((0.9, (0.5, None)), {"red": RED}, "v2: 50.0 % of the images stay right"),
     (
         (0.9, 0.5),
         {"red": RED | {"v2": "bracket"}},
-        "No number here stands: v1, gradients: 29 of 30 samples met a zero gradient (and 1 more)",
+        "None of these 2 numbers stands",
     ),
 ]
 
@@ -147,12 +147,9 @@ def test_medians_are_compared_by_pairs():
     )
 
 
-def test_what_does_not_stand_is_named_apart_with_the_reason():
+def test_what_does_not_stand_is_no_headline():
     made = ranking(0.9, (0.5, None), (0.4, 0.3), red=RED)
-    assert made.answer.startswith("v2 and v3 cannot be told apart")
-    assert made.lead.endswith(
-        "Not ranked, as the number does not stand: v1 (gradients: 29 of 30 samples met a zero gradient)."
-    )
+    assert made.answer.startswith("v2 and v3 cannot be told apart") and "v1" not in made.answer + made.lead
 
 
 @pytest.mark.parametrize(

@@ -52,10 +52,10 @@ def test_robust_accuracy_against_the_budget_stands_beside_what_each_attack_broke
     found = list(by_size(results, limits([results])))
     assert [one.title for one in found] == [
         "mnist: robust accuracy against the linf budget",
-        "mnist: share of samples broken against the linf size of the perturbation",
+        "mnist: share of samples broken against the linf size",
     ]
     one = found[0]
-    assert "of 5 samples" in one.says and "worst case over deepfool, pgd and fc" in one.says
+    assert one.says.startswith("n = 5;") and "worst case over deepfool, pgd and fc" in one.says
     assert [name for name, *_ in one.legend] == ["lenet", "fc"]
     rows = {row["epsilon"].value: row for row in one.table.rows}
     shares = [rows[epsilon]["lenet"].value for epsilon in (0.0, 0.1, 0.2, 0.4)]
@@ -98,7 +98,7 @@ def test_colours_say_best_tied_worse_and_red(tmp_path):
     results = read(tmp_path / "red")
     assert states(results) == ["only", "red"]
     text = page([results])
-    assert '<i class="dot red"' in text and "does not stand, not ranked" in text
+    assert '<i class="dot red"' in text and "The number of one does not stand; do not quote it." in text
 
 
 def test_one_notice_a_cause(tmp_path):
@@ -203,3 +203,20 @@ def test_every_picture_of_a_success_was_right_and_became_wrong(bundled):
             seen += 1
     assert seen > 20
     assert any(picture.outcome == "wrong before" for results in bundled for picture in pictures(results)[0])
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        ({"brightness": -0.001, "contrast": 0.0, "saturation": 0.0, "hue": -133.2}, "hue -133\u00b0"),
+        ({"brightness": 0.2, "contrast": -0.3, "saturation": 0.1, "hue": 0.2},
+         "brightness +0.20, contrast -30\u00a0%, saturation +10\u00a0%"),
+        ({"brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0}, "colours as they were"),
+    ],
+)  # fmt: skip
+def test_colours_that_stayed_are_not_named(tmp_path, made, said):
+    cell = cell_row("c", "lenet", "recolor", goal="label", norm=None)
+    write(tmp_path, cell, images=3, clean_correct=True, adv_pred=2, success=True, transform=json.dumps(made))
+    Store(tmp_path).write_run({"models": ["lenet"], "cells": ["c"], "finished": "now"})
+    found, _ = pictures(read(tmp_path))
+    assert {picture.size for picture in found} == {said}

@@ -10,6 +10,7 @@ from scipy import stats
 
 from robustbench_lite.report.page import page
 from robustbench_lite.report.ranking import rankings
+from robustbench_lite.report.standing import standing
 from robustbench_lite.results.store import Store, read
 from tests.synthetic import cell_row, write
 
@@ -70,9 +71,13 @@ def test_what_an_unbounded_attack_cannot_break_is_not_ranked(tmp_path, order):
     (found,) = rankings(results)
     assert [entry.model for entry in found.entries] == ["all", "weak", "never"]
     assert (found.statistic, found.answer) == ("mean", "all holds out best: an image must change by 20.0 % of its norm")
-    assert "Not ranked, as the number does not stand: never (success without a budget: 0 of 20" in found.lead
+    trust = standing(results, found)
+    assert (trust.level, trust.said) == ("doubt", "The number of never does not stand; do not quote it.")
+    (reason,) = trust.reasons
+    assert (reason.models, reason.title) == ("never", "success without a budget") and reason.remedy
+    assert reason.texts == ("0 of 20 samples were broken, without a budget",)
     text = page([results])
-    assert "half or more never broken" in text and "not ranked" in text
+    assert "half or more never broken" in text and trust.said in text and reason.remedy in text
     assert "nan%" not in text and "inf%" not in text
 
 
@@ -108,7 +113,8 @@ def test_masked_gradients_are_not_the_headline(tmp_path):
     assert found.threat == "linf at most 8/255"
     assert [entry.model for entry in found.entries] == ["honest", "masked"]
     assert found.answer == "honest: 40.0 % of the images stay right"
-    assert "masked (gradients: 19 of 20 samples met a zero gradient and were not broken)" in found.lead
+    (reason,) = standing(read(tmp_path), found).reasons
+    assert reason.texts == ("19 of 20 samples met a zero gradient and were not broken",) and reason.models == "masked"
 
 
 def test_one_attack_whose_number_stands_is_enough(tmp_path):

@@ -104,7 +104,7 @@ def test_where_images_were_seen_in_views_those_count(tmp_path):
     assert alone.answer == "lenet: 5.0 % of the views stay right"
     assert alone.lead == ("Goal reached in 90.0 [90.0, 90.0]\u00a0% of the views (eot), 5.0 [5.0, 5.0]\u00a0% (pgd).")
     assert (round(alone.entries[0].clean, 6), alone.entries[0].estimate.n) == (0.95, 20)
-    assert "n=20, 100 views, 95\u00a0% before" in page([read(tmp_path / "one")])
+    assert "95.0\u00a0% right before, n=20 \u00d7 100 views" in page([read(tmp_path / "one")])
 
 
 def test_of_one_image_the_views_tell_classifiers_apart(tmp_path):
@@ -224,10 +224,10 @@ def test_a_picture_that_claims_success_was_right_and_became_wrong(tmp_path):
     shown = specimen(results, [("lenet", "nothing"), ("lenet", "pgd")])
     assert shown is not None and shown.attack == "pgd"
     assert specimen(results, [("lenet", "nothing")]) is None
-    assert "No picture" not in page([results])
+    assert "there is no picture" not in page([results])
     pgd = next((tmp_path / "samples").glob("pgd*"))
     pgd.unlink()
-    assert "No picture: of the images that are stored, none was right before" in page([read(tmp_path)])
+    assert "No stored image was right before and wrong after it, so that there is no picture." in page([read(tmp_path)])
 
 
 def test_the_example_is_of_the_strongest_attack_on_the_best_and_can_be_seen(tmp_path):

@@ -19,6 +19,8 @@ from hypothesis import strategies as st
 
 from robustbench_lite.errors import StoreError
 from robustbench_lite.results import store as module
+from robustbench_lite.results._cell_files import read_file
+from robustbench_lite.results.made import GENERATORS
 from robustbench_lite.results.schema import CELLS, IMAGES, SAMPLES
 from robustbench_lite.results.sealed import seal
 from robustbench_lite.results.store import Store, read
@@ -271,6 +273,15 @@ def test_an_older_file_lacks_columns_and_a_newer_one_has_more(tmp_path):
     seal(table.append_column("novel", pa.array([1] * 20)), path)
     assert read(tmp_path).problems == () and read(tmp_path).sample_table.schema.names == SAMPLES.names
     assert Store(tmp_path).finished() == {"a1", "a2", "a3", "b1"}
+
+
+def test_a_generator_that_was_judged_before_features_were_looked_at_is_read(tmp_path):
+    path, text = tmp_path / "g1.parquet", {"cell": "g1", "status": "ok", "warnings": [], "notes": []}
+    kept = [field for field in GENERATORS if field.name not in {"copies_features", "nearer_features"}]
+    row = {field.name: None if field.nullable else "x" for field in kept} | text
+    seal(pa.Table.from_pylist([row], pa.schema(kept, metadata={KEY: b"1"})), path)
+    table, problem = read_file(path, GENERATORS)
+    assert not problem and table["copies_features"].null_count == 1
 
 
 @pytest.mark.parametrize("name", ["success", "rmsd", "adv_pred"])

@@ -17,6 +17,7 @@ import pytest
 
 from robustbench_lite.results.store import Results, read
 from tests.helpers import ROOT, cli
+from tests.shell import program
 
 pytestmark = pytest.mark.slow
 FGSM, PGD = 82.5, 77.5
@@ -58,11 +59,12 @@ def case(shared, tmp_path, request):
     shutil.copy(shared / "cases" / "make_data.py", tmp_path)
     for path in [tmp_path, *tmp_path.rglob("*")]:
         path.chmod(path.stat().st_mode | 0o200)
-    home = str(Path(sys.executable).parent)
-    env = os.environ | {"PATH": f"{home}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT), "COLUMNS": "80"}
-    done = subprocess.run(
-        ["bash", "run.sh"], cwd=folder, env=env, capture_output=True, text=True, timeout=300, check=False
-    )
+    with program() as ours:
+        path = f"{ours}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+        env = os.environ | {"PATH": path, "PYTHONPATH": str(ROOT), "COLUMNS": "80"}
+        done = subprocess.run(
+            ["bash", "run.sh"], cwd=folder, env=env, capture_output=True, text=True, timeout=300, check=False
+        )
     told = Told(done.stdout + done.stderr, folder)
     assert "internal error" not in told.text, told.text
     return told

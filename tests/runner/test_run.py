@@ -7,7 +7,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from robustbench_lite.results.sealed import seal
 from robustbench_lite.results.store import read
 from robustbench_lite.runner.run import run
 from robustbench_lite.tables.base import tables
+from tests.forks import heard, started
 from tests.helpers import ROOT, cli
 
 TIMING = ["seconds"]
@@ -267,24 +267,14 @@ def test_an_interrupt_keeps_what_is_done(tmp_path):
     slow = [{"pgd": {"epsilon": 0.1, "steps": 5}}, {"lbfgs": {"targets": 9}}]
     suite = written(tmp_path, attacks=slow, data={"mnist": {"samples": 300}})
     for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
-        command = [sys.executable, "-m", "robustbench_lite", "run", str(suite), "--results", str(tmp_path / str(code))]
-        env = {**os.environ, "PYTHONPATH": str(ROOT)}
-        process = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env=env,
-            stderr=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  (background shells ignore it)
-        )
-        assert process.stderr is not None
-        while "[1/2]" not in process.stderr.readline():
-            pass
-        process.send_signal(number)
-        _, error = process.communicate(timeout=60)
-        assert process.returncode == code, error
-        assert "the same command goes on" in error
+        said = tmp_path / f"{code}.txt"
+        words = ["robustbench_lite", "run", str(suite), "--results", str(tmp_path / str(code))]
+        process = started(words, ROOT, os.environ, err=said)
+        heard(process, "[1/2]", said)
+        os.kill(process.pid, number)
+        process.join(60)
+        assert process.exitcode == code, said.read_text()
+        assert "the same command goes on" in said.read_text()
         assert len(read(tmp_path / str(code) / "small").cells()) == 1
 
 
@@ -302,22 +292,23 @@ def test_thirty_kills_leave_the_rows_of_an_uninterrupted_run(tmp_path):
     attacks = [{"pgd": {"epsilon": e / 100, "steps": 5}} for e in range(1, 13)]
     suite = written(tmp_path, attacks=attacks, data={"mnist": {"samples": 50}})
     run(suite, tmp_path / "whole")
-    command = [sys.executable, "-m", "robustbench_lite", "run", str(suite), "--results", str(tmp_path / "killed")]
+    killed = tmp_path / "killed" / "small"
+    words = ["run", str(suite), "--results", str(killed.parent)]
     random.seed(0)
+    began, cells = time.monotonic(), []
+    assert cli(*words[:3], str(tmp_path / "timed")).returncode == 0
+    whole = time.monotonic() - began
     for _ in range(30):
-        process = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stderr=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-        )
-        time.sleep(random.uniform(2.0, 5.0))
+        process = started(["robustbench_lite", *words], ROOT, os.environ)
+        process.join(random.uniform(whole / 5, whole / 2))
         process.kill()
-        process.wait()
-        if (tmp_path / "killed" / "small").is_dir() and (tmp_path / "killed" / "small" / "run.json").exists():
-            assert not read(tmp_path / "killed" / "small").problems
-    assert cli(*command[3:]).returncode == 0
+        process.join()
+        if (killed / "run.json").exists():
+            results = read(killed)
+            assert not results.problems
+            cells.append(len(results.cell_table))
+    assert cells == sorted(cells) and len(set(cells)) > 3, "the kills must fall into its work"
+    assert cli(*words).returncode == 0
     one, other = (read(tmp_path / name / "small").samples().drop(columns=TIMING) for name in ("whole", "killed"))
     pd.testing.assert_frame_equal(
         one.sort_values(["cell", "sample"], ignore_index=True), other.sort_values(["cell", "sample"], ignore_index=True)

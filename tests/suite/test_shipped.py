@@ -63,7 +63,7 @@ def test_files_come_before_names(tmp_path, monkeypatch):
     ("name", "sentence"),
     [
         ("trasfer", "trasfer: no such file, and no shipped suite of this name; did you mean 'transfer'?"),
-        ("xyzzy", "no shipped suite of this name; `robustbench-lite list suites` has those that are shipped"),
+        ("xyzzy", "no shipped suite of this name"),
         ("transfer.yaml", "transfer.yaml: no such file"),
         ("elsewhere/transfer", "elsewhere/transfer: no such file"),
     ],

@@ -10,6 +10,7 @@ import torch
 
 from robustbench_lite.engine.attack import attacks
 from robustbench_lite.errors import SuiteError, UsageError, problems_of
+from robustbench_lite.models import archs
 from robustbench_lite.runner.assets import Assets
 from robustbench_lite.runner.namesake import refuse_namesake
 from robustbench_lite.runner.plan import plan
@@ -123,3 +124,40 @@ def test_a_complaint_about_a_field_is_placed_at_the_field():
     ((path, message),) = problems_of(caught.value, attacks["pgd"])
     assert path == ("epsilon",)
     assert message.startswith("epsilon: 8 is larger")
+
+
+LENET = {"arch": "lenet", "mean": [0], "std": [1], "size": [1, 28, 28], "classes": 10}
+
+
+@pytest.mark.parametrize(
+    ("change", "place", "message"),
+    [
+        ({}, "", ""),
+        ({"classes": 7}, "arch", "wrong shape head.2.bias (10,) for (7,)"),
+        ({"arch": "small_cnn"}, "arch", "; they are those of 'lenet'"),
+        ({"arch": "resnet18"}, "arch", "; did you mean 'torchvision:resnet18' or 'timm:resnet18'?"),
+        (
+            {"arch": "torchvision:resnet81"},
+            "arch",
+            "no classifier 'resnet81'; did you mean 'resnet18'?",
+        ),
+        ({"file": "cut.pth"}, "file", "'cut.pth' is damaged or cut off"),
+        ({"file": "module.pth"}, "file", "'module.pth' holds more than weights, a whole pickled module"),
+        ({"sha256": "00"}, "file", "expected 00"),
+    ],
+)
+def test_validate_sees_whether_weights_fit_their_architecture(tmp_path, change, place, message):
+    net = archs.build("lenet", 1, 10)
+    torch.save(net.state_dict(), tmp_path / "w.pth")
+    torch.save(net, tmp_path / "module.pth")
+    (tmp_path / "cut.pth").write_bytes((tmp_path / "w.pth").read_bytes()[:1000])
+    path = tmp_path / "s.yaml"
+    entry = json.dumps({"file": "w.pth", **LENET, **change})
+    path.write_text(f"version: 1\nname: s\ndata: mnist\nmodels: [{entry}]\nattacks: [fgsm]\n")
+    found = problems(path, files=True) if message else []
+    assert not message or (len(found) == 1 and message in str(found[0])), found
+    if place:
+        at = path.read_text().splitlines()[3].index(start := f'"{place}": ') + len(start) + 1
+        assert f"s.yaml:4:{at}: " in str(found[0])
+    else:
+        load(path, files=True)

@@ -7,7 +7,8 @@ from scipy.stats import binomtest
 from robustbench_lite.errors import StoreError, UsageError
 from robustbench_lite.results.naming import labels_of, names_of
 from robustbench_lite.results.paired_tests import mcnemar
-from robustbench_lite.results.store import Store
+from robustbench_lite.results.store import Store, read
+from robustbench_lite.tables.base import tables
 from robustbench_lite.tables.compare import changes, compare, side, sides
 from tests.helpers import cli
 from tests.synthetic import cell_row, sample_rows
@@ -186,6 +187,19 @@ def test_a_number_that_does_not_stand_is_no_gain(tmp_path):
     found = sentence(a, b)
     assert found.startswith("b loses 9 and wins 0 of 20 images beside a under pgd (mnist, lenet): certain (p = 0.0039)")
     assert found.endswith(why + ", without a budget")
+
+
+def test_a_headline_says_the_first_reason_and_counts_the_others(tmp_path):
+    """Of nine misses of the bracket one is said; table trust has all."""
+    a, b = sizes(tmp_path / "a", [0.1] * 20), sizes(tmp_path / "b", [0.1] * 20)
+    missed = [f"problem {i}: found at 1.4 of the exact distance, expected 1.05 at most" for i in range(9)]
+    entry = {"checks": 9, "failed": missed}
+    Store(b).write_run({"models": ["lenet", "fc"], "calibration": {"deepfool": entry}})
+    found = sentence(a, b)
+    assert found.endswith(f"does not stand: exact-answer bracket: {missed[0]}; and 8 more") and missed[1] not in found
+    assert missed[8] not in " ".join(table_of(a, b)[1].footnotes)
+    (told,) = [row["text"].text for row in tables.make("trust", read(b)).rows if row["level"].text == "RED"]
+    assert told == "; ".join(missed)
 
 
 def test_a_loss_counts_even_where_the_loser_looks_too_robust(tmp_path):

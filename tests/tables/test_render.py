@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -13,12 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from robustbench_lite.errors import UsageError
+from robustbench_lite.errors import RobustbenchError, UsageError
 from robustbench_lite.tables.base import Column, Table, Value, tables
 from robustbench_lite.tables.render import chosen, render, transposed, without_intervals
 from robustbench_lite.tables.render.fold import fold, wide
 from robustbench_lite.tables.render.text import LEAST
-from robustbench_lite.text import TABLE_FORMATS
+from robustbench_lite.text import TABLE_FORMATS, for_latex
 from tests.synthetic import example
 
 FORMATS = TABLE_FORMATS
@@ -310,7 +311,7 @@ def test_latex_sees_no_commands():
 
 def test_latex_keeps_the_footnotes_and_their_size_to_them():
     text = render(table(footnotes=["5 % of all"]), "latex")
-    assert "{\\footnotesize 5 \\% of all\\par}" in text
+    assert "{\\footnotesize\\sloppy 5 \\% of all\\par}" in text
     assert text.count("\\footnotesize") == text.count("{\\footnotesize")
 
 
@@ -325,9 +326,43 @@ def balanced(text):
     return depth == 0 and formula % 2 == 0
 
 
-@given(st.text(), st.text(), st.text())
-def test_latex_is_balanced_whatever_it_says(name, group, note):
-    assert balanced(render(table(name, group=group, footnotes=[note]), "latex"))
+@given(st.text(), st.text(), st.text(), st.sampled_from([1, 40]))
+def test_latex_is_balanced_whatever_it_says(name, group, note, times):
+    assert balanced(render(table(times * name, group=times * group, footnotes=[note]), "latex"))
+
+
+def broad(names, rates=6):
+    """Attacks with long names and many rates, all of the same suite and 10 samples."""
+    columns = (
+        Column("name", "attack", numeric=False),
+        *(Column(f"rate{i}", "success of all samples", "%") for i in range(rates)),
+        Column("n", "n", priority=2),
+    )
+    rows = [
+        [Value(name, kind="label"), *(Value(f"{i}.5", i + 0.5) for i in range(rates)), Value("10", 10)]
+        for name in names
+    ]
+    return Table("test", "A title", columns, rows_of(columns, rows))
+
+
+def test_a_wide_table_is_folded_in_latex_and_nothing_is_lost():
+    names = ["a long name of an attack, with parameters", "another name_of_it(epsilon=0.1, steps=10)"]
+    text = render(broad(names), "latex")
+    assert "pt wide" not in text and "\\footnotesize\\setlength" in text and balanced(text)
+    assert "in every row: n 10" in text and text.count("n 10") == 1 and "& 10" not in text
+    lines = text[text.index("\\midrule") :].splitlines()
+    assert all(line.count("&") == 6 for line in lines if "&" in line)
+    first = " ".join(line.partition("&")[0].replace("\\quad", "").strip() for line in lines if "&" in line)
+    assert first.replace(" ", "") == "".join(map(for_latex, names)).replace(" ", "")
+    assert [line.partition("&")[2] for line in lines].count(" 0.5 & 1.5 & 2.5 & 3.5 & 4.5 & 5.5 \\\\") == 2
+
+
+def test_a_latex_table_that_no_page_holds_says_so_first():
+    assert re.search(r"^% about \d+ pt wide.*--columns", render(broad(["a", "b"], 30), "latex"), re.MULTILINE)
+    assert re.search(
+        r"^% 6\d lines, more than a page", render(broad([str(i) for i in range(60)]), "latex"), re.MULTILINE
+    )
+    assert render(broad(["a", "b"], 2), "latex").count("\n%") == 0
 
 
 @pytest.mark.parametrize(
@@ -356,14 +391,26 @@ def test_the_best_of_ours_under_each_heading_is_bold():
 
 
 @pytest.mark.skipif(not shutil.which("pdflatex"), reason="needs LaTeX")
-@pytest.mark.parametrize("name", ["rho_adv", "accuracy", "cost"])
-def test_latex_compiles(tmp_path, name):
-    inner = render(tables.make(name, example(tmp_path / "run")), "latex")
-    whole = "\\documentclass{article}\\usepackage[T1]{fontenc}\\usepackage{textcomp,booktabs}\\begin{document}"
-    (tmp_path / "t.tex").write_text(f"{whole}\n{inner}\\end{{document}}\n")
+def test_latex_compiles_with_booktabs_alone_and_no_wider_than_it_says(tmp_path):
+    marks = '100 % of_it^~\\{}#$&<>|…·"—±°×≤≥ linf inf'
+    made = {"broad": broad(["a long name of an attack, with parameters"]), "marks": table(marks, footnotes=[marks])}
+    results = example(tmp_path)
+    for name in tables:
+        with contextlib.suppress(RobustbenchError):  # of other suites
+            made[name] = tables.make(name, results)
+    assert {"rho_adv", "accuracy", "cost", "curve"} <= set(made)
+    said = {name: render(table, "latex") for name, table in made.items()}
+    inner = "".join(f"\\typeout{{= {name}}}\\noindent {text}\\clearpage\n" for name, text in said.items())
+    whole = f"\\documentclass{{article}}\\usepackage{{booktabs}}\\begin{{document}}\n{inner}\\end{{document}}\n"
+    (tmp_path / "t.tex").write_text(whole)
     command = ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "t.tex"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout[-2000:]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
+    log = done.stdout.decode(errors="replace")
+    assert done.returncode == 0 and "Missing character" not in log, log[-2000:]
+    parts = dict(part.partition("\n")[::2] for part in log.split("\n= ")[1:])
+    assert {name for name, part in parts.items() if "Overfull \\hbox" in part} <= {
+        name for name, text in said.items() if "pt wide" in text
+    }
 
 
 # --- for programs

@@ -43,6 +43,13 @@ def test_every_table_copes_with_finished_failed_and_missing_cells(tmp_path, name
     assert "warning: clean accuracy" in notes and "not run yet" in notes
 
 
+def test_accuracy_explains_cards_where_there_is_one(tmp_path):
+    with_card, without = (
+        table_of("accuracy", one_cell(tmp_path / str(card), card_accuracy=card))[1] for card in (0.99, None)
+    )
+    assert "card: the accuracy" in with_card.footnotes[0] and "card" not in without.footnotes[0]
+
+
 @pytest.mark.parametrize("name", OWN)
 def test_every_table_copes_with_nothing(tmp_path, name):
     Store(tmp_path).write_run({"cells": []})

@@ -42,6 +42,11 @@ def smallest(x, w, gain, norm):
     return found.fun**0.5
 
 
+def test_a_number_that_uses_up_the_budget_just_as_it_meets_the_box_is_not_taken_back():
+    x, w = torch.tensor([[1.0, 0.0, 0.9]]), torch.tensor([[0.010856254, 0.000414130860, 2.75538170e-9]])
+    assert steepest_within(x, w, "l2", 1.0)[0, 1] == 1
+
+
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("share", [0.1, 0.6, 0.95])
 def test_the_radius_is_that_of_a_solver(norm, share):

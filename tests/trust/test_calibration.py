@@ -424,7 +424,7 @@ def test_a_run_says_of_each_attack_as_it_is_configured_whether_it_passed(tmp_pat
     assert list(found) == ["usual", "weak"]
     assert not found["usual"]["failed"]
     assert found["weak"]["failed"]
-    assert "WARNING: calibration of weak" in stream.getvalue()
+    assert "RED: calibration of weak" in stream.getvalue()
     assert "calibration of usual" not in stream.getvalue()
     judged = levels(results)
     assert judged["usual"].level == "ok"

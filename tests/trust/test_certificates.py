@@ -285,13 +285,13 @@ def test_nothing_that_verifiers_broke_is_proven_and_much_of_what_holds_is(shared
     assert proven["violated"] == 0 and proven["holds"] >= 24  # of 22 and 40
 
 
-@pytest.mark.parametrize("n", [40, pytest.param(1000, marks=pytest.mark.slow)])
-def test_a_provably_robust_network_is_proven_as_its_paper_says(shared, n):
+@pytest.mark.parametrize(("n", "least"), [(40, 0.93), pytest.param(300, 0.94, marks=pytest.mark.slow)])
+def test_a_provably_robust_network_is_proven_as_its_paper_says(shared, n, least):
     """Wong and Kolter: 94.18 % of the test set at linf 0.1."""
     folder = shared / "data" / "MNIST" / "raw"
     x, y = (torch.tensor(read_idx(folder / f"t10k-{what}-ubyte.gz")[:n]) for what in ("images-idx3", "labels-idx1"))
     x, y = x[:, None].float() / 255, y.long()
-    assert certify(published(shared, "kw_mnist_01"), x, y, epsilon=0.1).proven.double().mean() >= 0.93
+    assert certify(published(shared, "kw_mnist_01"), x, y, epsilon=0.1).proven.double().mean() >= least
 
 
 HONEST = {"scaled", "offset", "float64"}  # of the cases; the others hide something, or do what is not a known layer

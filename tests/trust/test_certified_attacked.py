@@ -23,7 +23,15 @@ def cases():
             for norm in get_args(record.model_fields["norm"].annotation):
                 if norm in NORMS:  # of compositions each member is here by itself
                     slow = [pytest.mark.slow] if issubclass(record, Composition) else []
-                    yield pytest.param(name, norm, marks=slow)
+                    if not (slow and within_another(name, norm)):
+                        yield pytest.param(name, norm, marks=slow)
+
+
+def within_another(name: str, norm: str) -> bool:
+    """Whether a longer composition has all of this one's attacks, each as it is here."""
+    members = configured(name, norm).members.items()
+    others = [configured(other, norm) for other in attacks if other != name and issubclass(attacks[other], Composition)]
+    return any(members < other.members.items() for other in others)
 
 
 def configured(name: str, norm: str):

@@ -138,6 +138,15 @@ def test_more_steps(tmp_path, longer, level):
     assert second.level == "unknown"  # nothing runs longer than 40
 
 
+def test_an_attack_that_takes_no_step_is_a_control(tmp_path):
+    """It is expected to be weak, and says nothing about whether an attack that does take steps has converged."""
+    for steps, broken in ((0, 0), (20, 15)):
+        cell = cell_row(f"s{steps}", attack="recolor", params=json.dumps({"steps": steps}))
+        write(tmp_path, cell, success=[i < broken for i in range(20)])
+    control, attack = levels(tmp_path, "more_steps")
+    assert (control.level, attack.level) == ("ok", "unknown") and "control" in control.text
+
+
 @pytest.mark.parametrize(("theirs", "level"), [(3, "ok"), (15, "warning")])
 def test_a_black_box_that_beats_the_white_box(tmp_path, theirs, level):
     """The classifier's own attack breaks three of twenty."""
@@ -312,7 +321,7 @@ def test_the_table_counts_warnings_and_explains_them(tmp_path):
     table = tables.make("trust", read(tmp_path))
     assert len(table.rows) == len(CHECKS)  # a failed cell has no number to doubt
     words = [row["level"].text for row in table.rows]
-    assert table.footnotes[0].startswith(f"{words.count('WARNING')} warning")
-    assert words == sorted(words, key=lambda word: word != "WARNING")
-    assert any(note.startswith("near ties: ") for note in table.footnotes)
+    assert table.footnotes[0].startswith(f"{words.count('RED')} red and {words.count('WARNING')} warning")
+    assert words == sorted(words, key=lambda word: ["RED", "WARNING"].index(word) if word in {"RED", "WARNING"} else 2)
+    assert any(note.startswith("  near ties: ") for note in table.footnotes)
     assert np.all([check.why.endswith(".") and check.title for check in CHECKS.values()])

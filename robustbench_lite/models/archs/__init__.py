@@ -38,9 +38,18 @@ def known(name: str) -> str:
     """The same name. Raises ValueError for one of no architecture; those of libraries are looked up when built."""
     library, colon, _ = name.partition(":")
     if name not in ARCHITECTURES and not (colon and library in LIBRARIES):
-        others = ", ".join(f"{library}:NAME" for library in LIBRARIES)
-        raise ValueError(f"unknown architecture '{name}'{did_you_mean(name, ARCHITECTURES)} ({others} name others)")
+        raise ValueError(_unknown(name))
     return name
+
+
+def _unknown(name: str) -> str:
+    """Which is meant: one of a library by the very name, else the nearest of ours."""
+    from robustbench_lite.models.archs import libraries  # with torchvision and timm, for whoever has made a mistake
+
+    those = [f"'{library}:{name}'" for library in LIBRARIES if libraries.has(library, name)]
+    others = ", ".join(f"{library}:NAME" for library in LIBRARIES)
+    meant = f"; did you mean {' or '.join(those)}?" if those else did_you_mean(name, ARCHITECTURES)
+    return f"unknown architecture '{name}'{meant} ({others} name others)"
 
 
 def build(name: str, channels: int, classes: int) -> nn.Module:
@@ -51,7 +60,7 @@ def build(name: str, channels: int, classes: int) -> nn.Module:
 
         return libraries.BUILDERS[library](inner, channels, classes)
     if name not in ARCHITECTURES:
-        raise ModelError(f"unknown architecture '{name}'{did_you_mean(name, ARCHITECTURES)}")
+        raise ModelError(_unknown(name))
     module, factory = ARCHITECTURES[name].split(":")
     make = getattr(import_module(f"{__name__}.{module}"), factory)
     return cast("nn.Module", make(channels=channels, classes=classes))

@@ -9,7 +9,7 @@ from robustbench_lite.errors import ModelError, suggestion
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["BUILDERS", "TRANSFORMING", "build_torchvision"]
+__all__ = ["BUILDERS", "TRANSFORMING", "build_torchvision", "has"]
 
 # With published weights torchvision normalises these twice: ImageNet's mean and std outside, and inside the network
 # (`transform_input`) back to mean 1/2, std 1/2. The inner step is switched off, and its result stated on the card.
@@ -44,6 +44,17 @@ def build_timm(name: str, channels: int, classes: int) -> nn.Module:
         raise ModelError(f"timm has no model '{name}'{near or '; timm.list_models() shows them'}")
     net: nn.Module = timm.create_model(name, pretrained=False, in_chans=channels, num_classes=classes)
     return net
+
+
+def has(library: str, name: str) -> bool:
+    """Whether a library has a classifier of this name."""
+    if library == "torchvision":
+        from torchvision import models as known
+
+        return name in known.list_models(module=known)
+    import timm
+
+    return bool(timm.is_model(name))
 
 
 BUILDERS = {"torchvision": build_torchvision, "timm": build_timm}

@@ -53,7 +53,7 @@ jobs:
         with:
           python-version: "3.12"
           cache: pip
-      - run: pip install robustbench-lite
+      - run: pip install robustbench-lite    # on no index yet: a wheel, or the address of a checkout, in its place
       - run: robustbench-lite run {file} --no-timing || test $? -eq 3
       - run: robustbench-lite check results/{name} --baseline {baseline} --format github
 """

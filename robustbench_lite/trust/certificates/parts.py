@@ -166,7 +166,7 @@ class Moved(Affine):
         with torch.enable_grad():
             inputs = [w.new_zeros((len(w), *shape)).requires_grad_() for shape in self.shapes]
             out = self.function(*inputs)
-            return torch.autograd.grad(out, inputs, w, create_graph=w.requires_grad)
+            return torch.autograd.grad((out * w).sum(), inputs, create_graph=w.requires_grad)
 
 
 @dataclass(frozen=True)

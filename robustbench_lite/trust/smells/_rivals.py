@@ -10,7 +10,7 @@ import numpy.typing as npt
 from robustbench_lite.results.evaluation import Evaluation
 from robustbench_lite.results.schema import size_column
 from robustbench_lite.results.worst_case import allowed
-from robustbench_lite.trust.smell import Case, alike
+from robustbench_lite.trust.smell import Case
 
 __all__ = ["CONTROL", "beside", "blind", "needed"]
 
@@ -19,8 +19,14 @@ CONTROL = "noise"  # the attack that is none
 
 def beside(case: Case, own: Evaluation, everything: tuple[Case, ...]) -> list[Evaluation]:
     """Finished evaluations of the attacked classifier that saw it alone, on the same samples, `own` among them."""
-    cells = alike(case, everything, "aim", _aim)
-    return [one for other in cells for one in other.scored if one.own and one.ok and one.samples == own.samples]
+    index = case.results.memo.get("beside")
+    if index is None:  # all are looked through only once
+        index = case.results.memo["beside"] = {}
+        for other in everything:
+            for one in other.scored:
+                if one.own and one.ok:
+                    index.setdefault((_aim(other), tuple(one.samples)), []).append(one)
+    return list(index.get((_aim(case), tuple(own.samples)), []))
 
 
 def blind(one: Evaluation) -> bool:

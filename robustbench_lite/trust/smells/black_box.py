@@ -18,9 +18,13 @@ _WHY = (
     "only for scores or decisions, breaks significantly more within the same budget than all attacks with gradients "
     "together, or with perturbations that are smaller by a fifth."
 )
+_REMEDY = (
+    "Look for what hides the classifier's gradients and attack through it, or without gradients (square, "
+    "hop_skip_jump); until then quote the black-box number as an upper bound."
+)
 
 
-@register("black_box", "white box at least as strong", _WHY)
+@register("black_box", "white box at least as strong", _WHY, _REMEDY)
 def black_box(case: Case, everything: tuple[Case, ...]) -> Finding:
     """Of attacks on one classifier: is one that saw another classifier, or no gradient, stronger?"""
     own = next((one for one in case.scored if one.own), None)
@@ -34,7 +38,7 @@ def black_box(case: Case, everything: tuple[Case, ...]) -> Finding:
         for name, more, fewer in compared
         if more > fewer and mcnemar(more, fewer) < 0.05
     ]
-    return doubt("; ".join(beaten)) if beaten else fine(f"none of {len(compared)} black-box attacks breaks more")
+    return doubt(*beaten) if beaten else fine(f"none of {len(compared)} black-box attacks breaks more")
 
 
 def _transferred(case: Case, own: Evaluation, everything: tuple[Case, ...]) -> list[tuple[str, int, int]]:

@@ -13,15 +13,19 @@ _WHY = (
     "An attack that misses is too weak as it is configured, or has a mistake in it as one has that does the "
     "impossible; its numbers say nothing about robustness."
 )
+_REMEDY = (
+    "Give the attack its default parameters, or more steps; doctor --calibrate says which part of the bracket it "
+    "misses."
+)
 
 
-@register("bracket", "exact-answer bracket", _WHY)
+@register("bracket", "exact-answer bracket", _WHY, _REMEDY)
 def bracket(case: Case, everything: tuple[Case, ...]) -> Finding:  # noqa: ARG001
     entry = _entry(case)
     if not entry:
         return unknown("not calibrated when this ran")
     if entry["failed"]:
-        return doubt("; ".join(entry["failed"]))
+        return doubt(*entry["failed"])
     return fine(f"{entry['checks']} checks passed" + ("" if "params" in entry else " by the attack's defaults"))
 
 

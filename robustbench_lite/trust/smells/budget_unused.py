@@ -14,9 +14,13 @@ _WHY = (
     "most of the samples that it did not break lie less than half way out, it stood still or went in circles: steps "
     "are too short, gradients vanish, or the search ended early."
 )
+_REMEDY = (
+    "Leave step_size to the attack and give it more steps; where gradients vanish, attack with another loss or "
+    "without gradients (square)."
+)
 
 
-@register("budget_unused", "budget spent where it failed", _WHY)
+@register("budget_unused", "budget spent where it failed", _WHY, _REMEDY)
 def budget_unused(case: Case, everything: tuple[Case, ...]) -> Finding:  # noqa: ARG001
     first = case.scored[0]
     if first.norm is None or first.epsilon is None:

@@ -13,9 +13,10 @@ _WHY = (
     "proven sample shows that the proof or the judge is wrong, and no number that rests on either stands. It would be "
     "an error of this program: please report it."
 )
+_REMEDY = "Quote nothing of this run; please report it with the run's folder."
 
 
-@register("certificate", "nothing that is proven is fooled", _WHY)
+@register("certificate", "nothing that is proven is fooled", _WHY, _REMEDY)
 def certificate(case: Case, everything: tuple[Case, ...]) -> Finding:
     mine = case.scored[0]
     if not case.cell["certify"] or mine.norm is None or mine.epsilon is None:

@@ -9,12 +9,16 @@ _WHY = (
     "classifier's card than chance explains (99.9 % Clopper-Pearson interval), the robust accuracy is that of a "
     "classifier that nobody ships."
 )
+_REMEDY = (
+    "Compare mean, std, size and order of labels with those of the classifier's card, and its weights and data with "
+    "the hashes under provenance; then run again."
+)
 
 
-@register("clean_accuracy", "clean accuracy", _WHY)
+@register("clean_accuracy", "clean accuracy", _WHY, _REMEDY)
 def clean_accuracy(case: Case, everything: tuple[Case, ...]) -> Finding:  # noqa: ARG001
     if far := case.warnings("clean_accuracy"):
-        return doubt("; ".join(far))
+        return doubt(*far)
     clean, card = case.cell["clean_accuracy"], case.cell["card_accuracy"]
     if clean is None or card is None:
         return unknown("no card states an accuracy on these data for these sources")

@@ -13,9 +13,13 @@ _WHY = (
     "and fails those that break the contract; here the stored distances are compared with the budget once more. An "
     "attack that is declared without clipping (as some papers do) makes images that no camera can take."
 )
+_REMEDY = (
+    "Without clipping: compare only with papers that do not clip, or set clip: true. A size above the budget is an "
+    "error of this program: please report it."
+)
 
 
-@register("contract", "budget and box respected", _WHY)
+@register("contract", "budget and box respected", _WHY, _REMEDY)
 def contract(case: Case, everything: tuple[Case, ...]) -> Finding:  # noqa: ARG001
     one = case.scored[0]
     norm, eps = one.norm, one.epsilon

@@ -8,11 +8,12 @@ _LEAST = 0.9
 _WHY = (
     "Minimal perturbations end right behind a decision boundary, and many of them vanish when the image is stored in 8 "
     "bits per channel. A success that lives only in float32 is a fact about the classifier's function, not a picture "
-    "that fools it. Read such numbers as distances; for pictures, look at the success after rounding."
+    "that fools it."
 )
+_REMEDY = "Quote the column in 8 bits beside the success, or read the sizes as distances."
 
 
-@register("eight_bit", "survival in 8 bits", _WHY)
+@register("eight_bit", "survival in 8 bits", _WHY, _REMEDY)
 def eight_bit(case: Case, everything: tuple[Case, ...]) -> Finding:  # noqa: ARG001
     won = sum(int(one.success.sum()) for one in case.scored)
     kept = sum(int((one.success & one["success_8bit"]).sum()) for one in case.scored)

@@ -12,9 +12,13 @@ _WHY = (
     "Wagner 2018). An attack that follows it stays in the dark. Attacks that ask for no gradient are not concerned, "
     "nor those with a budget that broke every sample all the same: nothing is left that could look robust."
 )
+_REMEDY = (
+    "Attack through what hides the gradient (defenses: has stand-ins for it), or without gradients (square, "
+    "hop_skip_jump), and quote the strongest."
+)
 
 
-@register("misleading_gradient", "gradient predicts the loss", _WHY)
+@register("misleading_gradient", "gradient predicts the loss", _WHY, _REMEDY)
 def misleading_gradient(case: Case, everything: tuple[Case, ...]) -> Finding:  # noqa: ARG001
     if not case.cell["backwards"]:
         return fine("the attack asks for no gradient")
@@ -23,7 +27,7 @@ def misleading_gradient(case: Case, everything: tuple[Case, ...]) -> Finding:  #
     found = [text for text in case.warnings("gradients") if not several or text.startswith(attacked)]
     if not found:
         return fine("as far as a few random directions show")
-    return fine(f"{'; '.join(found)}; and yet all were broken") if _all_broken(case) else doubt("; ".join(found))
+    return fine(f"{'; '.join(found)}; and yet all were broken") if _all_broken(case) else doubt(*found)
 
 
 def _all_broken(case: Case) -> bool:

@@ -11,9 +11,10 @@ _WHY = (
     "numbers of steps (`matrix: {steps: [10, 40]}`), the longer run must not break significantly more; if it does, "
     "even that one may be too short."
 )
+_REMEDY = "Quote the run with more steps, and add one with four times as many, until no more are broken."
 
 
-@register("more_steps", "more steps", _WHY)
+@register("more_steps", "more steps", _WHY, _REMEDY)
 def more_steps(case: Case, everything: tuple[Case, ...]) -> Finding:
     steps = case.params.get("steps")
     if steps is None:

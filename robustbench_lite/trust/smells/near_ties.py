@@ -10,9 +10,12 @@ _WHY = (
     "or library version. A few such verdicts are normal behind a minimal perturbation; many make a number that nobody "
     "can reproduce."
 )
+_REMEDY = (
+    "Say how many verdicts are ties where the number is quoted; a run in one batch size on one device repeats them."
+)
 
 
-@register("near_ties", "near ties", _WHY)
+@register("near_ties", "near ties", _WHY, _REMEDY)
 def near_ties(case: Case, everything: tuple[Case, ...]) -> Finding:  # noqa: ARG001
     ties, n = case.cell["near_ties"] or 0, sum(len(one) for one in case.scored)
     text = f"{ties} of {n} verdicts"

@@ -17,9 +17,10 @@ _WHY = (
     "Wagner 2018). Where the same run breaks significantly more of the same samples through the defence, within the "
     "same budget, what the other attacker left is no robustness."
 )
+_REMEDY = "Quote what the attack through the defence leaves, in the same run, and not this number."
 
 
-@register("oblivious", "attacker knows the defence", _WHY)
+@register("oblivious", "attacker knows the defence", _WHY, _REMEDY)
 def oblivious(case: Case, everything: tuple[Case, ...]) -> Finding:  # noqa: ARG001
     """Of the scored classifiers that stand behind a defence, and of which the attack saw only what is behind it."""
     known = case.results.run.get("defenses") or {}

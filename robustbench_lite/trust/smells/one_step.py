@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from robustbench_lite.results.paired_tests import mcnemar
+from robustbench_lite.text import plural
 from robustbench_lite.trust.smell import Case, Finding, alike, doubt, fine, register, unknown
 
 _WHY = (
@@ -10,9 +11,10 @@ _WHY = (
     "attack that goes on from there, the gradients near the image lead the longer attack astray (Athalye, Carlini and "
     "Wagner 2018, the first sign of obfuscated gradients), and its number overstates robustness."
 )
+_REMEDY = "Attack with another loss, with random restarts or without gradients (square), and quote the strongest."
 
 
-@register("one_step", "many steps at least as strong as one", _WHY)
+@register("one_step", "many steps at least as strong as one", _WHY, _REMEDY)
 def one_step(case: Case, everything: tuple[Case, ...]) -> Finding:
     first = case.scored[0]
     if first.epsilon is None or first.fitted or _single(case) or not case.cell["backwards"]:
@@ -21,7 +23,7 @@ def one_step(case: Case, everything: tuple[Case, ...]) -> Finding:
     if not rivals:
         return unknown("no attack of one step has the same budget in these results")
     beaten = [text for rival in rivals if (text := _beaten(case, rival))]
-    return doubt("; ".join(beaten)) if beaten else fine(f"none of {len(rivals)} attacks of one step breaks more")
+    return doubt(*beaten) if beaten else fine(f"{plural(len(rivals), 'attack')} of one step: none breaks more")
 
 
 def _single(case: Case) -> bool:

@@ -15,9 +15,10 @@ _WHY = (
     "follow breaks many times what noise of the same size does. Where noise breaks as many, the attack is as blind as "
     "the noise: its gradients lead nowhere, or it does not take its steps (Carlini et al. 2019)."
 )
+_REMEDY = "Attack with another loss, with longer steps or without gradients (square), and quote the strongest."
 
 
-@register("random_noise", "better than random noise", _WHY)
+@register("random_noise", "better than random noise", _WHY, _REMEDY)
 def random_noise(case: Case, everything: tuple[Case, ...]) -> Finding:
     """Of what is right at first: does noise within the budget, or no larger than what was needed, break as much?"""
     own = next((one for one in case.scored if one.own), None)

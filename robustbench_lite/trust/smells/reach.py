@@ -9,12 +9,12 @@ from robustbench_lite.trust.smell import Case, Finding, doubt, fine, register
 
 _WHY = (
     "An attack of so many steps of such a size gets no further than their product. Where that is less than the "
-    "budget, most of what the budget allows is never looked at, and the samples that are left say nothing about it. "
-    "Give `step_size: null` (the attack's own choice), longer steps, or more of them."
+    "budget, most of what the budget allows is never looked at, and the samples that are left say nothing about it."
 )
+_REMEDY = "Set step_size: null, or give longer steps or more of them."
 
 
-@register("reach", "steps reach the budget", _WHY)
+@register("reach", "steps reach the budget", _WHY, _REMEDY)
 def reach(case: Case, everything: tuple[Case, ...]) -> Finding:  # noqa: ARG001
     steps, size, epsilon = case.params.get("steps"), case.params.get("step_size"), case.scored[0].epsilon
     if steps is None or size is None or epsilon is None:

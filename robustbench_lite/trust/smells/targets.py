@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from robustbench_lite.text import plural
 from robustbench_lite.trust.smell import Case, Finding, alike, fine, register, unknown, warning
 
 _WHY = (
@@ -10,9 +11,10 @@ _WHY = (
     "aimed at the same class. Random targets depend on the seed and the sample alone, so equal seeds give equal "
     "targets; the least likely class is another for every classifier."
 )
+_REMEDY = "Give all of them the same seed and target: random, and compare again."
 
 
-@register("targets", "same targets", _WHY)
+@register("targets", "same targets", _WHY, _REMEDY)
 def targets(case: Case, everything: tuple[Case, ...]) -> Finding:
     if not case.scored[0].targeted:
         return fine("the attack is not targeted")
@@ -21,7 +23,7 @@ def targets(case: Case, everything: tuple[Case, ...]) -> Finding:
         return unknown("no other targeted attack with this budget on these data")
     apart = [text for other in others if (text := _apart(case, other))]
     more = f" (and {len(apart) - 3} more)" if len(apart) > 3 else ""
-    return warning("; ".join(apart[:3]) + more) if apart else fine(f"those of {len(others)} others")
+    return warning("; ".join(apart[:3]) + more) if apart else fine(f"those of {plural(len(others), 'other')}")
 
 
 def _threat(case: Case) -> tuple[str, ...]:

@@ -10,12 +10,16 @@ _WHY = (
     "is in reach. Where it fails, it was its own search that ended, for want of steps or of gradients, and what it "
     "found elsewhere overstates the distance to the boundary (Athalye, Carlini and Wagner 2018)."
 )
+_REMEDY = (
+    "Give the attack more steps or another loss, until it breaks every sample; until then quote the median, in which "
+    "failures count as infinite."
+)
 
 
-@register("unbounded", "success without a budget", _WHY)
+@register("unbounded", "success without a budget", _WHY, _REMEDY)
 def unbounded(case: Case, everything: tuple[Case, ...]) -> Finding:  # noqa: ARG001
     if not case.scored[0].unbounded:
-        return fine("the attack has a budget, so it may fail")
+        return fine("it has a budget, or does not look for the smallest change, so it may fail")
     if not case.seen:
         return unknown("no classifier that it saw is scored")
     n, reached = sum(map(len, case.seen)), sum(int(one.success.sum()) for one in case.seen)

@@ -8,6 +8,7 @@ from robustbench_lite.results.evaluation import Evaluation, Flags, Reals
 from robustbench_lite.results.paired_tests import mcnemar
 from robustbench_lite.results.schema import size_column
 from robustbench_lite.results.worst_case import allowed
+from robustbench_lite.text import plural
 from robustbench_lite.trust.smell import Case, Finding, doubt, fine, register, unknown
 from robustbench_lite.trust.smells._rivals import CONTROL, blind
 
@@ -19,9 +20,12 @@ _WHY = (
     "chance), the attack at hand was misled, and its own number says nothing. Without gradients it cannot be misled, "
     "only slower: it is held against others of its kind, and noise, which does not try, against nobody."
 )
+_REMEDY = (
+    "Quote the worst case over all attacks of the run, and strengthen this attack: another loss, restarts, more steps."
+)
 
 
-@register("within_budget", "no cheaper success within the budget", _WHY)
+@register("within_budget", "no cheaper success within the budget", _WHY, _REMEDY)
 def within_budget(case: Case, everything: tuple[Case, ...]) -> Finding:
     mine = next((one for one in case.scored if one.own), None)
     if mine is None or mine.norm is None or mine.epsilon is None:
@@ -38,9 +42,9 @@ def within_budget(case: Case, everything: tuple[Case, ...]) -> Finding:
     level = 0.05 / len(rivals)
     beaten = [text for one, fell in zip(rivals, theirs, strict=True) if (text := _beaten(mine, one, fell, level))]
     if beaten:
-        return doubt("; ".join(beaten))
+        return doubt(*beaten)
     more = np.any(theirs, axis=0) & mine.robust
-    return fine(f"{int(more.sum())} more fall to {len(rivals)} others, and no cheaper one finds many more")
+    return fine(f"{int(more.sum())} more fall to {plural(len(rivals), 'other')}, and no cheaper one finds many more")
 
 
 def _comparable(case: Case, everything: tuple[Case, ...], mine: Evaluation) -> list[tuple[Case, Evaluation]]:

@@ -9,13 +9,13 @@ from robustbench_lite.trust.smell import Case, Finding, doubt, fine, register
 _MOST = 0.05
 _WHY = (
     "Where a gradient is exactly zero, because activations saturate, a quantiser has no slope or float32 underflows, a "
-    "gradient attack stands still and the classifier looks robust without being so. Attack it with a loss that does "
-    "not saturate, with random restarts, or without gradients. A classifier that is fooled already may also have none "
-    "left: only samples that were not broken count."
+    "gradient attack stands still and the classifier looks robust without being so. A classifier that is fooled "
+    "already may also have none left: only samples that were not broken count."
 )
+_REMEDY = "Attack with a loss that does not saturate, with random restarts, or without gradients (square)."
 
 
-@register("zero_gradient", "gradients", _WHY)
+@register("zero_gradient", "gradients", _WHY, _REMEDY)
 def zero_gradient(case: Case, everything: tuple[Case, ...]) -> Finding:  # noqa: ARG001
     seen = case.seen or case.scored
     broken = np.any([one.success for one in seen], axis=0)
