@@ -41,7 +41,7 @@ FACES = {
     """,
     "generators": """
         Architecture Card Coverage Generator Judge Mixture Objective Recipe Training architectures available data_of
-        load loaded mixtures objectives scores_of trained
+        inception_scores load loaded mixtures objectives scores_of trained
     """,
     "guards": """
         Stopped UnlockableError auto_batch_size blamed chunked contents deterministic excerpt exclusive installed

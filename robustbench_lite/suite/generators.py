@@ -133,7 +133,7 @@ def _bundled(parts: Parts, path: Key, params: dict[str, Any]) -> GeneratorEntry 
     card = zoo.card(name)
     facts: dict[str, Any] = {"judge": card.classifier}
     if card.dataset in {one.name for one in bundled.available()} and len(card.size) == 3:
-        facts |= {"test": {"bundled": card.dataset}, "pad": (card.size[1] - 28) // 2}
+        facts |= {"test": {"bundled": card.dataset}, "pad": recipe(name).pad}
     own = {key: value for key, value in params.items() if key != "generator"}
     judged = parts.built(Judged, facts | own, path, origins(parts, path))
     if judged is None or not _judge_sound(parts, path, judged):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
-from robustbench_lite.generators.metrics.jackknife import GROUPS, groups
+from robustbench_lite.generators.metrics.jackknife import group_of, groups
 from robustbench_lite.lazy import torch
 
 __all__ = ["descriptors", "pyramid", "rebuilt", "sliced_wasserstein", "swd", "swd_without"]
@@ -37,7 +38,12 @@ def descriptors(images: torch.Tensor, per_image: int, generator: torch.Generator
     tops = torch.randint(height - _SIDE + 1, (n, per_image), generator=generator)
     lefts = torch.randint(width - _SIDE + 1, (n, per_image), generator=generator)
     windows = images.unfold(2, _SIDE, 1).unfold(3, _SIDE, 1)  # (n, C, tops, lefts, 7, 7)
-    patches = windows[torch.arange(n)[:, None], :, tops, lefts].flatten(0, 1)
+    return _normalised(windows[torch.arange(n)[:, None], :, tops, lefts].flatten(0, 1).flatten(1), channels)
+
+
+def _normalised(patches: torch.Tensor, channels: int) -> torch.Tensor:
+    """Patches (n, C * 49), each channel of mean 0 and deviation 1 over all of them."""
+    patches = patches.view(-1, channels, _SIDE, _SIDE)
     mean = patches.mean((0, 2, 3), keepdim=True)
     std = patches.std((0, 2, 3), correction=0, keepdim=True)
     return ((patches - mean) / std.clamp_min(1e-12)).flatten(1).view(-1, channels * _SIDE**2)
@@ -61,7 +67,7 @@ def swd(
 def swd_without(
     real: torch.Tensor, generated: torch.Tensor, seed: int = 0, per_image: int = 128, directions: int = 512
 ) -> dict[int, list[float]]:
-    """The same, of all images, then without each group of both: patches are normalised as those of all are."""
+    """The same, of all images, then without each group of both, for which the first directions have to do."""
     if real.shape != generated.shape:
         raise ValueError(f"expected as many real images as generated ones, of one size, got {real.shape} and "
                          f"{generated.shape}")  # fmt: skip
@@ -72,20 +78,19 @@ def swd_without(
         first, second = (descriptors(part, per_image, generator) for part in (a, b))
         along = torch.nn.functional.normalize(torch.randn(first.shape[1], directions, generator=generator), dim=0)
         pieces = torch.split(along, 32, 1)  # a sort of all at once takes gigabytes
-        found = [_without(first, second, one, per_image) for one in pieces]
-        distances[a.shape[-1]] = [1000 * sum(values) / len(pieces) for values in zip(*found, strict=True)]
+        whole = [sliced_wasserstein(first, second, one) for one in pieces]
+        left = [value - whole[0] for value in _without(first, second, pieces[0], per_image)]
+        value = sum(whole) / len(pieces)
+        distances[a.shape[-1]] = [1000 * (value + change) for change in (0.0, *left)]
     return distances
 
 
-def _without(a: torch.Tensor, b: torch.Tensor, directions: torch.Tensor, per_image: int) -> list[float]:
-    """The sliced distance of patches (n, d), sorted once: of all, then without those of each group of images."""
-    both = [(points @ directions).sort(0) for points in (a, b)]
-    seen = [(one.values.T.contiguous(), (one.indices.T // per_image) % GROUPS) for one in both]
-    left = (
-        [values[mark != g].view(len(values), -1) for values, mark in seen] for g in range(groups(len(a) // per_image))
-    )
-    whole = (both[0].values - both[1].values).abs().mean()
-    return [float(whole), *(float((first - second).abs().mean()) for first, second in left)]
+def _without(a: torch.Tensor, b: torch.Tensor, directions: torch.Tensor, per_image: int) -> Iterator[float]:
+    """The sliced distance of patches (n, d) without those of each group of images, normalised anew."""
+    mark, channels = group_of(len(a) // per_image).repeat_interleave(per_image), a.shape[1] // _SIDE**2
+    for g in range(groups(len(a) // per_image)):
+        first, second = (_normalised(points[mark != g], channels) for points in (a, b))
+        yield sliced_wasserstein(first, second, directions)
 
 
 def _kernel(channels: int) -> torch.Tensor:
