@@ -34,7 +34,7 @@ def runs(tmp_path_factory):
     write(folder / "other", robust(), "fc")
     done = cli("baseline", str(folder / "a"), "-o", str(folder / "b.parquet"))
     assert (done.returncode, done.stdout) == (0, f"{folder / 'b.parquet'}\n")
-    assert done.stderr.startswith("1 gates, ")
+    assert done.stderr.startswith("1 gate, ")
     return folder
 
 

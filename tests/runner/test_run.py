@@ -287,6 +287,10 @@ def test_fetch_without_a_connection_is_one_sentence(tmp_path):
     assert cli("fetch", str(written(tmp_path))).stdout == "mnist: ready\nfc500_150_10_mnist: ready\n"
 
 
+def stored(folder):
+    return set(folder.rglob("*.parquet"))
+
+
 @pytest.mark.slow
 def test_thirty_kills_leave_the_rows_of_an_uninterrupted_run(tmp_path):
     attacks = [{"pgd": {"epsilon": e / 100, "steps": 5}} for e in range(1, 13)]
@@ -298,9 +302,14 @@ def test_thirty_kills_leave_the_rows_of_an_uninterrupted_run(tmp_path):
     began, cells = time.monotonic(), []
     assert cli(*words[:3], str(tmp_path / "timed")).returncode == 0
     whole = time.monotonic() - began
-    for _ in range(30):
-        process = started(["robustbench_lite", *words], ROOT, os.environ)
-        process.join(random.uniform(whole / 5, whole / 2))
+    for turn in range(30):
+        process, before = started(["robustbench_lite", *words], ROOT, os.environ), stored(killed)
+        if turn % 2:
+            process.join(random.uniform(0, whole))
+        else:  # in the midst of its work: just after it has stored something
+            while process.exitcode is None and stored(killed) == before:
+                process.join(0.002)
+            process.join(random.uniform(0, whole / 50))
         process.kill()
         process.join()
         if (killed / "run.json").exists():
