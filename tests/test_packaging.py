@@ -78,7 +78,7 @@ def test_what_the_image_is_built_from_is_all_that_the_wheel_needs():
 
 def test_the_oldest_releases_are_told_in_the_docs():
     text = (ROOT / "docs" / "packaging.md").read_text()
-    for name in ("torch", "torchvision", "timm", "kornia", "numpy", "pandas", "pyarrow", "scipy", "pydantic"):
+    for name in ("torch", "torchvision", "timm", "kornia", "numpy", "pandas", "pyarrow", "pillow", "scipy", "pydantic"):
         (bound,) = (part.partition(">=")[2] for part in PROJECT["dependencies"] if part.partition(">=")[0] == name)
         assert re.search(rf"\| {name} \| {re.escape(bound)}", text), name
 

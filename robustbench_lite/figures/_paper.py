@@ -109,7 +109,7 @@ class PanelRows:
 def _panel(axes: Axes, panel: Panel, wide: float) -> None:
     if panel.title:
         size = min(7.0, max(_LEAST_POINTS, 7 * (wide + 0.1) / (0.056 * len(panel.title))))
-        title = _short(panel.title, wide + 0.1, 0.056 * size / 7)
+        title = _short(panel.title, wide + 0.12, 0.056 * size / 7)
         axes.set_title(title, pad=3, loc="left", fontsize=size)
     ends = (panel.x.low, panel.x.high, panel.y.low, panel.y.high)
     if panel.image is not None:

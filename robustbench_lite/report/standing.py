@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -40,7 +41,7 @@ class Standing:
 def standing(results: Results, ranking: Ranking) -> Standing:
     """What a reader must know before quoting these numbers."""
     red = [entry for entry in ranking.entries if entry.red]
-    found = _found(results, {cell for entry in ranking.entries for cell in entry.cells})
+    found = _found(results, dict.fromkeys(cell for entry in ranking.entries for cell in entry.cells))
     if red:
         return Standing("doubt", _doubted(ranking, red), tuple(_reasons(found, red)))
     if warned := [
@@ -66,12 +67,14 @@ def _doubted(ranking: Ranking, red: list[Entry]) -> str:
     return f"{said}; do not quote {'them' if many else 'it'}."
 
 
-def _found(results: Results, cells: set[str]) -> dict[Check, list[tuple[str, Finding]]]:
+def _found(results: Results, cells: Iterable[str]) -> dict[Check, list[tuple[str, Finding]]]:
     """What each check says of these cells, by the cell's id."""
-    out: dict[Check, list[tuple[str, Finding]]] = {}
-    for case, every in findings(results):
-        for check, finding in every if case.cell["cell"] in cells else ():
-            out.setdefault(check, []).append((case.cell["cell"], finding))
+    if "findings of cells" not in results.memo:
+        results.memo["findings of cells"] = {case.cell["cell"]: every for case, every in findings(results)}
+    known, out = results.memo["findings of cells"], dict[Check, list[tuple[str, Finding]]]()
+    for cell in cells:
+        for check, finding in known.get(cell, ()):
+            out.setdefault(check, []).append((cell, finding))
     return out
 
 

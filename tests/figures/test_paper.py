@@ -51,6 +51,15 @@ def _sheet():
     return pa.Table.from_pylist(rows).replace_schema_metadata({META: json.dumps(facts)})
 
 
+def _sums(pixels):
+    """One row of sums, thirteen images, with the shares that stand below it."""
+    rows = [{"generator": "gan", "number": i, "shape": [1, 4, 4], "pixels": pixels} for i in range(13)]
+    kinds = {"arithmetic": 0.7, "arithmetic_control": 0.1}
+    shares = {f"{key}{end}": value for key, value in kinds.items() for end in ("", "_low", "_high")}
+    facts = {"gan": shares | {"arithmetic_sums": 100}}
+    return pa.Table.from_pylist(rows).replace_schema_metadata({META: json.dumps(facts)})
+
+
 def _rows_of(name):
     """Rows as each figure stores them, by hand."""
     pixels = bytes(range(16))
@@ -69,6 +78,7 @@ def _rows_of(name):
         ),
         "contact_sheet": _sheet,
         "generated": lambda: pa.Table.from_pylist([made | {"number": i} for i in (0, 1)]),
+        "latent_arithmetic": lambda: _sums(pixels),
         "learning": lambda: pa.Table.from_pylist(learnt),
         "examples": lambda: pa.Table.from_pylist([image | {"adversarial": np.float32([0, 0, 1, 0.5]).tobytes()}]),
         "atoms": lambda: pa.Table.from_pylist(
@@ -162,7 +172,7 @@ def test_a_plane_lies_as_its_rows_do(tmp_path):
     assert (pixels[1, 0] == colours["no"]).all()  # the first row is the lower left corner
     assert (pixels[[0, 0, 1], [0, 1, 1]] == colours["yes"]).all()
     assert image.get_extent() == [-3, 3, -3, 3]
-    assert [text.get_text() for text in axes.texts] == ["0", "1"]  # the second lies beyond
+    assert [text.get_text() for text in axes.texts] == ["1", "0"]  # the image above all; the second lies beyond
     assert "2: far (beyond the frame)" in drawing.notes
 
 

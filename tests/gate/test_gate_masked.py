@@ -121,7 +121,7 @@ def test_a_masked_classifier_goes_from_run_to_the_gate_without_ever_being_better
     assert all(",RED," in line for line in looked)
     assert cli("report", str(results), "-o", str(page)).returncode == 0
     text = page.read_text(encoding="utf-8")
-    assert "does not stand, not ranked" in text
+    assert ">does not stand</a>" in text
     assert '<i class="dot best"' not in text and '<i class="dot only"' not in text
     done = cli("check", str(results), "--baseline", str(before / "baseline.parquet"), "--format", "json")
     assert done.returncode == 4, done.stderr

@@ -115,7 +115,7 @@ def test_the_command_line_says_so_and_ends_with_3(tmp_path):
     assert [row["state"].text for row in planned.rows] == ["to run", "in the store"]
     assert planned.rows[1]["seconds"].value > 0 and planned.title == "s: 2 cells"
     shown = cli("validate", str(path), cwd=tmp_path)
-    assert shown.stdout.endswith("valid (2 sparse codings)\n")
+    assert shown.stdout.endswith("valid (2 sparse coding)\n")
 
 
 def test_verify_measures_again(tmp_path):

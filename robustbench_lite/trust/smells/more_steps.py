@@ -19,6 +19,8 @@ def more_steps(case: Case, everything: tuple[Case, ...]) -> Finding:
     steps = case.params.get("steps")
     if steps is None:
         return fine("the attack has no number of steps")
+    if steps == 0:
+        return fine("the attack takes no step: a control, which does not try")
     same = alike(case, everything, "all but its steps", _rest)
     longer = [other for other in same if (other.params.get("steps") or 0) > steps]
     if not longer:

@@ -34,11 +34,12 @@ def within_budget(case: Case, everything: tuple[Case, ...]) -> Finding:
         return fine("the attack wants more than another class on each image")
     if mine.attack == CONTROL:
         return fine("noise is a control: it does not try")
-    rivals = [one for other, one in _comparable(case, everything, mine) if other is not case]
-    rivals = [one for one in rivals if blind(one) or not blind(mine)]
-    if not rivals:
+    found = [(one, fooled) for other, one, fooled in _comparable(case, everything, mine) if other is not case]
+    found = [(one, fooled) for one, fooled in found if blind(one) or not blind(mine)]
+    if not found:
         return unknown("no other attack on this classifier and these samples")
-    theirs = [_within(mine, one) for one in rivals]
+    rivals, most = [one for one, _ in found], allowed(mine.epsilon)
+    theirs = [fooled & (one[size_column(mine.norm)] <= most) for one, fooled in found]
     level = 0.05 / len(rivals)
     beaten = [text for one, fell in zip(rivals, theirs, strict=True) if (text := _beaten(mine, one, fell, level))]
     if beaten:
@@ -47,24 +48,17 @@ def within_budget(case: Case, everything: tuple[Case, ...]) -> Finding:
     return fine(f"{int(more.sum())} more fall to {plural(len(rivals), 'other')}, and no cheaper one finds many more")
 
 
-def _comparable(case: Case, everything: tuple[Case, ...], mine: Evaluation) -> list[tuple[Case, Evaluation]]:
-    """Whose images are ones that this attack may make, of the same samples; all are looked through only once."""
+def _comparable(case: Case, everything: tuple[Case, ...], mine: Evaluation) -> list[tuple[Case, Evaluation, Flags]]:
+    """Whose images are ones that this attack may make, of the same samples, and which of them fool; looked up once."""
     index = case.results.memo.get("comparable")
     if index is None:
         index = case.results.memo["comparable"] = {}
         for other in everything:
             for one in other.scored:
                 if one.clipped and not one.viewed:
-                    index.setdefault((one.dataset, one.model, tuple(one.samples)), []).append((other, one))
+                    fooled = np.asarray(~one.correct & one["clean_correct"], np.bool_)
+                    index.setdefault((one.dataset, one.model, tuple(one.samples)), []).append((other, one, fooled))
     return list(index.get((mine.dataset, mine.model, tuple(mine.samples)), []))
-
-
-def _within(mine: Evaluation, other: Evaluation) -> Flags:
-    """(n,) the other attack's image is misclassified and lies in this budget."""
-    assert mine.norm is not None
-    assert mine.epsilon is not None
-    inside = other[size_column(mine.norm)] <= allowed(mine.epsilon)
-    return np.asarray(inside & ~other.correct & other["clean_correct"], np.bool_)
 
 
 def _beaten(mine: Evaluation, other: Evaluation, theirs: Flags, level: float) -> str:
