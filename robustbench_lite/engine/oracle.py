@@ -172,7 +172,7 @@ class Oracle:
     def _look(self, x: torch.Tensor, rows: torch.Tensor | None) -> torch.Tensor:
         with self.clock("forward"), torch.no_grad():
             logits = logits_of(self.module, x)
-        self.ledger.add(FORWARD, rows, max(1, len(self.members)))
+        self.ledger.add(FORWARD, rows, self.width)
         self._check(logits, rows)
         return logits
 
@@ -184,7 +184,7 @@ class Oracle:
             logits = logits_of(self.module, interior(leaf))
         if not logits.requires_grad:
             raise AttackError(NO_GRADIENT)
-        self.ledger.add(FORWARD, rows, max(1, len(self.members)))
+        self.ledger.add(FORWARD, rows, self.width)
         detached = logits.detach()
         self._check(detached, rows)
         return Pass(self, leaf, logits, detached, rows)
@@ -246,7 +246,7 @@ class Pass:
         oracle = self.oracle
         with oracle.clock("backward"):
             gradient = pullback(self.graph, self.leaf, seed, again=True)
-        oracle.ledger.add(BACKWARD, self.rows, max(1, len(oracle.members)))  # all that were computed
+        oracle.ledger.add(BACKWARD, self.rows, oracle.width)  # all that were computed
         return gradient, self._account(gradient)
 
     def again(self, index: torch.Tensor) -> Pass:
